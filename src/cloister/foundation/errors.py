@@ -1,0 +1,131 @@
+"""Errors that tell a person what happened, why, and what to do next.
+
+Rules:
+1. Every error that crosses a package's public surface is a `CloisterError`.
+2. `what`, `why` and `remedy` never contain records, secrets or anything computed on records.
+3. `type` is stable: programs branch on it (RFC 9457 `type`), people read the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class CloisterError(Exception):
+    """Something did not work; says what, why, and what to do next.
+
+    Args:
+        what: what happened, one sentence.
+        why: the reason, one sentence.
+        remedy: what the reader can do now.
+        detail: further public, machine-readable facts (JSON values only).
+    """
+
+    type: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, why: str = "", remedy: str = "", **detail: Any) -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.what, self.why, self.remedy) if part)
+
+    def problem(self) -> dict[str, Any]:
+        """The error as an RFC 9457 problem document (`what` is its title, `why` its detail)."""
+        return {
+            "type": f"urn:cloister:problem:{self.type}",
+            "title": self.what,
+            "status": self.status,
+            "detail": self.why,
+            "remedy": self.remedy,
+            **{key: value for key, value in self.detail.items() if key not in _RESERVED},
+        }
+
+
+_RESERVED = frozenset({"type", "title", "status", "detail", "remedy"})
+
+
+class BadInput(CloisterError):
+    """What was given cannot be used: wrong format, over a limit, missing."""
+
+    type, status, exit_code = "bad-input", 422, 2
+
+
+class Refused(CloisterError):
+    """A rule says no. `clause` names the rule: a clause of an agreement or a rule of the house."""
+
+    type, status, exit_code = "refused", 403, 3
+
+    def __init__(self, what: str, why: str = "", remedy: str = "", *, clause: str = "", **detail: Any) -> None:
+        super().__init__(what, why, remedy, clause=clause, **detail)
+        self.clause = clause
+
+
+class NotTrusted(Refused):
+    """A signature, fingerprint, certificate or proof does not hold."""
+
+    type = "not-trusted"
+
+
+class Tampered(NotTrusted):
+    """Something that must not change has changed."""
+
+    type = "tampered"
+
+
+class Conflict(CloisterError):
+    """The request does not fit the present state (for example a lifecycle step out of order)."""
+
+    type, status, exit_code = "conflict", 409, 3
+
+
+class NotFound(CloisterError):
+    """There is nothing by that name here."""
+
+    type, status, exit_code = "not-found", 404, 2
+
+
+class Unreachable(CloisterError):
+    """A party or service did not answer."""
+
+    type, status, exit_code = "unreachable", 503, 4
+
+
+class OutOfSpace(CloisterError):
+    """The disk is full or a quota is reached; nothing was half-written."""
+
+    type, status, exit_code = "out-of-space", 507, 1
+
+
+class TaskFailed(CloisterError):
+    """A task ended without a result; `phase` names where."""
+
+    type, status, exit_code = "task-failed", 424, 1
+
+
+def from_problem(document: dict[str, Any]) -> CloisterError:
+    """The error that a problem document describes; unknown types become `CloisterError`."""
+    kind = str(document.get("type", "")).removeprefix("urn:cloister:problem:")
+    cls = _BY_TYPE.get(kind, CloisterError)
+    detail = {key: value for key, value in document.items() if key not in _RESERVED and isinstance(key, str)}
+    return cls(
+        str(document.get("title", "The other side reported an error."))[:2000],
+        str(document.get("detail", ""))[:4000],
+        str(document.get("remedy", ""))[:4000],
+        **detail,
+    )
+
+
+def _subclasses(cls: type[CloisterError]) -> dict[str, type[CloisterError]]:
+    found = {cls.type: cls}
+    for sub in cls.__subclasses__():
+        found.update(_subclasses(sub))
+    return found
+
+
+_BY_TYPE = _subclasses(CloisterError)
