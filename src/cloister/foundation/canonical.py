@@ -40,7 +40,9 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
     """The JSON value in `data`. Raises `BadInput` for anything ambiguous, oversized, too deep or malformed."""
     if len(data) > max_bytes:
         raise BadInput(
-            "A JSON document is too large.", f"It has {len(data)} bytes; the limit is {max_bytes}.", "Send a smaller document."
+            "A JSON document is too large.",
+            f"It has {len(data)} bytes; the limit is {max_bytes}.",
+            "Send a smaller document.",
         )
     _check_depth(data, max_depth)
     try:
@@ -52,7 +54,9 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
             parse_float=_finite,
         )
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise BadInput("A JSON document could not be read.", str(error)[:200], "Check that it is UTF-8 JSON.") from None
+        raise BadInput(
+            "A JSON document could not be read.", str(error)[:200], "Check that it is UTF-8 JSON."
+        ) from None
 
 
 def parse_canonical(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
@@ -83,7 +87,11 @@ def _check_depth(data: bytes, limit: int) -> None:
         elif byte in b"[{":
             depth += 1
             if depth > limit:
-                raise BadInput("A JSON document is nested too deeply.", f"The limit is {limit} levels.", "Send a flatter document.")
+                raise BadInput(
+                    "A JSON document is nested too deeply.",
+                    f"The limit is {limit} levels.",
+                    "Send a flatter document.",
+                )
         elif byte in b"]}":
             depth -= 1
 
@@ -91,12 +99,20 @@ def _check_depth(data: bytes, limit: int) -> None:
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise BadInput("A JSON document repeats a key.", "Readers disagree about which value counts.", "Keep each key once.")
+        raise BadInput(
+            "A JSON document repeats a key.",
+            "Readers disagree about which value counts.",
+            "Keep each key once.",
+        )
     return result
 
 
 def _no_constant(_name: str) -> Any:
-    raise BadInput("A JSON document has a number that is not finite.", "NaN and Infinity are not JSON.", "Use finite numbers.")
+    raise BadInput(
+        "A JSON document has a number that is not finite.",
+        "NaN and Infinity are not JSON.",
+        "Use finite numbers.",
+    )
 
 
 def _safe_integer(text: str) -> int:

@@ -82,5 +82,7 @@ def parse_rfc3339(text: str) -> int:
         return int(dt.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=dt.UTC).timestamp())
     except ValueError:
         raise BadInput(
-            "A time is malformed.", "Expected the form 2026-11-22T14:00:00Z.", "Write times in UTC, to the second."
+            "A time is malformed.",
+            "Expected the form 2026-11-22T14:00:00Z.",
+            "Write times in UTC, to the second.",
         ) from None

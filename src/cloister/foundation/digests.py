@@ -42,7 +42,9 @@ def digest_file(path: Path) -> str:
 def raw(text: str) -> bytes:
     """The 32 bytes of a `sha256:<hex>` digest. Raises `BadInput` if it is not one."""
     if not _PATTERN.fullmatch(text):
-        raise BadInput("A digest is malformed.", "Expected sha256: and 64 hexadecimal digits.", "Copy the digest again.")
+        raise BadInput(
+            "A digest is malformed.", "Expected sha256: and 64 hexadecimal digits.", "Copy the digest again."
+        )
     return bytes.fromhex(text[7:])
 
 

@@ -61,7 +61,9 @@ class Refused(CloisterError):
 
     type, status, exit_code = "refused", 403, 3
 
-    def __init__(self, what: str, why: str = "", remedy: str = "", *, clause: str = "", **detail: Any) -> None:
+    def __init__(
+        self, what: str, why: str = "", remedy: str = "", *, clause: str = "", **detail: Any
+    ) -> None:
         super().__init__(what, why, remedy, clause=clause, **detail)
         self.clause = clause
 
