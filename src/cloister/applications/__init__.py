@@ -1,0 +1,1 @@
+"""Applications built from Cloister's parts; crystal analysis is the first."""

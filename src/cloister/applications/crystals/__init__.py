@@ -1,0 +1,1 @@
+"""Crystal analysis: synthetic micrographs, the counting model and its training, measures, evaluation."""

@@ -1,0 +1,99 @@
+"""What lies on the slide and is no crystal: dust, fibres, scratches, the rim of a drop.
+
+Each draws into the scene's two layers in place: `dark` (log transmission, float32 [height, width]) and
+`glow` (added light, float32 [height, width, 3], or None in bright field).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+Layer = NDArray[np.float32]
+
+
+def scatter_dust(
+    rng: np.random.Generator, dark: Layer, glow: Layer | None, count: int, largest: float
+) -> None:
+    """Dark specks of 1 to `largest` pixels, without facets; on black they scatter a little light."""
+    height, width = dark.shape
+    specks = Image.new("F", (width, height), 0.0)
+    pen = ImageDraw.Draw(specks)
+    for _ in range(count):
+        x, y = float(rng.uniform(0, width)), float(rng.uniform(0, height))
+        size = float(rng.uniform(0.6, max(0.7, largest / 2.0)))
+        corners = int(rng.integers(5, 9))
+        angles = np.sort(rng.uniform(0, 2 * np.pi, corners))
+        radii = size * rng.uniform(0.6, 1.3, corners)
+        shape = [
+            (x + float(r * np.cos(a)), y + float(r * np.sin(a))) for a, r in zip(angles, radii, strict=True)
+        ]
+        pen.polygon(shape, fill=float(rng.uniform(0.3, 1.6)))
+    layer = ndimage.gaussian_filter(np.asarray(specks, dtype=np.float32), float(rng.uniform(0.5, 1.1)))
+    if glow is None:
+        dark -= layer
+    else:
+        glow += (0.12 * layer)[..., None]
+
+
+def lay_fibres(rng: np.random.Generator, dark: Layer, glow: Layer | None, count: int) -> None:
+    """Curved threads of 1.5 to 5 pixels with dark walls and a lighter core; some shine between polarisers."""
+    height, width = dark.shape
+    walls, core = Image.new("F", (width, height), 0.0), Image.new("F", (width, height), 0.0)
+    for _ in range(count):
+        start = rng.uniform(0, 1, 2) * (width, height)
+        heading, bend = float(rng.uniform(0, 2 * np.pi)), float(rng.normal(0, 0.06))
+        points = [(float(start[0]), float(start[1]))]
+        for _ in range(int(rng.integers(8, 40))):
+            heading += bend + float(rng.normal(0, 0.08))
+            points.append(
+                (points[-1][0] + 8.0 * float(np.cos(heading)), points[-1][1] + 8.0 * float(np.sin(heading)))
+            )
+        thick = int(rng.integers(2, 6))
+        ImageDraw.Draw(walls).line(points, fill=float(rng.uniform(0.25, 0.9)), width=thick, joint="curve")
+        if thick > 3:
+            ImageDraw.Draw(core).line(points, fill=0.7, width=thick - 2, joint="curve")
+    drawn = np.asarray(walls, dtype=np.float32) * (1.0 - np.asarray(core, dtype=np.float32))
+    layer = ndimage.gaussian_filter(drawn, float(rng.uniform(0.7, 2.0)))
+    if glow is None:
+        dark -= layer
+    else:
+        glow += (float(rng.uniform(0.1, 0.5)) * layer)[..., None]
+
+
+def scratch(rng: np.random.Generator, dark: Layer, glow: Layer | None, count: int) -> None:
+    """Fine straight lines of the slide."""
+    height, width = dark.shape
+    lines = Image.new("F", (width, height), 0.0)
+    for _ in range(count):
+        x, y = float(rng.uniform(0, width)), float(rng.uniform(0, height))
+        angle, length = float(rng.uniform(0, np.pi)), float(rng.uniform(30, 300))
+        end = (x + length * float(np.cos(angle)), y + length * float(np.sin(angle)))
+        ImageDraw.Draw(lines).line([(x, y), end], fill=float(rng.uniform(0.1, 0.4)), width=1)
+    layer = ndimage.gaussian_filter(np.asarray(lines, dtype=np.float32), 0.7)
+    if glow is None:
+        dark -= layer
+    else:
+        glow += (0.5 * layer)[..., None]
+
+
+def draw_rim(rng: np.random.Generator, dark: Layer, glow: Layer | None) -> None:
+    """The edge of the drop: a wide arc, darker outside, with a dark and a bright line."""
+    height, width = dark.shape
+    radius = float(rng.uniform(0.7, 1.4)) * max(height, width)
+    angle = float(rng.uniform(0, 2 * np.pi))
+    offset = radius - float(rng.uniform(0.25, 0.5)) * min(height, width)
+    x0, y0 = width / 2 + offset * float(np.cos(angle)), height / 2 + offset * float(np.sin(angle))
+    u = (np.arange(width, dtype=np.float32) - x0)[None, :]
+    v = (np.arange(height, dtype=np.float32) - y0)[:, None]
+    r = (np.sqrt(u * u + v * v) - radius).astype(np.float32)
+    thick = float(rng.uniform(2, 7))
+    line = np.exp(-((r / thick) ** 2)) * float(rng.uniform(0.3, 1.0))
+    second = np.exp(-(((r + 2.2 * thick) / (0.7 * thick)) ** 2)) * float(rng.uniform(0.0, 0.3))
+    beyond = float(rng.uniform(-0.15, 0.25)) / (1.0 + np.exp(-np.clip(r / thick, -30, 30)))
+    if glow is None:
+        dark -= (line - second + beyond).astype(np.float32)
+    else:
+        glow += (0.25 * line + 0.1 * second + 0.1 * np.abs(beyond)).astype(np.float32)[..., None]

@@ -1,0 +1,193 @@
+"""How a translucent crystal and an air bubble look: small patches of darkening and of own light.
+
+Bright field: a facet pair acts as a prism. The ray is bent by (n - 1) times the gradient of the thickness;
+what is bent out of the objective's cone is missing from the picture, so parallel faces are as bright as the
+background and slanted ones dark. Outlines and facet edges are dark lines; defocus adds the Becke halo.
+
+Crossed polarisers: intensity sin^2(2 phi) sin^2(pi * retardation / wavelength) per colour (Born and Wolf,
+Principles of Optics, ch. 15), retardation proportional to thickness, so that sloping faces carry fringes.
+
+Reflected light: facets shine by their tilt towards the lamp.
+
+A patch is added to the scene: `log_transmission` darkens what is under it, `glow` adds light.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from cloister.applications.crystals.polyhedra import Polyhedron
+
+Light = Literal["bright", "polarised", "reflected"]
+Patch = NDArray[np.float32]
+WAVELENGTHS = np.array([0.61, 0.54, 0.46], dtype=np.float32)  # micrometres: red, green, blue
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """What the eye sees of a body.
+
+    Attributes:
+        log_transmission: float32 [height, width], at most about 0.5 (a bright halo), negative is dark.
+        glow: float32 [height, width, 3] of added light, or None.
+        left: column of the patch's first pixel in the picture (may be negative).
+        top: row of the patch's first pixel.
+    """
+
+    log_transmission: Patch
+    glow: Patch | None
+    left: int
+    top: int
+
+
+@dataclass(frozen=True)
+class Optics:
+    """A camera's way of showing crystals: one draw per picture.
+
+    Attributes:
+        light: the kind of illumination.
+        contrast: strength of everything a crystal does to the light, about 0.2 (faint) to 1.2.
+        edge: strength of outlines, 0 to 1.5.
+        halo: strength of the bright fringe around outlines, 0 to 1.
+        oblique: how much light comes from one side, 0 to 0.5.
+        azimuth: from which side, radians.
+        sharpness: blur of a body in focus, pixels (Gaussian sigma).
+        depth_blur: further blur per unit of depth, pixels.
+    """
+
+    light: Light
+    contrast: float
+    edge: float
+    halo: float
+    oblique: float
+    azimuth: float
+    sharpness: float
+    depth_blur: float
+
+
+def show_crystal(
+    rng: np.random.Generator, body: Polyhedron, x: float, y: float, depth: float, optics: Optics
+) -> Appearance:
+    """A crystal at a place and depth.
+
+    Args:
+        rng: for the crystal's own strength, birefringence and phase.
+        body: the polyhedron, centred.
+        x: column of its centre, pixels.
+        y: row of its centre, pixels.
+        depth: distance from the focal plane, -1 to 1.
+        optics: the camera.
+    """
+    blur = float(np.hypot(optics.sharpness, optics.depth_blur * depth))
+    reach = np.abs(body.outline).max(axis=0) + 3.0 * blur + 5.0
+    left, top = int(np.floor(x - reach[0])), int(np.floor(y - reach[1]))
+    width, height = int(2 * reach[0]) + 2, int(2 * reach[1]) + 2
+    u = (np.arange(left, left + width, dtype=np.float32) - np.float32(x))[None, :]
+    v = (np.arange(top, top + height, dtype=np.float32) - np.float32(y))[:, None]
+    inside, thickness, front, back, slope = _trace(body, u, v)
+    radius = body.diameter / 2.0
+    mask = inside.astype(np.float32)
+    soft = ndimage.gaussian_filter(mask, max(0.6, blur))
+    wide = ndimage.gaussian_filter(mask, max(0.6, blur) + 1.2 + 0.03 * radius)
+    facet_edges = _lines(front, inside) + 0.45 * _lines(back, inside)
+    strength = optics.contrast * float(rng.uniform(0.75, 1.25))
+    outline = 4.0 * soft * (1.0 - soft)
+    bend = slope[0] ** 2 + slope[1] ** 2
+    slanted = bend / (bend + 0.6)
+    side = (slope[0] * np.cos(optics.azimuth) + slope[1] * np.sin(optics.azimuth)) / (1.0 + np.sqrt(bend))
+    relief = facet_edges if optics.light == "bright" else -0.6 * facet_edges
+    fringe = np.float32(optics.halo * strength * (0.8 + 0.6 * depth)) * (wide - soft)
+    body_shade = -0.75 * slanted - 0.1 * np.minimum(thickness / radius, 2.0) - 0.45 * relief * optics.edge
+    body_shade = (body_shade + 2.0 * optics.oblique * side) * mask
+    body_shade = ndimage.gaussian_filter(body_shade.astype(np.float32), blur)
+    if optics.light == "bright":
+        dark = strength * (body_shade - optics.edge * 0.7 * outline) + fringe
+        return Appearance(dark.astype(np.float32), None, left, top)
+    if optics.light == "polarised":
+        phase = np.sin(2.0 * rng.uniform(0.25, np.pi / 2 - 0.25)) ** 2
+        retard = float(rng.uniform(0.004, 0.03)) * thickness + float(rng.uniform(0.0, 0.2))
+        colour = np.sin(np.pi * retard[..., None] / WAVELENGTHS) ** 2 * np.float32(phase)
+        white = np.float32(rng.uniform(0.15, 0.6))
+        lit = (
+            strength * (white + (1.0 - white) * colour) * (1.0 + 0.5 * np.clip(body_shade, -1, 1))[..., None]
+        )
+        lit = lit + (0.35 * strength * facet_edges)[..., None]
+        lit = ndimage.gaussian_filter((lit * mask[..., None]).astype(np.float32), (blur, blur, 0))
+        lit += np.float32(0.12 * optics.halo * strength) * wide[..., None]
+        return Appearance(np.zeros_like(soft), lit.astype(np.float32), left, top)
+    lamp = np.clip(0.25 + 0.9 * side + 0.5 * slanted + 0.5 * facet_edges, 0.05, 2.0) * mask
+    lit = strength * (ndimage.gaussian_filter(lamp.astype(np.float32), blur) + 0.25 * optics.edge * outline)
+    return Appearance(
+        (-0.35 * soft).astype(np.float32), np.repeat(lit[..., None].astype(np.float32), 3, 2), left, top
+    )
+
+
+def show_bubble(
+    rng: np.random.Generator, x: float, y: float, radius: float, depth: float, optics: Optics
+) -> Appearance:
+    """An air bubble: a dark ring round a bright centre (bright field), a faint ring or a shining ball."""
+    blur = float(np.hypot(optics.sharpness, optics.depth_blur * depth))
+    reach = radius + 3.0 * blur + 4.0
+    left, top, side = int(np.floor(x - reach)), int(np.floor(y - reach)), int(2 * reach) + 2
+    u = (np.arange(left, left + side, dtype=np.float32) - np.float32(x))[None, :]
+    v = (np.arange(top, top + side, dtype=np.float32) - np.float32(y))[:, None]
+    r = np.sqrt(u * u + v * v) / np.float32(radius)
+    disc = np.clip((1.0 - r) * radius + 0.5, 0.0, 1.0)
+    ring_from = float(rng.uniform(0.35, 0.8))
+    ring = disc * np.clip((r - ring_from) / (1.02 - ring_from), 0.0, 1.0) ** float(rng.uniform(0.5, 1.6))
+    rim = np.exp(-(((r - 1.06) * radius / 1.5) ** 2))
+    strength = float(rng.uniform(0.7, 1.3)) * max(optics.contrast, 0.35)
+    towards = (u * np.cos(optics.azimuth) + v * np.sin(optics.azimuth)) / np.float32(radius)
+    spot_at = float(rng.uniform(0.0, 0.35))
+    spot = np.exp(
+        -(
+            (u / radius - spot_at * np.cos(optics.azimuth)) ** 2
+            + (v / radius - spot_at * np.sin(optics.azimuth)) ** 2
+        )
+        / (2 * float(rng.uniform(0.1, 0.25)) ** 2)
+    )
+    if optics.light == "bright":
+        dark = -1.7 * strength * ring + 0.3 * strength * spot * disc + 0.35 * optics.halo * strength * rim
+        dark = dark + optics.oblique * towards * disc
+        return Appearance(ndimage.gaussian_filter(dark.astype(np.float32), blur), None, left, top)
+    if optics.light == "polarised":
+        lit = 0.16 * strength * np.exp(-(((r - 0.97) * radius / 1.3) ** 2)) + 0.1 * strength * spot * disc
+    else:
+        ball = np.clip(0.35 + 0.6 * towards, 0.0, 1.0) * disc * (0.5 + 0.5 * r)
+        lit = strength * (0.8 * ball + 1.0 * spot * disc + 0.35 * np.exp(-(((r - 0.93) * radius / 1.5) ** 2)))
+    lit = ndimage.gaussian_filter(lit.astype(np.float32), blur)
+    return Appearance((-0.5 * disc).astype(np.float32), np.repeat(lit[..., None], 3, 2), left, top)
+
+
+def _trace(
+    body: Polyhedron, u: Patch, v: Patch
+) -> tuple[NDArray[np.bool_], Patch, NDArray[np.intp], NDArray[np.intp], tuple[Patch, Patch]]:
+    """Where rays along z meet the body: inside, thickness, front and back facet, gradient of thickness."""
+    n = body.normals.astype(np.float32)
+    d = body.offsets.astype(np.float32)
+    # A facet seen exactly from its edge would divide by zero; the slight tilt is below a pixel's worth.
+    nz = np.where(np.abs(n[:, 2]) < 1e-3, np.float32(1e-3), n[:, 2])
+    depth = (d[:, None, None] - n[:, 0, None, None] * u - n[:, 1, None, None] * v) / nz[:, None, None]
+    upper, lower = np.nonzero(nz > 0)[0], np.nonzero(nz < 0)[0]
+    front, back = np.argmin(depth[upper], axis=0), np.argmax(depth[lower], axis=0)
+    near = np.take_along_axis(depth[upper], front[None], 0)[0]
+    far = np.take_along_axis(depth[lower], back[None], 0)[0]
+    thickness = np.maximum(near - far, 0.0)
+    gradient = -n[:, :2] / nz[:, None]
+    gx = gradient[upper, 0][front] - gradient[lower, 0][back]
+    gy = gradient[upper, 1][front] - gradient[lower, 1][back]
+    inside = near > far
+    return inside, np.where(inside, thickness, 0).astype(np.float32), front, back, (gx * inside, gy * inside)
+
+
+def _lines(facets: NDArray[np.intp], inside: NDArray[np.bool_]) -> Patch:
+    """1 where a facet ends against another, inside the body."""
+    edge = np.zeros(facets.shape, dtype=np.float32)
+    edge[:, 1:] += facets[:, 1:] != facets[:, :-1]
+    edge[1:, :] += facets[1:, :] != facets[:-1, :]
+    return np.minimum(edge, 1.0) * inside

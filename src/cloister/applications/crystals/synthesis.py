@@ -1,0 +1,245 @@
+"""Synthetic micrographs with exact truth.
+
+A picture is drawn from a factory's ranges and a seed: crystals at random places and depths, bubbles, dust
+and threads between them, the lamp and the camera over all. Truth is what the geometry says, not what can
+be seen: the outline, its centroid, the circle of equal area. A crystal is counted where its centre lies in
+the picture, which makes counts of neighbouring fields additive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloister.applications.crystals.camera import Camera, expose
+from cloister.applications.crystals.factories import Factory, Range
+from cloister.applications.crystals.mimics import draw_rim, lay_fibres, scatter_dust, scratch
+from cloister.applications.crystals.optics import Appearance, Optics, show_bubble, show_crystal
+from cloister.applications.crystals.polyhedra import Polyhedron, make_crystal
+from cloister.foundation.errors import BadInput
+
+REFERENCE_AREA = 640 * 512
+"""Pixels of the picture that a factory's numbers per picture refer to."""
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """Truth about one crystal whose centre lies in the picture; pixels, x to the right, y down.
+
+    Attributes:
+        x: centroid of the outline; 0 is the centre of the first column.
+        y: likewise, rows.
+        diameter: of the circle of the outline's area (equivalent circle diameter).
+        outline: corners [x, y] of the projected convex outline, in order.
+        depth: distance from the focal plane, -1 to 1.
+        cut: whether the border of the picture cuts the outline.
+    """
+
+    x: float
+    y: float
+    diameter: float
+    outline: tuple[tuple[float, float], ...]
+    depth: float
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Micrograph:
+    """A synthetic picture and its truth.
+
+    Attributes:
+        image: uint8 [height, width, 3].
+        crystals: those whose centre lies in the picture, in the order drawn.
+        bubbles: number of air bubbles drawn.
+        light: the kind of illumination.
+    """
+
+    image: NDArray[np.uint8]
+    crystals: tuple[Crystal, ...]
+    bubbles: int
+    light: str
+
+    def labels(self) -> dict[str, Any]:
+        """The dataset convention: `{"centres": [[x, y], ...], "diameters": [...]}`, pixels."""
+        return {
+            "centres": [[round(c.x, 2), round(c.y, 2)] for c in self.crystals],
+            "diameters": [round(c.diameter, 2) for c in self.crystals],
+        }
+
+    def mask(self) -> NDArray[np.bool_]:
+        """Pixels inside any outline of a crystal in `crystals`, shape [height, width]."""
+        from PIL import Image, ImageDraw
+
+        height, width = self.image.shape[:2]
+        drawn = Image.new("1", (width, height), 0)
+        pen = ImageDraw.Draw(drawn)
+        for crystal in self.crystals:
+            pen.polygon(list(crystal.outline), fill=1)
+        return np.asarray(drawn, dtype=bool)
+
+
+def synthesise(factory: Factory, seed: int | tuple[int, ...]) -> Micrograph:
+    """One picture of a factory; the same arguments give the same picture.
+
+    Args:
+        factory: the ranges.
+        seed: non-negative integers; distinct seeds give independent pictures.
+
+    Raises:
+        BadInput: the factory's picture has a side below 32 or above 20000 pixels.
+    """
+    width, height = factory.width, factory.height
+    if not (min(width, height) >= 32 and max(width, height) <= 20000):
+        raise BadInput(
+            "A picture of this size cannot be drawn.",
+            f"It would be {width} x {height}.",
+            "Use 32 to 20000 pixels.",
+        )
+    rng = np.random.default_rng(seed)
+    optics, camera = _optics(rng, factory), _camera(rng, factory)
+    area = width * height / REFERENCE_AREA
+    dark = np.zeros((height, width), dtype=np.float32)
+    glow = None if optics.light == "bright" else np.zeros((height, width, 3), dtype=np.float32)
+    if optics.light != "bright":
+        camera = _darkened(rng, camera, factory)
+    if rng.random() < factory.rim:
+        draw_rim(rng, dark, glow)
+    scatter_dust(rng, dark, glow, int(_draw(rng, factory.dust) * area), float(rng.uniform(2.0, 5.0)))
+    lay_fibres(rng, dark, glow, int(_draw(rng, factory.fibres) + 0.5))
+    scratch(rng, dark, glow, int(_draw(rng, factory.scratches) + 0.5))
+    bubbles = int(_draw(rng, factory.bubbles) * area + 0.5)
+    for _ in range(bubbles):
+        x, y = float(rng.uniform(0, width)), float(rng.uniform(0, height))
+        radius = float(
+            np.exp(_draw(rng, (np.log(factory.bubble_radius[0]), np.log(factory.bubble_radius[1]))))
+        )
+        _compose(dark, glow, show_bubble(rng, x, y, radius, float(rng.uniform(-1, 1)), optics))
+    crystals: list[Crystal] = []
+    for x, y, diameter in _places(rng, factory, area):
+        habit = rng.choice(list(factory.habits), p=_shares(factory.habits.values()))
+        body = make_crystal(
+            rng, habit, diameter, irregular=_draw(rng, factory.irregular), lying=_draw(rng, factory.lying)
+        )
+        depth = float(np.clip(rng.normal(0, 0.5), -1, 1))
+        _compose(dark, glow, show_crystal(rng, body, x, y, depth, optics))
+        if 0 <= x < width and 0 <= y < height:
+            crystals.append(_truth(body, x, y, depth, width, height))
+    return Micrograph(expose(rng, dark, glow, camera), tuple(crystals), bubbles, optics.light)
+
+
+def write_dataset(folder: Path, factory: Factory, images: int, seed: int) -> None:
+    """A factory's dataset as files: `images/*.png` and `labels/<stem>.json`.
+
+    Args:
+        folder: made if missing.
+        factory: the ranges.
+        images: how many.
+        seed: of the dataset; picture i is `synthesise(factory, (seed, i))`.
+    """
+    from PIL import Image
+
+    from cloister.foundation.canonical import canonical
+
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / "labels").mkdir(parents=True, exist_ok=True)
+    for index in range(images):
+        picture = synthesise(factory, (seed, index))
+        stem = f"{factory.name}-{index:04d}"
+        Image.fromarray(picture.image).save(folder / "images" / f"{stem}.png", compress_level=1)
+        (folder / "labels" / f"{stem}.json").write_bytes(canonical(picture.labels()))
+
+
+def _places(rng: np.random.Generator, factory: Factory, area: float) -> list[tuple[float, float, float]]:
+    """Centres and diameters: a random sequential arrangement that keeps `crowding` between neighbours.
+
+    The field is wider than the picture by half a crystal, so that crystals also enter it from outside.
+    """
+    low, high = factory.crystals
+    wanted = int(np.exp(rng.uniform(np.log(max(low, 1)), np.log(max(high, 1)))) * area + 0.5)
+    median, spread = _draw(rng, factory.diameter), _draw(rng, factory.spread)
+    crowding = _draw(rng, factory.crowding)
+    margin = 0.6 * median
+    outer = (1 + 2 * margin / factory.width) * (1 + 2 * margin / factory.height)
+    placed: list[tuple[float, float, float]] = []
+    kept = np.zeros((0, 3))
+    for _ in range(int(wanted * outer)):
+        diameter = float(np.clip(median * spread ** rng.normal(), 0.45 * median, 2.5 * median))
+        for _attempt in range(12):
+            x = float(rng.uniform(-margin, factory.width + margin))
+            y = float(rng.uniform(-margin, factory.height + margin))
+            gap = np.hypot(kept[:, 0] - x, kept[:, 1] - y)
+            if np.all(gap > crowding * (kept[:, 2] + diameter) / 2.0):
+                placed.append((x, y, diameter))
+                kept = np.vstack([kept, placed[-1]])
+                break
+    return placed
+
+
+def _truth(body: Polyhedron, x: float, y: float, depth: float, width: int, height: int) -> Crystal:
+    corners = body.outline + np.array([x, y])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    cut = bool(low.min() < -0.5 or high[0] > width - 0.5 or high[1] > height - 0.5)
+    outline = tuple((float(cx), float(cy)) for cx, cy in corners)
+    return Crystal(x, y, body.diameter, outline, depth, cut)
+
+
+def _compose(dark: NDArray[np.float32], glow: NDArray[np.float32] | None, seen: Appearance) -> None:
+    rows, columns = seen.log_transmission.shape
+    top, left = max(0, seen.top), max(0, seen.left)
+    bottom, right = min(dark.shape[0], seen.top + rows), min(dark.shape[1], seen.left + columns)
+    if top >= bottom or left >= right:
+        return
+    patch = (slice(top - seen.top, bottom - seen.top), slice(left - seen.left, right - seen.left))
+    dark[top:bottom, left:right] += seen.log_transmission[patch]
+    if glow is not None and seen.glow is not None:
+        glow[top:bottom, left:right] += seen.glow[patch]
+
+
+def _draw(rng: np.random.Generator, span: Range) -> float:
+    return float(rng.uniform(span[0], span[1]))
+
+
+def _shares(values: Any) -> NDArray[np.float64]:
+    shares = np.array(list(values), dtype=np.float64)
+    return shares / shares.sum()
+
+
+def _optics(rng: np.random.Generator, f: Factory) -> Optics:
+    return Optics(
+        light=rng.choice(list(f.lights), p=_shares(f.lights.values())),
+        contrast=_draw(rng, f.contrast),
+        edge=_draw(rng, f.edge),
+        halo=_draw(rng, f.halo),
+        oblique=_draw(rng, f.oblique),
+        azimuth=float(rng.uniform(0, 2 * np.pi)),
+        sharpness=_draw(rng, f.sharpness),
+        depth_blur=_draw(rng, f.depth_blur),
+    )
+
+
+def _camera(rng: np.random.Generator, f: Factory) -> Camera:
+    return Camera(
+        level=_draw(rng, f.level),
+        tint=_tint(rng, _draw(rng, f.warmth)),
+        vignette=_draw(rng, f.vignette),
+        slope=_draw(rng, f.slope),
+        mottle=_draw(rng, f.mottle),
+        noise=_draw(rng, f.noise),
+        grain=_draw(rng, f.grain),
+        gamma=_draw(rng, f.gamma),
+        grey=bool(rng.random() < f.grey),
+        jpeg=int(_draw(rng, f.jpeg)),
+    )
+
+
+def _tint(rng: np.random.Generator, warmth: float) -> tuple[float, float, float]:
+    """Lamps differ along blue to orange; green and magenta hardly occur."""
+    return 1.0 + 0.6 * warmth, 1.0 + float(rng.normal(0, 0.02)), 1.0 - warmth
+
+
+def _darkened(rng: np.random.Generator, camera: Camera, f: Factory) -> Camera:
+    return replace(camera, level=_draw(rng, f.level_dark))

@@ -1,0 +1,98 @@
+"""Peaks of a heat map: where a model says that an object's centre is.
+
+A peak is a pixel that is the highest within `min_distance` of itself and not below the threshold.
+Training's counting metric and the tools' peak step call this same function, so that a count in a report
+is the count that was validated.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloister.foundation.errors import BadInput
+
+
+def find_peaks(
+    heatmap: NDArray[Any], threshold: float, min_distance: int, *, subpixel: bool = False
+) -> NDArray[np.float32]:
+    """The local maxima of a map, strongest first, no two within `min_distance`.
+
+    Args:
+        heatmap: shape [height, width], any real type; finite values (others are never peaks).
+        threshold: the lowest value that counts as a peak, in the map's unit.
+        min_distance: pixels, at least 1; of two candidates at this Euclidean distance or less, the higher
+            stays (of equals, the one further up, then further left).
+        subpixel: move each peak to the vertex of the parabola through its neighbours (at most half a pixel).
+
+    Returns:
+        float32, shape [n, 2]: x (column) and y (row) of pixel centres, the first pixel's being 0.
+
+    Raises:
+        BadInput: not a two-dimensional map, or a distance below 1.
+    """
+    from scipy import ndimage
+
+    if heatmap.ndim != 2 or min_distance < 1:
+        raise BadInput(
+            "Peaks cannot be sought here.",
+            f"The map has shape {heatmap.shape} and the distance is {min_distance}.",
+            "Give a map of two dimensions and a distance of at least 1 pixel.",
+        )
+    if not heatmap.size:
+        return np.zeros((0, 2), dtype=np.float32)
+    values = np.asarray(heatmap, dtype=np.float32)
+    values = np.where(np.isfinite(values), values, np.float32(-np.inf))
+    # A square window inside the disc of min_distance proposes; the exact distance decides below.
+    size = 2 * max(1, int(min_distance / np.sqrt(2.0))) + 1
+    highest = ndimage.maximum_filter(values, size=size, mode="constant", cval=-np.inf)
+    rows, columns = np.nonzero((values == highest) & (values >= threshold) & np.isfinite(values))
+    order = np.lexsort((columns, rows, -values[rows, columns]))
+    rows, columns = rows[order], columns[order]
+    kept = _suppress(columns.astype(np.float32), rows.astype(np.float32), float(min_distance))
+    rows, columns = rows[kept], columns[kept]
+    peaks = np.stack([columns, rows], axis=1).astype(np.float32)
+    if subpixel and len(peaks):
+        peaks[:, 0] += _vertex(values, rows, columns, axis=1)
+        peaks[:, 1] += _vertex(values, rows, columns, axis=0)
+    return peaks
+
+
+def count_peaks(heatmap: NDArray[Any], threshold: float, min_distance: int) -> int:
+    """How many peaks `find_peaks` finds."""
+    return len(find_peaks(heatmap, threshold, min_distance))
+
+
+def _suppress(x: NDArray[np.float32], y: NDArray[np.float32], distance: float) -> NDArray[np.intp]:
+    """Indices that stay when the stronger (earlier) removes every later one within `distance`."""
+    from scipy.spatial import cKDTree
+
+    alive = np.ones(len(x), dtype=bool)
+    if len(x) > 1:
+        points = np.stack([x, y], axis=1)
+        tree = cKDTree(points)
+        for index in range(len(x)):
+            if alive[index]:
+                near = np.asarray(tree.query_ball_point(points[index], distance), dtype=np.intp)
+                alive[near[near > index]] = False
+    return np.nonzero(alive)[0]
+
+
+def _vertex(
+    values: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp], *, axis: int
+) -> NDArray[np.float32]:
+    """The parabola's vertex through three neighbours, relative to the middle one; 0 at a border or plateau."""
+    length = values.shape[axis]
+    at = rows if axis == 0 else columns
+    before, after = np.maximum(at - 1, 0), np.minimum(at + 1, length - 1)
+    low = values[before, columns] if axis == 0 else values[rows, before]
+    high = values[after, columns] if axis == 0 else values[rows, after]
+    middle = values[rows, columns]
+    inside = (at > 0) & (at < length - 1) & np.isfinite(low) & np.isfinite(high)
+    curve = np.where(inside, low - 2.0 * middle + high, 0.0)
+    usable = inside & (curve < 0)
+    shift = np.where(usable, 0.5 * (low - high) / np.where(usable, curve, -1.0), 0.0)
+    limited: NDArray[np.float32] = np.clip(shift, -0.5, 0.5).astype(np.float32)
+    return limited
