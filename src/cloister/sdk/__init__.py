@@ -1,0 +1,1 @@
+"""How programs speak to a node: over its Unix socket, with the same errors that people see."""

@@ -1,0 +1,114 @@
+"""A client of one running node, over its Unix socket.
+
+The socket belongs to the node's operator (mode 0600), so there is no password on this way; a network face has its own
+sign-in. Errors arrive as the `CloisterError` that the node raised.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cloister.foundation.errors import CloisterError, Unreachable, from_problem
+
+SOCKET_NAME = "node.sock"
+
+
+class Client:
+    """Speaks to the node whose folder is given.
+
+    Args:
+        folder: the node's folder; its socket is `node.sock` in it.
+        timeout: seconds to wait for one answer.
+    """
+
+    def __init__(self, folder: Path, timeout: float = 60.0) -> None:
+        self.folder = folder
+        self._http = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(folder / SOCKET_NAME)), base_url="http://node", timeout=timeout
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._http.close()
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON answer of a GET under `/api/v1`."""
+        return self._ask("GET", path, params={key: value for key, value in query.items() if value is not None})
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The JSON answer of a POST under `/api/v1`."""
+        return self._ask("POST", path, json=dict(body or {}))
+
+    def _ask(self, method: str, path: str, **settings: Any) -> Any:
+        try:
+            response = self._http.request(method, f"/api/v1{path}", **settings)
+        except httpx.TimeoutException:
+            raise Unreachable("The node did not answer in time.", "It is busy or stopped.", "Try again; see `cloister doctor`.") from None
+        except httpx.TransportError:
+            raise Unreachable(
+                "The node is not running.",
+                f"Nothing answers at {self.folder / SOCKET_NAME}.",
+                f"Start it with: cloister node up --folder {self.folder}",
+            ) from None
+        if response.status_code >= 400:
+            raise _error(response)
+        return response.json()
+
+    # What people do, by name ---------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Who this node is, whether the relay is reached, who else is here."""
+        return dict(self.get("/status"))
+
+    def wait_ready(self, seconds: float = 30.0) -> dict[str, Any]:
+        """Waits until the node answers. Raises `Unreachable` after `seconds`."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return self.status()
+            except Unreachable:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
+    def task(self, task: str) -> dict[str, Any]:
+        """A task's state at this node."""
+        return dict(self.get(f"/tasks/{task}"))
+
+    def events(self, since: int = 0, wait: float = 0.0) -> list[dict[str, Any]]:
+        """What happened here after event `since`; waits up to `wait` seconds for something."""
+        return list(self.get("/events", since=since, wait=wait))
+
+    def follow(self, since: int = 0, seconds: float = 600.0) -> Iterator[dict[str, Any]]:
+        """Events as they happen, for at most `seconds`."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for event in self.events(since, wait=min(10.0, max(0.1, end - time.monotonic()))):
+                since = max(since, int(event["id"]))
+                yield event
+
+    def download(self, path: str) -> bytes:
+        """Bytes that the node hands out as base64 in `content`."""
+        return base64.b64decode(self.get(path)["content"])
+
+
+def _error(response: httpx.Response) -> CloisterError:
+    try:
+        document = response.json()
+    except ValueError:
+        document = {}
+    if not isinstance(document, dict) or "title" not in document:
+        return CloisterError(f"The node answered with status {response.status_code}.", "", "See the node's log.")
+    return from_problem(document)
