@@ -1,0 +1,185 @@
+"""Labels of pictures: where the objects' centres are, and if known how large they are.
+
+Coordinates are pixels of the upright picture: x to the right, y down, the centre of the top left pixel at (0, 0).
+Errors name the file and the line or entry, never the value.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cloister.foundation import canonical
+from cloister.foundation.errors import BadInput
+
+MAX_POINTS = 100_000
+MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The objects in one picture.
+
+    Args:
+        centres: (x, y) of each object, pixels.
+        diameters: of each object in the same order, pixels; None where unknown.
+    """
+
+    centres: tuple[tuple[float, float], ...]
+    diameters: tuple[float, ...] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The canonical form that commitments cover."""
+        return {
+            "centres": [list(centre) for centre in self.centres],
+            "diameters": None if self.diameters is None else list(self.diameters),
+        }
+
+    def check_inside(self, width: int, height: int, file: str) -> None:
+        """Raises `BadInput` if a centre lies outside a picture of this size."""
+        for number, (x, y) in enumerate(self.centres, 1):
+            if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
+                raise BadInput(
+                    f"A label lies outside its picture {file}.",
+                    f"Centre {number} is not within its {width} x {height} pixels.",
+                    "Check that labels are x,y in pixels of this picture, y pointing down.",
+                )
+
+
+def parse_json_labels(data: bytes, file: str) -> Labels:
+    """Labels from `{"centres": [[x, y], …], "diameters": [d, …]}` (diameters may be left out)."""
+    value = canonical.parse(data, max_bytes=MAX_BYTES, max_depth=8)
+    if (
+        not isinstance(value, dict)
+        or not set(value) <= {"centres", "diameters"}
+        or not isinstance(value.get("centres"), list)
+    ):
+        raise _malformed(file, "It must be an object with `centres` and, if known, `diameters`.")
+    centres = [_pair(entry, file, number) for number, entry in enumerate(value["centres"], 1)]
+    diameters = value.get("diameters")
+    if diameters is None:
+        return _labels(centres, None, file)
+    if not isinstance(diameters, list) or len(diameters) != len(centres):
+        raise _malformed(file, "There must be one diameter for each centre.")
+    return _labels(
+        centres,
+        [_diameter(entry, file, f"diameter {number}") for number, entry in enumerate(diameters, 1)],
+        file,
+    )
+
+
+def parse_csv_labels(data: bytes, file: str) -> Labels:
+    """Labels from CSV with a header `x,y` or `x,y,diameter`, one object a line."""
+    header, rows = _csv(data, file)
+    if header not in (["x", "y"], ["x", "y", "diameter"]):
+        raise _malformed(file, "Its first line must be x,y or x,y,diameter.")
+    found = [_row(row, file, line) for line, row in rows]
+    return _gather(found, file, with_diameters="diameter" in header)
+
+
+def parse_common_labels(data: bytes, file: str) -> Mapping[str, Labels]:
+    """Labels of many pictures from one CSV with a header `file,x,y` or `file,x,y,diameter`.
+
+    A line with a file name and nothing else says that this picture was looked at and has no object.
+    """
+    header, rows = _csv(data, file)
+    if header not in (["file", "x", "y"], ["file", "x", "y", "diameter"]):
+        raise _malformed(file, "Its first line must be file,x,y or file,x,y,diameter.")
+    found: dict[str, list[tuple[float, float, float | None]]] = {}
+    for line, row in rows:
+        if not row[0]:
+            raise _malformed(file, f"Line {line} names no picture.")
+        entries = found.setdefault(row[0], [])
+        if any(row[1:]):
+            entries.append(_row(row[1:], file, line))
+    return {
+        name: _gather(entries, file, with_diameters="diameter" in header) for name, entries in found.items()
+    }
+
+
+def _csv(data: bytes, file: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    if len(data) > MAX_BYTES:
+        raise BadInput(f"The labels {file} are too large.", f"The limit is {MAX_BYTES} bytes.", "Split them.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise _malformed(file, "It is not UTF-8 text.") from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    header: list[str] = []
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if not any(cells):
+                continue
+            if not header:
+                header = [cell.lower() for cell in cells]
+            elif len(cells) != len(header):
+                raise _malformed(
+                    file, f"Line {reader.line_num} has {len(cells)} cells; the header has {len(header)}."
+                )
+            else:
+                rows.append((reader.line_num, cells))
+    except csv.Error:
+        raise _malformed(file, f"Line {reader.line_num} is not CSV.") from None
+    return header, rows
+
+
+def _row(cells: list[str], file: str, line: int) -> tuple[float, float, float | None]:
+    numbers: list[float] = []
+    for cell in cells:
+        try:
+            numbers.append(float(cell))
+        except ValueError:
+            raise _malformed(file, f"Line {line} has something that is no number.") from None
+    x, y = _finite(numbers[0], file, f"line {line}"), _finite(numbers[1], file, f"line {line}")
+    return x, y, _diameter(numbers[2], file, f"line {line}") if len(numbers) > 2 else None
+
+
+def _gather(rows: list[tuple[float, float, float | None]], file: str, *, with_diameters: bool) -> Labels:
+    diameters = [row[2] for row in rows if row[2] is not None]
+    return _labels([(x, y) for x, y, _ in rows], diameters if with_diameters else None, file)
+
+
+def _labels(centres: list[tuple[float, float]], diameters: list[float] | None, file: str) -> Labels:
+    if len(centres) > MAX_POINTS:
+        raise BadInput(
+            f"The labels {file} have too many points.",
+            f"The limit is {MAX_POINTS} a picture.",
+            "Check the file.",
+        )
+    return Labels(tuple(centres), None if diameters is None else tuple(diameters))
+
+
+def _pair(entry: Any, file: str, number: int) -> tuple[float, float]:
+    if not isinstance(entry, list) or len(entry) != 2:
+        raise _malformed(file, f"Centre {number} is not a pair [x, y].")
+    return _finite(entry[0], file, f"centre {number}"), _finite(entry[1], file, f"centre {number}")
+
+
+def _finite(value: Any, file: str, place: str) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or abs(value) > 1e7
+    ):
+        raise _malformed(file, f"At {place}: a coordinate is not a usable number.")
+    return float(value)
+
+
+def _diameter(value: Any, file: str, place: str) -> float:
+    number = _finite(value, file, place)
+    if number <= 0:
+        raise _malformed(file, f"At {place}: a diameter is not above zero.")
+    return number
+
+
+def _malformed(file: str, why: str) -> BadInput:
+    return BadInput(
+        f"The labels {file} cannot be read.", why, "See the page on datasets for the forms that labels take."
+    )
