@@ -37,7 +37,9 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=True)
 
 
-def command(group: click.Group, name: str, **settings: Any) -> Callable[[Callable[..., Answer]], click.Command]:
+def command(
+    group: click.Group, name: str, **settings: Any
+) -> Callable[[Callable[..., Answer]], click.Command]:
     """Registers a function that returns an `Answer` as a command with `--json`.
 
     A `CloisterError` is printed with what, why and remedy (as a problem document with `--json -`).
@@ -60,7 +62,9 @@ def command(group: click.Group, name: str, **settings: Any) -> Callable[[Callabl
             sys.exit(answer.exit_code)
 
         help_text = (function.__doc__ or "").strip()
-        made = click.option("--json", "json_to", metavar="FILE|-", help="Write the answer as JSON to FILE, or - for here.")(run)
+        made = click.option(
+            "--json", "json_to", metavar="FILE|-", help="Write the answer as JSON to FILE, or - for here."
+        )(run)
         return group.command(name, help=help_text, **settings)(made)
 
     return decorate

@@ -1,0 +1,1 @@
+"""The demonstration: a hub and five nodes as real processes on this machine, driven as their operators would."""
