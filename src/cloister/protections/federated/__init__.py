@@ -1,0 +1,62 @@
+"""Federated averaging: owners train on their own records, a coordinator averages what changed, round by round.
+
+FedAvg (McMahan et al. 2017) and FedProx (Li et al. 2020). Records stay where they are; each owner's update is seen by
+the coordinator, and the plan says so. Secure aggregation and noise are slots in the parameters.
+
+Files: `offers` (when, and with which claims), `settings` (the plan's constants), `coordinator` and `owner` (the two
+programs), `messages` and `framing` (what travels), `averaging` (the arithmetic), `worker` (what the engine is asked).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from cloister.claims.offers import Declined, Facts, Offer, Request
+from cloister.foundation.errors import Refused
+from cloister.journal.program import Program
+from cloister.protections.federated.coordinator import coordinator
+from cloister.protections.federated.offers import NAME, offers
+from cloister.protections.federated.owner import owner
+from cloister.protections.federated.settings import read_settings
+
+__all__ = ["FederatedAveraging"]
+
+
+class FederatedAveraging:
+    """The protection; see the package."""
+
+    name: str = NAME
+    maturity: Literal["stable", "experimental"] = "stable"
+
+    def offers(self, request: Request, facts: Facts) -> Sequence[Offer | Declined]:
+        """One offer, or one reason why there is none."""
+        return offers(request, facts)
+
+    def program(self, offer: Offer, request: Request, seat: str) -> Program:
+        """One seat's program. Raises `Refused` for an offer that it would not make, or a seat that it has not.
+
+        Recipients take no part in the training; their node goes straight to the release.
+        """
+        owners = offer.seats.get("owner", ())
+        coordinators = offer.seats.get("coordinator", ())
+        model = request.computation.contents.get("model")
+        if (
+            offer.protection != NAME
+            or seat not in {"coordinator", "owner"}
+            or len(coordinators) != 1
+            or not owners
+            or set(owners) != set(request.datasets)
+            or coordinators[0] in owners
+            or model is None
+        ):
+            raise Refused(
+                "A plan for federated training cannot be run.",
+                "Its seats, datasets or contents are not those of an offer of this protection.",
+                "Have the task planned again.",
+                clause="plan-seats",
+            )
+        settings = read_settings(offer.parameters, owners)
+        if seat == "coordinator":
+            return coordinator(settings, model, owners)
+        return owner(settings, model, request.computation.settings, dict(request.datasets), coordinators[0])

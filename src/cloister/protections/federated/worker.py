@@ -1,0 +1,79 @@
+"""What federated training asks of the sandboxed JAX worker, in one place.
+
+Methods (see `cloister.training.methods`): `initial` (the trainable weights in a model file), `train` (local steps from
+given weights), `export` (the model file with given weights). Weights are one flat float32 vector in the model's own
+order of its trainable initialisers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cloister.foundation.canonical import JSON
+from cloister.foundation.errors import BadInput
+from cloister.journal.program import DataPort, Local
+from cloister.protections.federated.framing import Vector
+
+ENGINE = "jax"
+TRAIN_SECONDS = 3600.0
+
+
+def initial_weights(local: Local, model: str, parameters: int) -> Vector:
+    """The weights in the agreed model file, shape (parameters,). Raises `BadInput` if it has another number."""
+    _, arrays = local.engine(ENGINE).call("initial", {}, {"model": _bytes(local.content(model))})
+    return _vector(arrays, parameters)
+
+
+def train(
+    local: Local,
+    model: str,
+    recipe: Mapping[str, JSON],
+    data: DataPort,
+    weights: Vector,
+    *,
+    number: int,
+    steps: int,
+    proximal_mu: float,
+    seed: bytes,
+) -> tuple[Vector, dict[str, Any]]:
+    """The weights after local steps, and figures for this node's own people."""
+    figures, arrays = local.engine(ENGINE).call(
+        "train",
+        {
+            "recipe": dict(recipe),
+            "dataset": str(data.folder),
+            "round": number,
+            "steps": steps,
+            "proximal_mu": proximal_mu,
+            "seed": seed.hex(),
+        },
+        {"model": _bytes(local.content(model)), "weights": weights},
+        TRAIN_SECONDS,
+    )
+    return _vector(arrays, weights.shape[0]), dict(figures)
+
+
+def export(local: Local, model: str, weights: Vector) -> bytes:
+    """The model file with `weights` in place of its own."""
+    _, arrays = local.engine(ENGINE).call(
+        "export", {}, {"model": _bytes(local.content(model)), "weights": weights}
+    )
+    return np.asarray(arrays["model"], dtype=np.uint8).tobytes()
+
+
+def _bytes(content: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.frombuffer(content, dtype=np.uint8)
+
+
+def _vector(arrays: Mapping[str, Any], parameters: int) -> Vector:
+    weights = np.asarray(arrays["weights"], dtype=np.float32).ravel()
+    if weights.shape != (parameters,):
+        raise BadInput(
+            "The model has another number of trainable weights than the plan says.",
+            f"It has {weights.shape[0]}; the plan says {parameters}.",
+            "Plan the task again with this model.",
+        )
+    return weights
