@@ -4,7 +4,7 @@ A model must see the same crystal in the same way under a bright lamp, on the bl
 polarisers, in a vignetted old camera. This step is part of a model's contract: the same code runs in
 training and in the tool, and `NORMALISATION_VERSION` changes whenever one output value would.
 
-The background is a heavily smoothed median of block means (crystals cover less than half of the
+The background is a robust parabola through block means plus a smoothed median of what that leaves (crystals cover less than half of the
 neighbourhood, so the median passes under them in bright field and in dark field alike). What remains is
 divided by the local background (Weber contrast, so that vignetting cancels) and by one robust scale for
 the whole picture, and softly limited. There is no switch for the kind of light: darker than the
@@ -65,7 +65,8 @@ def luminance(image: NDArray[Any]) -> NDArray[np.float32]:
     grey = image[..., 0].astype(np.float32) * (_LUMINANCE[0] / full)
     grey += image[..., 1] * np.float32(_LUMINANCE[1] / full)
     grey += image[..., 2] * np.float32(_LUMINANCE[2] / full)
-    return np.minimum(grey, np.float32(1.0))
+    limited: NDArray[np.float32] = np.minimum(grey, np.float32(1.0))
+    return limited
 
 
 def background(grey: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -83,11 +84,16 @@ def background(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     side = max(1, -(-min(height, width) // BLOCKS))
     means = _block_means(grey, side)
     window = (min(MEDIAN_BLOCKS, means.shape[0]), min(MEDIAN_BLOCKS, means.shape[1]))
-    coarse = ndimage.median_filter(means, size=window, mode="nearest")
+    # Positions from -1 to 1; the trend is evaluated at each pixel, because smoothing would bend its ends.
+    v, u = _positions(means.shape[0], side, height), _positions(means.shape[1], side, width)
+    trend = _trend(means, v, u)
+    coarse = ndimage.median_filter(means - _quadratic(trend, v, u), size=window, mode="nearest")
     rows = _spread(height, means.shape[0], side)
     columns = _spread(width, means.shape[1], side)
     surface: NDArray[np.float32] = rows @ coarse @ columns.T
-    return surface
+    surface += _quadratic(trend, _positions(height, 1, height), _positions(width, 1, width))
+    within: NDArray[np.float32] = np.clip(surface, grey.min(), grey.max(), out=surface)
+    return within
 
 
 def normalise_micrograph(image: NDArray[Any]) -> NDArray[np.float32]:
@@ -115,7 +121,10 @@ def normalise_micrograph(image: NDArray[Any]) -> NDArray[np.float32]:
     squared = contrast * contrast
     squared += np.float32(1.0)
     contrast /= np.sqrt(squared, out=squared)
-    return np.clip(contrast, np.float32(-0.999999), np.float32(0.999999), out=contrast)
+    limited: NDArray[np.float32] = np.clip(
+        contrast, np.float32(-0.999999), np.float32(0.999999), out=contrast
+    )
+    return limited
 
 
 def _scale(contrast: NDArray[np.float32]) -> float:
@@ -139,6 +148,45 @@ def _block_means(grey: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     blocks = padded.reshape(padded.shape[0] // side, side, padded.shape[1] // side, side)
     means: NDArray[np.float32] = blocks.mean(axis=(1, 3), dtype=np.float32)
     return means
+
+
+def _positions(count: int, side: int, length: int) -> NDArray[np.float32]:
+    centres = (np.arange(count, dtype=np.float32) + np.float32(0.5)) * np.float32(2.0 * side / length)
+    return centres - np.float32(1.0)
+
+
+def _quadratic(c: NDArray[np.float32], v: NDArray[np.float32], u: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The surface c0 + c1 u + c2 v + c3 u^2 + c4 u v + c5 v^2 on the grid of `v` (rows) and `u` (columns)."""
+    surface: NDArray[np.float32] = (c[0] + c[2] * v + c[5] * v * v)[:, None] + (c[4] * v)[:, None] * u[
+        None, :
+    ]
+    surface += (c[1] * u + c[3] * u * u)[None, :]
+    return surface
+
+
+def _trend(means: NDArray[np.float32], v: NDArray[np.float32], u: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Coefficients of a quadratic surface that reweights outliers away (P. J. Huber, Robust Statistics).
+
+    It follows vignetting into the corners, where a median sees one side only.
+    """
+    level = np.zeros(6, dtype=np.float32)
+    level[0] = np.median(means)
+    if min(means.shape) < 6:
+        return level
+    across, down = np.meshgrid(u.astype(np.float64), v.astype(np.float64))
+    terms = np.stack([np.ones_like(across), across, down, across**2, across * down, down**2], axis=2).reshape(
+        -1, 6
+    )
+    values = means.reshape(-1).astype(np.float64)
+    weights = np.ones_like(values)
+    found = level.astype(np.float64)
+    for _ in range(6):
+        root = np.sqrt(weights)
+        found = np.linalg.lstsq(terms * root[:, None], values * root, rcond=None)[0]
+        off = np.abs(values - terms @ found)
+        limit = max(1.5 * float(np.median(off)), 1e-4)
+        weights = np.minimum(1.0, limit / np.maximum(off, limit)) ** 2
+    return found.astype(np.float32)
 
 
 def _spread(length: int, blocks: int, side: int) -> NDArray[np.float32]:

@@ -205,7 +205,8 @@ def _draw(rng: np.random.Generator, span: Range) -> float:
 
 def _shares(values: Any) -> NDArray[np.float64]:
     shares = np.array(list(values), dtype=np.float64)
-    return shares / shares.sum()
+    total: NDArray[np.float64] = shares / shares.sum()
+    return total
 
 
 def _optics(rng: np.random.Generator, f: Factory) -> Optics:
