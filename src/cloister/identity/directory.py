@@ -1,0 +1,396 @@
+"""The parties that a node knows: their cards, and whose fingerprint a person has compared.
+
+Rules:
+1. A party enters by its genesis card; every later card is checked against the one before (`cards`).
+2. Cards only move on. An older card than the one held is *rolled back* and refused; the same card again is fine.
+3. Two genuine cards of one party with one sequence are a *fork*: whoever holds the keys tells different stories. The
+   second is refused and kept as evidence, and the party is refused altogether until its recovery keys speak or it is
+   revoked. Keys that a later card calls compromised, or that recovery keys replaced, can no longer make a fork.
+4. A card signed by the recovery keys may follow any held card that is not older than the last such card; the cards
+   after that one are dropped, and with them the keys that a thief announced. This ends a fork. Nothing undoes a
+   revocation, whoever made it.
+5. A person compares fingerprints: only `pin`, with the fingerprint as read out by the other side, makes a known
+   party trusted. Cards from the hub or from files make it known, no more.
+6. What signatures are worth after keys change. There is no trusted time inside a signature, so a thief can date one
+   back at will. Hence three views:
+   - `live(now)`: the keys of the current, fresh, unrevoked card only. For messages and new documents.
+   - the directory itself (`keys`): also earlier keysets of the chain, for documents signed before a routine rotation;
+     never keysets that a later card calls compromised, never those of a revoked party.
+   - `as_of(seen)`: for documents that are proven to have existed at `seen` (in a ledger under a cosigned checkpoint):
+     the keys that were current then, also of parties revoked or compromised after `seen`. Without such proof, old
+     documents of a revoked party count for nothing.
+7. What is loaded from storage is checked like what comes from outside.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from cloister.foundation.clock import parse_rfc3339
+from cloister.foundation.digests import same
+from cloister.foundation.errors import BadInput, CloisterError, NotFound, NotTrusted
+from cloister.identity.cards import Card, check_genesis, check_next, read
+from cloister.identity.envelopes import Envelope, KeyDirectory
+from cloister.identity.keys import PublicKeys, grouped
+
+Trust: TypeAlias = Literal["pinned", "unpinned"]
+MAX_CHAIN = 1000
+MAX_PARTIES = 10_000
+_FOREVER = 1 << 60
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the directory holds about one party: its chain, whether a person pinned it, and evidence of a fork."""
+
+    cards: tuple[Card, ...]
+    envelopes: tuple[Envelope, ...]
+    trust: Trust = "unpinned"
+    fork: Envelope | None = None
+
+    @property
+    def latest(self) -> Card:
+        """The last card of the chain, whatever its state."""
+        return self.cards[-1]
+
+
+class Directory:
+    """Card chains by party, in memory. Implements `envelopes.KeyDirectory` (see rule 6)."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, Record] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._records))
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, party: object) -> bool:
+        return party in self._records
+
+    def record(self, party: str) -> Record:
+        """All that is held about a party. Raises `NotFound`."""
+        try:
+            return self._records[party]
+        except KeyError:
+            raise NotFound(
+                "This party is not known here.",
+                "No card of it has been accepted.",
+                "Ask the party for its card and add it with `cloister party add`.",
+            ) from None
+
+    def card(self, party: str) -> Card:
+        """The latest card whatever its state, for showing. Raises `NotFound`."""
+        return self.record(party).latest
+
+    def chain(self, party: str) -> tuple[Envelope, ...]:
+        """The party's cards from genesis on, as handed to others. Raises `NotFound`."""
+        return self.record(party).envelopes
+
+    def current(self, party: str, now: int) -> Card:
+        """The card that speaks for the party at `now`. Raises `NotTrusted` if unknown, expired, revoked or forked."""
+        record = self._known(party)
+        record.latest.usable(now)
+        return record.latest
+
+    def trust(self, party: str) -> Trust:
+        """`pinned` once a person compared the fingerprint. Raises `NotFound`."""
+        return self.record(party).trust
+
+    def trusted(self, party: str, now: int) -> bool:
+        """Whether the party is pinned and its card speaks for it now."""
+        try:
+            self.current(party, now)
+        except NotTrusted:
+            return False
+        return self._records[party].trust == "pinned"
+
+    def pin(self, party: str, compared: str) -> None:
+        """Records that a person compared fingerprints. Raises `NotTrusted` when `compared` is another one.
+
+        Args:
+            party: a known party.
+            compared: the fingerprint as the other side read it out; spaces, hyphens and case do not matter.
+        """
+        record = self.record(party)
+        if not same(re.sub(r"[\s-]", "", compared).lower(), party):
+            raise NotTrusted(
+                "The fingerprints differ.",
+                f"This card's fingerprint is {grouped(party)}.",
+                "Do not trust this card; ask the party for its card by another way.",
+                clause="fingerprint",
+            )
+        self._records[party] = _with(record, trust="pinned")
+
+    def unpin(self, party: str) -> None:
+        """Takes a person's trust back; the party stays known."""
+        self._records[party] = _with(self.record(party), trust="unpinned")
+
+    def accept(self, envelope: Envelope, now: int) -> Card:
+        """Takes in a card: a genesis card, the next card of a known party, or the one already held.
+
+        Raises:
+            NotTrusted: forged, rolled back, forked, out of chain, after a revocation. Nothing changes, except that
+                a genuine fork is kept as evidence.
+            BadInput: it is no card.
+        """
+        card = read(envelope)
+        record = self._records.get(card.party)
+        if record is None:
+            checked = check_genesis(envelope, now)
+            self._room()
+            self._records[checked.party] = Record((checked,), (envelope,))
+            return checked
+        held = record.latest
+        if envelope.digest == held.digest:
+            return held
+        if held.status == "revoked":
+            held.usable(now)
+        anchor = self._anchor(record, card)
+        if anchor is None or any(item.digest == card.digest for item in record.cards):
+            raise self._misplaced(record, card)
+        checked = check_next(record.cards[anchor], envelope, now)
+        after = record.cards[anchor + 1 :]
+        # Nothing branches off before a card of the recovery keys: that one settled what came before.
+        settled = any(item.recovered for item in after)
+        ends_fork = checked.recovered or checked.status == "revoked"
+        if (not after and (record.fork is None or ends_fork)) or (checked.recovered and not settled):
+            self._append(record, anchor, checked, envelope)
+            return checked
+        if not after:
+            raise _forked(held)
+        if not settled and all(item.compromised_since is None for item in after):
+            self._records[card.party] = _with(record, fork=record.fork or envelope)
+            raise _forked(held)
+        raise _rolled_back(held, card)
+
+    def accept_chain(self, envelopes: Iterable[Envelope], now: int) -> Card:
+        """Takes in a party's cards from genesis on; those already held are passed over.
+
+        Raises:
+            NotTrusted: as `accept`; also when the chain ends before the card held (rolled back). On an error the
+                cards before the bad one stay accepted: each was proven.
+        """
+        latest: Card | None = None
+        for count, envelope in enumerate(envelopes):
+            if count >= MAX_CHAIN:
+                raise BadInput(
+                    "A chain of cards is too long.",
+                    f"The limit is {MAX_CHAIN}.",
+                    "Ask the party for a new identity.",
+                )
+            card = read(envelope)
+            if latest is not None and card.party != latest.party:
+                raise BadInput(
+                    "A chain of cards is of several parties.", "", "Send one party's cards at a time."
+                )
+            record = self._records.get(card.party)
+            held = record is not None and any(card.digest == other.digest for other in record.cards)
+            latest = card if held else self.accept(envelope, now)
+        if latest is None:
+            raise BadInput("A chain of cards is empty.", "", "Ask the party for its cards again.")
+        if latest.digest != self._records[latest.party].latest.digest:
+            raise _rolled_back(self._records[latest.party].latest, latest)
+        return latest
+
+    def keys(self, party: str, keyset: str) -> PublicKeys:
+        """A keyset of the chain for verifying documents (rule 6). Raises `NotTrusted`."""
+        record = self._known(party)
+        if record.latest.status == "revoked":
+            record.latest.usable(0)
+        return self._keyset(record, keyset, None)
+
+    def live(self, now: int) -> KeyDirectory:
+        """A view with only the keys that speak at `now`: for messages and new documents."""
+        return _Live(self, now)
+
+    def as_of(self, seen: int) -> KeyDirectory:
+        """A view for documents *proven* to have existed at `seen`, for example in a cosigned ledger."""
+        return _AsOf(self, seen)
+
+    def export(self) -> dict[str, Any]:
+        """The whole directory as a JSON value, for storage."""
+        return {
+            "type": "cloister/directory@1",
+            "parties": [
+                {
+                    "party": party,
+                    "trust": record.trust,
+                    "cards": [item.model_dump(mode="json") for item in record.envelopes],
+                    "fork": None if record.fork is None else record.fork.model_dump(mode="json"),
+                }
+                for party, record in sorted(self._records.items())
+            ],
+        }
+
+    @classmethod
+    def load(cls, value: Any, now: int) -> Directory:
+        """The directory that `export` wrote, every card checked again. Raises `BadInput` or `NotTrusted`."""
+        directory = cls()
+        try:
+            if value["type"] != "cloister/directory@1":
+                raise KeyError("type")
+            entries = [(str(e["party"]), e["trust"], list(e["cards"]), e["fork"]) for e in value["parties"]]
+        except (KeyError, TypeError, AttributeError):
+            raise _unreadable() from None
+        for party, trust, cards, fork in entries:
+            if trust not in {"pinned", "unpinned"} or not cards:
+                raise _unreadable()
+            card = directory.accept_chain([Envelope.from_json(item) for item in cards], now)
+            if card.party != party:
+                raise _unreadable()
+            evidence = None if fork is None else Envelope.from_json(fork)
+            directory._records[party] = _with(directory._records[party], trust=trust, fork=evidence)
+        return directory
+
+    def _known(self, party: str) -> Record:
+        record = self._records.get(party)
+        if record is None:
+            raise NotTrusted(
+                "A document is by a party that is not known here.",
+                "No card of it has been accepted.",
+                "Ask the party for its card, compare fingerprints, and add it.",
+                clause="party-unknown",
+                party=party,
+            )
+        if record.fork is not None:
+            raise _forked(record.latest)
+        return record
+
+    def _keyset(self, record: Record, keyset: str, seen: int | None) -> PublicKeys:
+        """The keyset, if some card of the chain gives it force (at `seen`, where that is known)."""
+        for position, card in enumerate(record.cards):
+            if card.keys.keyset != keyset or card.status == "revoked":
+                continue
+            later = record.cards[position + 1 :]
+            if seen is None:
+                # Any later word that keys before it were compromised voids them, where nothing proves their time.
+                if any(item.compromised_since is not None for item in later):
+                    continue
+                return card.keys
+            ends = min((_force_until(item) for item in later), default=_FOREVER)
+            if card.issued_at <= seen < min(ends, card.expires_at):
+                return card.keys
+        raise NotTrusted(
+            "A signature is by keys that do not speak for the party.",
+            "They were never announced, were replaced, have expired, or are called compromised by a later card.",
+            "Ask the signer for its latest card, or to sign again.",
+            clause="keys-not-in-force",
+            party=record.latest.party,
+        )
+
+    def _anchor(self, record: Record, card: Card) -> int | None:
+        for position, item in enumerate(record.cards):
+            if card.previous == item.digest and card.sequence == item.sequence + 1:
+                return position
+        return None
+
+    def _misplaced(self, record: Record, card: Card) -> CloisterError:
+        held = record.latest
+        if card.sequence > held.sequence + 1:
+            return NotTrusted(
+                f"Cards of {held.name} are missing.",
+                f"This is number {card.sequence}; the last one held is number {held.sequence}.",
+                "Ask the party for all its cards.",
+                clause="card-gap",
+                party=held.party,
+            )
+        if card.sequence > held.sequence:
+            return NotTrusted(
+                "A party card is not genuine.",
+                "It does not follow the card held.",
+                "Ask the party for all its cards again and compare fingerprints.",
+                clause="card-chain",
+                party=held.party,
+            )
+        return _rolled_back(held, card)
+
+    def _append(self, record: Record, anchor: int, card: Card, envelope: Envelope) -> None:
+        if anchor + 2 > MAX_CHAIN:
+            raise BadInput(
+                "A chain of cards is too long.", f"The limit is {MAX_CHAIN}.", "Start a new identity."
+            )
+        self._records[card.party] = Record(
+            (*record.cards[: anchor + 1], card), (*record.envelopes[: anchor + 1], envelope), record.trust
+        )
+
+    def _room(self) -> None:
+        if len(self._records) >= MAX_PARTIES:
+            raise BadInput(
+                "The directory is full.",
+                f"The limit is {MAX_PARTIES} parties.",
+                "Remove parties that are not needed.",
+            )
+
+
+class _Live:
+    def __init__(self, directory: Directory, now: int) -> None:
+        self._directory, self._now = directory, now
+
+    def keys(self, party: str, keyset: str) -> PublicKeys:
+        card = self._directory.current(party, self._now)
+        if card.keys.keyset != keyset:
+            raise NotTrusted(
+                "A signature is by keys that are not the party's current ones.",
+                "They were replaced, or were never announced.",
+                "Ask the sender to update, or fetch its latest card.",
+                clause="keys-not-current",
+                party=party,
+            )
+        return card.keys
+
+
+class _AsOf:
+    def __init__(self, directory: Directory, seen: int) -> None:
+        self._directory, self._seen = directory, seen
+
+    def keys(self, party: str, keyset: str) -> PublicKeys:
+        return self._directory._keyset(self._directory._known(party), keyset, self._seen)  # noqa: SLF001 - one module
+
+
+def _force_until(later: Card) -> int:
+    """When the keys before `later` lost their force; a renewal with the same keys is found on its own card."""
+    return parse_rfc3339(later.compromised_since) if later.compromised_since else later.issued_at
+
+
+def _with(
+    record: Record, *, trust: Trust | None = None, fork: Envelope | None | Literal[False] = False
+) -> Record:
+    return Record(
+        record.cards,
+        record.envelopes,
+        trust or record.trust,
+        record.fork if fork is False else fork,
+    )
+
+
+def _rolled_back(held: Card, card: Card) -> NotTrusted:
+    return NotTrusted(
+        f"An outdated card of {held.name} was shown.",
+        f"It is number {card.sequence}; number {held.sequence} is already known.",
+        "Ask the party for its latest card; if it is the one shown, its node was restored from an old backup.",
+        clause="card-rolled-back",
+        party=held.party,
+    )
+
+
+def _forked(held: Card) -> NotTrusted:
+    return NotTrusted(
+        f"Two different cards of {held.name} carry the same number.",
+        "Whoever holds its keys tells different parties different things.",
+        "Call them; they can settle it with a card signed by their recovery keys.",
+        clause="card-forked",
+        party=held.party,
+    )
+
+
+def _unreadable() -> BadInput:
+    return BadInput(
+        "The stored directory of parties could not be read.",
+        "Its form is not the one written.",
+        "Restore it from a backup.",
+    )
