@@ -1,0 +1,130 @@
+"""What was answered already: the same call again gets the same answer and does not run its handler again.
+
+The cache saves work and stops plain replays. It is bounded and in memory, so it is not what makes an effect happen
+once: a handler whose effect matters keeps its own record in the journal, in the transaction of that effect.
+
+Rules:
+1. A call is known by its sender and idempotency key; the same key with another method or body is refused.
+2. While a call runs, its repetitions wait for the one result.
+3. Only successful answers are kept, until the call's deadline (with drift) has passed; a failed call may be repeated.
+4. Each sender has its own bounds, so that one cannot push out another's answers; the oldest go first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from cloister.foundation.errors import Conflict
+from cloister.transport.envelope import Content
+
+Answer: TypeAlias = tuple[Content, bytes]
+Waiter: TypeAlias = Callable[[Answer], None]
+
+
+@dataclass
+class _Entry:
+    fingerprint: str
+    expires: int
+    waiters: list[Waiter] = field(default_factory=list)
+    answer: Answer | None = None
+
+
+class Answers:
+    """The answers of one node to its callers.
+
+    Args:
+        calls: how many are remembered for each sender.
+        octets: how many bytes of answers are kept for each sender.
+    """
+
+    def __init__(self, calls: int = 4096, octets: int = 64 << 20) -> None:
+        self._calls, self._octets = calls, octets
+        self._entries: dict[str, OrderedDict[str, _Entry]] = {}
+        self._held: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def admit(
+        self, sender: str, key: str, fingerprint: str, *, expires: int, now: int, waiter: Waiter
+    ) -> bool:
+        """Whether the caller must run this call; otherwise `waiter` gets the result, at once if there is one.
+
+        Args:
+            sender: the party that signed the call.
+            key: its idempotency key.
+            fingerprint: of method and body.
+            expires: seconds since the epoch until which the call may be repeated.
+            now: seconds since the epoch.
+            waiter: takes the answer.
+
+        Raises:
+            Conflict: the key was used for another call.
+        """
+        with self._lock:
+            entries = self._entries.setdefault(sender, OrderedDict())
+            self._prune(sender, now)
+            entry = entries.get(key)
+            if entry is None:
+                entries[key] = _Entry(fingerprint, expires, [waiter])
+                return True
+            if entry.fingerprint != fingerprint:
+                raise Conflict(
+                    "A call reuses the key of another call.",
+                    "The same idempotency key was used with another method or body.",
+                    "Use a fresh key for each call.",
+                    clause="idempotency-key",
+                )
+            entry.expires = max(entry.expires, expires)
+            if entry.answer is None:
+                entry.waiters.append(waiter)
+                return False
+            answer = entry.answer
+        waiter(answer)
+        return False
+
+    def finish(self, sender: str, key: str, answer: Answer, *, keep: bool) -> None:
+        """Gives the answer to all that wait for it, and remembers it if `keep`."""
+        with self._lock:
+            entries = self._entries.get(sender, OrderedDict())
+            entry = entries.get(key)
+            if entry is None:
+                return
+            waiters, entry.waiters = entry.waiters, []
+            if keep:
+                entry.answer = answer
+                entries.move_to_end(key)
+                self._held[sender] = self._held.get(sender, 0) + len(answer[1])
+            else:
+                del entries[key]
+            self._shrink(sender)
+        for waiter in waiters:
+            waiter(answer)
+
+    def forget(self, sender: str, key: str) -> None:
+        """Lets the call run again, for example because its large answer is no longer held."""
+        with self._lock:
+            entry = self._entries.get(sender, OrderedDict()).get(key)
+            if entry is not None and entry.answer is not None:
+                self._remove(sender, key)
+
+    def _prune(self, sender: str, now: int) -> None:
+        entries = self._entries[sender]
+        for key in [key for key, entry in entries.items() if entry.answer and entry.expires < now]:
+            self._remove(sender, key)
+
+    def _shrink(self, sender: str) -> None:
+        entries = self._entries[sender]
+        finished = (key for key, entry in list(entries.items()) if entry.answer is not None)
+        while len(entries) > self._calls or self._held.get(sender, 0) > self._octets:
+            oldest = next(finished, None)
+            if oldest is None:
+                return
+            self._remove(sender, oldest)
+
+    def _remove(self, sender: str, key: str) -> None:
+        entry = self._entries[sender].pop(key)
+        if entry.answer is not None:
+            self._held[sender] = self._held.get(sender, 0) - len(entry.answer[1])

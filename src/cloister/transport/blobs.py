@@ -1,0 +1,325 @@
+"""Large bodies: encrypted once, offered by their sender, pulled by their recipient in chunks.
+
+A body over the inline limit is not pushed through the relay. Its sender encrypts it under a fresh key, keeps the
+ciphertext on a *shelf* and sends an *offer* (key, size, digest) inside the sealed and signed message. The recipient
+pulls chunk by chunk, asks again for those that were lost, and checks the whole.
+
+Rules:
+1. Each offer has its own random AES-256 key, used for this body alone; chunk i is encrypted under nonce i, with the
+   offer's id, i and the number of chunks as associated data: chunks cannot be swapped, cut off or mixed.
+2. The key travels only inside a sealed message, so it is as safe as that (quantum-safe hybrid).
+3. A chunk is given only to the party it was offered to; to others there is no such offer.
+4. The recipient fixes the size it accepts before it pulls, and checks size and digest of the whole body after.
+5. Offers end: when the recipient has all, when the call ends, or at expiry. A shelf has a limit in bytes.
+6. What lies on disk meanwhile is ciphertext; the key stays in memory.
+
+Source: the per-chunk construction follows STREAM (Hoang, Reyhanitabar, Rogaway, Vizár 2015), with the chunk count in
+the associated data in place of its last-chunk flag.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import shutil
+import struct
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cloister.foundation.canonical import canonical, parse_canonical
+from cloister.foundation.digests import DIGEST_PATTERN, digest
+from cloister.foundation.errors import BadInput, NotFound, NotTrusted, OutOfSpace, Tampered
+from cloister.identity.keys import b64, unb64
+
+CHUNK = 1 << 20
+IN_MEMORY = 4 << 20
+TAG = 16
+_ASK = struct.Struct(">32sI")
+_DONE = 0xFFFFFFFF
+GIVEN, GONE = b"\x00", b"\x01"
+
+
+class Offer(BaseModel):
+    """What a recipient needs to pull a body. Secret: it travels sealed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    key: Annotated[str, Field(min_length=44, max_length=44, repr=False)]
+    size: Annotated[int, Field(ge=0, lt=2**40)]
+    digest: Annotated[str, Field(pattern=DIGEST_PATTERN)]
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks there are; every one but the last has `CHUNK` bytes."""
+        return max(1, -(-self.size // CHUNK))
+
+    def encode(self) -> bytes:
+        """The offer as canonical JSON."""
+        return canonical(self.model_dump(mode="json"))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Offer:
+        """Reads what `encode` wrote. Raises `BadInput`."""
+        try:
+            offer = cls.model_validate(parse_canonical(data, max_bytes=1024))
+        except ValidationError:
+            offer = None
+        if offer is None or len(unb64(offer.key)) != 32:
+            raise BadInput("An offer of a large body could not be read.", "Its fields do not fit.", "")
+        return offer
+
+
+@dataclass
+class _Shelved:
+    recipient: str
+    expires: int
+    size: int
+    chunks: int
+    parts: list[bytes] = field(default_factory=list)
+    path: Path | None = None
+
+
+class Shelf:
+    """Bodies that this node offers, as ciphertext: small ones in memory, larger ones in files.
+
+    Args:
+        folder: where the files go; a temporary folder of its own if absent. Emptied when the shelf is made.
+        limit: bytes over all offers.
+        in_memory: bodies up to this many bytes make no file.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, *, limit: int = 8 << 30, in_memory: int = IN_MEMORY
+    ) -> None:
+        self._folder, self._own = folder, folder is None
+        self._limit, self._in_memory = limit, in_memory
+        self._items: dict[str, _Shelved] = {}
+        self._held = 0
+        self._lock = threading.Lock()
+        if folder is not None and folder.exists():
+            for left in folder.glob("*.blob"):
+                left.unlink(missing_ok=True)
+
+    def offer(self, recipient: str, body: bytes, *, expires: int, now: int) -> Offer:
+        """Encrypts `body` and holds it for `recipient` until `expires` (seconds since the epoch).
+
+        Raises:
+            OutOfSpace: the shelf or the disk is full.
+        """
+        self.expire(now)
+        offer = Offer(
+            id=secrets.token_hex(32),
+            key=b64(AESGCM.generate_key(256)),
+            size=len(body),
+            digest=digest(body),
+        )
+        with self._lock:
+            if self._held + len(body) > self._limit:
+                raise _full("Too many large bodies wait to be fetched.")
+            self._held += len(body)
+        item = _Shelved(recipient, expires, len(body), offer.chunks)
+        try:
+            self._fill(item, offer, body)
+        except BaseException:
+            with self._lock:
+                self._held -= len(body)
+            raise
+        with self._lock:
+            self._items[offer.id] = item
+        return offer
+
+    def _fill(self, item: _Shelved, offer: Offer, body: bytes) -> None:
+        cipher = AESGCM(unb64(offer.key))
+        view = memoryview(body)
+        pieces = (
+            cipher.encrypt(_nonce(index), view[index * CHUNK : (index + 1) * CHUNK], _bound(offer, index))
+            for index in range(offer.chunks)
+        )
+        if len(body) <= self._in_memory:
+            item.parts = list(pieces)
+            return
+        path = self._place() / f"{offer.id}.blob"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as stream:
+                for piece in pieces:
+                    stream.write(piece)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise _full("A large body could not be put on disk.") from None
+        item.path = path
+
+    def _place(self) -> Path:
+        with self._lock:
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="cloister-blobs-"))
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self._folder
+
+    def chunk(self, recipient: str, offer: str, index: int) -> bytes:
+        """A chunk's ciphertext. Raises `NotFound` unless it was offered to `recipient`."""
+        with self._lock:
+            item = self._items.get(offer)
+            if item is None or item.recipient != recipient or not 0 <= index < item.chunks:
+                raise NotFound("There is no such offer.", "It has ended, or was made to another party.", "")
+            if item.path is None:
+                return item.parts[index]
+            path = item.path
+        try:
+            with path.open("rb") as stream:
+                stream.seek(index * (CHUNK + TAG))
+                return stream.read(CHUNK + TAG)
+        except OSError:
+            raise NotFound("There is no such offer.", "It has ended.", "") from None
+
+    def answer(self, recipient: str, ask: bytes) -> bytes:
+        """The reply to what `Pull` asks: a chunk, or that there is none."""
+        try:
+            name, index = _ASK.unpack(ask)
+            if index == _DONE:
+                self.withdraw(name.hex(), recipient)
+                return GIVEN
+            return GIVEN + self.chunk(recipient, name.hex(), index)
+        except (struct.error, NotFound):
+            return GONE
+
+    def holds(self, offer: str) -> bool:
+        """Whether the offer still stands."""
+        with self._lock:
+            return offer in self._items
+
+    def withdraw(self, offer: str, recipient: str | None = None) -> None:
+        """Ends an offer; with `recipient`, only one that was made to it."""
+        with self._lock:
+            item = self._items.get(offer)
+            if item is None or recipient not in (None, item.recipient):
+                return
+            del self._items[offer]
+            self._held -= item.size
+        if item.path is not None:
+            with contextlib.suppress(OSError):
+                item.path.unlink()
+
+    def expire(self, now: int) -> None:
+        """Ends the offers whose time has passed."""
+        with self._lock:
+            ended = [name for name, item in self._items.items() if item.expires < now]
+        for name in ended:
+            self.withdraw(name)
+
+    def close(self) -> None:
+        """Ends all offers and removes their files."""
+        for name in list(self._items):
+            self.withdraw(name)
+        if self._own and self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Pull:
+    """One body on its way in: which chunks are here, what to ask for, and the checks at the end.
+
+    Does no I/O: `ask(i)` is what to send, `take(i, reply)` what came back. Chunks may come in any order and again.
+
+    Args:
+        offer: from a sealed, signed message.
+        limit: the largest body that is accepted, in bytes.
+
+    Raises:
+        BadInput: the offer is larger than `limit`.
+    """
+
+    def __init__(self, offer: Offer, limit: int) -> None:
+        if offer.size > limit:
+            raise BadInput(
+                "A body is over the size limit.",
+                f"It has {offer.size} bytes; the limit is {limit}.",
+                "Send less at once.",
+                clause="size",
+            )
+        self.offer = offer
+        self._cipher = AESGCM(unb64(offer.key))
+        self._body = bytearray(offer.size)
+        self._missing = set(range(offer.chunks))
+        self._lock = threading.Lock()
+
+    @property
+    def missing(self) -> list[int]:
+        """The chunks still to ask for, in order."""
+        with self._lock:
+            return sorted(self._missing)
+
+    def ask(self, index: int) -> bytes:
+        """What to send for chunk `index`."""
+        return _ASK.pack(bytes.fromhex(self.offer.id), index)
+
+    @property
+    def done(self) -> bytes:
+        """What to send when all is here."""
+        return _ASK.pack(bytes.fromhex(self.offer.id), _DONE)
+
+    def take(self, index: int, reply: bytes) -> None:
+        """Puts a chunk in its place.
+
+        Raises:
+            NotFound: the sender no longer offers the body.
+            Tampered: the chunk is not what was offered.
+        """
+        if reply[:1] != GIVEN:
+            raise NotFound(
+                "A large body is no longer offered.",
+                "Its sender ended the call or restarted.",
+                "Send it again.",
+            )
+        try:
+            plain = self._cipher.decrypt(_nonce(index), reply[1:], _bound(self.offer, index))
+        except InvalidTag:
+            raise Tampered("A part of a large body was changed on the way.", "", "", clause="chunk") from None
+        start = index * CHUNK
+        if len(plain) != min(CHUNK, self.offer.size - start):
+            raise Tampered("A part of a large body has another size than offered.", clause="chunk")
+        with self._lock:
+            self._body[start : start + len(plain)] = plain
+            self._missing.discard(index)
+
+    def finish(self) -> bytes:
+        """The whole body. Raises `NotTrusted` unless it is complete and has the offered digest."""
+        if self._missing or "sha256:" + hashlib.sha256(self._body).hexdigest() != self.offer.digest:
+            raise NotTrusted(
+                "A large body is not what its sender described.",
+                "Parts are missing or the digest differs.",
+                "Have it sent again.",
+                clause="digest",
+            )
+        return bytes(self._body)
+
+
+Fetch = Callable[[bytes], bytes]
+
+
+def _nonce(index: int) -> bytes:
+    return index.to_bytes(12, "big")
+
+
+def _bound(offer: Offer, index: int) -> bytes:
+    return (
+        b"cloister/chunk@1\x00"
+        + bytes.fromhex(offer.id)
+        + struct.pack(">IIQ", index, offer.chunks, offer.size)
+    )
+
+
+def _full(why: str) -> OutOfSpace:
+    return OutOfSpace(
+        "There is no room for a large body.", why, "Wait until others are fetched, or free some space."
+    )
