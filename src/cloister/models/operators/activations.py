@@ -1,0 +1,181 @@
+"""Activations (ONNX operators Relu … Mish), numerically stable, differentiable."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cloister.models.errors import refuse
+from cloister.models.graph import Array, Node
+from cloister.models.operators.arrays import attribute_text, axis_of, module
+from cloister.models.operators.registry import operator
+
+
+@operator("Relu", 6)
+def relu(_node: Node, x: Array) -> Array:
+    """max(x, 0)."""
+    return jnp.maximum(x, jnp.zeros((), x.dtype))
+
+
+@operator("LeakyRelu", 6)
+def leaky_relu(node: Node, x: Array) -> Array:
+    """X where positive, alpha x elsewhere."""
+    return jnp.where(x >= 0, x, x * jnp.asarray(node.attributes.get("alpha", 0.01), x.dtype))
+
+
+@operator("PRelu", 7)
+def prelu(_node: Node, x: Array, slope: Array) -> Array:
+    """LeakyRelu with a learned slope, broadcast to x."""
+    return jnp.where(x >= 0, x, x * slope)
+
+
+@operator("ThresholdedRelu", 10)
+def thresholded_relu(node: Node, x: Array) -> Array:
+    """X where above alpha, 0 elsewhere."""
+    return jnp.where(x > node.attributes.get("alpha", 1.0), x, jnp.zeros((), x.dtype))
+
+
+@operator("Elu", 6)
+def elu(node: Node, x: Array) -> Array:
+    """X where positive, alpha (e^x - 1) elsewhere."""
+    return _elu(x, node.attributes.get("alpha", 1.0))
+
+
+@operator("Celu", 12)
+def celu(node: Node, x: Array) -> Array:
+    """max(0, x) + min(0, alpha (e^(x/alpha) - 1))."""
+    return jax.nn.celu(x, jnp.asarray(node.attributes.get("alpha", 1.0), x.dtype))
+
+
+@operator("Selu", 6)
+def selu(node: Node, x: Array) -> Array:
+    """Self-normalising ELU (Klambauer et al. 2017)."""
+    alpha = node.attributes.get("alpha", 1.67326319217681884765625)
+    gamma = jnp.asarray(node.attributes.get("gamma", 1.05070102214813232421875), x.dtype)
+    return gamma * _elu(x, alpha)
+
+
+def _elu(x: Array, alpha: float) -> Array:
+    # The unused branch of `where` must stay finite, or its gradient is NaN.
+    safe = jnp.minimum(x, jnp.zeros((), x.dtype))
+    return jnp.where(x > 0, x, jnp.asarray(alpha, x.dtype) * jnp.expm1(safe))
+
+
+@operator("Gelu", 20)
+def gelu(node: Node, x: Array) -> Array:
+    """Gaussian error linear unit, exact or by tanh."""
+    return jax.nn.gelu(x, approximate=attribute_text(node.attributes.get("approximate", "none")) == "tanh")
+
+
+@operator("Sigmoid", 6)
+def sigmoid(_node: Node, x: Array) -> Array:
+    """1 / (1 + e^-x)."""
+    return jax.nn.sigmoid(x)
+
+
+@operator("HardSigmoid", 6)
+def hard_sigmoid(node: Node, x: Array) -> Array:
+    """max(0, min(1, alpha x + beta))."""
+    alpha = jnp.asarray(node.attributes.get("alpha", 0.2), x.dtype)
+    return jnp.clip(alpha * x + jnp.asarray(node.attributes.get("beta", 0.5), x.dtype), 0, 1)
+
+
+@operator("HardSwish", 14)
+def hard_swish(_node: Node, x: Array) -> Array:
+    """X max(0, min(1, x/6 + 1/2))."""
+    return x * jnp.clip(x / jnp.asarray(6, x.dtype) + jnp.asarray(0.5, x.dtype), 0, 1)
+
+
+@operator("Swish", 24)
+def swish(node: Node, x: Array) -> Array:
+    """X sigmoid(alpha x)."""
+    return x * jax.nn.sigmoid(jnp.asarray(node.attributes.get("alpha", 1.0), x.dtype) * x)
+
+
+@operator("Mish", 18)
+def mish(_node: Node, x: Array) -> Array:
+    """X tanh(softplus(x))."""
+    return x * jnp.tanh(jax.nn.softplus(x))
+
+
+@operator("Softplus", 1)
+def softplus(_node: Node, x: Array) -> Array:
+    """log(1 + e^x)."""
+    return jax.nn.softplus(x)
+
+
+@operator("Softsign", 1)
+def softsign(_node: Node, x: Array) -> Array:
+    """X / (1 + |x|)."""
+    return x / (1 + jnp.abs(x))
+
+
+@operator("Tanh", 6)
+def tanh(_node: Node, x: Array) -> Array:
+    """Hyperbolic tangent."""
+    return jnp.tanh(x)
+
+
+@operator("Shrink", 9)
+def shrink(node: Node, x: Array) -> Array:
+    """Pulls values towards zero by `bias` outside [-lambd, lambd], and to zero inside."""
+    bias = jnp.asarray(node.attributes.get("bias", 0.0)).astype(x.dtype)
+    threshold = node.attributes.get("lambd", 0.5)
+    return jnp.where(x < -threshold, x + bias, jnp.where(x > threshold, x - bias, jnp.zeros((), x.dtype)))
+
+
+def _over_axis(node: Node, x: Array, function: object, default: int) -> Array:
+    """Applies a function of the last axis. Before opset 13 the axis flattens everything behind it into one."""
+    axis = axis_of(node, node.attributes.get("axis", -1 if node.version >= 13 else default), x.ndim)
+    if node.version >= 13:
+        return function(x, axis)  # type: ignore[operator]  # jax functions are untyped here
+    rows = int(np.prod(x.shape[:axis], dtype=np.int64))
+    columns = int(np.prod(x.shape[axis:], dtype=np.int64))
+    return function(x.reshape(rows, columns), 1).reshape(x.shape)  # type: ignore[operator]
+
+
+@operator("Softmax", 1)
+def softmax(node: Node, x: Array) -> Array:
+    """e^x normalised along an axis."""
+    return _over_axis(node, x, jax.nn.softmax, 1)
+
+
+@operator("LogSoftmax", 1)
+def log_softmax(node: Node, x: Array) -> Array:
+    """Logarithm of Softmax."""
+    return _over_axis(node, x, jax.nn.log_softmax, 1)
+
+
+@operator("Hardmax", 1)
+def hardmax(node: Node, x: Array) -> Array:
+    """One at the first maximum along an axis, zero elsewhere."""
+
+    def one_hot(values: Array, axis: int) -> Array:
+        return jax.nn.one_hot(jnp.argmax(values, axis), values.shape[axis], axis=axis, dtype=values.dtype)
+
+    return _over_axis(node, x, one_hot, 1)
+
+
+@operator("Clip", 6, fold=True)
+def clip(node: Node, x: Array, low: Array | None = None, high: Array | None = None) -> Array:
+    """Limits values to [low, high]; where low exceeds high, high wins."""
+    xp = module(x, low, high)
+    if node.version < 11:
+        low = xp.asarray(node.attributes["min"], x.dtype) if "min" in node.attributes else None
+        high = xp.asarray(node.attributes["max"], x.dtype) if "max" in node.attributes else None
+    if low is not None:
+        x = xp.maximum(x, low.reshape(()))
+    if high is not None:
+        x = xp.minimum(x, high.reshape(()))
+    return x
+
+
+@operator("Dropout", 7, static=(2,))
+def dropout(
+    node: Node, x: Array, _ratio: Array | None = None, training: Array | None = None
+) -> tuple[Array, Array]:
+    """Passes values through: a model is run as it will be used. Training mode is refused."""
+    if training is not None and bool(np.any(training)):
+        raise refuse(node.label, "It is a dropout in training mode.", "Export the model for inference.")
+    return x, jnp.ones(x.shape, bool)

@@ -1,0 +1,175 @@
+"""Windows and whole-image summaries: MaxPool, AveragePool, LpPool and their global forms."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from cloister.models.errors import refuse
+from cloister.models.graph import Array, Node
+from cloister.models.operators.arrays import attribute_text, is_float
+from cloister.models.operators.convolution import paddings, spatial_numbers, window_refuses
+from cloister.models.operators.registry import operator
+
+
+def _windows(
+    node: Node, x: Array
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], list[tuple[int, int]], list[int]]:
+    """Kernel, strides, dilations, pads, and how many more elements `ceil_mode` needs at each far end."""
+    dimensions = int(x.ndim) - 2
+    if not 1 <= dimensions <= 3:
+        raise refuse(node.label, "Only one to three spatial dimensions are supported.")
+    kernel = spatial_numbers(node, "kernel_shape", dimensions, 1)
+    strides = spatial_numbers(node, "strides", dimensions, 1)
+    dilations = spatial_numbers(node, "dilations", dimensions, 1)
+    pads = paddings(node, x.shape[2:], kernel, strides, dilations)
+    more = [0] * dimensions
+    if (
+        node.attributes.get("ceil_mode", 0)
+        and attribute_text(node.attributes.get("auto_pad", "NOTSET")) == "NOTSET"
+    ):
+        for i in range(dimensions):
+            span = (kernel[i] - 1) * dilations[i] + 1
+            room = x.shape[2 + i] + sum(pads[i]) - span
+            outputs = -(-room // strides[i]) + 1
+            # A window that would start in the far padding is dropped (as ONNX and PyTorch do).
+            if (outputs - 1) * strides[i] >= x.shape[2 + i] + pads[i][0]:
+                outputs -= 1
+            more[i] = max(0, (outputs - 1) * strides[i] + span - x.shape[2 + i] - sum(pads[i]))
+    return kernel, strides, dilations, pads, more
+
+
+def _reduce(
+    x: Array,
+    start: object,
+    combine: object,
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    pads: list[tuple[int, int]],
+) -> Array:
+    return lax.reduce_window(
+        x,
+        start,
+        combine,
+        (1, 1, *kernel),
+        (1, 1, *strides),
+        [(0, 0), (0, 0), *pads],
+        window_dilation=(1, 1, *dilations),
+    )
+
+
+def _lowest(x: Array) -> Array:
+    return np.asarray(-np.inf if is_float(x) else np.iinfo(x.dtype).min, x.dtype)
+
+
+def _max_pool_refuses(node: Node) -> str | None:
+    if node.attributes.get("storage_order", 0) and len(node.outputs) < 2:
+        return None
+    return window_refuses(node)
+
+
+@operator("MaxPool", 8, refuses=_max_pool_refuses)
+def max_pool(node: Node, x: Array) -> Array | tuple[Array, Array]:
+    """The maximum of each window, and where it was found if asked."""
+    kernel, strides, dilations, pads, more = _windows(node, x)
+    grown = [(low, high + extra) for (low, high), extra in zip(pads, more, strict=True)]
+    if len(node.outputs) > 1 and node.outputs[1]:
+        return _max_with_places(node, x, kernel, strides, dilations, grown)
+    if (
+        kernel == strides
+        and not any(map(sum, grown))
+        and all(s % k == 0 for s, k in zip(x.shape[2:], kernel, strict=True))
+    ):
+        # Windows that tile the image: a reshape, whose gradient is far cheaper than that of a sliding window.
+        tiles = [part for size, k in zip(x.shape[2:], kernel, strict=True) for part in (size // k, k)]
+        return x.reshape(*x.shape[:2], *tiles).max(tuple(range(3, 3 + 2 * len(kernel), 2)))
+    return _reduce(x, _lowest(x), lax.max, kernel, strides, dilations, grown)
+
+
+def _max_with_places(
+    node: Node,
+    x: Array,
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    pads: list[tuple[int, int]],
+) -> tuple[Array, Array]:
+    shape = x.shape
+    order = (
+        [0, 1, *reversed(range(2, len(shape)))]
+        if node.attributes.get("storage_order", 0)
+        else list(range(len(shape)))
+    )
+    flat = np.arange(int(np.prod(shape)), dtype=np.int32).reshape([shape[i] for i in order])
+    places = jnp.asarray(flat.transpose(np.argsort(order)))
+
+    def better(left: tuple[Array, Array], right: tuple[Array, Array]) -> tuple[Array, Array]:
+        first = (left[0] > right[0]) | ((left[0] == right[0]) & (left[1] <= right[1]))
+        return jnp.where(first, left[0], right[0]), jnp.where(first, left[1], right[1])
+
+    values, found = lax.reduce_window(
+        (x, places),
+        (_lowest(x), np.asarray(np.iinfo(np.int32).max, np.int32)),
+        better,
+        (1, 1, *kernel),
+        (1, 1, *strides),
+        [(0, 0), (0, 0), *pads],
+        window_dilation=(1, 1, *dilations),
+    )
+    return values, found.astype(jax.dtypes.canonicalize_dtype(np.int64))
+
+
+def _sum_windows(
+    x: Array,
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    pads: list[tuple[int, int]],
+) -> Array:
+    return _reduce(x, np.asarray(0, x.dtype), lax.add, kernel, strides, dilations, pads)
+
+
+@operator("AveragePool", 7, refuses=window_refuses)
+def average_pool(node: Node, x: Array) -> Array:
+    """The mean of each window; padding counts only if asked, and what `ceil_mode` adds never does."""
+    kernel, strides, dilations, pads, more = _windows(node, x)
+    grown = [(low, high + extra) for (low, high), extra in zip(pads, more, strict=True)]
+    ones = np.ones((1, 1, *x.shape[2:]), np.float32)
+    if node.attributes.get("count_include_pad", 0):
+        counted = np.pad(ones, [(0, 0), (0, 0), *pads], constant_values=1)
+        rest: list[tuple[int, int]] = [(0, extra) for extra in more]
+    else:
+        counted, rest = ones, grown
+    counts = _sum_windows(jnp.asarray(counted), kernel, strides, dilations, rest)
+    return _sum_windows(x, kernel, strides, dilations, grown) / counts.astype(x.dtype)
+
+
+@operator("LpPool", 2, refuses=window_refuses)
+def lp_pool(node: Node, x: Array) -> Array:
+    """The p-norm of each window."""
+    kernel, strides, dilations, pads, more = _windows(node, x)
+    p = node.attributes.get("p", 2)
+    grown = [(low, high + extra) for (low, high), extra in zip(pads, more, strict=True)]
+    return _sum_windows(jnp.abs(x) ** p, kernel, strides, dilations, grown) ** (1.0 / p)
+
+
+@operator("GlobalAveragePool", 1)
+def global_average_pool(_node: Node, x: Array) -> Array:
+    """The mean over all spatial dimensions."""
+    return jnp.mean(x, tuple(range(2, x.ndim)), keepdims=True)
+
+
+@operator("GlobalMaxPool", 1)
+def global_max_pool(_node: Node, x: Array) -> Array:
+    """The maximum over all spatial dimensions."""
+    return jnp.max(x, tuple(range(2, x.ndim)), keepdims=True)
+
+
+@operator("GlobalLpPool", 2)
+def global_lp_pool(node: Node, x: Array) -> Array:
+    """The p-norm over all spatial dimensions."""
+    p = node.attributes.get("p", 2)
+    return jnp.sum(jnp.abs(x) ** p, tuple(range(2, x.ndim)), keepdims=True) ** (1.0 / p)
