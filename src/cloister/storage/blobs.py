@@ -1,0 +1,215 @@
+"""Large bodies as files named by their digest; small ones stay in their row.
+
+Rules:
+1. A body is on disk (written, synchronised, renamed) before the transaction that names it commits.
+2. What is read is checked against its name.
+3. A file goes when no row names it and nobody is about to: writers *pin* what they wrote until their transaction has
+   ended, and the check for references is made while holding the same lock as pinning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from cloister.foundation.digests import digest, raw
+from cloister.foundation.errors import NotFound, Tampered
+from cloister.storage.database import out_of_space
+
+INLINE: Final = 64 << 10
+"""Bodies up to this many bytes stay in their row."""
+
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A body that is kept: in its row (`inline`) or as a file named by `digest`. `size` is in bytes."""
+
+    digest: str
+    size: int
+    inline: bytes | None = field(repr=False, default=None)
+
+
+class Blobs:
+    """The folder of large bodies, or (without a folder) a dictionary for tests and simulations."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._memory: dict[str, bytes] = {}
+        self._pins: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            for leftover in folder.glob("*.part"):
+                leftover.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def keeping(self) -> Iterator[Callable[[bytes], Kept]]:
+        """Gives a function that keeps bodies; they are safe from collection until this context is left.
+
+        Leave it only after the transaction that names them. Raises `OutOfSpace`.
+        """
+        pinned: list[str] = []
+
+        def keep(body: bytes) -> Kept:
+            name = digest(body)
+            if len(body) <= INLINE:
+                return Kept(name, len(body), body)
+            self._pin(name)
+            pinned.append(name)
+            self._write(name, body)
+            return Kept(name, len(body))
+
+        try:
+            yield keep
+        finally:
+            for name in pinned:
+                self._unpin(name)
+
+    def put_stream(self, chunks: Iterable[bytes]) -> Kept:
+        """Keeps a body that arrives in pieces, never held whole. Its reference must be committed before `sweep`."""
+        if self._folder is None:
+            body = b"".join(chunks)
+            with self._lock:
+                self._memory[digest(body)] = body
+            return Kept(digest(body), len(body))
+        temporary = self._folder / f"{secrets.token_hex(8)}.part"
+        state, size = hashlib.sha256(), 0
+        with _space(temporary), temporary.open("xb") as stream:
+            for chunk in chunks:
+                state.update(chunk)
+                size += len(chunk)
+                stream.write(chunk)
+            stream.flush()
+            os.fsync(stream.fileno())
+        name = "sha256:" + state.hexdigest()
+        temporary.replace(self._path(name))
+        self._sync_folder()
+        return Kept(name, size)
+
+    def load(self, kept: Kept) -> bytes:
+        """The body. Raises `Tampered` if the file is not what its name says, `NotFound` if it is missing."""
+        if kept.inline is not None:
+            return kept.inline
+        return self.read(kept.digest)
+
+    def read(self, name: str) -> bytes:
+        """The body of that digest, checked. Raises `Tampered` or `NotFound`."""
+        raw(name)
+        try:
+            body = self._memory[name] if self._folder is None else self._path(name).read_bytes()
+        except (KeyError, FileNotFoundError):
+            raise NotFound(
+                "A stored body is missing.",
+                "Its file is not in the node's folder.",
+                "Restore the node's folder from a backup.",
+            ) from None
+        if digest(body) != name:
+            raise Tampered(
+                "A stored body has changed.",
+                "Its content is not what its name says.",
+                "Check the disk, and restore the file from a backup.",
+                clause="blob-digest",
+            )
+        return body
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """The body in pieces of 1 MiB, unchecked: the reader compares the digest at the end."""
+        raw(name)
+        if self._folder is None:
+            body = self.read(name)
+            for start in range(0, len(body), _CHUNK):
+                yield body[start : start + _CHUNK]
+            return
+        with self._path(name).open("rb") as stream:
+            while piece := stream.read(_CHUNK):
+                yield piece
+
+    def collect(self, names: Iterable[str], referenced: Callable[[str], bool]) -> int:
+        """Removes those of `names` that nobody pins or references; returns how many.
+
+        `referenced` looks into the database; call this outside any transaction.
+        """
+        removed = 0
+        for name in set(names):
+            with self._lock:
+                if self._pins[name] or referenced(name):
+                    continue
+                if self._folder is None:
+                    removed += self._memory.pop(name, None) is not None
+                else:
+                    path = self._path(name)
+                    removed += path.exists()
+                    path.unlink(missing_ok=True)
+        return removed
+
+    def names(self) -> list[str]:
+        """The digests of all files."""
+        if self._folder is None:
+            return sorted(self._memory)
+        return sorted(f"sha256:{path.name}" for path in self._folder.iterdir() if len(path.name) == 64)
+
+    def _path(self, name: str) -> Path:
+        assert self._folder is not None
+        return self._folder / name.removeprefix("sha256:")
+
+    def _pin(self, name: str) -> None:
+        with self._lock:
+            self._pins[name] += 1
+
+    def _unpin(self, name: str) -> None:
+        with self._lock:
+            self._pins[name] -= 1
+            if not self._pins[name]:
+                del self._pins[name]
+
+    def _write(self, name: str, body: bytes) -> None:
+        if self._folder is None:
+            with self._lock:
+                self._memory[name] = body
+            return
+        path = self._path(name)
+        if path.exists():
+            return
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(6)}.part")
+        with _space(temporary), temporary.open("xb") as stream:
+            stream.write(body)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        # The rename must be on disk before the row that relies on it; where folders cannot be opened, it is anyway.
+        if os.name == "posix" and self._folder is not None:
+            descriptor = os.open(self._folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _space(temporary: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise out_of_space() from None
+        raise
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise

@@ -1,0 +1,44 @@
+"""What happened, for this node's own people: an append-only feed that pages and commands follow by number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from cloister.foundation.canonical import JSON, canonical, parse
+from cloister.storage.database import Transaction
+from cloister.storage.tables import events
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event; `id` only grows."""
+
+    id: int
+    task: str
+    at: int
+    kind: str
+    facts: Any
+
+
+class Events:
+    """The feed in one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._connection = tx.connection
+
+    def add(self, task: str, at: int, kind: str, facts: JSON) -> None:
+        """Appends an event (`task` may be empty)."""
+        self._connection.execute(insert(events).values(task=task, at=at, kind=kind, facts=canonical(facts)))
+
+    def since(self, last: int = 0, *, task: str | None = None, limit: int = 1000) -> list[Event]:
+        """Up to `limit` events after number `last`, oldest first; of one task if given."""
+        query = select(events).where(events.c.id > last).order_by(events.c.id).limit(limit)
+        if task is not None:
+            query = query.where(events.c.task == task)
+        return [
+            Event(row.id, row.task, row.at, row.kind, parse(row.facts))
+            for row in self._connection.execute(query)
+        ]

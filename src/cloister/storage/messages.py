@@ -1,0 +1,143 @@
+"""Messages that were accepted, so that none is accepted twice, and the counters of both directions.
+
+A message's body is held until the step that reads it has been committed; its digest stays, so that a repeated
+message is told from a forged one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select, update
+
+from cloister.storage._rows import put
+from cloister.storage.blobs import Kept
+from cloister.storage.database import Transaction
+from cloister.storage.tables import calls, messages, sequences
+
+
+@dataclass(frozen=True)
+class AcceptedMessage:
+    """A message that was accepted into the inbox of the step at `position`."""
+
+    sender: str
+    sequence: int
+    kind: str
+    position: int
+    body: Kept = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Counters:
+    """With one other party of a task: the last sequence sent to it, taken from it, and whether it has left."""
+
+    sent: int = 0
+    taken: int = 0
+    gone: bool = False
+
+
+class Messages:
+    """The accepted messages in one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._connection = tx.connection
+
+    def accepted_digest(self, task: str, sender: str, sequence: int) -> tuple[str, str] | None:
+        """Kind and digest of what was accepted under that sequence, or `None`."""
+        row = self._connection.execute(
+            select(messages.c.kind, messages.c.digest).where(
+                messages.c.task == task, messages.c.sender == sender, messages.c.sequence == sequence
+            )
+        ).one_or_none()
+        return None if row is None else (row.kind, row.digest)
+
+    def accept(self, task: str, message: AcceptedMessage, at: int, *, hold: bool = True) -> None:
+        """Takes a message in; `hold` keeps its body for the step."""
+        self._connection.execute(
+            insert(messages).values(
+                task=task,
+                sender=message.sender,
+                sequence=message.sequence,
+                kind=message.kind,
+                position=message.position,
+                digest=message.body.digest,
+                body_size=message.body.size,
+                body_inline=message.body.inline if hold else None,
+                held=hold,
+                at=at,
+            )
+        )
+
+    def inbox(self, task: str, position: int) -> list[AcceptedMessage]:
+        """What was accepted for the step at `position`, by sender, then sequence."""
+        query = (
+            select(messages)
+            .where(messages.c.task == task, messages.c.position == position, messages.c.held)
+            .order_by(messages.c.sender, messages.c.sequence)
+        )
+        return [_message(row) for row in self._connection.execute(query)]
+
+    def answered(self, task: str, position: int) -> list[tuple[str, str]]:
+        """Sender and kind of what was accepted for the step at `position`."""
+        query = select(messages.c.sender, messages.c.kind).where(
+            messages.c.task == task, messages.c.position == position, messages.c.held
+        )
+        return [(row.sender, row.kind) for row in self._connection.execute(query)]
+
+    def let_go(self, task: str) -> list[str]:
+        """Drops all held bodies of a task; returns the digests of those that were files."""
+        held = (messages.c.task == task) & messages.c.held
+        files = self._connection.execute(
+            select(messages.c.digest).where(held, messages.c.body_inline.is_(None))
+        ).scalars()
+        names = list(files)
+        self._connection.execute(update(messages).where(held).values(body_inline=None, held=False))
+        return names
+
+    def counters(self, task: str) -> dict[str, Counters]:
+        """The counters with every party of a task that has any."""
+        query = select(sequences).where(sequences.c.task == task)
+        return {
+            row.party: Counters(row.sent, row.taken, bool(row.gone))
+            for row in self._connection.execute(query)
+        }
+
+    def set_counters(self, task: str, party: str, counters: Counters) -> None:
+        """Writes the counters with one party."""
+        put(
+            self._connection,
+            sequences,
+            {"task": task, "party": party},
+            {"sent": counters.sent, "taken": counters.taken, "gone": counters.gone},
+        )
+
+
+class Calls:
+    """Answers that were given to calls, so that a repeated call gets the same one and has no second effect."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._connection = tx.connection
+
+    def answer(self, sender: str, key: str) -> tuple[str, bytes] | None:
+        """Digest of the request and the answer given to `key`, or `None` if it is new."""
+        row = self._connection.execute(
+            select(calls).where(calls.c.sender == sender, calls.c.key == key)
+        ).one_or_none()
+        return None if row is None else (row.digest, row.answer)
+
+    def remember(self, sender: str, key: str, digest: str, answer: bytes, at: int) -> None:
+        """Keeps the answer to a call."""
+        self._connection.execute(
+            insert(calls).values(sender=sender, key=key, digest=digest, answer=answer, at=at)
+        )
+
+    def forget(self, before: int) -> int:
+        """Drops answers given before that time; returns how many."""
+        return self._connection.execute(delete(calls).where(calls.c.at < before)).rowcount
+
+
+def _message(row: Row[Any]) -> AcceptedMessage:
+    return AcceptedMessage(
+        row.sender, row.sequence, row.kind, row.position, Kept(row.digest, row.body_size, row.body_inline)
+    )

@@ -1,0 +1,267 @@
+"""The tables, for SQLite and PostgreSQL alike. `migrations/` brings an older database to this shape.
+
+Large bodies are not in here: a row names them by digest (`*_digest`) and holds them itself (`*_inline`) only when
+they are small (see `blobs`). Times are whole seconds since 1970-01-01 UTC.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_Serial = BigInteger().with_variant(Integer(), "sqlite")
+"""SQLite numbers rows by itself only for a column of type INTEGER."""
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("type", Text, nullable=False, index=True),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("stored", BigInteger, nullable=False),
+)
+
+document_index = Table(
+    "document_index",
+    metadata,
+    Column("digest", Text, ForeignKey("documents.digest", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("digest", "name", "value"),
+    Index("ix_document_index_name_value", "name", "value"),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("seat", Text, nullable=False),
+    Column("seats", LargeBinary, nullable=False),
+    Column("program", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("closed", Boolean, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("status", Text, nullable=False, index=True),
+    Column("deadline", Float, nullable=False),
+    Column("state_digest", Text, nullable=False),
+    Column("state_size", BigInteger, nullable=False),
+    Column("state_inline", LargeBinary),
+    Column("failure", LargeBinary),
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("task", Text, ForeignKey("tasks.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("task", "position"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("task", Text, ForeignKey("tasks.id", ondelete="CASCADE"), nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("body_size", BigInteger, nullable=False),
+    Column("body_inline", LargeBinary),
+    Column("held", Boolean, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("task", "sender", "sequence"),
+    Index("ix_messages_task_position", "task", "position"),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("sender", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("sender", "key"),
+)
+
+sequences = Table(
+    "sequences",
+    metadata,
+    Column("task", Text, ForeignKey("tasks.id", ondelete="CASCADE"), nullable=False),
+    Column("party", Text, nullable=False),
+    Column("sent", Integer, nullable=False),
+    Column("taken", Integer, nullable=False),
+    Column("gone", Boolean, nullable=False),
+    PrimaryKeyConstraint("task", "party"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("task", Text, ForeignKey("tasks.id", ondelete="CASCADE"), nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("body_digest", Text, nullable=False),
+    Column("body_size", BigInteger, nullable=False),
+    Column("body_inline", LargeBinary),
+    Column("created", BigInteger, nullable=False),
+    UniqueConstraint("task", "recipient", "sequence"),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("task", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("task", "attempt", "label"),
+)
+
+charges = Table(
+    "charges",
+    metadata,
+    Column("population", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("epsilon", Float, nullable=False),
+    Column("delta", Float, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("population", "task", "position", "attempt"),
+)
+
+ledger_rows = Table(
+    "ledger_rows",
+    metadata,
+    Column("log", Text, nullable=False),
+    Column("index", BigInteger, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
+    Column("salt", LargeBinary),
+    Column("document", Text),
+    Column("kind", Text, nullable=False),
+    PrimaryKeyConstraint("log", "index"),
+    Index("ix_ledger_rows_document", "document"),
+)
+
+tree_nodes = Table(
+    "tree_nodes",
+    metadata,
+    Column("log", Text, nullable=False),
+    Column("level", Integer, nullable=False),
+    Column("index", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("log", "level", "index"),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("log", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("log", "size"),
+)
+
+cosignatures = Table(
+    "cosignatures",
+    metadata,
+    Column("log", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("witness", Text, nullable=False),
+    Column("line", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("log", "size", "witness"),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("commitment", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("private", LargeBinary, nullable=False),
+    Column("registered", BigInteger, nullable=False),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("task", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("certificate", Text),
+    Column("facts", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+tools = Table(
+    "tools",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("facts", LargeBinary, nullable=False),
+    Column("current", Boolean, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("name", "version"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("task", Text, nullable=False, index=True),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("facts", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+blob_references = Table(
+    "blob_references",
+    metadata,
+    Column("digest", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+    PrimaryKeyConstraint("digest", "holder"),
+)
