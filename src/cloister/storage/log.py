@@ -76,7 +76,7 @@ class LogRows:
             for index, leaf, kind, salt, about in self._connection.execute(query)
         ]
 
-    def _rows(self) -> Select[tuple[int, bytes, str, bytes | None, str | None]]:
+    def _rows(self) -> Select[int, bytes, str, bytes | None, str | None]:
         # Named one by one: a row is a tuple, and `row.index` would be the tuple's method.
         columns = ledger_rows.c
         return (
@@ -101,6 +101,6 @@ class TreeNodes:
             )
         ).scalar_one_or_none()
 
-    def put(self, level: int, index: int, hash: bytes) -> None:  # noqa: A002 - the port's name for it
+    def put(self, level: int, index: int, value: bytes) -> None:
         """Keeps a hash."""
-        put(self._connection, tree_nodes, {"log": self._log, "level": level, "index": index}, {"hash": hash})
+        put(self._connection, tree_nodes, {"log": self._log, "level": level, "index": index}, {"hash": value})
