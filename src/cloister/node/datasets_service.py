@@ -1,0 +1,204 @@
+"""The owner's datasets at this node: registered, listed, checked before each use; and what others see of them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cloister.data.registry import DatasetFields, Registration, looks_unchanged, register, verify_unchanged
+from cloister.data.registry import load as load_registration
+from cloister.data.registry import save as save_registration
+from cloister.data.schema import DatasetDescription, parse_description
+from cloister.foundation.clock import Clock
+from cloister.foundation.errors import BadInput, Conflict, NotFound, Refused
+from cloister.identity.envelopes import Envelope, sign, verify
+from cloister.identity.keys import SecretKeys
+from cloister.node.folder import Folder
+from cloister.node.parties_service import Parties
+from cloister.storage.database import Database, Transaction
+from cloister.storage.datasets import Datasets
+from cloister.storage.documents import Documents
+
+CATALOGUE_TYPE = "application/vnd.cloister.dataset+json"
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """One own dataset as a step may use it (implements `journal.program.DataPort`)."""
+
+    registration: Registration
+
+    @property
+    def digest(self) -> str:
+        """The commitment."""
+        return self.registration.description.commitment
+
+    @property
+    def folder(self) -> Path:
+        """Where the records lie."""
+        return self.registration.source
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """The catalogue entry."""
+        return self.registration.description.model_dump(mode="json")
+
+
+class DatasetsService:
+    """Registers own datasets and keeps the catalogue entries of others."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        database: Database,
+        clock: Clock,
+        keys: SecretKeys,
+        parties: Parties,
+        log: Callable[[Transaction, str, str], None],
+    ) -> None:
+        self._folder = folder.root / "datasets"
+        folder.private(self._folder)
+        self._database = database
+        self._clock = clock
+        self._keys = keys
+        self._parties = parties
+        self._log = log
+
+    def add(self, source: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Registers a folder of pictures or a table as a dataset of this party.
+
+        Args:
+            source: the folder or file.
+            fields: see `data.registry.DatasetFields`, without `owner`.
+        """
+        try:
+            made = DatasetFields(owner=self._parties.own.party, **dict(fields))
+        except TypeError:
+            raise BadInput(
+                "A dataset's description has unknown or missing fields.",
+                "At least name, title and residency are needed.",
+                "See docs/reference/datasets.md.",
+            ) from None
+        if not source.is_absolute():
+            raise BadInput(
+                "The dataset's path is relative.", "The node may run elsewhere.", "Give an absolute path."
+            )
+        registration = register(source, made, secrets.token_bytes(32), now=self._clock.now())
+        description = registration.description
+        envelope = sign(
+            CATALOGUE_TYPE, description.model_dump(mode="json"), self._parties.own.party, self._keys
+        )
+        with self._database.transaction() as tx:
+            if description.name in Datasets(tx).names().values() and made.version == 1:
+                raise Conflict(
+                    f"There is a dataset named {description.name} already.",
+                    "Registered data never changes.",
+                    "Choose another name, or register a new version with --version.",
+                )
+            place = self._place(description.commitment)
+            save_registration(registration, place)
+            Datasets(tx).put(
+                description.commitment, description.name, {"folder": place.name}, self._clock.now()
+            )
+            self._keep(tx, envelope, description)
+            self._log(tx, "dataset", envelope.digest)
+        return {
+            "name": description.name,
+            "commitment": description.commitment,
+            "catalogue": description.model_dump(mode="json"),
+            "private": {"source": str(source), "records": registration.manifest.records},
+        }
+
+    def own(self) -> list[dict[str, Any]]:
+        """This party's datasets, with what only the owner sees."""
+        with self._database.read() as tx:
+            names = Datasets(tx).names()
+        found = []
+        for commitment in names:
+            registration = self.registration(commitment)
+            found.append(
+                {
+                    "name": registration.description.name,
+                    "commitment": commitment,
+                    "catalogue": registration.description.model_dump(mode="json"),
+                    "private": {
+                        "source": str(registration.source),
+                        "records": registration.manifest.records,
+                        "looks_unchanged": looks_unchanged(registration),
+                    },
+                }
+            )
+        return sorted(found, key=lambda item: str(item["name"]))
+
+    def registration(self, commitment: str) -> Registration:
+        """An own dataset. Raises `NotFound`."""
+        with self._database.read() as tx:
+            known = commitment in Datasets(tx).names()
+        if not known:
+            raise NotFound(
+                "There is no such dataset at this node.",
+                "No registration has that commitment.",
+                "See: cloister dataset list",
+            )
+        return load_registration(self._place(commitment))
+
+    def for_use(self, commitment: str) -> OwnData:
+        """An own dataset, every byte of it checked against its registration. Raises `Refused` or `Tampered`."""
+        try:
+            registration = self.registration(commitment)
+        except NotFound:
+            raise Refused(
+                "The plan names a dataset that is not at this node.",
+                "Its commitment is unknown here.",
+                "Ask for the plan to be made again from the current catalogue.",
+                clause="dataset-known",
+            ) from None
+        verify_unchanged(registration)
+        return OwnData(registration)
+
+    # The catalogue -------------------------------------------------------------------------------------------------
+
+    def accept(self, envelope: Envelope) -> DatasetDescription:
+        """Takes in another party's catalogue entry, signed by the owner that it names."""
+        description = parse_description(json.dumps(envelope.document()).encode())
+        verify(envelope, CATALOGUE_TYPE, [description.owner], self._parties.directory)
+        with self._database.transaction() as tx:
+            self._keep(tx, envelope, description)
+        return description
+
+    def catalogue(self) -> dict[str, DatasetDescription]:
+        """All entries by commitment, own and others'."""
+        with self._database.read() as tx:
+            rows = Documents(tx).find(CATALOGUE_TYPE)
+        found = {}
+        for _digest, data in rows:
+            description = parse_description(json.dumps(Envelope.decode(data).document()).encode())
+            found[description.commitment] = description
+        return found
+
+    def envelopes(self, owner: str | None = None) -> list[Envelope]:
+        """Signed entries, of one owner or all."""
+        with self._database.read() as tx:
+            rows = (
+                Documents(tx).find(CATALOGUE_TYPE, owner=owner)
+                if owner
+                else Documents(tx).find(CATALOGUE_TYPE)
+            )
+        return [Envelope.decode(data) for _digest, data in rows]
+
+    def _keep(self, tx: Transaction, envelope: Envelope, description: DatasetDescription) -> None:
+        Documents(tx).put(
+            envelope.digest,
+            CATALOGUE_TYPE,
+            envelope.encode(),
+            self._clock.now(),
+            owner=description.owner,
+            commitment=description.commitment,
+        )
+
+    def _place(self, commitment: str) -> Path:
+        return self._folder / commitment.removeprefix("sha256:")[:32]

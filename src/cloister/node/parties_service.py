@@ -1,0 +1,163 @@
+"""The parties that this node knows, kept on disk; the transport asks here whose keys speak.
+
+A card may come from anywhere (a file, the hub, another node): it makes a party *known* once it is checked against the
+chain. Only a person, by comparing fingerprints, makes it *trusted*; agreements are signed with trusted parties only.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from cloister.foundation.clock import Clock
+from cloister.foundation.errors import CloisterError, Refused
+from cloister.identity.cards import Card
+from cloister.identity.directory import Directory
+from cloister.identity.envelopes import Envelope, KeyDirectory
+from cloister.identity.keys import PublicKeys, grouped
+from cloister.storage.database import Database
+from cloister.storage.settings import Settings
+
+_KEY = "directory"
+
+
+class Parties:
+    """The directory of cards with its storage. Implements `transport.peers.Peers`.
+
+    Args:
+        database: the node's.
+        clock: for the freshness of cards.
+        own: this party's own chain of cards; always known and pinned.
+    """
+
+    def __init__(self, database: Database, clock: Clock, own: Iterable[Envelope]) -> None:
+        self._database = database
+        self._clock = clock
+        self._lock = threading.RLock()
+        with database.read() as tx:
+            stored = Settings(tx).get(_KEY)
+        now = clock.now()
+        self._directory = Directory.load(stored, now) if stored is not None else Directory()
+        self.own = self._directory.accept_chain(list(own), now)
+        self._directory.pin(self.own.party, self.own.party)
+        self._save()
+
+    # For the transport and for verifying ---------------------------------------------------------------------------
+
+    @property
+    def directory(self) -> KeyDirectory:
+        """Keys for verifying documents, also those signed before a routine rotation."""
+        return self._directory
+
+    def live(self) -> KeyDirectory:
+        """Keys that speak now: for messages and new signatures."""
+        return self._directory.live(self._clock.now())
+
+    def keys_for(self, party: str) -> PublicKeys:
+        """The keys that speak for `party` now. Raises `NotTrusted`."""
+        with self._lock:
+            return self._directory.current(party, self._clock.now()).keys
+
+    # For people ----------------------------------------------------------------------------------------------------
+
+    def accept(self, envelope: Envelope) -> Card:
+        """Takes in one card. Raises `NotTrusted` or `BadInput`; a fork is remembered even so."""
+        with self._lock:
+            try:
+                return self._directory.accept(envelope, self._clock.now())
+            finally:
+                self._save()
+
+    def accept_chain(self, envelopes: Iterable[Envelope]) -> Card:
+        """Takes in a party's cards from the first on."""
+        with self._lock:
+            try:
+                return self._directory.accept_chain(list(envelopes), self._clock.now())
+            finally:
+                self._save()
+
+    def pin(self, party: str, compared: str) -> None:
+        """Records that a person compared the fingerprint as read out by the other side."""
+        with self._lock:
+            self._directory.pin(party, compared)
+            self._save()
+
+    def unpin(self, party: str) -> None:
+        """Takes trust back."""
+        if party == self.own.party:
+            raise Refused(
+                "A node always trusts its own party.", "", "Revoke its card instead.", clause="own-party"
+            )
+        with self._lock:
+            self._directory.unpin(party)
+            self._save()
+
+    def trusted(self, party: str) -> bool:
+        """Whether a person pinned the party and its card speaks now."""
+        with self._lock:
+            return self._directory.trusted(party, self._clock.now())
+
+    def require_trusted(self, parties: Iterable[str]) -> None:
+        """Raises `Refused` naming the first party whose fingerprint nobody here has compared."""
+        for party in sorted(set(parties)):
+            if not self.trusted(party):
+                raise Refused(
+                    f"The party {self.name(party)} is not trusted here yet.",
+                    "Nobody at this node has compared its fingerprint, or its card no longer speaks.",
+                    f"Call them, compare the fingerprint, then: cloister party trust {party}",
+                    clause="party-trusted",
+                    party=party,
+                )
+
+    def name(self, party: str) -> str:
+        """The party's name on its card, or the start of its fingerprint."""
+        with self._lock:
+            if party in self._directory:
+                return self._directory.card(party).name
+        return f"{party[:8]}…"
+
+    def names(self) -> dict[str, str]:
+        """Names by fingerprint of all known parties."""
+        with self._lock:
+            return {party: self._directory.card(party).name for party in self._directory}
+
+    def chain(self, party: str) -> tuple[Envelope, ...]:
+        """A party's cards from the first on."""
+        with self._lock:
+            return self._directory.chain(party)
+
+    def known(self, party: str) -> bool:
+        """Whether a card of the party is held."""
+        with self._lock:
+            return party in self._directory
+
+    def listing(self) -> list[dict[str, Any]]:
+        """All known parties as people see them."""
+        found = []
+        with self._lock:
+            for party in sorted(self._directory):
+                card = self._directory.card(party)
+                try:
+                    self._directory.current(party, self._clock.now())
+                    problem = ""
+                except CloisterError as error:
+                    problem = error.what
+                found.append(
+                    {
+                        "party": party,
+                        "fingerprint": grouped(party),
+                        "name": card.name,
+                        "roles": list(card.roles),
+                        "sequence": card.sequence,
+                        "expires": card.expires,
+                        "trust": self._directory.trust(party),
+                        "own": party == self.own.party,
+                        "problem": problem,
+                    }
+                )
+        return found
+
+    def _save(self) -> None:
+        with self._database.transaction() as tx:
+            Settings(tx).put(_KEY, self._directory.export())
