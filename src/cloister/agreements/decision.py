@@ -1,0 +1,108 @@
+"""Whether a task is permitted: decided by each node for itself, from the agreement it holds and facts passed in.
+
+Nothing here looks at data, a clock, a file or another party. The same inputs give the same answer, and where several
+clauses say no, the first in this order is named. Clauses, in their order (each has a test that names it):
+
+1.  `agreement`: the plan is for exactly this agreement.
+2.  `signatures`: every party has signed it.
+3.  `state`: it is finalized; not suspended, revoked, terminated, expired or still negotiated.
+4.  `validity`: now lies between its first and its last second.
+5.  `plan-age`: the plan was made within that time, not in the future, and not more than seven days ago.
+6.  `parties`: the requester and everyone with a seat are parties; this party has something to do with it.
+7.  `requester`: the requester may ask for work of this kind.
+8.  `seats`: everyone sits where the agreement lets them, nobody twice, and every owner of data used has a seat.
+9.  `purpose`: the purpose is one of the agreement's.
+10. `forbidden`: the computation is not forbidden.
+11. `computation`: this kind of work is allowed.
+12. `protection`: the privacy method is allowed for it, and installed here.
+13. `experimental`: an experimental method runs only where the agreement names it as such.
+14. `datasets`: each dataset is the owner's and named; one's own must be registered here with that commitment.
+15. `columns`: only columns that may be used are read; what is read must be known.
+16. `sensitivity`: nothing more sensitive than agreed is used.
+17. `residency`: the data is kept in an agreed country.
+18. `dropouts`: the plan permits no more dropouts than agreed.
+19. `minimum-parties`: enough owners, also after the dropouts that the plan permits.
+20. `colluders`: the plan withstands no fewer colluders than agreed.
+21. `minimum-group`: answers speak of no smaller groups than agreed.
+22. `recipients`: only agreed parties receive results.
+23. `claims`: the plan's claims reach every party's floor.
+24. `approval`: the computation is listed, or this owner approved its digest.
+25. `records`: training without differential privacy needs this owner's acceptance, for this computation's digest, that
+    the result may contain input records.
+26. `budget`: what is spent fits what is left; exact answers are never given of a population that has a budget.
+
+An owner's approvals, acceptance, dataset facts and budget are asked at that owner's own node: a task starts only when
+every seat's node has admitted it, so that together they are asked of every owner. Balances never depend on data, so
+no refusal here tells anything about data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cloister.agreements.facts import Approval, Balance, Case, DecisionFacts
+from cloister.agreements.rules import PLAN_LIFETIME, RULES, own_dataset
+from cloister.agreements.signing import AgreementView
+from cloister.claims.offers import Plan
+from cloister.foundation.errors import CloisterError, Refused
+
+__all__ = [
+    "PLAN_LIFETIME",
+    "RULES",
+    "Approval",
+    "Balance",
+    "DecisionFacts",
+    "Permit",
+    "Refusal",
+    "decide",
+]
+
+
+@dataclass(frozen=True)
+class Permit:
+    """The agreement permits this plan: `clauses` were checked, in order. `epsilon`, `delta`: this party's charge."""
+
+    agreement: str
+    plan: str
+    clauses: tuple[str, ...]
+    epsilon: float = 0.0
+    delta: float = 0.0
+    population: str | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The agreement does not permit it: which clause, why, and what would help."""
+
+    clause: str
+    reason: str
+    remedy: str
+
+    def error(self) -> Refused:
+        """The refusal as an error."""
+        return Refused(
+            "The agreement does not permit this task.", self.reason, self.remedy, clause=self.clause
+        )
+
+
+def decide(agreement: AgreementView, plan: Plan, facts: DecisionFacts) -> Permit | Refusal:
+    """Whether this party's node may admit the plan. Never raises; the first clause that says no is named."""
+    case = Case(agreement, plan, facts)
+    for clause, rule in RULES:
+        try:
+            found = rule(case)
+        except CloisterError as error:
+            found = (error.what, error.remedy)
+        if found is not None:
+            return Refusal(clause, *found)
+    own = own_dataset(case)
+    budget = case.terms.budget(facts.party, own.name) if own else None
+    spent = case.charge if budget else Balance(0.0, 0.0)
+    return Permit(
+        agreement.digest,
+        plan.digest,
+        tuple(clause for clause, _ in RULES),
+        spent.epsilon,
+        spent.delta,
+        budget.population if budget else None,
+    )

@@ -1,0 +1,102 @@
+"""Sentences for claims: what a plan, a certificate and a web page say about a guarantee, always in the same words.
+
+A statement says what is protected, from whom, how, under which assumption. It never says more than the claim: a
+`disclosed` claim is a sentence about what somebody sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cloister.claims.vocabulary import (
+    Adversary,
+    Artefact,
+    Assumption,
+    Behaviour,
+    Claim,
+    Claims,
+    DifferentiallyPrivate,
+    Disclosed,
+    Hidden,
+    Sealed,
+    Signed,
+    Threshold,
+)
+
+ARTEFACTS: Mapping[Artefact, str] = {
+    Artefact.INPUT: "An owner's records",
+    Artefact.UPDATE: "Each owner's own contribution",
+    Artefact.AGGREGATE: "The combined contributions, before they are approved for release",
+    Artefact.RESULT: "The released result",
+    Artefact.LINK: "Messages between the parties' servers",
+}
+ASSUMPTIONS: Mapping[Assumption, str] = {
+    Assumption.NONE: "",
+    Assumption.HONEST_MAJORITY: "as long as most of the computing parties are honest",
+    Assumption.HARDWARE: "as long as the named hardware keeps its maker's promise",
+    Assumption.PUBLIC_SETUP: "as long as the published setup of the proof system was made honestly",
+    Assumption.HONEST_OWNERS: "as long as the owners run Cloister as published and tell the truth about their data",
+}
+_PEOPLE = {"outsider": "outsiders", "hub": "the relay", "recipient": "those who receive the result"}
+
+
+def statement(claim: Claim) -> str:
+    """One sentence that says what a claim says, for example in a plan or a certificate."""
+    artefact, people = ARTEFACTS[claim.artefact], against(claim.against)
+    match claim.reached:
+        case Hidden():
+            text = f"{artefact} {_be(claim)} hidden from {people}"
+        case Threshold(k=k):
+            text = f"{artefact} {_be(claim)} hidden from {people} unless more than {k} of them pool what they hold"
+        case DifferentiallyPrivate() as dp:
+            text = (
+                f"{artefact} {_tell(claim)} {people} almost nothing about any single {dp.unit}: differentially "
+                f"private, epsilon {number(dp.epsilon)}, delta {number(dp.delta)}, by {dp.mechanism}"
+            )
+        case Signed():
+            text = f"{artefact} cannot be changed or attributed to somebody else by {people} without being noticed"
+        case Sealed(quantum_safe=quantum_safe):
+            text = f"{artefact} {_be(claim)} sealed: {people} cannot read {_them(claim)}"
+            text += ", also with a later quantum computer" if quantum_safe else ""
+        case Disclosed(what=what):
+            text = f"Not hidden: {people} may learn {what.rstrip('.')}"
+    assumption = ASSUMPTIONS[claim.assumption]
+    return f"{text}, {assumption}." if assumption else f"{text}."
+
+
+def statements(claims: Claims) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is guaranteed, and what is not protected: two lists of sentences, in the claims' order."""
+    promised = tuple(statement(item) for item in claims.guarantees if not isinstance(item.reached, Disclosed))
+    open_ = tuple(statement(item) for item in claims.guarantees if isinstance(item.reached, Disclosed))
+    return promised, (*open_, *claims.not_protected)
+
+
+def against(adversary: Adversary) -> str:
+    """Against whom, in words."""
+    named = [_PEOPLE.get(seat, f"the {seat}") for seat in adversary.seats]
+    text = named[0] if len(named) == 1 else ", ".join(named[:-1]) + " and " + named[-1]
+    if adversary.colluding > 1:
+        text += f" (up to {adversary.colluding} of them together)"
+    if adversary.behaviour is Behaviour.MALICIOUS:
+        return text + ", even if they cheat"
+    return text + ", if they follow the protocol"
+
+
+def number(value: float) -> str:
+    """A number as people read it: `0.5`, `8`, `1e-06`."""
+    return f"{value:.6g}"
+
+
+_PLURAL = (Artefact.INPUT, Artefact.AGGREGATE, Artefact.LINK)
+
+
+def _be(claim: Claim) -> str:
+    return "are" if claim.artefact in _PLURAL else "is"
+
+
+def _tell(claim: Claim) -> str:
+    return "tell" if claim.artefact in _PLURAL else "tells"
+
+
+def _them(claim: Claim) -> str:
+    return "them" if claim.artefact in _PLURAL else "it"
