@@ -8,8 +8,6 @@ from cloister.foundation.errors import BadInput, Refused
 class ModelRefused(Refused):
     """The model asks for something that is not allowed or not known here. `detail` has `node` and `reason`."""
 
-    type = "model-refused"
-
     def __init__(
         self, what: str, why: str = "", remedy: str = "", *, clause: str = "model", **detail: object
     ) -> None:
@@ -18,8 +16,6 @@ class ModelRefused(Refused):
 
 class ModelUnusable(BadInput):
     """The bytes are no readable ONNX model, or the values given do not fit it."""
-
-    type = "model-unusable"
 
 
 def refuse(node: str, reason: str, remedy: str = "Change the model and export it again.") -> ModelRefused:

@@ -132,9 +132,7 @@ def run(graph: Graph, values: Mapping[str, Array], watch: Watch | None = None) -
             ) from None
         if watch is not None:
             watch(node, [value for value in inputs if value is not None], outputs)
-        for name, value in zip(node.outputs, outputs, strict=False):
-            if name:
-                environment[name] = value
+        environment.update({name: value for name, value in zip(node.outputs, outputs, strict=False) if name})
         for name in node.inputs:
             if last_use.get(name) == i and name not in wanted:
                 environment.pop(name, None)
@@ -293,7 +291,7 @@ class Model:
         if key in self._seen:
             return self._seen[key]
         meter = _Meter(self.limits)
-        dtypes = {item.name: np.dtype(_name_to_dtype(item.dtype)) for item in self.inputs}
+        dtypes = {item.name: np.dtype(item.dtype) for item in self.inputs}
         for item in self.inputs:
             if math.prod(chosen[item.name]) * dtypes[item.name].itemsize > self.limits.tensor_bytes:
                 raise refuse(f"input {item.name[:80]!a}", "It is too large.")
@@ -318,10 +316,6 @@ class Model:
         if len(self._seen) < 64:
             self._seen[key] = analysis
         return analysis
-
-
-def _name_to_dtype(name: str) -> Any:
-    return jnp.bfloat16 if name == "bfloat16" else name
 
 
 def load_model(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Model:

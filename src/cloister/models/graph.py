@@ -14,7 +14,6 @@ Array = Any
 DTYPES = frozenset(
     {
         "float16",
-        "bfloat16",
         "float32",
         "float64",
         "int8",

@@ -1,0 +1,95 @@
+"""The recipe of a training: everything about it that parties agree on besides the model. A frozen document.
+
+What an owner's records look like after preparation is fixed by public constants in here, never by statistics of the records,
+so that preparing reveals nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from cloister.foundation.canonical import JSON
+from cloister.foundation.digests import digest_json
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+
+class Document(BaseModel):
+    """A part of a signed document: frozen, nothing extra, no guessing of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class OptimiserRecipe(Document):
+    """How a step follows from a gradient (see `optimiser`).
+
+    Attributes:
+        name: `sgd` with momentum, `adam`, or `adamw` (decay apart from the gradient).
+        learning_rate: step size.
+        momentum: of `sgd`.
+        first_moment, second_moment, epsilon: of `adam` and `adamw`.
+        weight_decay: pull towards zero.
+        schedule: `constant`, or `cosine` from the learning rate to zero over the steps of one round.
+        warmup: steps at the beginning of a round over which the learning rate rises from zero.
+    """
+
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    learning_rate: Positive = 0.05
+    momentum: Share = 0.9
+    first_moment: Share = 0.9
+    second_moment: Share = 0.999
+    epsilon: Positive = 1e-8
+    weight_decay: NotNegative = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: Annotated[int, Field(ge=0, le=100_000)] = 0
+
+
+class PreparationRecipe(Document):
+    """Which allow-listed preparation turns a dataset into arrays, and its public constants (see `preparation`)."""
+
+    name: Literal["tabular", "points"]
+    parameters: dict[str, JSON] = Field(default_factory=dict)
+
+
+class TrainingRecipe(Document):
+    """What every owner does with the model in one round.
+
+    Attributes:
+        loss: a name in `models.losses`.
+        input: the model input that takes the prepared `input` array.
+        output: the model output that the loss looks at.
+        optimiser: how weights change.
+        steps: local steps per round.
+        batch: examples per step.
+        proximal: FedProx's mu (Li et al. 2020): pull towards the round's starting weights; 0 is FedAvg.
+        clip: gradients are shortened to this global norm; None leaves them.
+        seed: `system` (secret, from the system's generator) or a public whole number for reproducible runs.
+        trainable: prefixes of the names of parameters that are trained; empty means all.
+        preparation: how records become arrays.
+        metric: a name in `evaluate`.
+        validation: share of records kept apart for the metric, chosen by a hash of their index.
+    """
+
+    kind: Literal["cloister/training-recipe/1"] = "cloister/training-recipe/1"
+    loss: Name
+    input: Name
+    output: Name
+    optimiser: OptimiserRecipe = OptimiserRecipe()
+    steps: Annotated[int, Field(ge=1, le=100_000)] = 20
+    batch: Annotated[int, Field(ge=1, le=4096)] = 8
+    proximal: NotNegative = 0.0
+    clip: Positive | None = None
+    seed: Literal["system"] | Annotated[int, Field(ge=0, le=2**53 - 1)] = "system"
+    trainable: tuple[Name, ...] = ()
+    preparation: PreparationRecipe
+    metric: Name = "loss"
+    validation: Share = 0.2
+
+    def digest(self) -> str:
+        """`sha256:<hex>` of the canonical form."""
+        return digest_json(self.model_dump(mode="json"))
