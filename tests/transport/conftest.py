@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
 
 import pytest
 
 from cloister.foundation.clock import FixedClock
 from cloister.foundation.errors import NotTrusted
+from cloister.hub.router import Router
+from cloister.identity import enrolment
 from cloister.identity.keys import PublicKeys, SecretKeys, party_id
 from cloister.transport.memory import MemoryHub
 from cloister.transport.messenger import Messenger, Tuning
+from cloister.transport.zenoh import connect, wait_for
+from cloister.transport.zenoh_settings import Credentials
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,64 @@ class MemoryNet:
             transport.close()
 
 
-@pytest.fixture(params=["memory"])
+class ZenohNet:
+    """Transports through an embedded router with certificates, all in this process."""
+
+    def __init__(self, members: dict[str, Member], book: Book) -> None:
+        self.members, self.book = members, book
+        self.now = int(time.time())
+        self.authority = enrolment.create_authority(self.now)
+        key, certificate = enrolment.issue_server(self.authority, ["127.0.0.1"], self.now)
+        server = Credentials(self.authority.certificate, certificate, key)
+        self.router = Router("127.0.0.1", 0, server, [item.id for item in members.values()])
+        self.router.start()
+        self.opened: list[Messenger] = []
+
+    @property
+    def endpoint(self) -> str:
+        return f"127.0.0.1:{self.router.port}"
+
+    def credentials(self, who: Member) -> Credentials:
+        key, csr = enrolment.make_csr(who.id)
+        asked = enrolment.request(who.id, who.keys, csr, self.authority.certificate, self.now)
+        book = Book()
+        book.add(who)
+        certificate = enrolment.issue(self.authority, csr, asked, book, self.now)
+        return Credentials(self.authority.certificate, certificate, key)
+
+    def open(self, name: str, **tuning) -> Messenger:
+        who = self.members[name]
+        transport = connect(
+            who.id,
+            who.keys,
+            self.book,
+            endpoint=self.endpoint,
+            credentials=self.credentials(who),
+            tuning=Tuning(**tuning),
+        )
+        self.opened.append(transport)
+        wait_for(transport, who.id, 15)
+        return transport
+
+    def close(self) -> None:
+        for transport in self.opened:
+            transport.close()
+
+
+@pytest.fixture(scope="session")
+def zenoh_net(members):
+    """One router for all tests: opening it takes half a second."""
+    net = ZenohNet(members, Book())
+    yield net
+    net.router.close()
+
+
+@pytest.fixture(params=["memory", "zenoh"])
 def net(request, members, book):
-    net = MemoryNet(members, book)
+    if request.param == "memory":
+        net = MemoryNet(members, book)
+    else:
+        net = request.getfixturevalue("zenoh_net")
+        net.book, net.opened = book, []
     yield net
     net.close()

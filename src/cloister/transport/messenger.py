@@ -74,7 +74,7 @@ class Tuning:
         window: chunks of one body on their way at the same time.
         waiting: calls that may wait for a handler.
         patience: seconds for which a call is repeated to a party of whom the carrier knows nothing.
-        attempt: seconds until an unanswered call is sent again under its key.
+        attempt: seconds until an unanswered call is sent again under its key; doubles up to eightfold.
         chunk_timeout: seconds until a chunk is asked for again.
         limits: see `envelope.Limits`.
     """
@@ -86,7 +86,7 @@ class Tuning:
     window: int = 4
     waiting: int = 256
     patience: float = 10.0
-    attempt: float = 20.0
+    attempt: float = 3.0
     chunk_timeout: float = 20.0
     limits: Limits = field(default_factory=Limits)
 
@@ -180,11 +180,11 @@ class Messenger:
         self, to: str, method: str, key: str, content: Content, body: bytes, due: int, until: float
     ) -> Opened:
         absent_since: float | None = None
-        for pause in _pauses():
+        for count, pause in enumerate(_pauses()):
             header, frame = self._pack(to, method, key, content, body, due)
             self._count(to, sent=len(frame))
             try:
-                wait = min(self._tuning.attempt, self._left(until, to))
+                wait = min(self._tuning.attempt * 2 ** min(count, 3), self._left(until, to))
                 reply = self._carrier.exchange(to, "call", frame, wait)
             except NoReply as nothing:
                 now = time.monotonic()

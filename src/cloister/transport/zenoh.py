@@ -1,0 +1,230 @@
+"""The carrier that runs through the hub's embedded Zenoh router.
+
+A node connects out to the hub with its transport certificate, over two sessions: one for calls and presence, one for
+large bodies, so that neither is behind the other. Sessions connect again by themselves and declare again what this
+node serves; what was on its way then is lost, which the messenger notices.
+
+Nothing here is trusted: what arrives is opened by `envelope`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cloister.foundation.clock import Clock
+from cloister.foundation.errors import BadInput, CloisterError, Unreachable
+from cloister.identity.keys import SecretKeys
+from cloister.transport.carrier import Lane, NoReply, Receiver
+from cloister.transport.messenger import Messenger, Tuning
+from cloister.transport.peers import Peers
+from cloister.transport.zenoh_settings import (
+    Credentials,
+    call_key,
+    client,
+    configuration,
+    presence_key,
+)
+
+_LOG = logging.getLogger("cloister.transport.zenoh")
+_LANES: tuple[Lane, ...] = ("call", "blob")
+
+
+class ZenohCarrier:
+    """One party's connection to its hub.
+
+    Args:
+        party: this party's fingerprint; the certificate's common name.
+        endpoint: `host:port` of the hub's relay.
+        credentials: the enrolment authority's certificate, this party's and its key.
+
+    Raises:
+        BadInput: the certificates or the endpoint cannot be used. An unreachable hub is no error: the sessions keep
+            trying.
+    """
+
+    def __init__(self, party: str, endpoint: str, credentials: Credentials) -> None:
+        self.party = party
+        self._endpoint = endpoint
+        self._receivers: dict[Lane, Receiver] = {}
+        self._watchers: list[Callable[[str, bool], None]] = []
+        self._here: set[str] = set()
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._links = _Links(self, endpoint, credentials)
+
+    def renew(self, credentials: Credentials) -> None:
+        """Goes over to a new certificate: connects with it, then leaves the old sessions."""
+        fresh = _Links(self, self._endpoint, credentials)
+        with self._lock:
+            old, self._links = self._links, fresh
+        for lane, receiver in list(self._receivers.items()):
+            fresh.receive(lane, receiver)
+        if self._watchers:
+            fresh.watch()
+        old.close()
+
+    def exchange(self, to: str, lane: Lane, data: bytes, timeout: float) -> bytes:
+        """Sends `data` and waits for the reply. Raises `NoReply`."""
+        if self._closed.is_set():
+            raise NoReply(absent=True)
+        return self._links.exchange(call_key(to, self.party, lane), lane, data, timeout)
+
+    def receive(self, lane: Lane, receiver: Receiver) -> None:
+        """Hands what arrives on `lane` to `receiver`; with both lanes set, the party counts as here."""
+        self._receivers[lane] = receiver
+        self._links.receive(lane, receiver)
+
+    def watch(self, seen: Callable[[str, bool], None]) -> None:
+        """Calls `seen` whenever a party's node comes or goes."""
+        self._watchers.append(seen)
+        self._links.watch()
+
+    def notice(self, party: str, *, here: bool) -> None:
+        """Passes on that a party's node came or went."""
+        if not self._closed.is_set():
+            for seen in list(self._watchers):
+                seen(party, here)
+
+    def close(self) -> None:
+        """Ends both sessions; pending exchanges raise `NoReply`."""
+        self._closed.set()
+        self._links.close()
+
+
+class _Links:
+    """The two sessions that were opened with one certificate."""
+
+    def __init__(self, owner: ZenohCarrier, endpoint: str, credentials: Credentials) -> None:
+        self._owner = owner
+        self._kept: list[Any] = []
+        self._pending: set[threading.Event] = set()
+        self._closed = threading.Event()
+        self._sessions: dict[Lane, Any] = {}
+        import zenoh
+
+        self._zenoh = zenoh
+        try:
+            for lane in _LANES:
+                self._sessions[lane] = zenoh.open(configuration(client(endpoint, credentials)))
+        except zenoh.ZError as error:
+            self.close()
+            raise BadInput(
+                "The connection to the hub could not be set up.",
+                str(error)[:200],
+                "Check the hub's address, and enrol again if the certificate is damaged.",
+            ) from None
+
+    def exchange(self, key: str, lane: Lane, data: bytes, timeout: float) -> bytes:
+        ended, replies = threading.Event(), list[bytes]()
+
+        def take(reply: Any) -> None:
+            if reply.ok is not None and len(replies) < 2:
+                replies.append(reply.ok.payload.to_bytes())
+
+        handler = self._zenoh.handlers.Callback(take, ended.set)
+        self._pending.add(ended)
+        try:
+            self._sessions[lane].get(
+                key,
+                handler,
+                payload=data,
+                timeout=timeout,
+                target=self._zenoh.QueryTarget.BEST_MATCHING,
+                consolidation=self._zenoh.ConsolidationMode.NONE,
+            )
+            in_time = ended.wait(timeout + 1.0)
+        except self._zenoh.ZError:
+            raise NoReply(absent=True) from None
+        finally:
+            self._pending.discard(ended)
+        if replies:
+            return replies[0]
+        raise NoReply(absent=in_time)
+
+    def receive(self, lane: Lane, receiver: Receiver) -> None:
+        party = self._owner.party
+        begin = f"net/{party}/from/"
+
+        def arrived(query: Any) -> None:
+            key = str(query.key_expr)
+            sender = key[len(begin) :].partition("/")[0]
+            payload = query.payload
+            if payload is None or key != call_key(party, sender, lane):
+                return
+
+            def reply(answer: bytes) -> None:
+                # The caller may have gone meanwhile; it asks again if it still wants to know.
+                with contextlib.suppress(self._zenoh.ZError):
+                    query.reply(key, answer)
+
+            try:
+                receiver(sender, payload.to_bytes(), reply)
+            except Exception as error:
+                _LOG.error("Receiving failed: %s", type(error).__name__)
+
+        session = self._sessions[lane]
+        self._kept.append(session.declare_queryable(call_key(party, "*", lane), arrived, complete=True))
+        if len([item for item in self._kept if item is not None]) == len(_LANES):
+            control = self._sessions["call"]
+            self._kept.append(control.liveliness().declare_token(presence_key(party)))
+
+    def watch(self) -> None:
+        put = self._zenoh.SampleKind.PUT
+
+        def told(sample: Any) -> None:
+            party = str(sample.key_expr).split("/")[1]
+            self._owner.notice(party, here=sample.kind == put)
+
+        self._kept.append(
+            self._sessions["call"].liveliness().declare_subscriber(presence_key("*"), told, history=True)
+        )
+
+    def close(self) -> None:
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        for session in self._sessions.values():
+            with contextlib.suppress(self._zenoh.ZError):
+                session.close()
+        for ended in list(self._pending):
+            ended.set()
+
+
+def connect(
+    party: str,
+    keys: SecretKeys,
+    peers: Peers,
+    *,
+    endpoint: str,
+    credentials: Credentials,
+    clock: Clock | None = None,
+    tuning: Tuning | None = None,
+    folder: Path | None = None,
+) -> Messenger:
+    """A transport for `party` through the hub at `endpoint`; see `ZenohCarrier` and `Messenger`.
+
+    Returns at once even if the hub is not there: calls then wait for it until their deadlines.
+    """
+    carrier = ZenohCarrier(party, endpoint, credentials)
+    try:
+        return Messenger(carrier, party, keys, peers, clock=clock, tuning=tuning, folder=folder)
+    except CloisterError:
+        carrier.close()
+        raise
+
+
+def wait_for(transport: Messenger, party: str, seconds: float) -> None:
+    """Waits until `party` is here, for start-up and tests. Raises `Unreachable`."""
+    tick = threading.Event()
+    for _ in range(max(1, int(seconds / 0.05))):
+        if party in transport.here():
+            return
+        tick.wait(0.05)
+    raise Unreachable(
+        "A party's node is not connected.", "The hub has not seen it.", "See whether its node is running."
+    )
