@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
+from cloister.agreements.terms import Terms
 from cloister.claims.offers import Cost, Declined, Facts, Offer, Request
 from cloister.claims.vocabulary import (
     Adversary,
@@ -24,12 +27,13 @@ from cloister.claims.vocabulary import (
     Sealed,
     Signed,
 )
-from cloister.foundation.errors import Refused
+from cloister.foundation.canonical import canonical
+from cloister.foundation.errors import CloisterError, Refused
 from cloister.protections.federated.settings import read_settings
+from cloister.training.recipe import TrainingRecipe
 
 NAME = "federated-averaging"
 DEFAULT_ROUNDS = 5
-DEFAULT_STEPS = 20
 DEFAULT_ROUND_SECONDS = 600
 DEFAULT_BYTES_PER_SECOND = 10e6
 DEFAULT_SECONDS_PER_STEP = 0.5
@@ -99,25 +103,31 @@ def _offer(request: Request, facts: Facts) -> Offer | Declined:
             "The coordinator would also be an owner; it sees the others' updates.",
             "Ask from a party that gives no dataset, or name one as the preference `coordinator`.",
         )
-    rules = _AgreementView(facts.agreement)
-    refusal = rules.objection(request, coordinator, owners)
+    try:
+        recipe = TrainingRecipe.model_validate_json(canonical(computation.settings))
+        terms = Terms.from_odrl(facts.agreement)
+    except (ValidationError, CloisterError):
+        return _declined("The recipe or the agreement could not be read.", "Write the recipe again.")
+
+    seats = {"coordinator": (coordinator,), "owner": owners}
+    recipients = tuple(sorted(set(request.recipients) - set(owners) - {coordinator}))
+    if recipients:
+        seats["recipient"] = recipients
+    least = max(2, terms.minimum_parties)
+    refusal = _objection(request, terms, seats, least)
     if refusal is not None:
         return refusal
-    parameters = _parameters(request, facts, owners, rules)
-    if parameters["minimum_answers"] < rules.minimum_parties(len(owners)):
+    answers = wishes.get("minimum_answers", max(least, len(owners) - terms.dropouts))
+    if not isinstance(answers, int) or not max(least, len(owners) - terms.dropouts) <= answers <= len(owners):
         return _declined(
-            f"Fewer answers per round are wished for than the agreement allows ({rules.minimum_parties(len(owners))}).",
-            "Raise the preference `minimum_answers`.",
+            "The wish `minimum_answers` does not fit the agreement and the owners.",
+            f"Between {max(least, len(owners) - terms.dropouts)} and {len(owners)} answers can be asked for.",
         )
     try:
-        settings = read_settings(parameters, owners)
+        settings = read_settings(_parameters(request, recipe, facts.parameters, owners, answers), owners)
     except Refused as error:
         return _declined(error.why, "Change the preferences or the recipe.")
 
-    recipients = tuple(sorted(set(request.recipients) - set(owners) - {coordinator}))
-    seats = {"coordinator": (coordinator,), "owner": owners}
-    if recipients:
-        seats["recipient"] = recipients
     size = 4 * facts.parameters
     each_way = size * settings.rounds * len(owners)
     rate = facts.bench.get("bytes_per_second", DEFAULT_BYTES_PER_SECOND)
@@ -140,48 +150,57 @@ def _offer(request: Request, facts: Facts) -> Offer | Declined:
 
 
 def _parameters(
-    request: Request, facts: Facts, owners: tuple[str, ...], rules: _AgreementView
+    request: Request, recipe: TrainingRecipe, parameters: int, owners: tuple[str, ...], answers: int
 ) -> dict[str, Any]:
-    recipe, wishes = request.computation.settings, request.preferences
-    mu = recipe.get("proximal_mu", 0.0)
+    wishes = request.preferences
     weights = wishes.get("weights")
-    assert facts.parameters is not None
     return {
-        "algorithm": "fedprox" if isinstance(mu, int | float) and mu > 0 else "fedavg",
-        "rounds": wishes.get("rounds", recipe.get("rounds", DEFAULT_ROUNDS)),
-        "local_steps": wishes.get("local_steps", recipe.get("local_steps", DEFAULT_STEPS)),
-        "proximal_mu": float(mu) if isinstance(mu, int) else mu,
+        "algorithm": "fedprox" if recipe.proximal > 0 else "fedavg",
+        "rounds": wishes.get("rounds", DEFAULT_ROUNDS),
+        "local_steps": wishes.get("local_steps", recipe.steps),
+        "proximal_mu": float(recipe.proximal),
         "round_seconds": wishes.get("round_seconds", DEFAULT_ROUND_SECONDS),
-        "minimum_answers": wishes.get("minimum_answers", rules.minimum_parties(len(owners))),
+        "minimum_answers": answers,
+        "dropouts": len(owners) - answers,
         "weighting": {"rule": "equal"} if weights is None else {"rule": "agreed", "weights": weights},
-        "parameters": facts.parameters,
-        "norm_limit": RMS_LIMIT * float(facts.parameters) ** 0.5,
+        "parameters": parameters,
+        "norm_limit": RMS_LIMIT * float(parameters) ** 0.5,
         "aggregation": {"name": "none"},
         "noise": {"name": "none"},
     }
 
 
-class _AgreementView:
-    """The clauses that bear on whether, and how, this protection can offer. Admission decides; this saves the trip."""
-
-    def __init__(self, terms: Mapping[str, Any]) -> None:
-        self.terms = terms
-
-    def minimum_parties(self, owners: int) -> int:
-        """Owners that must answer each round: all, less the dropouts that the agreement permits, and at least two."""
-        least = max(2, int(self.terms.get("minimum_parties", 2)))
-        return max(least, owners - int(self.terms.get("dropouts", 0)))
-
-    def objection(self, request: Request, coordinator: str, owners: tuple[str, ...]) -> Declined | None:
-        """Why the agreement does not let this happen, or `None`."""
-        least = max(2, int(self.terms.get("minimum_parties", 2)))
-        if len(owners) < least:
-            return _declined(
-                f"There are too few owners: {len(owners)}, and it takes {least}.",
-                "Ask for more owners' datasets.",
-            )
-        del request, coordinator
-        return None
+def _objection(
+    request: Request, terms: Terms, seats: Mapping[str, tuple[str, ...]], least: int
+) -> Declined | None:
+    """Why the agreement does not let this happen, or `None`. Each node's admission decides; this saves the trip."""
+    allowed = terms.computation("training")
+    if allowed is None or NAME not in allowed.protections:
+        return _declined(
+            "The agreement does not permit training by federated averaging.",
+            "Ask for another method, or amend the agreement.",
+        )
+    if request.computation.digest in terms.forbidden:
+        return _declined("The agreement forbids exactly this computation.", "Ask for another one.")
+    if allowed.records == "refused":
+        return _declined(
+            "The result may contain input records, and the agreement does not accept that.",
+            "Ask for training with differential privacy, or amend the agreement.",
+        )
+    if len(seats["owner"]) < least:
+        return _declined(
+            f"There are too few owners: {len(seats['owner'])}, and it takes {least}.",
+            "Ask for more owners' datasets.",
+        )
+    for seat, parties in seats.items():
+        for party in parties:
+            member = terms.member(party)
+            if member is None or seat not in member.seats:
+                return _declined(
+                    f"{terms.name_of(party)} may not take the seat {seat}.",
+                    "Seat somebody else, or amend the agreement.",
+                )
+    return None
 
 
 def _declined(reason: str, remedy: str) -> Declined:

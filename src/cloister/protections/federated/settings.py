@@ -58,6 +58,7 @@ class Settings(BaseModel):
         proximal_mu: FedProx's mu; zero for FedAvg.
         round_seconds: how long the coordinator waits for a round's answers.
         minimum_answers: with fewer in any round the task fails.
+        dropouts: how many owners may be missing; the agreement limits it. Always owners less `minimum_answers`.
         weighting: how owners count in the average.
         parameters: how many trainable numbers the model has.
         norm_limit: an update with a larger Euclidean norm is refused by its sender and left out by the coordinator;
@@ -74,6 +75,7 @@ class Settings(BaseModel):
     proximal_mu: float = Field(ge=0, le=1000, allow_inf_nan=False)
     round_seconds: int = Field(ge=1, le=MAX_ROUND_SECONDS)
     minimum_answers: int = Field(ge=1, le=MAX_OWNERS)
+    dropouts: int = Field(ge=0, lt=MAX_OWNERS)
     weighting: Annotated[EqualWeights | AgreedWeights, Field(discriminator="rule")] = EqualWeights()
     parameters: int = Field(ge=1, le=MAX_PARAMETERS)
     norm_limit: float = Field(gt=0, allow_inf_nan=False)
@@ -102,8 +104,8 @@ def read_settings(parameters: Mapping[str, Any], owners: tuple[str, ...]) -> Set
             {".".join(str(part) for part in item["loc"]) or "algorithm" for item in error.errors()}
         )
         raise _refused("Out of range, missing or unknown: " + ", ".join(places)[:400] + ".") from None
-    if settings.minimum_answers > len(owners):
-        raise _refused("It waits for more answers than there are owners.")
+    if settings.minimum_answers + settings.dropouts != len(owners):
+        raise _refused("The fewest answers and the dropouts together are not the owners.")
     if isinstance(settings.weighting, AgreedWeights) and set(settings.weighting.weights) != set(owners):
         raise _refused("The agreed weights are not of exactly the owners.")
     return settings

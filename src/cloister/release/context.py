@@ -1,0 +1,97 @@
+"""What a node lends to the release of one task: its documents, its signature, its clock, its shelf.
+
+`Local` has what a step of any protection may touch; signing, directories and agreements are not among it. The node
+makes one `ReleaseContext` for each task and seat, and keeps it out of the reach of protections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cloister.agreements.terms import Terms
+from cloister.claims.offers import Plan
+from cloister.foundation.canonical import JSON
+from cloister.identity.envelopes import Envelope, KeyDirectory
+from cloister.journal.program import Candidate, Local
+from cloister.release.certificate import Certificate
+
+
+@dataclass(frozen=True)
+class Release:
+    """A result with its certificate, verified; `content` is `None` where only the certificate was due."""
+
+    certificate: Certificate
+    content: bytes | None = field(repr=False)
+
+
+class ReleaseContext(Protocol):
+    """One task's release at one node."""
+
+    @property
+    def plan(self) -> Plan:
+        """The admitted plan."""
+        ...
+
+    @property
+    def terms(self) -> Terms:
+        """The agreement it is under, signatures checked."""
+        ...
+
+    @property
+    def directory(self) -> KeyDirectory:
+        """Whose keys are whose."""
+        ...
+
+    @property
+    def admissions(self) -> Mapping[str, str]:
+        """Party → digest of its signed admission, as far as this node knows."""
+        ...
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """What this seat's own program ended with."""
+        ...
+
+    @property
+    def revoked(self) -> frozenset[str]:
+        """Digests of results, agreements and tasks that this node knows to be revoked."""
+        ...
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a seat waits for the others in one phase of the release."""
+        ...
+
+    @property
+    def waiting(self) -> float:
+        """Seconds that a recipient waits from the task's start, training included."""
+        ...
+
+    def now(self) -> int:
+        """Seconds since the epoch."""
+        ...
+
+    def sign(self, payload_type: str, document: JSON) -> Envelope:
+        """An envelope signed by this node's party; a ledger leaf tells that it did."""
+        ...
+
+    def checkpoints(self) -> tuple[str, ...]:
+        """Log checkpoints to name as evidence, as text."""
+        ...
+
+    def count_attempt(self, computation: str, dataset: str, task: str) -> int:
+        """How many tasks showed candidates of a computation to a dataset, this one included.
+
+        Durable, and counted once for each task: a step that runs again counts nothing anew.
+        """
+        ...
+
+    def evaluate(self, local: Local, content: bytes, metric: str) -> float:
+        """The metric of a candidate on this owner's own validation records, in the sandboxed worker."""
+        ...
+
+    def store(self, release: Release) -> None:
+        """Puts a verified release on the shelf. Storing it again changes nothing."""
+        ...

@@ -1,0 +1,234 @@
+"""An owner's gate: what its node asks of a candidate before it signs a release.
+
+The checks run in a fixed order. Those on public things come first and may be named to the others; the ones that look at
+this owner's records come last, and outward only "not approved" is said of them.
+
+Rules:
+1. `agreement`: the plan is under these terms, they hold now, and the computation is not forbidden.
+2. `recipients`: everyone who is to receive the result may, by the agreement.
+3. `claims`: the plan's guarantees are not below any party's floor.
+4. `kind`, `size`: the output is of the kind that the computation makes, and not over the agreed size.
+5. `model`: the candidate is the admitted model, byte for byte, but for its weights.
+6. `finite`, `trained`: every weight is finite, and some differ from the admitted model's.
+7. `facts`: what is said of the making agrees with what this owner's node saw of it, and with the weights themselves.
+8. `time`, `evidence`: the statement was made now, and names the admissions that this node knows.
+9. `attempts`: not more candidates of this computation than agreed were shown to these records: retrying until one
+   passes selects on them.
+10. `quality`: the figure on this owner's own validation records is not below the agreed floor. The figure stays here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloister.agreements.terms import Terms
+from cloister.claims.offers import Plan
+from cloister.foundation.canonical import JSON
+from cloister.foundation.digests import digest
+
+CLOCK_TOLERANCE = 3600
+"""Seconds that a statement's time may differ from this node's clock."""
+
+OUTPUTS: Mapping[str, str] = {"training": "model"}
+"""What a kind of computation makes."""
+
+NOT_APPROVED = "not approved"
+"""All that is said outward of a check that looks at records."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A candidate, what is said about it, and what this owner's node knows to hold it against.
+
+    Attributes:
+        plan: the admitted plan.
+        terms: the agreement.
+        now: this node's time, seconds since the epoch.
+        kind, content, facts: the candidate.
+        created: the statement's time, seconds since the epoch.
+        admissions: party → digest of its signed admission, as the coordinator says.
+        known_admissions: the same, as this node knows it.
+        seen: what this node's own part of the task ended with (see `Candidate.facts`); `None` if it saw nothing.
+        rebuilt: digest of the admitted model with the candidate's weights put in; `None` if there are none.
+        weights: the candidate's weights, shape (n,), float32; `None` if it is no model.
+        initial: the admitted model's weights, shape (n,), float32.
+    """
+
+    plan: Plan
+    terms: Terms
+    now: int
+    kind: str
+    content: bytes = field(repr=False)
+    facts: Mapping[str, JSON]
+    created: int
+    admissions: Mapping[str, str]
+    known_admissions: Mapping[str, str]
+    seen: Mapping[str, JSON] | None
+    rebuilt: str | None = None
+    weights: NDArray[np.float32] | None = field(default=None, repr=False)
+    initial: NDArray[np.float32] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Every check held."""
+
+    checks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A check did not hold.
+
+    Attributes:
+        check: its name.
+        why: for this owner's own people only.
+        told: what the others are told: the check's name, or `NOT_APPROVED` if it looked at records.
+    """
+
+    check: str
+    why: str
+    told: str
+
+
+class Gate:
+    """The checks. Pure: the same submission, attempts and figure give the same verdict."""
+
+    def public(self, submission: Submission) -> Passed | Failed:
+        """The checks that look at no record, in order; the first that fails."""
+        for name, ask in _PUBLIC.items():
+            why = ask(submission)
+            if why is not None:
+                return Failed(name, why, name)
+        return Passed(tuple(_PUBLIC))
+
+    def own(self, terms: Terms, attempts: int, figure: Callable[[], float] | None) -> Passed | Failed:
+        """The checks on this owner's records; ask only when the public ones hold.
+
+        Args:
+            terms: the agreement.
+            attempts: how many candidates of this computation were shown to these records, this one included.
+            figure: computes the agreed metric on the owner's validation records; asked only if attempts are left.
+        """
+        if attempts > terms.release.attempts:
+            return Failed(
+                "attempts",
+                f"This is candidate {attempts}; the agreement allows {terms.release.attempts}.",
+                NOT_APPROVED,
+            )
+        floor = terms.release.quality
+        if floor is not None:
+            value = math.nan if figure is None else figure()
+            if not value >= floor.minimum:  # also refuses NaN
+                return Failed(
+                    "quality",
+                    f"{floor.metric} on this node's validation records is {value:.4g}; at least {floor.minimum:g} is agreed.",
+                    NOT_APPROVED,
+                )
+        return Passed(("attempts", "quality"))
+
+
+def _agreement(s: Submission) -> str | None:
+    if s.terms.digest != s.plan.request.agreement:
+        return "The plan is under another agreement."
+    if s.now not in s.terms.valid:
+        return "The agreement does not hold now."
+    computation = s.plan.request.computation
+    if computation.digest in s.terms.forbidden or s.terms.computation(computation.kind) is None:
+        return "The agreement does not permit this computation."
+    return None
+
+
+def _recipients(s: Submission) -> str | None:
+    wrong = set(s.plan.request.recipients) - set(s.terms.recipients)
+    if wrong:
+        return f"{len(wrong)} of its recipients may not receive results."
+    return None if s.plan.request.recipients else "It has no recipients."
+
+
+def _claims(s: Submission) -> str | None:
+    return "The plan's guarantees are below a floor." if s.terms.below_floor(s.plan.offer.claims) else None
+
+
+def _kind(s: Submission) -> str | None:
+    expected = OUTPUTS.get(s.plan.request.computation.kind)
+    return None if s.kind == expected else f"It is a {s.kind[:40]}, and the computation makes a {expected}."
+
+
+def _size(s: Submission) -> str | None:
+    if not s.content:
+        return "It is empty."
+    limit = s.terms.release.max_bytes
+    return None if len(s.content) <= limit else f"It has {len(s.content)} bytes; {limit} are agreed."
+
+
+def _model(s: Submission) -> str | None:
+    if s.weights is None or s.initial is None or s.rebuilt is None:
+        return "Its weights could not be read as those of the admitted model."
+    if s.weights.shape != s.initial.shape:
+        return "It has another number of weights than the admitted model."
+    return (
+        None if s.rebuilt == digest(s.content) else "It differs from the admitted model in more than weights."
+    )
+
+
+def _finite(s: Submission) -> str | None:
+    assert s.weights is not None
+    return None if bool(np.all(np.isfinite(s.weights))) else "A weight is not finite."
+
+
+def _trained(s: Submission) -> str | None:
+    assert s.weights is not None
+    assert s.initial is not None
+    return "Its weights are those of the admitted model." if np.array_equal(s.weights, s.initial) else None
+
+
+def _facts(s: Submission) -> str | None:
+    assert s.weights is not None
+    if s.seen is None:
+        return "This node did not see how it was made."
+    if s.facts.get("model") != s.plan.request.computation.contents.get("model"):
+        return "It is said to be made from another model."
+    if s.facts.get("weights") != digest(np.ascontiguousarray(s.weights, dtype="<f4").tobytes()):
+        return "Its weights are not those that the making ended with."
+    differing = sorted(key for key, value in s.seen.items() if key not in s.facts or s.facts[key] != value)
+    if differing:
+        return "This node saw otherwise: " + ", ".join(differing)[:200] + "."
+    return None
+
+
+def _time(s: Submission) -> str | None:
+    if s.created not in s.terms.valid or abs(s.created - s.now) > CLOCK_TOLERANCE:
+        return "The statement's time is not now, or not inside the agreement."
+    return None
+
+
+def _evidence(s: Submission) -> str | None:
+    if any(s.admissions.get(party) != known for party, known in s.known_admissions.items()):
+        return "An admission that this node knows is missing or another."
+    if not set(s.admissions) <= s.plan.parties:
+        return "An admission is of a party outside the task."
+    return None
+
+
+_PUBLIC: Mapping[str, Callable[[Submission], str | None]] = {
+    "agreement": _agreement,
+    "recipients": _recipients,
+    "claims": _claims,
+    "kind": _kind,
+    "size": _size,
+    "model": _model,
+    "finite": _finite,
+    "trained": _trained,
+    "facts": _facts,
+    "time": _time,
+    "evidence": _evidence,
+}
+
+CHECKS: tuple[str, ...] = (*_PUBLIC, "attempts", "quality")
+"""Every check's name, in order; certificates state them."""

@@ -1,0 +1,62 @@
+"""What an owner's node asks its sandboxed worker about a candidate model; nothing here parses a foreign model itself.
+
+That a candidate is the admitted model but for its weights is shown by doing it again: its weights are read out and put
+into the admitted model, and the bytes must be the candidate's. Export is deterministic, so nothing else can differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloister.foundation.digests import digest
+from cloister.foundation.errors import CloisterError, OutOfSpace, Unreachable
+from cloister.journal.program import Local
+
+ENGINE = "jax"
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What the worker found; all `None` where the candidate is no model that fits the admitted one.
+
+    Attributes:
+        weights: the candidate's, shape (n,), float32.
+        initial: the admitted model's, shape (n,), float32.
+        rebuilt: digest of the admitted model with the candidate's weights.
+    """
+
+    weights: NDArray[np.float32] | None = field(default=None, repr=False)
+    initial: NDArray[np.float32] | None = field(default=None, repr=False)
+    rebuilt: str | None = None
+
+
+def inspect(local: Local, model: str | None, content: bytes) -> Inspected:
+    """Looks into a candidate. Raises `Unreachable` or `OutOfSpace` if the worker cannot; a bad candidate is no error."""
+    if model is None:
+        return Inspected()
+    engine = local.engine(ENGINE)
+    admitted = np.frombuffer(local.content(model), dtype=np.uint8)
+    _, arrays = engine.call("initial", {}, {"model": admitted})
+    initial = _vector(arrays)
+    try:
+        _, arrays = engine.call("initial", {}, {"model": np.frombuffer(content, dtype=np.uint8)})
+        weights = _vector(arrays)
+        if weights.shape != initial.shape:
+            return Inspected(weights, initial)
+        if not bool(np.all(np.isfinite(weights))):
+            # Export refuses such weights; the gate names them as its check `finite`, which comes after `model`.
+            return Inspected(weights, initial, digest(content))
+        _, arrays = engine.call("export", {}, {"model": admitted, "weights": weights})
+    except (Unreachable, OutOfSpace):
+        raise
+    except CloisterError:
+        return Inspected(initial=initial)
+    return Inspected(weights, initial, digest(np.asarray(arrays["model"], dtype=np.uint8).tobytes()))
+
+
+def _vector(arrays: dict[str, Any]) -> NDArray[np.float32]:
+    return np.asarray(arrays["weights"], dtype=np.float32).ravel()
