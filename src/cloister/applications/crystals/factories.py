@@ -8,7 +8,7 @@ on; it covers ordinary cameras well and the factories' extremes badly, and equal
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cloister.applications.crystals.optics import Light
 from cloister.applications.crystals.polyhedra import Habit
@@ -109,6 +109,16 @@ PUBLIC = Factory(
     noise=(0.003, 0.04),
     jpeg=(45, 95),
 )
+
+FOAM = replace(
+    PUBLIC,
+    name="foam",
+    lights={"bright": 0.55, "reflected": 0.35, "polarised": 0.1},
+    crystals=(1, 8),
+    bubbles=(15, 90),
+    bubble_radius=(3, 26),
+)
+"""Many bubbles, hardly a crystal: what teaches the model, and shows, that a bubble is none."""
 
 NORTH = Factory(
     "north",
@@ -219,7 +229,7 @@ COAST = Factory(
 """The factory that shares nothing: its pictures train no model and only test."""
 
 FEDERATION: tuple[Factory, ...] = (NORTH, RIVER, VALLEY)
-PRESETS: dict[str, Factory] = {f.name: f for f in (SEED_LIKE, PUBLIC, *FEDERATION, COAST)}
+PRESETS: dict[str, Factory] = {f.name: f for f in (SEED_LIKE, PUBLIC, FOAM, *FEDERATION, COAST)}
 
 
 def preset(name: str) -> Factory:

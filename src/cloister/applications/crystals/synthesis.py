@@ -126,7 +126,7 @@ def synthesise(factory: Factory, seed: int | tuple[int, ...]) -> Micrograph:
         )
         depth = float(np.clip(rng.normal(0, 0.5), -1, 1))
         _compose(dark, glow, show_crystal(rng, body, x, y, depth, optics))
-        if 0 <= x < width and 0 <= y < height:
+        if -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5:
             crystals.append(_truth(body, x, y, depth, width, height))
     return Micrograph(expose(rng, dark, glow, camera), tuple(crystals), bubbles, optics.light)
 
