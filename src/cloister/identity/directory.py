@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from cloister.foundation.clock import parse_rfc3339
@@ -124,11 +124,11 @@ class Directory:
                 "Do not trust this card; ask the party for its card by another way.",
                 clause="fingerprint",
             )
-        self._records[party] = _with(record, trust="pinned")
+        self._records[party] = replace(record, trust="pinned")
 
     def unpin(self, party: str) -> None:
         """Takes a person's trust back; the party stays known."""
-        self._records[party] = _with(self.record(party), trust="unpinned")
+        self._records[party] = replace(self.record(party), trust="unpinned")
 
     def accept(self, envelope: Envelope, now: int) -> Card:
         """Takes in a card: a genesis card, the next card of a known party, or the one already held.
@@ -164,7 +164,7 @@ class Directory:
         if not after:
             raise _forked(held)
         if not settled and all(item.compromised_since is None for item in after):
-            self._records[card.party] = _with(record, fork=record.fork or envelope)
+            self._records[card.party] = replace(record, fork=record.fork or envelope)
             raise _forked(held)
         raise _rolled_back(held, card)
 
@@ -244,7 +244,7 @@ class Directory:
             if card.party != party:
                 raise _unreadable()
             evidence = None if fork is None else Envelope.from_json(fork)
-            directory._records[party] = _with(directory._records[party], trust=trust, fork=evidence)
+            directory._records[party] = replace(directory._records[party], trust=trust, fork=evidence)
         return directory
 
     def _known(self, party: str) -> Record:
@@ -355,17 +355,6 @@ class _AsOf:
 def _force_until(later: Card) -> int:
     """When the keys before `later` lost their force; a renewal with the same keys is found on its own card."""
     return parse_rfc3339(later.compromised_since) if later.compromised_since else later.issued_at
-
-
-def _with(
-    record: Record, *, trust: Trust | None = None, fork: Envelope | None | Literal[False] = False
-) -> Record:
-    return Record(
-        record.cards,
-        record.envelopes,
-        trust or record.trust,
-        record.fork if fork is False else fork,
-    )
 
 
 def _rolled_back(held: Card, card: Card) -> NotTrusted:

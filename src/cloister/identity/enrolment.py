@@ -219,7 +219,9 @@ def _read(envelope: Envelope) -> EnrolmentRequest:
 
 def _requested_key(csr: bytes, party: str) -> ec.EllipticCurvePublicKey:
     if len(csr) > MAX_PEM:
-        raise BadInput("A certificate request is too large.", f"The limit is {MAX_PEM} bytes.", "Make a new one.")
+        raise BadInput(
+            "A certificate request is too large.", f"The limit is {MAX_PEM} bytes.", "Make a new one."
+        )
     try:
         loaded = x509.load_pem_x509_csr(csr)
         valid = loaded.is_signature_valid
@@ -227,7 +229,9 @@ def _requested_key(csr: bytes, party: str) -> ec.EllipticCurvePublicKey:
         public = loaded.public_key()
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         raise BadInput(
-            "A certificate request could not be read.", "It is not a PEM certificate request.", "Make a new one."
+            "A certificate request could not be read.",
+            "It is not a PEM certificate request.",
+            "Make a new one.",
         ) from None
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         raise BadInput(
@@ -259,9 +263,7 @@ def _end_certificate(
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
     return certificate.public_bytes(Encoding.PEM)

@@ -281,7 +281,9 @@ def _seal(key: bytes, label: str, facts: Mapping[str, Any], secret: bytes) -> by
     document = {"header": b64(header), "sealed": b64(AESGCM(key).encrypt(nonce, secret, header))}
     data = canonical(document) + b"\n"
     if len(data) > MAX_FILE:
-        raise BadInput("A secret is too large to keep.", f"The limit is {MAX_FILE} bytes.", "Keep it elsewhere.")
+        raise BadInput(
+            "A secret is too large to keep.", f"The limit is {MAX_FILE} bytes.", "Keep it elsewhere."
+        )
     return data
 
 
@@ -322,9 +324,7 @@ def _unseal(data: bytes, label: str, unlock: Unlock) -> bytes:
 
 def _within(facts: Mapping[str, Any], **limits: int) -> bool:
     return all(
-        isinstance(facts.get(name), int)
-        and not isinstance(facts[name], bool)
-        and 1 <= facts[name] <= limit
+        isinstance(facts.get(name), int) and not isinstance(facts[name], bool) and 1 <= facts[name] <= limit
         for name, limit in limits.items()
     )
 
