@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from cloister.foundation.canonical import JSON
 from cloister.foundation.digests import digest_json
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
@@ -49,11 +49,71 @@ class OptimiserRecipe(Document):
     warmup: Annotated[int, Field(ge=0, le=100_000)] = 0
 
 
-class PreparationRecipe(Document):
-    """Which allow-listed preparation turns a dataset into arrays, and its public constants (see `preparation`)."""
+class Column(Document):
+    """One numeric column of a table and the public constants that bring it near [-1, 1]: (x - centre) / spread, then cut.
 
-    name: Literal["tabular", "points"]
-    parameters: dict[str, JSON] = Field(default_factory=dict)
+    Attributes:
+        name: the column.
+        centre, spread: public constants, for example from the agreed schema's range.
+        limit: values beyond it, after scaling, are cut; this also bounds what one record can do.
+        missing: what an absent value becomes, after scaling.
+    """
+
+    name: Name
+    centre: Number = 0.0
+    spread: Positive = 1.0
+    limit: Positive = 10.0
+    missing: Number = 0.0
+
+
+class TabularPreparation(Document):
+    """A CSV or Parquet table: scaled features and one label.
+
+    Attributes:
+        columns: the features, in the order in which the model takes them.
+        label: the label's column.
+        classes: the label's possible values as text, in the order of the model's outputs; empty for a numeric label.
+        label_centre, label_spread: public constants for a numeric label.
+        column_label: whether a numeric label has the shape (B, 1), as a model with one output needs, rather than (B).
+    """
+
+    name: Literal["tabular"] = "tabular"
+    columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=4096)]
+    label: Name
+    classes: Annotated[tuple[Name, ...], Field(max_length=10_000)] = ()
+    label_centre: Number = 0.0
+    label_spread: Positive = 1.0
+    column_label: bool = True
+
+
+class PointsPreparation(Document):
+    """A folder of pictures with marked centres: normalised patches and heat maps.
+
+    Attributes:
+        patch: side of a training patch in pixels, after `scale`.
+        scale: pictures are resized by this factor first.
+        sigma: width of the Gaussian at a centre, in pixels after `scale`.
+        channels: what the target has: `centres` (Gaussians), and `foreground` (discs of the marked diameters).
+        emphasis: weight of pixels on objects, where others weigh 1.
+        flips, turns: random mirroring, random quarter turns.
+        brightness: largest random change of contrast (a factor) and of level, of normalised pictures.
+        threshold, distance: a peak counts from this height and this far (in pixels after `scale`) from a higher one.
+    """
+
+    name: Literal["points"] = "points"
+    patch: Annotated[int, Field(ge=16, le=1024)] = 128
+    scale: Annotated[float, Field(gt=0.01, le=4, allow_inf_nan=False)] = 1.0
+    sigma: Annotated[float, Field(ge=0.5, le=64, allow_inf_nan=False)] = 3.0
+    channels: tuple[Literal["centres", "foreground"], ...] = ("centres",)
+    emphasis: Positive = 1.0
+    flips: bool = True
+    turns: bool = True
+    brightness: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = 0.0
+    threshold: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.4
+    distance: Annotated[float, Field(ge=1, le=512, allow_inf_nan=False)] = 5.0
+
+
+Preparation = Annotated[TabularPreparation | PointsPreparation, Field(discriminator="name")]
 
 
 class TrainingRecipe(Document):
@@ -86,7 +146,7 @@ class TrainingRecipe(Document):
     clip: Positive | None = None
     seed: Literal["system"] | Annotated[int, Field(ge=0, le=2**53 - 1)] = "system"
     trainable: tuple[Name, ...] = ()
-    preparation: PreparationRecipe
+    preparation: Preparation
     metric: Name = "loss"
     validation: Share = 0.2
 
