@@ -178,11 +178,24 @@ def _guess(data: bytes) -> str:
         (b"<svg" in head, "an SVG drawing, which has no pixels"),
         (head.startswith((b"<!doctype", b"<html", b"<?xml", b"<")), "a web page or XML document"),
         (data[:4] in (b"II+\x00", b"MM\x00+"), "a BigTIFF"),
-        (all(9 <= byte < 127 for byte in data[:256]), "a text file"),
+        (all(byte >= 9 and byte != 127 for byte in data[:512]) and _is_text(data[:512]), "a text file"),
     ):
         if condition:
             return f"It looks like {kind}."
     return "Its first bytes are those of no known picture format."
+
+
+def _is_text(data: bytes) -> bool:
+    # The last character may be cut in the middle.
+    return any(_decodes(data[: len(data) - cut]) for cut in range(min(4, len(data))))
+
+
+def _decodes(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _damaged(label: str, error: Exception) -> BadInput:

@@ -306,7 +306,7 @@ def _typed(table: Any, column: str, declared: ColumnKind | None, decimal: str, n
 def _share(values: Any, pattern: str) -> float:
     import pyarrow.compute as pc
 
-    present = len(values) - values.null_count
+    present: int = len(values) - values.null_count
     if not present:
         return 0.0
     matching: int = pc.sum(pc.match_substring_regex(values, pattern)).as_py() or 0

@@ -1,0 +1,110 @@
+"""Tools that come with Cloister, found by name without this package knowing the applications above it.
+
+An application that ships a tool names itself in `BUILTIN` and offers, in its module `pipeline`, two functions:
+`NAME_parameters()`, a JSON document of what its pipeline needs to know, and `shipped_model()`, its ONNX bytes. They are
+imported when asked for, so that listing tools loads nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cloister.foundation.errors import BadInput, NotFound
+from cloister.tools.install import InstalledTools
+from cloister.tools.package import SUFFIX, Package, load_tool
+from cloister.tools.templates import Counting, counting_tool
+from cloister.tools.tool import Tool
+
+
+@dataclass(frozen=True)
+class Builtin:
+    """Where a tool that comes with Cloister is, and what its manifest says for people."""
+
+    module: str
+    about: Mapping[str, Any]
+    counted: str
+
+
+BUILTIN: Mapping[str, Builtin] = {
+    "crystals": Builtin(
+        module="cloister.applications.crystals.pipeline",
+        counted="crystals",
+        about={
+            "name": "crystals",
+            "version": "0.1.0",
+            "title": "Crystals in micrographs",
+            "description": "Counts translucent crystals in a micrograph and measures each.",
+            "intended_use": "Seed and product crystals in suspension, bright or dark field, a few to a thousand in a picture.",
+            "licence": "Apache-2.0",
+        },
+    )
+}
+
+
+def builtin_tool(name: str) -> Tool:
+    """A tool that comes with Cloister. Raises `NotFound` if there is none of that name, or its model is missing."""
+    entry = BUILTIN.get(name)
+    if entry is None:
+        raise NotFound(
+            f"No tool {name!r} comes with Cloister.", f"These do: {', '.join(BUILTIN)}.", "Check the name."
+        )
+    module = importlib.import_module(entry.module)
+    told = getattr(module, f"{name}_parameters")()
+    limits = _limits(told)
+    return counting_tool(
+        module.shipped_model(), counting_parameters(told, entry.counted), {**entry.about, "limits": limits}
+    )
+
+
+def counting_parameters(told: Mapping[str, Any], counted: str = "objects") -> Counting:
+    """An application's parameter document as a counting pipeline's; its overlap is per side, a tile's is shared."""
+    channels = told["channels"]
+    body = told.get("body")
+    return Counting(
+        tile=int(told["tile"]),
+        overlap=2 * int(told["overlap"]),
+        multiple=int(told.get("multiple", 0)),
+        heat=int(channels["heat"]),
+        body=int(channels["body"]) if body is not None and "body" in channels else None,
+        threshold=float(told["peaks"]["threshold"]),
+        min_distance=int(told["peaks"]["min_distance"]),
+        body_threshold=0.5 if body is None else float(body["threshold"]),
+        counted=counted,
+    )
+
+
+def open_tool(name: str, installed: InstalledTools | None = None) -> Package:
+    """A tool by name or file: a path ending in `.tool`, else the installed one, else the one that comes with Cloister.
+
+    Raises:
+        NotFound: there is none.
+        BadInput, Tampered: its file cannot be used.
+    """
+    if name.endswith(SUFFIX):
+        return load_tool(Path(name))
+    tools = installed if installed is not None else InstalledTools()
+    try:
+        return tools.get(name)
+    except BadInput:
+        raise
+    except NotFound:
+        if name in BUILTIN:
+            return Package(builtin_tool(name))
+        raise
+
+
+def _limits(told: Mapping[str, Any]) -> list[str]:
+    limits = []
+    sizes = told.get("diameters")
+    if sizes:
+        limits.append(
+            f"Objects below {sizes['smallest']} or above {sizes['largest']} pixels in diameter: scale the picture so that "
+            f"they measure about {sizes['typical']}."
+        )
+    limits.append("Where objects hide each other for more than half, counts are low and sizes approximate.")
+    limits.append("Sizes are given for objects that do not touch the picture's edge.")
+    return limits

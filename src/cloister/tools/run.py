@@ -1,0 +1,304 @@
+"""A tool run over pictures: one after the other, each result on disk before the next begins, no network, no account.
+
+One bad picture does not stop the others: its error is its result. Every result says what it was computed by (digests of
+tool, models and picture), so that it can be repeated.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cloister.data.images import LIMITS, ImageLimits
+from cloister.foundation.digests import digest
+from cloister.foundation.errors import BadInput, CloisterError, NotFound
+from cloister.foundation.files import read_limited, write_atomically
+from cloister.tools import types as t
+from cloister.tools.check import parameters_of
+from cloister.tools.steps import find_step
+from cloister.tools.steps.base import Context, Model
+from cloister.tools.steps.reporting import as_csv, as_json
+from cloister.tools.summary import index_page
+from cloister.tools.tool import Tool
+
+Progress = Callable[[str, str, float], None]
+"""Called with the picture's name, the step's name, and the share of the picture's steps done, 0..1."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one picture (or table).
+
+    Args:
+        name: the file's name.
+        error: why there is no result, or None.
+        count: the number of objects, if the tool's figures have a `count`.
+        figures: the tool's figures, or None.
+        table: the tool's first table among its outputs, or None.
+        outputs: every output by name.
+        seconds: spent on it.
+        input_digest: of the file; empty if it could not be read.
+        tool_digest: of the tool's manifest.
+        model_digests: of the models by name.
+        files: what was written, if a folder was given.
+    """
+
+    name: str
+    error: CloisterError | None
+    count: int | None
+    figures: t.Figures | None
+    table: t.Table | None
+    outputs: Mapping[str, t.Value] = field(repr=False)
+    seconds: float
+    input_digest: str
+    tool_digest: str
+    model_digests: Mapping[str, str]
+    files: tuple[Path, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a result."""
+        return self.error is None
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`: what a program wants to know, without the table."""
+        return {
+            "name": self.name,
+            "ok": self.ok,
+            "error": None if self.error is None else self.error.problem(),
+            "count": self.count,
+            "figures": {} if self.figures is None else dict(self.figures.values),
+            "units": {} if self.figures is None else dict(self.figures.units),
+            "seconds": round(self.seconds, 3),
+            "input": self.input_digest,
+            "tool": self.tool_digest,
+            "models": dict(self.model_digests),
+            "files": [str(path) for path in self.files],
+        }
+
+
+def run_tool(
+    tool: Tool,
+    images: Sequence[Path],
+    out: Path | None = None,
+    *,
+    micrometres_per_pixel: float | None = None,
+    threads: int = 0,
+    limits: ImageLimits = LIMITS,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Runs a tool on files and, if `out` is given, writes overlay, table, figures and report of each, and an index.
+
+    Args:
+        tool: what to run.
+        images: pictures (or tables, for a tool that takes tables).
+        out: a folder for the results, made if missing; of each picture `NAME.overlay.png`, `NAME.csv`, `NAME.json`, …,
+            and `index.html` over all.
+        micrometres_per_pixel: of these pictures; instead of the tool's own calibration.
+        threads: processor threads at most; 0: as many as there are.
+        limits: for every picture.
+        progress: told of every step.
+
+    Returns:
+        One result per file, in order; those that failed carry their error.
+
+    Raises:
+        BadInput: there is nothing to run on, or the tool itself cannot run.
+    """
+    if not images:
+        raise BadInput(
+            "There are no pictures to look at.", "No file was named.", "Name one or more pictures."
+        )
+    if micrometres_per_pixel is not None and not 0 < micrometres_per_pixel < 1e6:
+        raise BadInput(
+            "The size of a pixel is not usable.",
+            "It must be above zero.",
+            "Give it in micrometres per pixel.",
+        )
+    models = tool.load(threads=threads)
+    names = _distinct(images)
+    results = [
+        _one(tool, models, path, label, out, micrometres_per_pixel, limits, progress)
+        for path, label in zip(images, names, strict=True)
+    ]
+    if out is not None:
+        write_atomically(
+            out / "index.html", index_page(tool, list(zip(names, results, strict=True))).encode("utf-8")
+        )
+    return results
+
+
+def exit_code(results: Sequence[Result]) -> int:
+    """0 if every picture gave a result, else the exit code of the first error."""
+    return next((result.error.exit_code for result in results if result.error is not None), 0)
+
+
+def run_pipeline(
+    tool: Tool,
+    models: Mapping[str, Model],
+    inputs: Mapping[str, t.Value],
+    context: Context,
+    progress: Callable[[str, float], None],
+) -> dict[str, t.Value]:
+    """Computes every step of a tool's pipeline on given values, and gives its outputs.
+
+    Values are forgotten once no later step needs them, so that memory holds a few picture-sized arrays at most.
+    """
+    values: dict[str, t.Value] = dict(inputs)
+    uses = tool.manifest.pipeline
+    last = {source: place for place, use in enumerate(uses) for source in use.inputs.values()}
+    wanted = {output.source for output in tool.manifest.outputs.values()}
+    for place, use in enumerate(uses):
+        step = find_step(use.step)
+
+        def tick(share: float, place: int = place, name: str = use.name) -> None:
+            progress(name, (place + min(1.0, share)) / len(uses))
+
+        tick(0.0)
+        given = {slot: values[source] for slot, source in use.inputs.items()}
+        here = Context(
+            models,
+            context.title,
+            context.subject,
+            context.micrometres_per_pixel,
+            context.image_limits,
+            context.facts,
+            tick,
+        )
+        try:
+            values[use.name] = step.run(here, parameters_of(use), **given)
+        except CloisterError:
+            raise
+        except MemoryError:
+            raise BadInput(
+                f"Step {use.name!r} needs more memory than there is.",
+                "The picture is too large for it.",
+                "Use a smaller picture.",
+            ) from None
+        del given
+        for source in set(use.inputs.values()):
+            if last[source] == place and source not in wanted:
+                values.pop(source, None)
+    return {name: values[output.source] for name, output in tool.manifest.outputs.items()}
+
+
+def _one(
+    tool: Tool,
+    models: Mapping[str, Model],
+    path: Path,
+    label: str,
+    out: Path | None,
+    size: float | None,
+    limits: ImageLimits,
+    progress: Progress | None,
+) -> Result:
+    started = time.perf_counter()
+    seen = ""
+    try:
+        value, seen = _input(tool, path, limits)
+        facts = {
+            "tool": f"{tool.name} {tool.manifest.version}",
+            "tool digest": tool.digest,
+            "input digest": seen,
+        }
+        facts |= {f"model {name}": model for name, model in tool.manifest.models.items()}
+        calibrated = size or tool.manifest.calibration.micrometres_per_pixel
+        facts["micrometres per pixel"] = (
+            "unknown: sizes are in pixels" if calibrated is None else f"{calibrated:g}"
+        )
+        context = Context(models, tool.manifest.title, path.name, calibrated, limits, facts)
+
+        def tick(step: str, share: float) -> None:
+            if progress is not None:
+                progress(path.name, step, share)
+
+        outputs = run_pipeline(tool, models, {next(iter(tool.manifest.inputs)): value}, context, tick)
+        tick("done", 1.0)
+        files = _write(out, label, outputs, context) if out is not None else ()
+        error = None
+    except CloisterError as problem:
+        outputs, files, error = {}, (), problem
+    except OSError as problem:
+        outputs, files = {}, ()
+        error = BadInput(
+            f"{path.name} could not be read, or its result not written.",
+            problem.strerror or "",
+            "Check the path and the disk.",
+        )
+    figures = next((value for value in outputs.values() if isinstance(value, t.Figures)), None)
+    count = figures.values.get("count") if figures is not None else None
+    return Result(
+        name=path.name,
+        error=error,
+        count=None if count is None else int(count),
+        figures=figures,
+        table=next((value for value in outputs.values() if isinstance(value, t.Table)), None),
+        outputs=outputs,
+        seconds=time.perf_counter() - started,
+        input_digest=seen,
+        tool_digest=tool.digest,
+        model_digests=dict(tool.manifest.models),
+        files=files,
+    )
+
+
+def _input(tool: Tool, path: Path, limits: ImageLimits) -> tuple[t.Value, str]:
+    if len(tool.manifest.inputs) != 1:
+        raise BadInput(
+            "This tool takes several inputs.", "Running over files gives it one.", "Use it from the sdk."
+        )
+    wanted = next(iter(tool.manifest.inputs.values()))
+    if not path.exists():
+        raise NotFound(f"There is no file {path}.", "", "Check the path.")
+    if not path.is_file():
+        raise BadInput(
+            f"{path.name} is not a file.",
+            "Folders and devices cannot be looked at.",
+            "Name the pictures themselves.",
+        )
+    if wanted.kind == "file":
+        data = read_limited(path, limits.max_bytes)
+        return t.File(data, path.name), digest(data)
+    from cloister.tools.tables import read_tool_table
+
+    return read_tool_table(path, wanted.columns)
+
+
+def _write(out: Path, label: str, outputs: Mapping[str, t.Value], context: Context) -> tuple[Path, ...]:
+    """Every output as files named `LABEL.OUTPUT.suffix`; reports bring their own names."""
+    written: dict[Path, bytes] = {}
+    # A report brings the table and the figures as files of its own.
+    reported = any(isinstance(value, t.Report) for value in outputs.values())
+    for name, value in outputs.items():
+        if isinstance(value, t.Picture):
+            written[out / f"{label}.{name}.{'svg' if value.media_type == 'image/svg+xml' else 'png'}"] = (
+                value.data
+            )
+        elif isinstance(value, t.Report):
+            written |= {out / f"{label}.{file}": data for file, data in value.files.items()}
+        elif isinstance(value, t.Table) and not reported:
+            written[out / f"{label}.{name}.csv"] = as_csv(value)
+        elif isinstance(value, t.Figures) and not reported:
+            written[out / f"{label}.{name}.json"] = as_json(context, value, None)
+    for path, data in written.items():
+        write_atomically(path, data)
+    return tuple(written)
+
+
+def _distinct(paths: Sequence[Path]) -> list[str]:
+    """A name for each file's results; files of one name from several folders are told apart by a number."""
+    taken: set[str] = set()
+    names = []
+    for path in paths:
+        wanted = path.stem or "picture"
+        name, number = wanted, 1
+        while os.path.normcase(name) in taken:
+            number += 1
+            name = f"{wanted}-{number}"
+        taken.add(os.path.normcase(name))
+        names.append(name)
+    return names

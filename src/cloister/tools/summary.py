@@ -1,0 +1,43 @@
+"""The page over all pictures of one run, so that a person opens one file and finds everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from cloister.tools.steps.reporting import page
+
+if TYPE_CHECKING:  # run imports this module
+    from cloister.tools.run import Result
+    from cloister.tools.tool import Tool
+
+
+def index_page(tool: Tool, results: Sequence[tuple[str, Result]]) -> str:
+    """HTML: one line per picture with its count, its files or its error."""
+    failed = sum(not result.ok for _, result in results)
+    rows = "".join(_row(result) for _, result in results)
+    total = sum(result.count or 0 for _, result in results)
+    told = f"{len(results)} pictures, {total} objects" + (f", {failed} could not be used" if failed else "")
+    limits = "".join(f"<li>{escape(line)}</li>" for line in tool.manifest.limits)
+    return page(
+        tool.manifest.title,
+        f"<h1>{escape(tool.manifest.title)}</h1><p>{escape(told)}</p>"
+        f"<table><tr><th>picture</th><th>count</th><th>seconds</th><th>files</th></tr>{rows}</table>"
+        + (f"<h2>What this tool is not good for</h2><ul>{limits}</ul>" if limits else "")
+        + f"<p><small>{escape(tool.name)} {escape(tool.manifest.version)}, {escape(tool.digest)}</small></p>",
+    )
+
+
+def _row(result: Result) -> str:
+    if result.error is not None:
+        told = " ".join(part for part in (result.error.what, result.error.why, result.error.remedy) if part)
+        return f'<tr><td>{escape(result.name)}</td><td colspan="3">{escape(told)}</td></tr>'
+    links = " ".join(f'<a href="{quote(path.name)}">{escape(_kind(path.name))}</a>' for path in result.files)
+    count = "" if result.count is None else str(result.count)
+    return f"<tr><td>{escape(result.name)}</td><td>{count}</td><td>{result.seconds:.1f}</td><td>{links}</td></tr>"
+
+
+def _kind(name: str) -> str:
+    return ".".join(name.rsplit(".", 2)[1:])

@@ -1,0 +1,121 @@
+"""Pipelines ready to fill in: a manifest for counting and measuring things in pictures, given a model and a few numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cloister.data.normalise import NORMALISATION_VERSION
+from cloister.foundation.canonical import canonical
+from cloister.foundation.digests import digest
+from cloister.tools.manifest import Manifest, parse_manifest
+from cloister.tools.tool import Tool
+
+
+@dataclass(frozen=True)
+class Counting:
+    """What a counting tool needs to know about its model.
+
+    Args:
+        tile: side of a square, pixels, a multiple of what the network needs.
+        overlap: pixels shared by neighbouring squares; at least twice the network's context.
+        multiple: sides of what the network is given are multiples of this; 0 if it takes squares of `tile` only.
+        heat: output channel that is high at centres.
+        body: output channel that is high inside objects; None if the model has none.
+        threshold: the lowest peak that counts, after the activation.
+        body_threshold: where an object's body begins, after the activation.
+        min_distance: pixels between two centres at least.
+        activation: what follows the model's last layer.
+        counted: plural noun for reports.
+    """
+
+    tile: int
+    overlap: int
+    multiple: int = 0
+    heat: int = 0
+    body: int | None = 1
+    threshold: float = 0.5
+    body_threshold: float = 0.5
+    min_distance: int = 6
+    activation: str = "sigmoid"
+    counted: str = "objects"
+
+
+def counting_tool(model: bytes, parameters: Counting, about: Mapping[str, Any]) -> Tool:
+    """A tool that counts and measures objects with a model that marks their centres and, if it does, their bodies.
+
+    Args:
+        model: ONNX bytes.
+        parameters: see `Counting`.
+        about: the manifest's descriptive fields: name, version, title, licence, and optionally description,
+            intended_use, limits, calibration, certificate.
+
+    Raises:
+        BadInput: a field is malformed, or the model does not fit.
+    """
+    content: dict[str, Any] = {
+        "type": "cloister/tool@1",
+        **about,
+        "inputs": {"photo": {"kind": "file", "columns": []}},
+        "models": {"objects": digest(model)},
+        "pipeline": _pipeline(parameters),
+        "outputs": {
+            "overlay": {"source": "overlay", "kind": "picture"},
+            "objects": {"source": "objects", "kind": "table"},
+            "figures": {"source": "figures", "kind": "figures"},
+            "sizes": {"source": "sizes", "kind": "picture"},
+            "report": {"source": "report", "kind": "report"},
+        },
+    }
+    if parameters.body is None:
+        content["outputs"].pop("sizes")
+    manifest: Manifest = parse_manifest(canonical(content))
+    tool = Tool(manifest, {"objects": model})
+    tool.load(threads=1)
+    return tool
+
+
+def _pipeline(p: Counting) -> list[dict[str, Any]]:
+    inner = [{"column": "border", "comparison": "==", "value": 0.0}]
+    bodies = p.body if p.body is not None else p.heat
+    steps: list[dict[str, Any]] = [
+        _use("picture", "decode@1", {"file": "photo"}),
+        _use("light", f"normalise@{NORMALISATION_VERSION}", {"image": "picture"}),
+        _use("squares", "tile@1", {"field": "light"}, size=p.tile, overlap=p.overlap, multiple=p.multiple),
+        _use("answers", "model@1", {"tiles": "squares"}, model="objects", activation=p.activation),
+        _use("maps", "stitch@1", {"tiles": "answers"}),
+        _use("heat", "channel@1", {"field": "maps"}, index=p.heat),
+        _use("body", "channel@1", {"field": "maps"}, index=bodies),
+        _use(
+            "centres", "peaks@1", {"field": "heat"}, threshold=float(p.threshold), min_distance=p.min_distance
+        ),
+        _use("regions", "watershed@1", {"field": "body", "points": "centres"}, above=float(p.body_threshold)),
+        _use("objects", "measure@1", {"regions": "regions", "points": "centres", "image": "picture"}),
+        _use("figures", "aggregate@1", {"table": "objects"}, column="diameter", measured_where=inner)
+        if p.body is not None
+        else _use("figures", "aggregate@1", {"table": "objects"}),
+        _use(
+            "overlay",
+            "overlay@1",
+            {"image": "picture", "regions": "regions", "points": "centres", "table": "objects"},
+        ),
+    ]
+    told = {"figures": "figures", "table": "objects", "overlay": "overlay"}
+    if p.body is not None:
+        steps.append(
+            _use(
+                "sizes",
+                "chart@1",
+                {"figures": "figures"},
+                column="diameter",
+                title=f"Diameters of {p.counted}",
+            )
+        )
+        told["chart"] = "sizes"
+    steps.append(_use("report", "report@1", told, counted=p.counted))
+    return steps
+
+
+def _use(name: str, step: str, inputs: dict[str, str], **parameters: Any) -> dict[str, Any]:
+    return {"name": name, "step": step, "inputs": inputs, "parameters": parameters}
