@@ -18,7 +18,8 @@ def differences(old: Terms, new: Terms, names: Mapping[str, str] | None = None) 
     """Sentences such as `No longer: …` and `New: …`; empty only if the terms are the same but for version numbers.
 
     Args:
-        old, new: the two versions.
+        old: the earlier version.
+        new: the later version.
         names: the reader's own names for fingerprints.
     """
     before, after = (

@@ -110,6 +110,10 @@ def columns(text: str, clause: str, width: int) -> list[str]:
     return wrapped
 
 
+def _wrap(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
+
+
 @dataclass(frozen=True)
 class _People:
     terms: Terms
@@ -221,12 +225,12 @@ def _promised(terms: Terms, people: _People) -> tuple[Sentence, ...]:
         found.append(Sentence(text, "minimum-group"))
     text = f"Methods that promise to withstand colluding parties must withstand {terms.colluders} of them."
     found.append(Sentence(text, "colluders"))
-    lost = (
-        f"up to {terms.dropouts} of the owners drop out" if terms.dropouts else "every owner stays to the end"
+    text = (
+        f"Up to {terms.dropouts} owners may drop out of a task that still gives a result."
+        if terms.dropouts
+        else "A task gives a result only if every owner stays to the end."
     )
-    found.append(
-        Sentence(f"A task gives a result only if {lost}; otherwise it ends without one.", "dropouts")
-    )
+    found.append(Sentence(text, "dropouts"))
     if terms.residency:
         found.append(Sentence(f"The data is kept in {join(list(terms.residency))}.", "residency"))
     return tuple(found)
@@ -310,11 +314,11 @@ def _duty(duty: Duty, people: _People) -> Sentence:
     who = f"{people.name(duty.by)}'s server" if duty.by else "Every server"
     match duty.action:
         case "delete":
-            text = f"{who} erases working data and results that were not approved within {duty.days} days."
+            text = f"{who} erases working data and results that were not approved within {_days(duty.days)}."
         case "inform":
-            text = f"{who} shows each release to its owner's people within {duty.days} days."
+            text = f"{who} shows each release to its owner's people within {_days(duty.days)}."
         case "report":
-            text = f"{who} writes a summary of what was done every {duty.days} days."
+            text = f"{who} writes a summary of what was done every {_days(duty.days)}."
         case "attribute":
             text = f"{who} prints in certificates and tools: “{duty.text}”."
     return Sentence(text, f"duty-{duty.action}")
@@ -337,6 +341,10 @@ def _ending(terms: Terms) -> tuple[Sentence, ...]:
 
 def _times(count: int) -> str:
     return "once only" if count == 1 else f"at most {count} times"
+
+
+def _days(count: int | None) -> str:
+    return "1 day" if count == 1 else f"{count} days"
 
 
 def _size(size: int) -> str:

@@ -37,31 +37,36 @@ ASSUMPTIONS: Mapping[Assumption, str] = {
     Assumption.PUBLIC_SETUP: "as long as the published setup of the proof system was made honestly",
     Assumption.HONEST_OWNERS: "as long as the owners run Cloister as published and tell the truth about their data",
 }
-_PEOPLE = {"outsider": "outsiders", "hub": "the relay", "recipient": "those who receive the result"}
+BEHAVIOURS: Mapping[Behaviour, str] = {
+    Behaviour.HONEST_BUT_CURIOUS: "as long as they follow the protocol",
+    Behaviour.MALICIOUS: "even if they cheat",
+}
+_PEOPLE = {"outsider": "outsiders", "hub": "the relay", "recipient": "its recipients"}
 
 
 def statement(claim: Claim) -> str:
     """One sentence that says what a claim says, for example in a plan or a certificate."""
     artefact, people = ARTEFACTS[claim.artefact], against(claim.against)
     match claim.reached:
+        case Disclosed(what=what):
+            # Who may see something sees it whether or not they keep to the protocol.
+            return f"Not hidden: {people} may learn {what.rstrip('.')}."
         case Hidden():
             text = f"{artefact} {_be(claim)} hidden from {people}"
         case Threshold(k=k):
             text = f"{artefact} {_be(claim)} hidden from {people} unless more than {k} of them pool what they hold"
         case DifferentiallyPrivate() as dp:
             text = (
-                f"{artefact} {_tell(claim)} {people} almost nothing about any single {dp.unit}: differentially "
-                f"private, epsilon {number(dp.epsilon)}, delta {number(dp.delta)}, by {dp.mechanism}"
+                f"{artefact} {_tell(claim)} {people} almost nothing about any single {dp.unit} (differentially "
+                f"private: epsilon {number(dp.epsilon)}, delta {number(dp.delta)}, mechanism {dp.mechanism})"
             )
         case Signed():
-            text = f"{artefact} cannot be changed or attributed to somebody else by {people} without being noticed"
+            text = f"{artefact} cannot be changed or passed off as somebody else's by {people} unnoticed"
         case Sealed(quantum_safe=quantum_safe):
-            text = f"{artefact} {_be(claim)} sealed: {people} cannot read {_them(claim)}"
-            text += ", also with a later quantum computer" if quantum_safe else ""
-        case Disclosed(what=what):
-            text = f"Not hidden: {people} may learn {what.rstrip('.')}"
-    assumption = ASSUMPTIONS[claim.assumption]
-    return f"{text}, {assumption}." if assumption else f"{text}."
+            later = ", now or with a later quantum computer" if quantum_safe else ""
+            text = f"{artefact} {_be(claim)} sealed: {people} cannot read {_them(claim)}{later}"
+    conditions = [text, BEHAVIOURS[claim.against.behaviour], ASSUMPTIONS[claim.assumption]]
+    return ", ".join(part for part in conditions if part) + "."
 
 
 def statements(claims: Claims) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -77,9 +82,7 @@ def against(adversary: Adversary) -> str:
     text = named[0] if len(named) == 1 else ", ".join(named[:-1]) + " and " + named[-1]
     if adversary.colluding > 1:
         text += f" (up to {adversary.colluding} of them together)"
-    if adversary.behaviour is Behaviour.MALICIOUS:
-        return text + ", even if they cheat"
-    return text + ", if they follow the protocol"
+    return text
 
 
 def number(value: float) -> str:
