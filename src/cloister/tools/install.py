@@ -119,7 +119,7 @@ class InstalledTools:
         entry = Entry(
             action="replaced" if known else "installed",
             version=tool.manifest.version,
-            digest=tool.digest,
+            tool=tool.digest,
             time=rfc3339(now),
         )
         return self._record(tool.name, (*known, entry))
