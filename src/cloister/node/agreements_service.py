@@ -1,0 +1,282 @@
+"""Agreements at this node: proposed, shown, signed by people; stopped by anyone; their state from signed acts.
+
+A person's signature is the consent. What the protocol still asks for after every party has signed (agreed, verified,
+finalized) is said by the nodes by themselves, each act signed, so that nobody has to press a button that adds nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from cloister.agreements.lifecycle import (
+    ACT_TYPE,
+    TRANSITIONS,
+    Act,
+    State,
+    act,
+    check_act,
+    open_act,
+    sides,
+    sign_act,
+    state_of,
+)
+from cloister.agreements.signing import (
+    AGREEMENT_TYPE,
+    AgreementView,
+    cosign_agreement,
+    open_agreement,
+    read_terms,
+    sign_terms,
+    view,
+)
+from cloister.agreements.terms import Terms
+from cloister.foundation.clock import Clock, parse_rfc3339
+from cloister.foundation.errors import CloisterError, Conflict, NotFound, Refused
+from cloister.identity.envelopes import Envelope
+from cloister.identity.keys import SecretKeys
+from cloister.node.parties_service import Parties
+from cloister.storage.database import Database, Transaction
+from cloister.storage.documents import Documents
+from cloister.storage.events import Events
+
+MAX_AGREEMENTS = 1000
+_BY_ITSELF = (State.AGREED, State.VERIFIED, State.FINALIZED)
+
+
+class AgreementsService:
+    """Holds agreements and acts; every change is logged and told to the other members by `changed`."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        keys: SecretKeys,
+        parties: Parties,
+        log: Callable[[Transaction, str, str], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._keys = keys
+        self._parties = parties
+        self._log = log
+        self._changed = changed
+        self._lock = threading.RLock()
+
+    # What people do ------------------------------------------------------------------------------------------------
+
+    def propose(self, document: Any) -> str:
+        """Signs new terms for this party and offers them to the others. Returns the agreement's digest.
+
+        Raises:
+            Refused: clauses that no node can enforce (named), unknown or untrusted parties.
+        """
+        terms = Terms.from_odrl(document)
+        self._parties.require_trusted(terms.parties)
+        envelope = sign_terms(terms, self._parties.own.party, self._keys)
+        with self._lock:
+            self._merge(envelope)
+            found = self.get(envelope.digest)
+            if self._state(found) is State.NONE:
+                provider = "provider" in sides(terms, self._parties.own.party)
+                self._act(found, State.NONE, State.OFFERED if provider else State.REQUESTED, None)
+        self.settle()
+        return envelope.digest
+
+    def sign(self, digest: str) -> dict[str, Any]:
+        """Adds this party's signature. Raises `Refused` for untrusted parties, ended or unenforceable agreements."""
+        with self._lock:
+            envelope = self.envelope(digest)
+            terms = read_terms(envelope)
+            self._parties.require_trusted(terms.parties)
+            if self._state(view(envelope, self._parties.directory)) in (State.TERMINATED, State.REVOKED):
+                raise Conflict(
+                    "The agreement was stopped.", "It can no longer be signed.", "Propose a new one."
+                )
+            self._merge(cosign_agreement(envelope, self._parties.own.party, self._keys, self._clock.now()))
+        self.settle()
+        return self.summary(digest)
+
+    def move(self, digest: str, to: State, reason: str | None) -> dict[str, Any]:
+        """Makes an act of this party: suspend, resume (`finalized`), revoke, terminate."""
+        with self._lock:
+            found = self.get(digest)
+            self._act(found, self._state(found), to, reason)
+        self.settle()
+        return self.summary(digest)
+
+    # What other nodes send -----------------------------------------------------------------------------------------
+
+    def accept(self, envelope: Envelope, sender: str) -> None:
+        """Takes in an agreement with whatever signatures it has by now; only among its members."""
+        terms = read_terms(envelope)
+        own = self._parties.own.party
+        if own not in terms.parties or sender not in terms.parties:
+            raise Refused(
+                "This agreement is not between the two parties.",
+                "",
+                "Send it to its members only.",
+                clause="parties",
+            )
+        with self._lock:
+            if self.find(envelope.digest) is None and len(self.digests()) >= MAX_AGREEMENTS:
+                raise Refused(
+                    "Too many agreements are waiting here.", "", "Ask the operator.", clause="limit"
+                )
+            self._merge(envelope)
+        self.settle()
+
+    def accept_act(self, envelope: Envelope) -> None:
+        """Takes in another party's act."""
+        item = open_act(envelope, self._parties.directory)
+        with self._lock:
+            found = self.get(item.agreement)
+            acts = self._acts(item.agreement)
+            if any(known.digest == item.digest for known in acts):
+                return
+            # The state is a function of the set of acts, in whatever order they arrive: only form and right count.
+            if item.by not in found.terms.parties or (item.before, item.to) not in TRANSITIONS:
+                raise Refused("An act is not by a member, or no step of the lifecycle.", clause="lifecycle")
+            self._keep_act(envelope, item)
+        self.settle()
+
+    def settle(self) -> None:
+        """Makes the acts that follow from complete signatures, then tells the others if anything is new."""
+        with self._lock:
+            for digest in self.digests():
+                found = self.get(digest)
+                if not found.complete:
+                    continue
+                for _ in _BY_ITSELF:
+                    state = self._state(found)
+                    step = _next(state)
+                    if step is None:
+                        break
+                    try:
+                        self._act(found, state, step, None)
+                    except CloisterError:
+                        break  # another party's turn
+        self._changed()
+
+    # Looking -------------------------------------------------------------------------------------------------------
+
+    def digests(self) -> list[str]:
+        """All agreements held."""
+        with self._database.read() as tx:
+            return [digest for digest, _ in Documents(tx).find(AGREEMENT_TYPE)]
+
+    def find(self, digest: str) -> Envelope | None:
+        """An agreement's envelope, or `None`."""
+        with self._database.read() as tx:
+            data = Documents(tx).get(digest)
+        return Envelope.decode(data) if data is not None else None
+
+    def envelope(self, digest: str) -> Envelope:
+        """An agreement's envelope. Raises `NotFound`."""
+        found = self.find(digest)
+        if found is None or found.payloadType != AGREEMENT_TYPE:
+            raise NotFound("There is no such agreement here.", "", "See: cloister agreement list")
+        return found
+
+    def get(self, digest: str) -> AgreementView:
+        """An agreement with its checked signatures. Raises `NotFound`."""
+        return view(self.envelope(digest), self._parties.directory)
+
+    def in_force(self, digest: str) -> AgreementView:
+        """An agreement that every party signed and that has not ended. Raises `NotTrusted`, `Refused`, `NotFound`."""
+        return open_agreement(self.envelope(digest), self._parties.directory, self._clock.now())
+
+    def state(self, digest: str) -> State:
+        """Where it stands now."""
+        return self._state(self.get(digest))
+
+    def act_envelopes(self, digest: str) -> list[Envelope]:
+        """Signed acts of one agreement."""
+        with self._database.read() as tx:
+            return [Envelope.decode(data) for _, data in Documents(tx).find(ACT_TYPE, agreement=digest)]
+
+    def summary(self, digest: str) -> dict[str, Any]:
+        """An agreement for lists: title, state, who has signed, until when."""
+        found = self.get(digest)
+        return {
+            "agreement": digest,
+            "title": found.terms.title,
+            "version": found.terms.version,
+            "state": str(self._state(found)),
+            "parties": [
+                {
+                    "party": party,
+                    "name": found.terms.name_of(party),
+                    "signed": party in found.signed_by,
+                    "trusted": self._parties.trusted(party),
+                }
+                for party in found.terms.parties
+            ],
+            "complete": found.complete,
+            "valid_from": found.terms.valid_from,
+            "valid_until": found.terms.valid_until,
+        }
+
+    # Inside --------------------------------------------------------------------------------------------------------
+
+    def _merge(self, envelope: Envelope) -> None:
+        known = self.find(envelope.digest)
+        merged = envelope
+        if known is not None:
+            held = {item.keyid for item in known.signatures}
+            added = tuple(item for item in envelope.signatures if item.keyid not in held)
+            merged = known.model_copy(update={"signatures": known.signatures + added})
+        checked = view(merged, self._parties.directory)
+        # Signatures that do not hold are not kept, so that a bad one cannot crowd out a good one.
+        good = tuple(item for item in merged.signatures if item.keyid.partition("/")[0] in checked.signed_by)
+        if known is not None and {item.keyid for item in good} <= {item.keyid for item in known.signatures}:
+            return
+        stored = merged.model_copy(update={"signatures": good})
+        now = self._clock.now()
+        with self._database.transaction() as tx:
+            Documents(tx).put(envelope.digest, AGREEMENT_TYPE, stored.encode(), now, uid=checked.terms.uid)
+            self._log(tx, "agreement", envelope.digest)
+            Events(tx).add(
+                "",
+                now,
+                "agreement.signatures",
+                {"agreement": envelope.digest, "signed": sorted(checked.signed_by)},
+            )
+
+    def _state(self, found: AgreementView) -> State:
+        return state_of(found, self._acts(found.digest), self._clock.now())
+
+    def _acts(self, digest: str) -> list[Act]:
+        return [open_act(envelope, self._parties.directory) for envelope in self.act_envelopes(digest)]
+
+    def _act(self, found: AgreementView, before: State, to: State, reason: str | None) -> None:
+        acts = self._acts(found.digest)
+        # Acts are ordered by their times; another node's clock may be a little ahead of this one's.
+        now = max([self._clock.now(), *(parse_rfc3339(item.time) for item in acts)])
+        item = act(found, before, to, self._parties.own.party, now, reason)
+        check_act(found, acts, item, now)
+        self._keep_act(sign_act(item, self._keys), item)
+
+    def _keep_act(self, envelope: Envelope, item: Act) -> None:
+        now = self._clock.now()
+        with self._database.transaction() as tx:
+            Documents(tx).put(envelope.digest, ACT_TYPE, envelope.encode(), now, agreement=item.agreement)
+            self._log(tx, "agreement-act", envelope.digest)
+            Events(tx).add(
+                "",
+                now,
+                "agreement.state",
+                {"agreement": item.agreement, "by": item.by, "to": str(item.to), "reason": item.reason},
+            )
+
+
+def _next(state: State) -> State | None:
+    return {
+        State.REQUESTED: State.AGREED,
+        State.OFFERED: State.ACCEPTED,
+        State.ACCEPTED: State.AGREED,
+        State.AGREED: State.VERIFIED,
+        State.VERIFIED: State.FINALIZED,
+    }.get(state)
