@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cloister.foundation.canonical import canonical, parse_canonical
+from cloister.foundation.canonical import JSON, canonical, parse_canonical
 from cloister.foundation.errors import BadInput, CloisterError, NotTrusted
 from cloister.identity.directory import Directory
 from cloister.identity.envelopes import Envelope
@@ -82,16 +82,16 @@ def write_export(
         state.update(data)
         return data
 
-    chains = [[envelope.model_dump(mode="json") for envelope in chain] for chain in cards]
+    chains: list[JSON] = [[envelope.model_dump(mode="json") for envelope in chain] for chain in cards]
     yield line({"type": EXPORT_TYPE, "origin": origin, "cards": chains, "witnesses": sorted(witnesses)})
     for data in leaves:
-        leaf = Leaf.decode(data).model_dump(mode="json")
+        leaf: dict[str, JSON] = Leaf.decode(data).model_dump(mode="json")
         yield line({"entry": {"index": entries, "hash": leaf_hash(data).hex(), "leaf": leaf}})
         entries += 1
     for note in checkpoints:
         yield line({"checkpoint": note.encode().decode("utf-8")})
         heads += 1
-    ending = {"entries": entries, "checkpoints": heads, "digest": "sha256:" + state.hexdigest()}
+    ending: dict[str, JSON] = {"entries": entries, "checkpoints": heads, "digest": "sha256:" + state.hexdigest()}
     yield canonical({"end": ending}) + b"\n"
 
 
