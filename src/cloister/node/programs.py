@@ -1,0 +1,129 @@
+"""Which program a task's seat runs at this node, what comes after it, and what its steps may touch.
+
+A task's seat runs the protection's program (recipients have none) and then the release's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cloister.foundation.errors import Refused
+from cloister.journal.ports import Following
+from cloister.journal.program import Candidate, DataPort, Engine, PrivacyCost, Program
+from cloister.node.contents import Contents
+from cloister.node.datasets_service import DatasetsService
+from cloister.node.release_context import Shelf
+from cloister.node.tasks_service import TasksService
+from cloister.release.program import release_program
+from cloister.storage.database import Transaction
+from cloister.storage.tasks import TaskRow
+
+PROTECTION, RELEASE = "protection", "release"
+RECIPIENT = "recipient"
+
+
+class Programs:
+    """Implements the journal's `ProgramSource` and `Chain`."""
+
+    def __init__(self, tasks: TasksService, shelf: Shelf) -> None:
+        self._tasks = tasks
+        self._shelf = shelf
+
+    @staticmethod
+    def first(seat: str) -> str:
+        """The program with which a seat starts."""
+        return RELEASE if seat == RECIPIENT else PROTECTION
+
+    def program(self, task: TaskRow) -> Program:
+        """The program that a task's seat is in."""
+        if task.program == RELEASE:
+            return release_program(task.seat, self._shelf.context(task.id))
+        plan = self._tasks.plan(task.id)
+        return self._tasks.protections[plan.offer.protection].program(plan.offer, plan.request, task.seat)
+
+    def later(self, task: TaskRow) -> Sequence[Program]:
+        """What may follow."""
+        if task.program == RELEASE:
+            return ()
+        return (release_program(task.seat, self._shelf.context(task.id)),)
+
+    def finished(self, tx: Transaction, task: TaskRow, candidate: Candidate | None) -> Following | None:
+        """After the protection comes the release; after that, nothing."""
+        if task.program == RELEASE:
+            return None
+        if candidate is not None:
+            self._shelf.keep_candidate(tx, task.id, candidate)
+        return Following(RELEASE)
+
+
+@dataclass(frozen=True)
+class TaskPorts:
+    """What the steps of one task may touch (implements the journal's `LocalPorts`)."""
+
+    allowed_data: str | None
+    allowed_content: frozenset[str]
+    datasets: DatasetsService
+    contents: Contents
+    engines: Callable[[str], Engine]
+
+    def data(self, digest: str) -> DataPort:
+        """This party's own dataset that the plan names; no other."""
+        if digest != self.allowed_data:
+            raise Refused(
+                "A step asked for a dataset that the plan does not give it.",
+                "",
+                "Report this as a fault.",
+                clause="dataset",
+            )
+        return self.datasets.for_use(digest)
+
+    def content(self, digest: str) -> bytes:
+        """A part of the admitted computation."""
+        if digest not in self.allowed_content:
+            raise Refused("A step asked for content that is no part of the task.", clause="content")
+        return self.contents.get(digest)
+
+    def engine(self, name: str) -> Engine:
+        """A sandboxed worker."""
+        return self.engines(name)
+
+    def charge(self, task: TaskRow, cost: PrivacyCost) -> None:
+        """Nothing charges yet; what asks to is refused rather than let through unaccounted."""
+        del task
+        if cost.epsilon or cost.delta:
+            raise Refused(
+                "This node has no privacy budgets yet.",
+                "A step asked to spend one.",
+                "Use a privacy method that spends none.",
+                clause="budget",
+            )
+
+
+class Locals:
+    """Implements the journal's `LocalFactory`."""
+
+    def __init__(
+        self,
+        party: str,
+        tasks: TasksService,
+        datasets: DatasetsService,
+        contents: Contents,
+        engines: Callable[[str], Engine],
+    ) -> None:
+        self._party = party
+        self._tasks = tasks
+        self._datasets = datasets
+        self._contents = contents
+        self._engines = engines
+
+    def ports(self, task: TaskRow) -> TaskPorts:
+        """The ports of a task at this node."""
+        request = self._tasks.plan(task.id).request
+        return TaskPorts(
+            request.datasets.get(self._party),
+            frozenset(request.computation.contents.values()),
+            self._datasets,
+            self._contents,
+            self._engines,
+        )

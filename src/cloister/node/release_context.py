@@ -1,0 +1,191 @@
+"""What this node lends to the release of one task (implements `release.context.ReleaseContext`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cloister.agreements.terms import Terms
+from cloister.claims.offers import Plan
+from cloister.foundation.canonical import JSON
+from cloister.foundation.clock import Clock
+from cloister.foundation.errors import CloisterError
+from cloister.identity.envelopes import Envelope, KeyDirectory, sign
+from cloister.identity.keys import SecretKeys
+from cloister.journal.program import Candidate, Local
+from cloister.node.agreements_service import AgreementsService
+from cloister.node.contents import Contents
+from cloister.node.datasets_service import DatasetsService
+from cloister.node.ledger_service import LedgerService
+from cloister.node.parties_service import Parties
+from cloister.node.tasks_service import TasksService
+from cloister.release.context import Release
+from cloister.storage.database import Database, Transaction
+from cloister.storage.documents import Documents
+from cloister.storage.events import Events
+from cloister.storage.releases import Release as ReleaseRow
+from cloister.storage.releases import Releases
+from cloister.storage.settings import Settings
+
+PATIENCE = 600.0
+_REVOKED = "revoked"
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The parts of the node that releases need; one for all tasks."""
+
+    database: Database
+    clock: Clock
+    keys: SecretKeys
+    parties: Parties
+    agreements: AgreementsService
+    datasets: DatasetsService
+    contents: Contents
+    ledger: LedgerService
+    tasks: TasksService
+
+    def keep_candidate(self, tx: Transaction, task: str, candidate: Candidate) -> None:
+        """Keeps what a program ended with, in the transaction of its last step."""
+        name = self.contents.put(candidate.content) if candidate.content else None
+        facts: dict[str, Any] = {"kind": candidate.kind, "content": name, "facts": dict(candidate.facts)}
+        Settings(tx).put(f"candidate/{task}", facts)
+
+    def context(self, task: str) -> TaskRelease:
+        """The context of one task."""
+        plan = self.tasks.plan(task)
+        return TaskRelease(self, plan, self.agreements.get(plan.request.agreement).terms)
+
+
+class TaskRelease:
+    """One task's release at this node."""
+
+    def __init__(self, shelf: Shelf, plan: Plan, terms: Terms) -> None:
+        self._shelf = shelf
+        self.plan = plan
+        self.terms = terms
+
+    @property
+    def directory(self) -> KeyDirectory:
+        """Whose keys are whose."""
+        return self._shelf.parties.directory
+
+    @property
+    def admissions(self) -> Mapping[str, str]:
+        """Party → digest of its signed admission."""
+        return {
+            party: envelope.digest
+            for party, envelope in self._shelf.tasks.admissions(self.plan.digest).items()
+        }
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """What this seat's own program ended with."""
+        with self._shelf.database.read() as tx:
+            kept = Settings(tx).get(f"candidate/{self.plan.digest}")
+        if kept is None:
+            return None
+        content = self._shelf.contents.get(kept["content"]) if kept["content"] else b""
+        return Candidate(kept["kind"], content, kept["facts"])
+
+    @property
+    def revoked(self) -> frozenset[str]:
+        """Digests of results, agreements and tasks that are revoked here."""
+        with self._shelf.database.read() as tx:
+            return frozenset(Settings(tx).get(_REVOKED, []))
+
+    @property
+    def patience(self) -> float:
+        """Seconds for one phase of the release."""
+        return PATIENCE
+
+    @property
+    def waiting(self) -> float:
+        """Seconds that a recipient waits from the start of the task."""
+        phases = [value for name, value in self.plan.offer.parameters.items() if name == "round_seconds"]
+        rounds = self.plan.offer.parameters.get("rounds", 1)
+        seconds = float(phases[0]) * float(rounds) if phases and isinstance(rounds, int) else 3600.0
+        return max(seconds, self.plan.offer.cost.seconds * 10) + 4 * PATIENCE
+
+    def now(self) -> int:
+        """Seconds since the epoch."""
+        return self._shelf.clock.now()
+
+    def sign(self, payload_type: str, document: JSON) -> Envelope:
+        """An envelope signed by this party; a ledger leaf tells that it did."""
+        shelf = self._shelf
+        envelope = sign(payload_type, document, shelf.parties.own.party, shelf.keys)
+        with shelf.database.transaction() as tx:
+            shelf.ledger.append(tx, "decision", envelope.digest)
+        return envelope
+
+    def checkpoints(self) -> tuple[str, ...]:
+        """This node's log head, as evidence."""
+        try:
+            note = self._shelf.ledger.checkpoint()
+        except CloisterError:
+            return ()
+        return () if note is None else (note.text,)
+
+    def count_attempt(self, computation: str, dataset: str, task: str) -> int:
+        """How many tasks showed candidates of this computation to this dataset."""
+        key = f"attempts/{computation}/{dataset}"
+        with self._shelf.database.transaction() as tx:
+            tasks: list[str] = Settings(tx).get(key, [])
+            if task not in tasks:
+                tasks = [*tasks, task]
+                Settings(tx).put(key, tasks)
+            return len(tasks)
+
+    def evaluate(self, local: Local, content: bytes, metric: str) -> float:
+        """The metric of a candidate on this owner's own validation records, in the worker."""
+        data = local.data(self.plan.request.datasets[local.party])
+        recipe = {**self.plan.request.computation.settings, "metric": metric}
+        answer, _arrays = local.engine("jax").call(
+            "evaluate",
+            {"recipe": recipe, "dataset": str(data.folder)},
+            {"model": np.frombuffer(content, np.uint8)},
+        )
+        return float(answer["figure"])
+
+    def store(self, release: Release) -> None:
+        """Puts a verified release on this node's shelf."""
+        shelf, certificate = self._shelf, release.certificate
+        if release.content is not None:
+            shelf.contents.put(release.content, certificate.content_digest)
+        now = shelf.clock.now()
+        with shelf.database.transaction() as tx:
+            known = Releases(tx).get(certificate.content_digest)
+            if known is not None and (known.facts.get("here") or release.content is None):
+                return
+            envelope = certificate.envelope
+            Documents(tx).put(
+                envelope.digest, envelope.payloadType, envelope.encode(), now, task=self.plan.digest
+            )
+            Releases(tx).put(
+                ReleaseRow(
+                    certificate.content_digest,
+                    self.plan.digest,
+                    certificate.predicate.kind,
+                    "released",
+                    {
+                        "here": release.content is not None,
+                        "size": certificate.predicate.size,
+                        "signed_by": sorted(certificate.signed_by),
+                        "title": certificate.predicate.card.title,
+                        "facts": certificate.predicate.facts,
+                    },
+                    envelope.digest,
+                    now,
+                )
+            )
+            shelf.ledger.append(tx, "release", envelope.digest)
+            Events(tx).add(
+                self.plan.digest,
+                now,
+                "release.stored",
+                {"release": certificate.content_digest, "here": release.content is not None},
+            )
