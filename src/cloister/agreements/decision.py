@@ -38,12 +38,18 @@ no refusal here tells anything about data.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from cloister.agreements.facts import Approval, Balance, Case, DecisionFacts
+from cloister.agreements.lifecycle import State
 from cloister.agreements.rules import PLAN_LIFETIME, RULES, own_dataset
 from cloister.agreements.signing import AgreementView
+from cloister.agreements.terms import Terms
 from cloister.claims.offers import Plan
+from cloister.data.schema import DatasetDescription
+from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.errors import CloisterError, Refused
 
 __all__ = [
@@ -55,6 +61,7 @@ __all__ = [
     "Permit",
     "Refusal",
     "decide",
+    "foresee",
 ]
 
 
@@ -88,13 +95,9 @@ class Refusal:
 def decide(agreement: AgreementView, plan: Plan, facts: DecisionFacts) -> Permit | Refusal:
     """Whether this party's node may admit the plan. Never raises; the first clause that says no is named."""
     case = Case(agreement, plan, facts)
-    for clause, rule in RULES:
-        try:
-            found = rule(case)
-        except CloisterError as error:
-            found = (error.what, error.remedy)
-        if found is not None:
-            return Refusal(clause, *found)
+    refusal = _first(case)
+    if refusal is not None:
+        return refusal
     own = own_dataset(case)
     budget = case.terms.budget(facts.party, own.name) if own else None
     spent = case.charge if budget else Balance(0.0, 0.0)
@@ -106,3 +109,61 @@ def decide(agreement: AgreementView, plan: Plan, facts: DecisionFacts) -> Permit
         spent.delta,
         budget.population if budget else None,
     )
+
+
+def foresee(
+    terms: Terms,
+    plan: Plan,
+    protections: Mapping[str, Literal["stable", "experimental"]],
+    catalogue: Mapping[str, DatasetDescription],
+) -> Refusal | None:
+    """Why some party's node would refuse the plan whatever people still approve; `None` if nothing is foreseen.
+
+    For planners: on public facts, as if everybody had signed and approved, nothing were spent, and every computation
+    read all columns that it may. What it foresees is refused for certain; what it does not may still be refused.
+    """
+    view = AgreementView(terms, plan.request.agreement, frozenset(terms.parties))
+    computation = plan.request.computation.digest
+    for party in sorted(plan.parties | set(plan.request.datasets)):
+        own = plan.request.datasets.get(party)
+        facts = DecisionFacts(
+            now=parse_rfc3339(plan.created),
+            party=party,
+            state=State.FINALIZED,
+            protections=protections,
+            catalogue=catalogue,
+            approvals=(
+                Approval(
+                    agreement=view.digest,
+                    computation=computation,
+                    by=party,
+                    with_records=True,
+                    time=plan.created,
+                ),
+            ),
+            remaining={item.population: Balance(item.epsilon, item.delta) for item in terms.budgets},
+            columns={
+                commitment: found.columns
+                for owner, commitment in plan.request.datasets.items()
+                if (found := terms.dataset(owner, commitment, catalogue.get(commitment))) and found.columns
+            },
+        )
+        # What an owner's own node knows of its dataset, a planner elsewhere may not.
+        unknown = own is not None and own not in catalogue
+        refusal = _first(Case(view, plan, facts), frozenset({"datasets"}) if unknown else frozenset())
+        if refusal is not None:
+            return refusal
+    return None
+
+
+def _first(case: Case, skipped: frozenset[str] = frozenset()) -> Refusal | None:
+    for clause, rule in RULES:
+        if clause in skipped:
+            continue
+        try:
+            found = rule(case)
+        except CloisterError as error:
+            found = (error.what, error.remedy)
+        if found is not None:
+            return Refusal(clause, *found)
+    return None
