@@ -40,7 +40,7 @@ def crystals_parameters() -> dict[str, object]:
         "output": OUTPUT,
         "channels": {"heat": HEAT, "body": BODY},
         "multiple": MULTIPLE,
-        "tile": 640,
+        "tile": 1024,
         "overlap": CONTEXT,
         "peaks": {"threshold": PEAK_THRESHOLD, "min_distance": PEAK_DISTANCE},
         "body": {"threshold": BODY_THRESHOLD},

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cloister.applications.crystals.card import card_markdown, model_card
+from cloister.applications.crystals.evaluate import Scores, count_accuracy, evaluate, matches
+from cloister.applications.crystals.factories import FOAM, SEED_LIKE, Factory
+from cloister.applications.crystals.pipeline import shipped_model
+from cloister.applications.crystals.predict import Runner, centres, runner
+from cloister.applications.crystals.synthesis import synthesise
+from cloister.foundation.errors import BadInput
+
+FRESH = 5_000_000
+"""Seeds that no training and no choice of a threshold has used."""
+
+
+@pytest.fixture(scope="module")
+def run() -> Runner:
+    return runner(shipped_model())
+
+
+def _pictures(factory: Factory, count: int) -> list[tuple[np.ndarray, list[list[float]], list[float]]]:
+    made = [synthesise(factory, (FRESH, index)) for index in range(count)]
+    return [(m.image, m.labels()["centres"], m.labels()["diameters"]) for m in made]
+
+
+def test_the_shipped_model_counts_fresh_seed_like_pictures(run: Runner) -> None:
+    scores = evaluate(run, _pictures(SEED_LIKE, 8))
+    assert scores.count_accuracy >= 0.85
+    assert scores.f1 >= 0.85
+
+
+def test_bubbles_give_few_crystals(run: Runner) -> None:
+    foam = replace(FOAM, lights={"bright": 1.0}, crystals=(1, 1), bubbles=(40, 60))
+    pictures = [synthesise(foam, (FRESH, index)) for index in range(4)]
+    found = sum(len(centres(run, picture.image)) for picture in pictures)
+    true = sum(len(picture.crystals) for picture in pictures)
+    bubbles = sum(picture.bubbles for picture in pictures)
+    assert bubbles > 150
+    assert found - true <= 0.05 * bubbles
+
+
+def test_an_empty_picture_gives_no_crystal(run: Runner) -> None:
+    assert len(centres(run, np.full((200, 300), 180, dtype=np.uint8))) == 0
+
+
+def test_the_same_picture_gives_the_same_centres(run: Runner) -> None:
+    image = synthesise(SEED_LIKE, FRESH).image
+    np.testing.assert_array_equal(centres(run, image), centres(run, image))
+
+
+def test_sizes_that_are_no_multiple_of_sixteen_are_answered_in_full(run: Runner) -> None:
+    picture = synthesise(replace(SEED_LIKE, width=333, height=217), FRESH)
+    found = centres(run, picture.image)
+    assert len(found) > 0
+    assert found[:, 0].max() < 333
+    assert found[:, 1].max() < 217
+
+
+@pytest.mark.parametrize(
+    ("found", "true", "accuracy"),
+    [(10, 10, 1), (8, 10, 0.8), (12, 10, 0.8), (30, 10, 0), (0, 0, 1), (3, 0, 0)],
+)
+def test_count_accuracy_follows_its_definition(found: int, true: int, accuracy: float) -> None:
+    assert count_accuracy(found, true) == pytest.approx(accuracy)
+
+
+def test_a_crystal_is_matched_once_and_within_half_its_diameter() -> None:
+    found = np.array([[10.0, 10.0], [12.0, 10.0], [50.0, 50.0]])
+    assert matches(found, [[11.0, 10.0]], [20.0]) == 1
+    assert matches(found, [[50.0, 56.0]], [10.0]) == 0
+    assert matches(found, [[50.0, 54.0]], [10.0]) == 1
+    assert matches(found[:0], [[1.0, 1.0]], [5.0]) == 0
+
+
+def test_a_match_is_not_lost_to_a_nearer_neighbour() -> None:
+    # Greedy matching would give the first crystal its nearest centre and leave the second without any.
+    found = np.array([[10.0, 0.0], [3.0, 0.0]])
+    assert matches(found, [[6.0, 0.0], [11.0, 0.0]], [9.0, 4.0]) == 2
+
+
+def test_evaluating_nothing_is_refused(run: Runner) -> None:
+    with pytest.raises(BadInput):
+        evaluate(run, [])
+
+
+def test_the_card_names_the_model_and_every_preset_it_was_scored_on() -> None:
+    scores = {"seed-like": Scores(3, 30, 29, 0.95, 0.9, 0.97, 0.94, 0.955)}
+    card = model_card(b"model", {"seed": 1}, scores)
+    text = card_markdown(card)
+    assert card["model"]["digest"] in text
+    assert "| seed-like | 3 | 30 | 29 | 0.950 |" in text
+    assert all(limit in text for limit in card["limits"])
