@@ -25,6 +25,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloister.claims.offers import Digest
+from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest_json
 from cloister.foundation.errors import BadInput
 from cloister.identity.keys import PartyId
@@ -116,8 +117,8 @@ def read(kind: type[Header], body: bytes, *, length: int) -> tuple[Header, Vecto
 def parse_header(kind: type[Header], fields: dict[str, Any]) -> Header:
     """The typed header. Raises `BadInput`."""
     try:
-        return kind.model_validate(fields)
-    except ValidationError:
+        return kind.model_validate_json(canonical(fields))
+    except (ValidationError, BadInput):
         raise BadInput(
             "A training message could not be read.",
             "Fields are missing, unknown or out of range.",

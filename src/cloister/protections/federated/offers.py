@@ -105,9 +105,15 @@ def _offer(request: Request, facts: Facts) -> Offer | Declined:
         )
     try:
         recipe = TrainingRecipe.model_validate_json(canonical(computation.settings))
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"])[:100]
+        return _declined(f"The recipe could not be read: {place}.", "Correct the computation's settings.")
+    except CloisterError as error:
+        return _declined(f"The recipe could not be read: {error.what}", "Correct the computation's settings.")
+    try:
         terms = Terms.from_odrl(facts.agreement)
-    except (ValidationError, CloisterError):
-        return _declined("The recipe or the agreement could not be read.", "Write the recipe again.")
+    except CloisterError as error:
+        return _declined(f"The agreement could not be read: {error.what}"[:1000], error.remedy[:1000])
 
     seats = {"coordinator": (coordinator,), "owner": owners}
     recipients = tuple(sorted(set(request.recipients) - set(owners) - {coordinator}))
