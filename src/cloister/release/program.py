@@ -182,7 +182,7 @@ class _Coordinator:
         return next(entry for entry in envelope.signatures if entry.keyid.startswith(f"{item.sender}/"))
 
     def _load(self, local: Local) -> tuple[_Proposal, bytes]:
-        return messages.read(_Proposal, local.state, max_content=_limit(self.context))
+        return messages.read(_Proposal, local.state, max_content=MAX_CANDIDATE)
 
 
 class _Owner:
