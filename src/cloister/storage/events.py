@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import insert, select
 
-from cloister.foundation.canonical import JSON, canonical, parse
+from cloister.foundation.canonical import canonical, parse
 from cloister.storage.database import Transaction
 from cloister.storage.tables import events
 
@@ -29,9 +30,11 @@ class Events:
     def __init__(self, tx: Transaction) -> None:
         self._connection = tx.connection
 
-    def add(self, task: str, at: int, kind: str, facts: JSON) -> None:
+    def add(self, task: str, at: int, kind: str, facts: Mapping[str, Any]) -> None:
         """Appends an event (`task` may be empty)."""
-        self._connection.execute(insert(events).values(task=task, at=at, kind=kind, facts=canonical(facts)))
+        self._connection.execute(
+            insert(events).values(task=task, at=at, kind=kind, facts=canonical(dict(facts)))
+        )
 
     def since(self, last: int = 0, *, task: str | None = None, limit: int = 1000) -> list[Event]:
         """Up to `limit` events after number `last`, oldest first; of one task if given."""

@@ -85,6 +85,11 @@ class Messages:
         )
         return [(row.sender, row.kind) for row in self._connection.execute(query)]
 
+    def positions(self, task: str, sender: str) -> set[int]:
+        """The positions of all steps that a sender's messages were accepted for, or came too late for."""
+        query = select(messages.c.position).where(messages.c.task == task, messages.c.sender == sender)
+        return set(self._connection.execute(query).scalars())
+
     def let_go(self, task: str) -> list[str]:
         """Drops all held bodies of a task; returns the digests of those that were files."""
         held = (messages.c.task == task) & messages.c.held

@@ -1,0 +1,128 @@
+"""The journal's memory: database and large bodies together, and the collection of bodies that nobody needs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from sqlalchemy import select
+
+from cloister.foundation.errors import BadInput
+from cloister.storage.blobs import Blobs, Kept
+from cloister.storage.charges import Charge, Charges
+from cloister.storage.database import Database, Transaction
+from cloister.storage.events import Event, Events
+from cloister.storage.messages import Messages
+from cloister.storage.outbox import Outbox
+from cloister.storage.secrets import KEY_BYTES, Secrets, erase
+from cloister.storage.tables import blob_references, messages, outbox, tasks
+from cloister.storage.tasks import TaskRow, Tasks
+
+
+class Records:
+    """The repositories that the journal uses, in one transaction (`tx`, for others who write along)."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self.tx = tx
+        self.tasks = Tasks(tx)
+        self.messages = Messages(tx)
+        self.outbox = Outbox(tx)
+        self.events = Events(tx)
+
+    def erase_secrets(self, task: str) -> None:
+        """Erases a task's secrets."""
+        erase(self.tx, task)
+
+
+class Durable:
+    """A node's database with its blobs and its storage key (32 bytes)."""
+
+    def __init__(self, database: Database, blobs: Blobs, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise BadInput(
+                "The storage key has the wrong length.", "It must be 32 bytes.", "Check the key file."
+            )
+        self.database = database
+        self.blobs = blobs
+        self._key = key
+
+    @classmethod
+    def open(cls, folder: Path, key: bytes, *, url: str | None = None) -> Durable:
+        """Opens a node's folder; the database is in it, or at `url` (PostgreSQL). Errors: `Database.open`."""
+        database = Database.open(folder if url is None else url)
+        return cls(database, Blobs(folder / "blobs"), key)
+
+    @classmethod
+    def memory(cls) -> Durable:
+        """Nothing on disk; for tests and simulations."""
+        return cls(Database.memory(), Blobs(None), bytes(KEY_BYTES))
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Records]:
+        """One writing transaction."""
+        with self.database.transaction() as tx:
+            yield Records(tx)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Records]:
+        """A view that writes nothing."""
+        with self.database.read() as tx:
+            yield Records(tx)
+
+    def keeping(self) -> contextlib.AbstractContextManager[Callable[[bytes], Kept]]:
+        """See `Blobs.keeping`."""
+        return self.blobs.keeping()
+
+    def load(self, kept: Kept) -> bytes:
+        """The bytes of a kept body."""
+        return self.blobs.load(kept)
+
+    def secret(self, task: str, attempt: int, label: str, size: int) -> bytes:
+        """A task's secret; on disk before it is returned."""
+        with self.database.transaction() as tx:
+            return Secrets(tx, self._key).obtain(task, attempt, label, size)
+
+    def charge(self, charge: Charge, check: Callable[[Transaction], None]) -> None:
+        """Writes a charge that is new, after `check` (which raises `Refused` if the budget does not suffice)."""
+        with self.database.transaction() as tx:
+            if Charges(tx).add(charge):
+                check(tx)
+
+    def events(self, last: int = 0, *, task: str | None = None, limit: int = 1000) -> list[Event]:
+        """The feed after event number `last`."""
+        with self.read() as records:
+            return records.events.since(last, task=task, limit=limit)
+
+    def task(self, task: str) -> TaskRow | None:
+        """The task, or `None`."""
+        with self.read() as records:
+            return records.tasks.get(task)
+
+    def collect(self, names: Iterable[str] | None = None) -> int:
+        """Removes large bodies that no row names: of `names`, or (at the start) of all. Outside transactions."""
+        wanted = set(self.blobs.names() if names is None else names)
+        if not wanted:
+            return 0
+        if self.database.folder is None and self.database.engine.dialect.name == "sqlite":
+            with self.database.transaction() as tx:
+                return self.blobs.collect(wanted, lambda name: _referenced(tx, name))
+        return self.blobs.collect(wanted, self._referenced_now)
+
+    def close(self) -> None:
+        """Closes the database."""
+        self.database.close()
+
+    def _referenced_now(self, name: str) -> bool:
+        with self.database.read() as tx:
+            return _referenced(tx, name)
+
+
+def _referenced(tx: Transaction, name: str) -> bool:
+    places = (
+        select(tasks.c.id).where(tasks.c.state_digest == name),
+        select(messages.c.task).where(messages.c.digest == name, messages.c.held),
+        select(outbox.c.task).where(outbox.c.body_digest == name),
+        select(blob_references.c.digest).where(blob_references.c.digest == name),
+    )
+    return any(tx.connection.execute(place.limit(1)).first() is not None for place in places)

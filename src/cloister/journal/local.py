@@ -1,0 +1,69 @@
+"""What one run of a step may touch (`program.Local`), made anew for each run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cloister.foundation.canonical import JSON
+from cloister.journal.durable import Durable
+from cloister.journal.ports import LocalPorts
+from cloister.journal.program import DataPort, Engine, Party, PrivacyCost
+from cloister.storage.tasks import TaskRow
+
+
+class StepLocal:
+    """A `Local`. Figures that the step reports are kept in `figures` until the step is committed."""
+
+    def __init__(
+        self, durable: Durable, ports: LocalPorts, task: TaskRow, party: Party, state: bytes
+    ) -> None:
+        self._durable = durable
+        self._ports = ports
+        self._row = task
+        self._party = party
+        self._state = state
+        self.figures: list[Mapping[str, JSON]] = []
+
+    @property
+    def task(self) -> str:
+        """The task's id."""
+        return self._row.id
+
+    @property
+    def party(self) -> Party:
+        """Whose node this is."""
+        return self._party
+
+    @property
+    def state(self) -> bytes:
+        """What the last step left."""
+        return self._state
+
+    @property
+    def attempt(self) -> int:
+        """The task's attempt, from 1."""
+        return self._row.attempt
+
+    def data(self, digest: str) -> DataPort:
+        """An own, agreed dataset."""
+        return self._ports.data(digest)
+
+    def content(self, digest: str) -> bytes:
+        """A part of the admitted computation."""
+        return self._ports.content(digest)
+
+    def secret(self, label: str, size: int) -> bytes:
+        """Random bytes, on disk before they are returned; the same for the same label of this task and attempt."""
+        return self._durable.secret(self._row.id, self._row.attempt, label, size)
+
+    def charge(self, cost: PrivacyCost) -> None:
+        """Spends budget durably."""
+        self._ports.charge(self._row, cost)
+
+    def engine(self, name: str) -> Engine:
+        """A sandboxed worker."""
+        return self._ports.engine(name)
+
+    def report(self, figures: Mapping[str, JSON]) -> None:
+        """Shows figures to this node's own people, once the step is committed or has failed."""
+        self.figures.append(dict(figures))

@@ -1,0 +1,64 @@
+"""How a node tells the others that its seat of a task has ended: phase and kind of error, and nothing about data."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cloister.foundation.canonical import canonical, parse
+from cloister.foundation.errors import BadInput, CloisterError, TaskFailed
+from cloister.storage.tasks import TaskRow
+
+MAX_NOTICE = 4096
+
+
+class Notice(BaseModel):
+    """A failure notice: in which phase, and the error's stable `type`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    phase: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,119}$")
+    error: str = Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")
+
+    def encode(self) -> bytes:
+        """Canonical JSON."""
+        return canonical(self.model_dump(mode="json"))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Notice:
+        """Reads what `encode` wrote. Raises `BadInput`."""
+        try:
+            return cls.model_validate(parse(data, max_bytes=MAX_NOTICE))
+        except ValidationError:
+            raise BadInput(
+                "A failure notice could not be read.", "It is not of the agreed form.", "Update the sender."
+            ) from None
+
+
+def quorum_failed(task: TaskRow, answered: int, quorum: int) -> TaskFailed:
+    """Too few answers in a phase."""
+    return TaskFailed(
+        f"The task failed in phase {task.phase}.",
+        f"{answered} of the parties it waited for answered; {quorum} are needed.",
+        "See which nodes are connected, and start the task again.",
+        phase=task.phase,
+    )
+
+
+def seat_lost(seat: str, notice: Notice) -> TaskFailed:
+    """A seat has no party left."""
+    return TaskFailed(
+        f"The task failed in phase {notice.phase} of the seat {seat}.",
+        f"Nobody is left in that seat; its node reported: {notice.error}.",
+        "Ask that party's people; their node shows the reason.",
+        phase=notice.phase,
+    )
+
+
+def unexpected(task: TaskRow, error: BaseException) -> CloisterError:
+    """A step ended with an error that is not Cloister's own; its text may repeat data, so it is not told."""
+    return CloisterError(
+        f"A step failed unexpectedly in phase {task.phase}.",
+        f"It ended with {type(error).__name__}.",
+        "Look into this node's own log, and report it to the authors of the protection.",
+        phase=task.phase,
+    )

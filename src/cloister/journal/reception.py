@@ -1,0 +1,160 @@
+"""Takes messages in: each once, in its phase, from its seat, on disk before it is acknowledged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cloister.foundation.clock import Clock
+from cloister.foundation.digests import digest
+from cloister.foundation.errors import BadInput, Refused
+from cloister.journal import notices, phases
+from cloister.journal.commit import Committer
+from cloister.journal.durable import Durable, Records
+from cloister.journal.live import LiveTasks
+from cloister.journal.phases import Header, Verdict
+from cloister.journal.ports import Probe, ProgramSource, Taken
+from cloister.journal.program import Party, Program
+from cloister.storage.blobs import INLINE, Kept
+from cloister.storage.messages import AcceptedMessage, Counters
+from cloister.storage.tasks import TaskRow
+
+MAX_BODY = 1 << 30
+
+
+class Reception:
+    """Decides on messages (see `phases`) and writes what is decided."""
+
+    def __init__(
+        self,
+        durable: Durable,
+        live: LiveTasks,
+        committer: Committer,
+        programs: ProgramSource,
+        clock: Clock,
+        probe: Probe,
+    ) -> None:
+        self._durable = durable
+        self._live = live
+        self._committer = committer
+        self._programs = programs
+        self._clock = clock
+        self._probe = probe
+
+    def deliver(
+        self, task: str, sender: Party, sender_phase: str, kind: str, sequence: int, body: bytes
+    ) -> Taken:
+        """See `Runner.deliver`."""
+        if len(body) > MAX_BODY or len(sender_phase) > phases.MAX_NAME:
+            raise BadInput("A message is too large.", f"The limit is {MAX_BODY} bytes.", "Send less at once.")
+        header = Header(sender, kind, sequence, digest(body))
+        foreseen = Verdict.TAKE
+        if len(body) > INLINE:
+            # Nothing large is written for a message that will not be taken.
+            with self._durable.read() as records:
+                foreseen = self._judge(records, task, header)[1]
+        self._probe("accept.before", task)
+        ended = False
+        names: list[str] = []
+        with self._durable.keeping() as keep:
+            kept = keep(body) if foreseen is Verdict.TAKE else Kept(header.digest, len(body))
+            with self._durable.transaction() as records:
+                row, verdict, position = self._judge(records, task, header)
+                if verdict is Verdict.TAKE and foreseen is not Verdict.TAKE:
+                    verdict = Verdict.LATER
+                if verdict is Verdict.TAKE:
+                    self._accept(records, row, header, kept, position, hold=True)
+                elif verdict is Verdict.LATE:
+                    self._accept(records, row, header, kept, position, hold=False)
+                elif verdict is Verdict.LEFT:
+                    ended, names = self._leave(records, row, header, body)
+                self._probe("accept.inside", task)
+        self._probe("accept.after", task)
+        if kept.inline is None and verdict is not Verdict.TAKE:
+            names.append(kept.digest)
+        self._durable.collect(names)
+        if ended:
+            self._live.ended(task)
+        if verdict is Verdict.LATER:
+            self._live.told_to_wait(task, sender, sequence, kind)
+            return Taken.LATER
+        if verdict is not Verdict.REPEATED:
+            self._live.taken(task, sender, sequence)
+            self._live.look(task)
+        return Taken.ACCEPTED
+
+    def _judge(self, records: Records, task: str, header: Header) -> tuple[TaskRow, Verdict, int]:
+        """The task, what to do, and the position of the step that the message is for."""
+        row = records.tasks.get(task)
+        if row is None:
+            raise Refused(
+                "A message was refused.",
+                "There is no such task at this node, or not yet.",
+                "It is sent again for a while; see whether this node admitted the task.",
+                clause="unknown-task",
+            )
+        live = self._live.get(task)
+        if row.status == "running" and live is None:
+            # Its program is being made again after a restart, or could not be.
+            return row, Verdict.LATER, row.position
+        program = Program("", {}) if live is None else live.program
+        missed: dict[str, int] = {}
+        phase = program.phases.get(row.phase)
+        if phase is not None and header.kind not in phase.accepts:
+            missed = _missed(records, task, header.sender)
+        view = phases.View(
+            task=row,
+            program=program,
+            later=() if live is None else self._programs.later(row),
+            running=row.closed or (live is not None and live.running),
+            counters=records.messages.counters(task).get(header.sender, Counters()),
+            known=records.messages.accepted_digest(task, header.sender, header.sequence),
+            answered=records.messages.answered(task, row.position),
+            missed=missed,
+            waiting={} if live is None else dict(live.waiting.get(header.sender, {})),
+        )
+        verdict = phases.judge(view, header)
+        return row, verdict, missed[header.kind] if verdict is Verdict.LATE else row.position
+
+    def _accept(
+        self, records: Records, row: TaskRow, header: Header, kept: Kept, position: int, *, hold: bool
+    ) -> None:
+        now = self._clock.now()
+        message = AcceptedMessage(header.sender, header.sequence, header.kind, position, kept)
+        records.messages.accept(row.id, message, now, hold=hold)
+        self._count(records, row, header, gone=False)
+        facts = {"from": header.sender, "kind": header.kind, "bytes": kept.size, "late": not hold}
+        records.events.add(row.id, now, "message.accepted", facts)
+
+    def _leave(self, records: Records, row: TaskRow, header: Header, body: bytes) -> tuple[bool, list[str]]:
+        """A party has left; whether that ends the task, and large bodies to collect."""
+        notice = notices.Notice.decode(body)
+        now = self._clock.now()
+        kept = Kept(header.digest, len(body), body)
+        message = AcceptedMessage(header.sender, header.sequence, header.kind, row.position, kept)
+        records.messages.accept(row.id, message, now, hold=False)
+        self._count(records, row, header, gone=True)
+        facts = {"party": header.sender, "seat": row.seat_of(header.sender), "phase": notice.phase}
+        records.events.add(row.id, now, "party.left", {**facts, "error": notice.error})
+        gone = {party for party, counters in records.messages.counters(row.id).items() if counters.gone}
+        seat = phases.lost_seat(row, gone)
+        if seat is None:
+            return False, []
+        # The party that left has told everybody; telling it again would only echo.
+        error = notices.seat_lost(seat, notice)
+        return True, self._committer.end(records, row, "failed", error, notify=False)
+
+    def _count(self, records: Records, row: TaskRow, header: Header, *, gone: bool) -> None:
+        counters = records.messages.counters(row.id).get(header.sender, Counters())
+        counters = replace(counters, taken=header.sequence, gone=gone)
+        records.messages.set_counters(row.id, header.sender, counters)
+
+
+def _missed(records: Records, task: str, sender: Party) -> dict[str, int]:
+    """Kind → the first step that ended without this sender's message, and has not got a late one since."""
+    used = records.messages.positions(task, sender)
+    found: dict[str, int] = {}
+    for position, _, record in records.tasks.steps(task):
+        if position not in used:
+            for kind in record["missed"].get(sender, ()):
+                found.setdefault(kind, position)
+    return found

@@ -1,0 +1,154 @@
+"""Finds the phases that are over and runs their steps."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from cloister.foundation.canonical import JSON
+from cloister.foundation.errors import CloisterError, OutOfSpace
+from cloister.journal import notices, phases
+from cloister.journal.commit import Committer, check_step
+from cloister.journal.durable import Durable
+from cloister.journal.live import Live, LiveTasks
+from cloister.journal.local import StepLocal
+from cloister.journal.phases import Readiness
+from cloister.journal.ports import LocalFactory, Probe
+from cloister.journal.program import Party, Phase, Received
+from cloister.journal.sending import Sender
+from cloister.storage.messages import AcceptedMessage
+from cloister.storage.tasks import TaskRow
+
+RETRY_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A step that is to run: on this row, with this inbox."""
+
+    live: Live
+    row: TaskRow
+    phase: Phase
+    inbox: tuple[AcceptedMessage, ...]
+    missed: Mapping[Party, list[str]]
+
+
+class Stepper:
+    """Runs steps. `take_jobs` is called by one thread, `run` by several, each for another task."""
+
+    def __init__(
+        self,
+        durable: Durable,
+        party: Party,
+        live: LiveTasks,
+        sender: Sender,
+        committer: Committer,
+        factory: LocalFactory,
+        probe: Probe,
+    ) -> None:
+        self._durable = durable
+        self._party = party
+        self._live = live
+        self._sender = sender
+        self._committer = committer
+        self._factory = factory
+        self._probe = probe
+
+    def take_jobs(self) -> list[Job]:
+        """The steps that may run now; each must be given to `run`. Ends tasks whose quorum is out of reach."""
+        jobs = []
+        for live in self._live.take_due():
+            try:
+                job = self._begin(live)
+            except CloisterError as error:
+                self._put_off(live, error)
+                continue
+            if job is not None:
+                jobs.append(job)
+        return jobs
+
+    def run(self, job: Job) -> None:
+        """Runs a step, writes what it did, and puts the task back among those to look at."""
+        try:
+            self._step(job)
+        except CloisterError as error:
+            # Not the step's error, but of writing it down: rule 5 of `runner`.
+            self._put_off(job.live, error)
+        finally:
+            job.live.running = False
+            self._live.look(job.row.id)
+
+    def _begin(self, live: Live) -> Job | None:
+        now = self._live.timer.now()
+        with self._durable.transaction() as records:
+            row = records.tasks.get(live.task)
+            if row is None or row.status != "running":
+                return None
+            live.enter(row, now)
+            phase = live.program.phases[row.phase]
+            answered = records.messages.answered(row.id, row.position)
+            gone = {party for party, counters in records.messages.counters(row.id).items() if counters.gone}
+            overdue = now >= live.deadline
+            ready = phases.readiness(phase, row, self._party, answered, gone, overdue=overdue)
+            if ready is Readiness.READY:
+                inbox = tuple(records.messages.inbox(row.id, row.position))
+                if not row.closed and not phases.full(phase, row, self._party, answered):
+                    records.tasks.put(replace(row, closed=True))
+                    row = replace(row, closed=True)
+                live.running = True
+        if ready is Readiness.READY:
+            return Job(live, row, phase, inbox, phases.missing(phase, row, self._party, answered))
+        if ready is Readiness.FAILED:
+            here = {party for party, _ in answered}
+            self._fail(row, notices.quorum_failed(row, len(here), phase.quorum), [])
+        return None
+
+    def _step(self, job: Job) -> None:
+        row = job.row
+        state = self._durable.load(row.state)
+        inbox = tuple(
+            Received(item.sender, row.seat_of(item.sender) or "", item.kind, self._durable.load(item.body))
+            for item in job.inbox
+        )
+        local = StepLocal(self._durable, self._factory.ports(row), row, self._party, state)
+        self._probe("step.before", row.id)
+        try:
+            step = check_step(job.phase.step(local, inbox), row, job.live.program, self._party)
+        except OutOfSpace:
+            raise
+        except CloisterError as error:
+            self._fail(row, error, local.figures)
+            return
+        except Exception as error:
+            log.error(  # noqa: TRY400 - `exception` would print the error's text, which may repeat data
+                "a step of phase %s ended with %s\n%s",
+                row.phase,
+                type(error).__name__,
+                "".join(traceback.format_list(traceback.extract_tb(error.__traceback__))),
+            )
+            self._fail(row, notices.unexpected(row, error), local.figures)
+            return
+        self._probe("step.after", row.id)
+        done = self._committer.step(row, job.live.program, step, job.inbox, job.missed, local.figures)
+        if done is None:
+            return
+        if done.program is None:
+            self._live.ended(row.id)
+        else:
+            job.live.program = done.program
+        self._sender.add((row.id, party) for party in done.recipients)
+
+    def _fail(self, row: TaskRow, error: CloisterError, figures: list[Mapping[str, JSON]]) -> None:
+        if self._committer.fail(row, error, figures):
+            self._live.ended(row.id)
+            self._sender.add((row.id, party) for party in row.parties - {self._party})
+            self._live.wake()
+
+    def _put_off(self, live: Live, error: CloisterError) -> None:
+        log.warning("a task waits: %s", error.what)
+        live.retry = self._live.timer.now() + RETRY_SECONDS
+        self._live.look(live.task)
