@@ -102,7 +102,7 @@ class Traffic:
 
 
 class Messenger:
-    """A `Transport` over a carrier.
+    """A `Transport` over a carrier, which stays reachable as `carrier` (for renewing certificates).
 
     Args:
         carrier: brings bytes there and back.
@@ -126,7 +126,7 @@ class Messenger:
         folder: Path | None = None,
     ) -> None:
         self.party = party
-        self._carrier = carrier
+        self.carrier = carrier
         self._keys: tuple[SecretKeys, ...] = (keys,)
         self._peers = peers
         self._clock = clock or SystemClock()
@@ -185,7 +185,7 @@ class Messenger:
             self._count(to, sent=len(frame))
             try:
                 wait = min(self._tuning.attempt * 2 ** min(count, 3), self._left(until, to))
-                reply = self._carrier.exchange(to, "call", frame, wait)
+                reply = self.carrier.exchange(to, "call", frame, wait)
             except NoReply as nothing:
                 now = time.monotonic()
                 absent_since = (absent_since or now) if nothing.absent else None
@@ -287,7 +287,7 @@ class Messenger:
         body = pull.finish()
         # Only frees the sender's shelf earlier; its expiry does it otherwise.
         with contextlib.suppress(NoReply):
-            self._carrier.exchange(source, "blob", pull.done, 1.0)
+            self.carrier.exchange(source, "blob", pull.done, 1.0)
         return body
 
     def _fetch(self, source: str, pull: Pull, index: int, until: float) -> None:
@@ -295,7 +295,7 @@ class Messenger:
         for pause in _pauses():
             wait = min(self._tuning.chunk_timeout, self._left(until, source))
             try:
-                reply = self._carrier.exchange(source, "blob", pull.ask(index), wait)
+                reply = self.carrier.exchange(source, "blob", pull.ask(index), wait)
                 self._count(source, received=len(reply))
                 if _read_hint(reply) is None:
                     pull.take(index, reply)
@@ -489,7 +489,7 @@ class Messenger:
         if self._closed.is_set():
             return
         self._closed.set()
-        self._carrier.close()
+        self.carrier.close()
         for pool in (self._small, self._large, self._chunks):
             pool.close()
         self._shelf.close()

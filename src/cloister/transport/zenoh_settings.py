@@ -139,6 +139,7 @@ def _common() -> dict[str, Any]:
     return {
         "scouting/multicast/enabled": False,
         "scouting/gossip/enabled": False,
+        "scouting/delay": 0,
         "transport/link/protocols": ["tls"],
         "transport/shared_memory/enabled": False,
         "transport/link/tx/lease": int(LEASE * 1000),

@@ -1,0 +1,123 @@
+"""What the hub remembers of its parties: their cards, who may connect, which invitations were used.
+
+Everything is in the hub's database; the directory is held in memory as well and written whole when it changes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from cloister.foundation.clock import Clock
+from cloister.foundation.errors import NotTrusted
+from cloister.identity.directory import Directory
+from cloister.identity.envelopes import Envelope, KeyDirectory
+from cloister.identity.keys import PublicKeys
+from cloister.storage.database import Database
+from cloister.storage.settings import Settings
+
+_DIRECTORY = "hub/directory"
+_MEMBERS = "hub/members"
+_CODES = "hub/codes/"
+
+
+class Members:
+    """The parties of a hub. Implements `transport.peers.Peers` over those that are enrolled.
+
+    Args:
+        database: the hub's.
+        clock: tells the time.
+        changed: called with all who may connect, after that changed.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, changed: Callable[[frozenset[str]], None] | None = None
+    ) -> None:
+        self._database, self._clock = database, clock
+        self.changed = changed
+        self._lock = threading.RLock()
+        with database.read() as tx:
+            settings = Settings(tx)
+            stored = settings.get(_DIRECTORY)
+            self._members = frozenset(str(item) for item in settings.get(_MEMBERS, []))
+        self.known = Directory.load(stored, clock.now()) if stored else Directory()
+
+    @property
+    def directory(self) -> KeyDirectory:
+        """Every key that spoke for a known party."""
+        return self.known
+
+    def keys_for(self, party: str) -> PublicKeys:
+        """The party's present keys. Raises `NotTrusted` unless it is enrolled and its card speaks for it now."""
+        with self._lock:
+            if party not in self._members:
+                raise NotTrusted(
+                    "A party is not enrolled at this hub.",
+                    "It never was, or was dropped.",
+                    "Enrol with an invitation of the hub's operator.",
+                    clause="not-enrolled",
+                )
+            return self.known.current(party, self._clock.now()).keys
+
+    def live(self) -> KeyDirectory:
+        """The keys that speak now, of every known party."""
+        return self.known.live(self._clock.now())
+
+    def permitted(self) -> frozenset[str]:
+        """Who may connect: enrolled, and not revoked."""
+        with self._lock:
+            return frozenset(party for party in self._members if self.known.card(party).status == "active")
+
+    def chains(self, party: str | None = None) -> list[tuple[Envelope, ...]]:
+        """The card chains of enrolled parties (or of one, if it is enrolled)."""
+        with self._lock:
+            asked = sorted(self._members) if party is None else [party]
+            return [self.known.chain(item) for item in asked if item in self._members]
+
+    def accept(self, envelope: Envelope) -> None:
+        """Takes in a card. Raises as `Directory.accept`. A revocation drops the party at once."""
+        with self._lock:
+            before = self.permitted()
+            try:
+                self.known.accept(envelope, self._clock.now())
+            finally:
+                self._save()  # a fork is evidence, and is kept
+        self._tell(before)
+
+    def enrol(self, party: str, cards: Sequence[Envelope], code: str | None) -> None:
+        """Lets a party connect from now on, with the cards it showed; `code` is noted as used by it."""
+        with self._lock:
+            before = self.permitted()
+            self.known.accept_chain(cards, self._clock.now())
+            self.known.current(party, self._clock.now())
+            self._members |= {party}
+            self._save(code=code, party=party)
+        self._tell(before)
+
+    def drop(self, party: str) -> None:
+        """Lets a party connect no longer. Its cards and documents stay known."""
+        with self._lock:
+            before = self.permitted()
+            self._members -= {party}
+            self._save()
+        self._tell(before)
+
+    def code_used_by(self, code: str) -> str | None:
+        """The party that used an invitation's code."""
+        with self._database.read() as tx:
+            found = Settings(tx).get(_CODES + code)
+        return None if found is None else str(found)
+
+    def _save(self, code: str | None = None, party: str = "") -> None:
+        with self._database.transaction() as tx:
+            settings = Settings(tx)
+            settings.put(_DIRECTORY, self.known.export())
+            members: Iterable[str] = sorted(self._members)
+            settings.put(_MEMBERS, list(members))
+            if code is not None:
+                settings.put(_CODES + code, party)
+
+    def _tell(self, before: frozenset[str]) -> None:
+        now = self.permitted()
+        if self.changed is not None and now != before:
+            self.changed(now)
