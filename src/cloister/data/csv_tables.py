@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,7 @@ def parse_csv(
         raise BadInput("A decimal sign is either . or a comma.", "", "Choose one of them.")
     data = data.removeprefix(b"\xef\xbb\xbf")
     names, separator = _header(data, limits, name)
+    _check_utf8(data, name)
     bad: list[tuple[int, int]] = []
 
     def report(row: Any) -> str:
@@ -96,6 +98,20 @@ def _header(data: bytes, limits: TableLimits, name: str) -> tuple[list[str], str
     return names, separator
 
 
+def _check_utf8(data: bytes, name: str) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    piece = 1 << 20
+    for at in range(0, len(data), piece):
+        try:
+            decoder.decode(data[at : at + piece], final=at + piece >= len(data))
+        except UnicodeDecodeError as error:
+            # A character cut between two pieces is reported within the second, at most three bytes late.
+            line = data.count(b"\n", 0, at + error.start) + 1
+            raise BadInput(
+                f"{name} is not UTF-8 text.", f"Line {line} is not.", "Save it as UTF-8."
+            ) from None
+
+
 def _csv_error(data: bytes, bad: list[tuple[int, int]], expected: int, name: str, *, empty: bool) -> BadInput:
     if empty:
         return BadInput(f"{name} has no rows.", "There is nothing below its first line.", "Check the file.")
@@ -108,11 +124,6 @@ def _csv_error(data: bytes, bad: list[tuple[int, int]], expected: int, name: str
             f"Line {line} has {actual} cells; the first line has {expected}.",
             "Check quotes and separators there.",
         )
-    for number, line_bytes in enumerate(data.split(b"\n"), 1):
-        try:
-            line_bytes.decode("utf-8")
-        except UnicodeDecodeError:
-            return BadInput(f"{name} is not UTF-8 text.", f"Line {number} is not.", "Save it as UTF-8.")
     return BadInput(f"{name} could not be read as CSV.", "A quote may be left open.", "Check the file.")
 
 
