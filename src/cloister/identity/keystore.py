@@ -292,12 +292,12 @@ def _unseal(data: bytes, label: str, unlock: Unlock) -> bytes:
         document = parse_canonical(data.removesuffix(b"\n"))
         raw_header, sealed = unb64(document["header"]), unb64(document["sealed"])
         header = parse_canonical(raw_header)
-        facts, nonce = header["key"], unb64(header["nonce"])
+        facts, nonce, named = header["key"], unb64(header["nonce"]), header["label"]
         if not isinstance(facts, dict) or len(nonce) != 12 or header["type"] != _KIND:
             raise _malformed()
     except (CloisterError, KeyError, TypeError, AttributeError, IndexError):
         raise _malformed() from None
-    if header["label"] != label:
+    if named != label:
         raise Tampered(
             "A secret's file was swapped for another.",
             f"It should hold {label}.",
