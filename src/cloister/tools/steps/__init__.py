@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cloister.foundation.errors import BadInput
-from cloister.tools.steps import drawing, imaging, measure, objects, reporting, tabular, tiling
+from cloister.tools.steps import chart, imaging, measure, objects, overlay, reporting, tabular, tiling
 from cloister.tools.steps.base import Step
 
 STEPS: Mapping[str, Step] = {
@@ -16,7 +16,8 @@ STEPS: Mapping[str, Step] = {
         *objects.STEPS,
         *measure.STEPS,
         *tabular.STEPS,
-        *drawing.STEPS,
+        *overlay.STEPS,
+        *chart.STEPS,
         *reporting.STEPS,
     )
 }

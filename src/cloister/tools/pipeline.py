@@ -1,0 +1,87 @@
+"""A tool's steps computed one after the other on values in memory, and its outputs as files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cloister.foundation.errors import BadInput, CloisterError
+from cloister.foundation.files import write_atomically
+from cloister.tools import types as t
+from cloister.tools.check import parameters_of
+from cloister.tools.steps import find_step
+from cloister.tools.steps.base import Context, Model
+from cloister.tools.steps.reporting import as_csv, as_json
+from cloister.tools.tool import Tool
+
+
+def run_pipeline(
+    tool: Tool,
+    models: Mapping[str, Model],
+    inputs: Mapping[str, t.Value],
+    context: Context,
+    progress: Callable[[str, float], None],
+) -> dict[str, t.Value]:
+    """Computes every step of a tool's pipeline on given values, and gives its outputs.
+
+    Values are forgotten once no later step needs them, so that memory holds a few picture-sized arrays at most.
+    """
+    values: dict[str, t.Value] = dict(inputs)
+    uses = tool.manifest.pipeline
+    last = {source: place for place, use in enumerate(uses) for source in use.inputs.values()}
+    wanted = {output.source for output in tool.manifest.outputs.values()}
+    for place, use in enumerate(uses):
+        step = find_step(use.step)
+
+        def tick(share: float, place: int = place, name: str = use.name) -> None:
+            progress(name, (place + min(1.0, share)) / len(uses))
+
+        tick(0.0)
+        given = {slot: values[source] for slot, source in use.inputs.items()}
+        here = Context(
+            models,
+            context.title,
+            context.subject,
+            context.micrometres_per_pixel,
+            context.image_limits,
+            context.facts,
+            tick,
+        )
+        try:
+            values[use.name] = step.run(here, parameters_of(use), **given)
+        except CloisterError:
+            raise
+        except MemoryError:
+            raise BadInput(
+                f"Step {use.name!r} needs more memory than there is.",
+                "The picture is too large for it.",
+                "Use a smaller picture.",
+            ) from None
+        del given
+        for source in set(use.inputs.values()):
+            if last[source] == place and source not in wanted:
+                values.pop(source, None)
+    return {name: values[output.source] for name, output in tool.manifest.outputs.items()}
+
+
+def write_outputs(
+    out: Path, label: str, outputs: Mapping[str, t.Value], context: Context
+) -> tuple[Path, ...]:
+    """Every output as files named `LABEL.OUTPUT.suffix`; reports bring their own names."""
+    written: dict[Path, bytes] = {}
+    # A report brings the table and the figures as files of its own.
+    reported = any(isinstance(value, t.Report) for value in outputs.values())
+    for name, value in outputs.items():
+        if isinstance(value, t.Picture):
+            written[out / f"{label}.{name}.{'svg' if value.media_type == 'image/svg+xml' else 'png'}"] = (
+                value.data
+            )
+        elif isinstance(value, t.Report):
+            written |= {out / f"{label}.{file}": data for file, data in value.files.items()}
+        elif isinstance(value, t.Table) and not reported:
+            written[out / f"{label}.{name}.csv"] = as_csv(value)
+        elif isinstance(value, t.Figures) and not reported:
+            written[out / f"{label}.{name}.json"] = as_json(context, value, None)
+    for path, data in written.items():
+        write_atomically(path, data)
+    return tuple(written)
