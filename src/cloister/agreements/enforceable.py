@@ -93,7 +93,7 @@ def check_enforceable(document: Any) -> list[Unenforceable]:
 def _document(document: dict[str, Any]) -> Iterator[Unenforceable]:
     if document.get("@type") != "Agreement":
         yield _unknown(
-            _text(document.get("@type")), "@type", "only an Agreement binds parties to each other."
+            _named(_text(document.get("@type"))), "@type", "only an Agreement binds parties to each other."
         )
     if document.get("@context") != CONTEXT:
         yield _unknown("@context", "@context", "another context gives the same words another meaning.")
@@ -124,7 +124,7 @@ def _permission(rule: dict[str, Any], where: str) -> Iterator[Unenforceable]:
     for number, target in _objects(rule.get("target")):
         place = f"{where}target[{number}]."
         if target.get("@type") != "AssetCollection":
-            yield _unknown(_text(target.get("@type")), place + "@type", "targets are datasets.")
+            yield _unknown(_named(_text(target.get("@type"))), place + "@type", "targets are datasets.")
         yield from _keys(target, {"@type", "source", "refinement"}, place)
         yield from _constraints(target.get("refinement"), TARGET_REFINEMENTS, place + "refinement")
     for number, action in _objects(rule.get("action")):

@@ -46,11 +46,11 @@ _PEOPLE = {"outsider": "outsiders", "hub": "the relay", "recipient": "its recipi
 
 def statement(claim: Claim) -> str:
     """One sentence that says what a claim says, for example in a plan or a certificate."""
-    artefact, people = ARTEFACTS[claim.artefact], against(claim.against)
+    artefact, people = ARTEFACTS[claim.artefact], against(claim.against, claim.artefact)
     match claim.reached:
         case Disclosed(what=what):
             # Who may see something sees it whether or not they keep to the protocol.
-            return f"Not hidden: {people} may learn {what.rstrip('.')}."
+            return f"Not hidden from {people}: {what.rstrip('.')}."
         case Hidden():
             text = f"{artefact} {_be(claim)} hidden from {people}"
         case Threshold(k=k):
@@ -76,9 +76,10 @@ def statements(claims: Claims) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return promised, (*open_, *claims.not_protected)
 
 
-def against(adversary: Adversary) -> str:
-    """Against whom, in words."""
-    named = [_PEOPLE.get(seat, f"the {seat}") for seat in adversary.seats]
+def against(adversary: Adversary, artefact: Artefact | None = None) -> str:
+    """Against whom, in words; what an owner may not see of an owner's own things is kept from the other owners."""
+    owners = "the other owners" if artefact in (Artefact.INPUT, Artefact.UPDATE) else "the owners"
+    named = [owners if seat == "owner" else _PEOPLE.get(seat, f"the {seat}") for seat in adversary.seats]
     text = named[0] if len(named) == 1 else ", ".join(named[:-1]) + " and " + named[-1]
     if adversary.colluding > 1:
         text += f" (up to {adversary.colluding} of them together)"

@@ -56,7 +56,7 @@ def sections(plan: Plan, names: Mapping[str, str] | None = None) -> tuple[Sectio
         Section("What each one learns on the way", tuple(sees)),
         Section("What is guaranteed", tuple(Sentence(text, "claims") for text in promised)),
         Section("What is not protected", tuple(Sentence(text, "claims") for text in open_)),
-        Section("What it costs", (Sentence(f"{in_words(offer.cost).capitalize()}.", "budget"),)),
+        Section("What it costs", (Sentence(f"It takes {in_words(offer.cost)}.", "budget"),)),
         Section("Why not another way", _alternatives(plan)),
     )
 
