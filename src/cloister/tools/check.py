@@ -6,6 +6,7 @@ Errors name the step as its author called it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -40,6 +41,7 @@ def check_pipeline(manifest: Manifest, models: Mapping[str, Model] | None = None
                 error.remedy,
                 step=use.name,
             ) from None
+    _check_adjustable(manifest)
     for name, output in manifest.outputs.items():
         actual = known[output.source].kind
         if actual != output.kind:
@@ -52,13 +54,53 @@ def check_pipeline(manifest: Manifest, models: Mapping[str, Model] | None = None
     return known
 
 
-def parameters_of(use: StepUse) -> Parameters:
-    """A step's parameters, checked by the step. Raises `BadInput`."""
+def parameters_of(use: StepUse, adjusted: Mapping[str, Any] | None = None) -> Parameters:
+    """A step's parameters with those that the user set, checked by the step. Raises `BadInput`."""
     step = find_step(use.step)
     try:
-        return step.parameters.model_validate(_tuples(use.parameters), strict=True)
+        return step.parameters.model_validate(_tuples({**use.parameters, **(adjusted or {})}), strict=True)
     except ValidationError as error:
         raise invalid(error, "A parameter") from None
+
+
+def adjusted(manifest: Manifest, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a user set, by step and parameter.
+
+    Raises:
+        BadInput: the tool does not let users set it, or the value is not one the step takes; the setting is named.
+    """
+    made: dict[str, dict[str, Any]] = {}
+    for name, value in settings.items():
+        target = manifest.adjustable.get(name)
+        if target is None:
+            offered = ", ".join(manifest.adjustable) or "nothing"
+            raise BadInput(
+                f"The tool has no setting {name!r}.",
+                f"Users may set {offered}.",
+                "Leave it out, or check its name.",
+            )
+        made.setdefault(target.step, {})[target.parameter] = value
+        use = next(use for use in manifest.pipeline if use.name == target.step)
+        try:
+            parameters_of(use, made[target.step])
+        except BadInput as error:
+            raise BadInput(
+                f"The setting {name!r} cannot have this value.", error.why, manifest.adjustable[name].about
+            ) from None
+    return made
+
+
+def _check_adjustable(manifest: Manifest) -> None:
+    steps = {use.name: use for use in manifest.pipeline}
+    for name, target in manifest.adjustable.items():
+        use = steps.get(target.step)
+        if use is None or target.parameter not in find_step(use.step).parameters.model_fields:
+            raise BadInput(
+                f"Setting {name!r} of the tool sets nothing.",
+                f"There is no parameter {target.parameter!r} in a step {target.step!r}.",
+                "Correct the manifest.",
+                step=target.step,
+            )
 
 
 def _tuples(value: object) -> object:

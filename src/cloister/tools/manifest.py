@@ -61,6 +61,20 @@ class StepUse(Document):
     parameters: Annotated[dict[Word, Any], Field(default_factory=dict, max_length=64)]
 
 
+class Adjustable(Document):
+    """A parameter that users may set for their own pictures; everything else in a tool is fixed.
+
+    Args:
+        step: the step's name.
+        parameter: its parameter.
+        about: what to set it to, for people.
+    """
+
+    step: Word
+    parameter: Word
+    about: Line = ""
+
+
 class Calibration(Document):
     """How large a pixel is, where all pictures of a tool share that; users can state their own."""
 
@@ -83,6 +97,7 @@ class Manifest(Document):
         models: name → digest of the ONNX file.
         pipeline: the steps in order.
         outputs: by name.
+        adjustable: what users may set, by name.
         calibration: default size of a pixel.
         certificate: digest of the release certificate that the models come from, if any.
     """
@@ -99,6 +114,7 @@ class Manifest(Document):
     models: Annotated[dict[Word, Digest], Field(default_factory=dict, max_length=16)]
     pipeline: Annotated[tuple[StepUse, ...], Field(min_length=1, max_length=64)]
     outputs: Annotated[dict[Word, Output], Field(min_length=1, max_length=32)]
+    adjustable: Annotated[dict[Word, Adjustable], Field(default_factory=dict, max_length=16)]
     calibration: Calibration = Calibration()
     certificate: Digest | None = None
 

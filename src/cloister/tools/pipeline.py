@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from cloister.foundation.errors import BadInput, CloisterError
 from cloister.foundation.files import write_atomically
@@ -21,8 +22,11 @@ def run_pipeline(
     inputs: Mapping[str, t.Value],
     context: Context,
     progress: Callable[[str, float], None],
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, t.Value]:
     """Computes every step of a tool's pipeline on given values, and gives its outputs.
+
+    `settings` are parameters that the user set, by step, as `check.adjusted` gives them.
 
     Values are forgotten once no later step needs them, so that memory holds a few picture-sized arrays at most.
     """
@@ -48,7 +52,7 @@ def run_pipeline(
             tick,
         )
         try:
-            values[use.name] = step.run(here, parameters_of(use), **given)
+            values[use.name] = step.run(here, parameters_of(use, (settings or {}).get(use.name)), **given)
         except CloisterError:
             raise
         except MemoryError:

@@ -18,6 +18,7 @@ from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, CloisterError, NotFound
 from cloister.foundation.files import read_limited, write_atomically
 from cloister.tools import types as t
+from cloister.tools.check import adjusted
 from cloister.tools.pipeline import run_pipeline, write_outputs
 from cloister.tools.steps.base import Context, Model
 from cloister.tools.summary import index_page
@@ -85,6 +86,7 @@ def run_tool(
     out: Path | None = None,
     *,
     micrometres_per_pixel: float | None = None,
+    settings: Mapping[str, Any] | None = None,
     threads: int = 0,
     limits: ImageLimits = LIMITS,
     progress: Progress | None = None,
@@ -97,6 +99,7 @@ def run_tool(
         out: a folder for the results, made if missing; of each picture `NAME.overlay.png`, `NAME.csv`, `NAME.json`, …,
             and `index.html` over all.
         micrometres_per_pixel: of these pictures; instead of the tool's own calibration.
+        settings: values for what the tool lets users set (`manifest.adjustable`), by name.
         threads: processor threads at most; 0: as many as there are.
         limits: for every picture.
         progress: told of every step.
@@ -117,10 +120,13 @@ def run_tool(
             "It must be above zero.",
             "Give it in micrometres per pixel.",
         )
+    chosen = _Chosen(
+        micrometres_per_pixel, limits, dict(settings or {}), adjusted(tool.manifest, settings or {})
+    )
     models = tool.load(threads=threads)
     names = _distinct(images)
     results = [
-        _one(tool, models, path, label, out, micrometres_per_pixel, limits, progress)
+        _one(tool, models, path, label, out, chosen, progress)
         for path, label in zip(images, names, strict=True)
     ]
     if out is not None:
@@ -135,37 +141,49 @@ def exit_code(results: Sequence[Result]) -> int:
     return next((result.error.exit_code for result in results if result.error is not None), 0)
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """What the user chose for all pictures of a run; `by_step` is `settings` as the steps take them."""
+
+    micrometres_per_pixel: float | None
+    limits: ImageLimits
+    settings: Mapping[str, Any]
+    by_step: Mapping[str, Mapping[str, Any]]
+
+
 def _one(
     tool: Tool,
     models: Mapping[str, Model],
     path: Path,
     label: str,
     out: Path | None,
-    size: float | None,
-    limits: ImageLimits,
+    chosen: _Chosen,
     progress: Progress | None,
 ) -> Result:
     started = time.perf_counter()
     seen = ""
     try:
-        value, seen = _input(tool, path, limits)
+        value, seen = _input(tool, path, chosen.limits)
         facts = {
             "tool": f"{tool.name} {tool.manifest.version}",
             "tool digest": tool.digest,
             "input digest": seen,
         }
         facts |= {f"model {name}": model for name, model in tool.manifest.models.items()}
-        calibrated = size or tool.manifest.calibration.micrometres_per_pixel
+        calibrated = chosen.micrometres_per_pixel or tool.manifest.calibration.micrometres_per_pixel
         facts["micrometres per pixel"] = (
             "unknown: sizes are in pixels" if calibrated is None else f"{calibrated:g}"
         )
-        context = Context(models, tool.manifest.title, path.name, calibrated, limits, facts)
+        facts |= {f"setting {name}": f"{value}" for name, value in chosen.settings.items()}
+        context = Context(models, tool.manifest.title, path.name, calibrated, chosen.limits, facts)
 
         def tick(step: str, share: float) -> None:
             if progress is not None:
                 progress(path.name, step, share)
 
-        outputs = run_pipeline(tool, models, {next(iter(tool.manifest.inputs)): value}, context, tick)
+        outputs = run_pipeline(
+            tool, models, {next(iter(tool.manifest.inputs)): value}, context, tick, chosen.by_step
+        )
         tick("done", 1.0)
         files = write_outputs(out, label, outputs, context) if out is not None else ()
         error = None

@@ -60,6 +60,18 @@ def counting_tool(model: bytes, parameters: Counting, about: Mapping[str, Any]) 
         "inputs": {"photo": {"kind": "file", "columns": []}},
         "models": {"objects": digest(model)},
         "pipeline": _pipeline(parameters),
+        "adjustable": {
+            "scale": {
+                "step": "sized",
+                "parameter": "factor",
+                "about": "Below 1 looks at a smaller copy, for pictures whose objects are larger than the model knows.",
+            },
+            "threshold": {
+                "step": "centres",
+                "parameter": "threshold",
+                "about": "Between 0 and 1; higher counts fewer objects, surer ones.",
+            },
+        },
         "outputs": {
             "overlay": {"source": "overlay", "kind": "picture"},
             "objects": {"source": "objects", "kind": "table"},
@@ -81,7 +93,8 @@ def _pipeline(p: Counting) -> list[dict[str, Any]]:
     bodies = p.body if p.body is not None else p.heat
     steps: list[dict[str, Any]] = [
         _use("picture", "decode@1", {"file": "photo"}),
-        _use("light", f"normalise@{NORMALISATION_VERSION}", {"image": "picture"}),
+        _use("sized", "rescale@1", {"image": "picture"}, factor=1.0),
+        _use("light", f"normalise@{NORMALISATION_VERSION}", {"image": "sized"}),
         _use("squares", "tile@1", {"field": "light"}, size=p.tile, overlap=p.overlap, multiple=p.multiple),
         _use("answers", "model@1", {"tiles": "squares"}, model="objects", activation=p.activation),
         _use("maps", "stitch@1", {"tiles": "answers"}),
@@ -91,7 +104,7 @@ def _pipeline(p: Counting) -> list[dict[str, Any]]:
             "centres", "peaks@1", {"field": "heat"}, threshold=float(p.threshold), min_distance=p.min_distance
         ),
         _use("regions", "watershed@1", {"field": "body", "points": "centres"}, above=float(p.body_threshold)),
-        _use("objects", "measure@1", {"regions": "regions", "points": "centres", "image": "picture"}),
+        _use("objects", "measure@1", {"regions": "regions", "points": "centres", "image": "sized"}),
         _use("figures", "aggregate@1", {"table": "objects"}, column="diameter", measured_where=inner)
         if p.body is not None
         else _use("figures", "aggregate@1", {"table": "objects"}),
