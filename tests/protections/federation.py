@@ -97,8 +97,8 @@ def request(agreement: Terms, **changes: Any) -> Request:
     return Request(**fields)
 
 
-def facts(agreement: Terms, **changes: Any) -> Facts:
-    return Facts(**({"agreement": agreement.to_odrl(), "parameters": LENGTH} | changes))
+def facts(under: Terms, **changes: Any) -> Facts:
+    return Facts(**({"agreement": under.to_odrl(), "parameters": LENGTH} | changes))
 
 
 def offer(agreement: Terms, asked: Request) -> Offer:

@@ -79,6 +79,7 @@ class Loop:
         self.sent: list[tuple[str, Message]] = []
         self.tamper, self.crash = tamper, crash
         self.now = 0.0
+        self.history: list[tuple[Node, str, bytes, tuple[Received, ...]]] = []
         self.following: Callable[[Node], Program | None] = lambda _node: None
 
     def run(self) -> None:
@@ -139,6 +140,7 @@ class Loop:
         phase = node.program.phases[node.phase]
         inbox = sorted(node.inbox, key=lambda item: (item.sender, item.kind))
         node.visited.append(node.phase)
+        self.history.append((node, node.phase, node.state, tuple(inbox)))
         try:
             if self.crash:
                 phase.step(node, inbox)

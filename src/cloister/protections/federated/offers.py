@@ -98,6 +98,8 @@ def _offer(request: Request, facts: Facts) -> Offer | Declined:
         )
     owners = tuple(sorted(request.datasets))
     coordinator = wishes.get("coordinator", request.requester)
+    if not isinstance(coordinator, str):
+        return _declined("The wish `coordinator` is no party.", "Name a party by its fingerprint.")
     if coordinator in owners:
         return _declined(
             "The coordinator would also be an owner; it sees the others' updates.",

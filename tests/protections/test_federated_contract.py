@@ -1,0 +1,120 @@
+"""Federated averaging keeps the contract of protections."""
+
+from __future__ import annotations
+
+import federation as f
+from contract import ProtectionContract
+from test_federated_programs import world
+
+from cloister.claims.offers import Computation
+from cloister.claims.vocabulary import (
+    Adversary,
+    Artefact,
+    Behaviour,
+    Claim,
+    Claims,
+    Disclosed,
+    Hidden,
+    Sealed,
+    Signed,
+)
+from cloister.protections.federated import FederatedAveraging
+from cloister.protections.federated.offers import UPDATE_WARNING
+
+OUTSIDE = Adversary(seats=("hub", "outsider"), behaviour=Behaviour.MALICIOUS)
+
+
+def training(**changes):
+    fields = {
+        "kind": "training",
+        "contents": {"model": f.digest(f.MODEL)},
+        "settings": f.recipe(),
+    } | changes
+    return Computation(**fields)
+
+
+class TestFederatedAveragingKeepsTheContract(ProtectionContract):
+    protection = FederatedAveraging()
+    table = Claims(
+        guarantees=(
+            Claim(artefact=Artefact.LINK, against=OUTSIDE, reached=Sealed()),
+            Claim(artefact=Artefact.LINK, against=OUTSIDE, reached=Signed()),
+            Claim(artefact=Artefact.INPUT, against=OUTSIDE, reached=Hidden()),
+            Claim(artefact=Artefact.UPDATE, against=OUTSIDE, reached=Hidden()),
+            Claim(artefact=Artefact.UPDATE, against=Adversary(seats=("owner",)), reached=Hidden()),
+            Claim(
+                artefact=Artefact.UPDATE,
+                against=Adversary(seats=("coordinator",)),
+                reached=Disclosed(what=UPDATE_WARNING),
+                citation="Geiping et al. 2020, Inverting Gradients (NeurIPS)",
+            ),
+            Claim(
+                artefact=Artefact.AGGREGATE,
+                against=Adversary(seats=("coordinator", "owner")),
+                reached=Disclosed(what="the averaged weights after every round"),
+            ),
+            Claim(
+                artefact=Artefact.RESULT,
+                against=Adversary(seats=("recipient",)),
+                reached=Disclosed(what="the released model; may contain input records"),
+            ),
+        )
+    )
+
+    def request(self):
+        return f.request(f.terms())
+
+    def facts(self):
+        return f.facts(f.terms())
+
+    def world(self, **faults):
+        return world(**faults)
+
+    def declined(self):
+        terms, facts = f.terms(), self.facts()
+
+        def under(**changes):
+            changed = f.terms(**changes)
+            return f.request(changed), f.facts(changed)
+
+        one = {f.OWNERS[0]: f.digest(b"d")}
+        wishes = {"rounds": 3, "round_seconds": 30}
+        return {
+            "no model": (f.request(terms, computation=training(contents={})), facts),
+            "no weights": (f.request(terms), f.facts(terms, parameters=None)),
+            "no training": (f.request(terms, computation=training(kind="query")), facts),
+            "no recipe": (f.request(terms, computation=training(settings={"steps": 3})), facts),
+            "no steps": (f.request(terms, computation=training(settings=f.recipe(steps=0))), facts),
+            "no rounds": (f.request(terms, preferences=wishes | {"rounds": 0}), facts),
+            "no agreement": (f.request(terms), f.facts(terms, agreement={})),
+            "too few owners": (f.request(terms, datasets=one), facts),
+            "an owner coordinates": (f.request(terms, requester=f.OWNERS[0]), facts),
+            "a stranger coordinates": (f.request(terms, preferences={"coordinator": f.party("x")}), facts),
+            "no wish but a word": (f.request(terms, preferences={"coordinator": 7}), facts),
+            "another method": under(computations=[{"kind": "training", "protections": ["clean-room"]}]),
+            "records refused": under(
+                computations=[{"kind": "training", "protections": ["federated-averaging"]}]
+            ),
+            "too few answers wished": (f.request(terms, preferences=wishes | {"minimum_answers": 1}), facts),
+            "too many answers wished": (f.request(terms, preferences=wishes | {"minimum_answers": 4}), facts),
+            "weights of a stranger": (f.request(terms, preferences=wishes | {"weights": {f.LAB: 1}}), facts),
+            "weights that are no numbers": (f.request(terms, preferences=wishes | {"weights": "all"}), facts),
+            "forbidden": under(forbidden=[training().digest]),
+        }
+
+    def test_exact_record_counts_are_never_weights(self):
+        parameters = self.offer().parameters
+        assert parameters["weighting"] == {"rule": "equal"}
+
+    def test_slots_wait_for_secure_aggregation_and_noise(self):
+        parameters = self.offer().parameters
+        assert parameters["aggregation"] == {"name": "none"}
+        assert parameters["noise"] == {"name": "none"}
+
+    def test_the_update_warning_is_on_the_plan(self):
+        assert UPDATE_WARNING in self.offer().discloses["coordinator"]
+
+    def test_dropouts_are_those_of_the_agreement(self):
+        assert self.offer().parameters["dropouts"] == 1
+        strict = f.terms(dropouts=0)
+        assert f.offer(strict, f.request(strict)).parameters["minimum_answers"] == 3
