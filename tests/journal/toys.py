@@ -40,9 +40,9 @@ def leader(rounds: int = 2, quorum: int = 3, size: int = 10, deadline: float = 6
     return Program("start", phases)
 
 
-def owner(rounds: int = 2, size: int = 10, deadline: float = 600.0) -> Program:
+def owner(rounds: int = 2, size: int = 10, deadline: float = 600.0, random: bool = True) -> Program:
     def answer(number: int, local: Local, inbox: Inbox) -> Step:
-        secret = local.secret(f"number-{number}", 16)
+        secret = local.secret(f"number-{number}", 16) if random else f"{local.party[0]}{number}".encode()
         state = local.state + inbox[0].body.strip() + secret
         following = f"wait-{number + 1}" if number < rounds else "end"
         return Step(state, following, (Message(LEADER, f"answer-{number}", secret + b"." * size),))
@@ -58,6 +58,9 @@ def owner(rounds: int = 2, size: int = 10, deadline: float = 600.0) -> Program:
     return Program("wait-1", phases)
 
 
-def programs(**options: object) -> dict[str, Program]:
+def programs(rounds: int = 2, quorum: int = 3, size: int = 10, *, random: bool = True) -> dict[str, Program]:
     """Everybody's program."""
-    return {LEADER: leader(**options), **{party: owner() for party in OWNERS}}  # type: ignore[arg-type]
+    return {
+        LEADER: leader(rounds, quorum, size),
+        **{party: owner(rounds, size, random=random) for party in OWNERS},
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloister.foundation.canonical import canonical, parse
@@ -34,23 +36,13 @@ class Notice(BaseModel):
             ) from None
 
 
-def quorum_failed(task: TaskRow, answered: int, quorum: int) -> TaskFailed:
-    """Too few answers in a phase."""
+def quorum_failed(task: TaskRow, answered: int, quorum: int, left: Sequence[str]) -> TaskFailed:
+    """Too few answers in a phase; `left` tells of parties that reported a failure of their own."""
     return TaskFailed(
         f"The task failed in phase {task.phase}.",
-        f"{answered} of the parties it waited for answered; {quorum} are needed.",
-        "See which nodes are connected, and start the task again.",
+        f"{answered} of the parties it waited for answered; {quorum} are needed. {' '.join(left)}".rstrip(),
+        "See which nodes are connected and what theirs say, and start the task again.",
         phase=task.phase,
-    )
-
-
-def seat_lost(seat: str, notice: Notice) -> TaskFailed:
-    """A seat has no party left."""
-    return TaskFailed(
-        f"The task failed in phase {notice.phase} of the seat {seat}.",
-        f"Nobody is left in that seat; its node reported: {notice.error}.",
-        "Ask that party's people; their node shows the reason.",
-        phase=notice.phase,
     )
 
 

@@ -10,14 +10,15 @@ Rules, each with a test that names it:
 6. A phase ends when every party it accepts from has sent something that it accepts, or has left the task; at its
    deadline with at least `quorum` of them; otherwise the task fails by the phase's name, as soon as the quorum is out
    of reach.
-7. A party's failure notice speaks for its own seat only: the party has left. A task ends when a seat has lost its last
-   party (a coordinator is the only one in its seat).
+7. A party's failure notice speaks for that party only: it has left, and no phase waits for it any more. So an owner's
+   failure ends its own part, unless too few are left; that of the only coordinator ends the task for all who wait for
+   it.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from cloister.foundation.errors import BadInput, Refused, Tampered
@@ -178,12 +179,6 @@ def full(phase: Phase, task: TaskRow, me: Party, answered: Collection[tuple[Part
     return possible <= set(answered)
 
 
-def lost_seat(task: TaskRow, gone: Iterable[Party]) -> str | None:
-    """A seat that has lost its last party (rule 7), or `None`."""
-    left = set(gone)
-    return next((seat for seat, parties in task.seats.items() if parties and set(parties) <= left), None)
-
-
 def refuse(clause: str, why: str) -> Refused:
     """A refusal of a message."""
     return Refused(
@@ -194,14 +189,18 @@ def refuse(clause: str, why: str) -> Refused:
     )
 
 
+def knows(program: Program, kind: str) -> bool:
+    """Whether some phase of the program accepts the kind."""
+    return any(kind in phase.accepts for phase in program.phases.values())
+
+
 def _require_known(view: View, kind: str, seat: str) -> None:
-    seats = {phase.accepts[kind] for phase in view.program.phases.values() if kind in phase.accepts}
-    if seat in seats:
+    if any(phase.accepts.get(kind) == seat for phase in view.program.phases.values()):
         return
     # A program that follows may give its parties other seats; its own turn will check them.
-    if any(kind in phase.accepts for program in view.later for phase in program.phases.values()):
+    if any(knows(program, kind) for program in view.later):
         return
-    if seats:
+    if knows(view.program, kind):
         raise refuse("message-wrong-seat", "Its kind does not come from the sender's seat.")
     raise refuse("message-wrong-kind", "No phase of this node's program accepts its kind.")
 

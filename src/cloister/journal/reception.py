@@ -8,7 +8,6 @@ from cloister.foundation.clock import Clock
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, Refused
 from cloister.journal import notices, phases
-from cloister.journal.commit import Committer
 from cloister.journal.durable import Durable, Records
 from cloister.journal.live import LiveTasks
 from cloister.journal.phases import Header, Verdict
@@ -28,14 +27,12 @@ class Reception:
         self,
         durable: Durable,
         live: LiveTasks,
-        committer: Committer,
         programs: ProgramSource,
         clock: Clock,
         probe: Probe,
     ) -> None:
         self._durable = durable
         self._live = live
-        self._committer = committer
         self._programs = programs
         self._clock = clock
         self._probe = probe
@@ -53,8 +50,6 @@ class Reception:
             with self._durable.read() as records:
                 foreseen = self._judge(records, task, header)[1]
         self._probe("accept.before", task)
-        ended = False
-        names: list[str] = []
         with self._durable.keeping() as keep:
             kept = keep(body) if foreseen is Verdict.TAKE else Kept(header.digest, len(body))
             with self._durable.transaction() as records:
@@ -66,14 +61,11 @@ class Reception:
                 elif verdict is Verdict.LATE:
                     self._accept(records, row, header, kept, position, hold=False)
                 elif verdict is Verdict.LEFT:
-                    ended, names = self._leave(records, row, header, body)
+                    self._leave(records, row, header, body)
                 self._probe("accept.inside", task)
         self._probe("accept.after", task)
         if kept.inline is None and verdict is not Verdict.TAKE:
-            names.append(kept.digest)
-        self._durable.collect(names)
-        if ended:
-            self._live.ended(task)
+            self._durable.collect([kept.digest])
         if verdict is Verdict.LATER:
             self._live.told_to_wait(task, sender, sequence, kind)
             return Taken.LATER
@@ -104,7 +96,7 @@ class Reception:
         view = phases.View(
             task=row,
             program=program,
-            later=() if live is None else self._programs.later(row),
+            later=() if live is None or phases.knows(program, header.kind) else self._programs.later(row),
             running=row.closed or (live is not None and live.running),
             counters=records.messages.counters(task).get(header.sender, Counters()),
             known=records.messages.accepted_digest(task, header.sender, header.sequence),
@@ -125,8 +117,7 @@ class Reception:
         facts = {"from": header.sender, "kind": header.kind, "bytes": kept.size, "late": not hold}
         records.events.add(row.id, now, "message.accepted", facts)
 
-    def _leave(self, records: Records, row: TaskRow, header: Header, body: bytes) -> tuple[bool, list[str]]:
-        """A party has left; whether that ends the task, and large bodies to collect."""
+    def _leave(self, records: Records, row: TaskRow, header: Header, body: bytes) -> None:
         notice = notices.Notice.decode(body)
         now = self._clock.now()
         kept = Kept(header.digest, len(body), body)
@@ -135,13 +126,6 @@ class Reception:
         self._count(records, row, header, gone=True)
         facts = {"party": header.sender, "seat": row.seat_of(header.sender), "phase": notice.phase}
         records.events.add(row.id, now, "party.left", {**facts, "error": notice.error})
-        gone = {party for party, counters in records.messages.counters(row.id).items() if counters.gone}
-        seat = phases.lost_seat(row, gone)
-        if seat is None:
-            return False, []
-        # The party that left has told everybody; telling it again would only echo.
-        error = notices.seat_lost(seat, notice)
-        return True, self._committer.end(records, row, "failed", error, notify=False)
 
     def _count(self, records: Records, row: TaskRow, header: Header, *, gone: bool) -> None:
         counters = records.messages.counters(row.id).get(header.sender, Counters())

@@ -117,7 +117,7 @@ class Runner:
         self._sender = Sender(durable, outbound, self._clock, self._timer, probe, self._live.wake)
         self._committer = Committer(durable, party, ledger, programs, chain, self._clock, probe)
         self._stepper = Stepper(durable, party, self._live, self._sender, self._committer, factory, probe)
-        self._reception = Reception(durable, self._live, self._committer, programs, self._clock, probe)
+        self._reception = Reception(durable, self._live, programs, self._clock, probe)
         self._steps: ThreadPoolExecutor | None = None
         self._sends: ThreadPoolExecutor | None = None
         self._dispatcher: threading.Thread | None = None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cloister.foundation.clock import Clock
-from cloister.foundation.errors import BadInput, CloisterError, NotTrusted, Refused, Tampered
+from cloister.foundation.errors import BadInput, CloisterError, Refused
 from cloister.journal.durable import Durable
 from cloister.journal.ports import Outbound, Probe, Taken, Timer
 from cloister.journal.program import Party
@@ -165,13 +165,9 @@ class Sender:
 def is_final(error: CloisterError) -> bool:
     """Whether a recipient's answer means that repeating is of no use.
 
-    A signature that does not hold may be somebody's meddling on the way, and a task that is unknown there may just
-    not have begun: both are tried again.
+    Only the journal's own refusals are final. Everything else may pass: a signature that does not hold may be
+    somebody's meddling on the way, a task that is unknown there may just not have begun, a disk may get space.
     """
-    if isinstance(error, Tampered):
-        return error.clause == "message-twice"
-    if isinstance(error, NotTrusted):
-        return False
     if isinstance(error, Refused):
-        return error.clause != "unknown-task"
+        return error.clause.startswith("message-") or error.clause == "task-over"
     return isinstance(error, BadInput)

@@ -100,11 +100,16 @@ class Stepper:
                     records.tasks.put(replace(row, closed=True))
                     row = replace(row, closed=True)
                 live.running = True
+            elif ready is Readiness.FAILED:
+                left = [
+                    f"The {event.facts['seat']} left in its phase {event.facts['phase']}: {event.facts['error']}."
+                    for event in records.events.of_kind(row.id, "party.left")
+                ]
         if ready is Readiness.READY:
             return Job(live, row, phase, inbox, phases.missing(phase, row, self._party, answered))
         if ready is Readiness.FAILED:
             here = {party for party, _ in answered}
-            self._fail(row, notices.quorum_failed(row, len(here), phase.quorum), [])
+            self._fail(row, notices.quorum_failed(row, len(here), phase.quorum, left), [])
         return None
 
     def _step(self, job: Job) -> None:

@@ -36,6 +36,15 @@ class Checkpoints:
             select(checkpoints.c.note).where(checkpoints.c.log == log, checkpoints.c.size == size)
         ).scalar_one_or_none()
 
+    def all(self, log: str) -> list[tuple[int, bytes]]:
+        """Size and note of every checkpoint of a log, smallest first."""
+        query = (
+            select(checkpoints.c.size, checkpoints.c.note)
+            .where(checkpoints.c.log == log)
+            .order_by(checkpoints.c.size)
+        )
+        return [(row.size, row.note) for row in self._connection.execute(query)]
+
     def cosign(self, log: str, size: int, witness: str, line: bytes) -> None:
         """Keeps a witness's cosignature line."""
         put(self._connection, cosignatures, {"log": log, "size": size, "witness": witness}, {"line": line})

@@ -72,6 +72,7 @@ class Database:
         self._shared = shared
         self._writer = threading.Lock()
         self._holder: int | None = None
+        self._current: Transaction | None = None
 
     @classmethod
     def open(cls, where: Path | str) -> Database:
@@ -177,7 +178,7 @@ class Database:
             try:
                 with self._translated(), self.engine.connect() as connection:
                     self._begin(connection)
-                    tx = Transaction(connection)
+                    tx = self._current = Transaction(connection)
                     try:
                         yield tx
                         connection.commit()
@@ -186,12 +187,15 @@ class Database:
                             connection.rollback()
                         raise
             finally:
-                self._holder = None
+                self._holder = self._current = None
         tx._committed()  # noqa: SLF001 - one class in two halves
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Transaction]:
-        """A consistent view that writes nothing. Within `transaction`, use that instead."""
+        """A consistent view; write nothing through it. Within the same thread's `transaction` it sees its writes."""
+        if self._current is not None and self._holder == threading.get_ident():
+            yield self._current
+            return
         if self._shared:
             with self.transaction() as tx:
                 yield tx

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Select, insert, select
 
 from cloister.foundation.canonical import canonical, parse
 from cloister.storage.database import Transaction
@@ -41,6 +41,15 @@ class Events:
         query = select(events).where(events.c.id > last).order_by(events.c.id).limit(limit)
         if task is not None:
             query = query.where(events.c.task == task)
+        return self._events(query)
+
+    def of_kind(self, task: str, kind: str) -> list[Event]:
+        """A task's events of one kind, oldest first."""
+        return self._events(
+            select(events).where(events.c.task == task, events.c.kind == kind).order_by(events.c.id)
+        )
+
+    def _events(self, query: Select[Any]) -> list[Event]:
         return [
             Event(row.id, row.task, row.at, row.kind, parse(row.facts))
             for row in self._connection.execute(query)
