@@ -14,12 +14,12 @@ class TestMine(ProtectionContract):
 from __future__ import annotations
 
 import math
+import random
 import subprocess
 import sys
 from typing import Any
 
 import pytest
-from loop import Loop
 
 from cloister.claims.offers import Declined, Facts, Offer, Plan, Request
 from cloister.claims.vocabulary import Assumption, Claims, Disclosed
@@ -28,11 +28,14 @@ from cloister.foundation.errors import CloisterError, Refused, TaskFailed
 from cloister.journal.phases import NOTICE, View, judge
 from cloister.journal.phases import Header as MessageHeader
 from cloister.journal.program import Program, Received, Step
+from cloister.journal.runner import POINTS
 from cloister.release.messages import CANDIDATE, CERTIFICATE, RELEASE, STORED, VOTE, WITHDRAWN
 from cloister.release.program import PHASES as RELEASE_PHASES
 from cloister.storage.blobs import Kept
 from cloister.storage.messages import Counters
 from cloister.storage.tasks import TaskRow
+from protections.loop import Loop
+from simulators.bus import Crash, Fate, Ports, run_task
 
 RELEASE_KINDS = {CANDIDATE, CERTIFICATE, RELEASE, STORED, VOTE, WITHDRAWN, NOTICE}
 STRANGER = "z" * 52
@@ -245,6 +248,51 @@ class ProtectionContract:
         for name, node in calm.nodes.items():
             assert crashed.nodes[name].candidate == node.candidate
             assert crashed.nodes[name].state == node.state
+
+    def on_the_bus(self, **options):
+        """The same task by the journal's own runner; the nodes of `world` lend what their steps may use."""
+        nodes = self.world().nodes.values()
+        seats = {seat: parties for seat, parties in self.offer().seats.items() if seat != "recipient"}
+        ports = {
+            node.party: Ports(datasets=node.ports, contents=node.contents, engines={"jax": node.worker})
+            for node in nodes
+        }
+        return run_task({node.party: node.program for node in nodes}, seats, ports, **options)
+
+    def same_result(self, results):
+        """All seats are done, with the result of an undisturbed run."""
+        if not hasattr(self, "undisturbed"):
+            loop = self.world()
+            loop.run()
+            type(self).undisturbed = {
+                name: node.candidate.content for name, node in loop.nodes.items() if node.candidate
+            }
+        assert {result.status for result in results.values()} == {"done"}, {
+            name: result.failure for name, result in results.items()
+        }
+        contents = {name: result.candidate.content for name, result in results.items() if result.candidate}
+        assert contents == self.undisturbed
+
+    def test_the_journals_runner_gets_the_same_result(self):
+        self.same_result(self.on_the_bus())
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_lost_repeated_and_delayed_messages_change_nothing(self, seed):
+        chance = random.Random(seed)
+
+        def fate(sent):
+            if sent.attempt > 4:
+                return Fate.DELIVER
+            return chance.choice(list(Fate))
+
+        self.same_result(self.on_the_bus(fate=fate, seed=seed))
+
+    @pytest.mark.parametrize("point", POINTS)
+    def test_a_node_that_is_killed_and_restarted_gets_the_same_result(self, point):
+        parties = [parties[0] for seat, parties in self.offer().seats.items() if seat != "recipient"]
+        for party in parties:
+            for nth in (1, 2, 5):
+                self.same_result(self.on_the_bus(crashes=[Crash(party, point, nth)]))
 
     def test_a_step_runs_again_from_what_is_on_disk_alone(self):
         """A restarted node makes its program anew; nothing may live in the program object."""

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from federation import FakeEngine, FakePort
-
 from cloister.foundation.errors import CloisterError, Refused, TaskFailed
 from cloister.journal.program import Candidate, Message, Program, Received
+from protections.federation import FakeEngine, FakePort
 
 
 @dataclass

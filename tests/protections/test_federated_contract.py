@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import federation as f
-from contract import ProtectionContract
-from test_federated_programs import world
-
 from cloister.claims.offers import Computation
 from cloister.claims.vocabulary import (
     Adversary,
@@ -20,6 +16,9 @@ from cloister.claims.vocabulary import (
 )
 from cloister.protections.federated import FederatedAveraging
 from cloister.protections.federated.offers import UPDATE_WARNING
+from protections import federation as f
+from protections.contract import ProtectionContract
+from protections.test_federated_programs import world
 
 OUTSIDE = Adversary(seats=("hub", "outsider"), behaviour=Behaviour.MALICIOUS)
 

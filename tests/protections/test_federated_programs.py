@@ -6,17 +6,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from federation import INITIAL, LAB, LENGTH, MODEL, OWNERS, FakeEngine, FakePort, model_bytes, recipe
-from federation import plan as make_plan
-from federation import request as make_request
-from federation import terms as make_terms
-from loop import Loop, Node
 
 from cloister.claims.offers import Computation
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import Refused, Tampered, TaskFailed
 from cloister.journal.program import Message
 from cloister.protections.federated import FederatedAveraging, framing, messages
+from protections.federation import (
+    INITIAL,
+    LAB,
+    LENGTH,
+    MODEL,
+    OWNERS,
+    FakeEngine,
+    FakePort,
+    model_bytes,
+    recipe,
+)
+from protections.federation import plan as make_plan
+from protections.federation import request as make_request
+from protections.federation import terms as make_terms
+from protections.loop import Loop, Node
 
 
 def world(

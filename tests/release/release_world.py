@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "protections"))
-
-import federation as f
-from loop import Loop, Node
 
 from cloister.foundation.digests import digest
 from cloister.identity import envelopes
 from cloister.protections.federated import FederatedAveraging
 from cloister.release import Release, release_program
+from protections import federation as f
+from protections.loop import Loop, Node
 
 KEYS = f.Keys(f.LAB, f.USER, *f.OWNERS)
 ADMISSIONS = {name: digest(b"admission" + name.encode()) for name in (f.LAB, f.USER, *f.OWNERS)}
