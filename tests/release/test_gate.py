@@ -1,0 +1,203 @@
+"""Each of the gate's rules, one by one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloister.foundation.digests import digest
+from cloister.release.gate import CHECKS, CLOCK_TOLERANCE, NOT_APPROVED, Failed, Gate, Passed, Submission
+from protections import federation as f
+
+GATE = Gate()
+TERMS = f.terms()
+PLAN = f.plan(TERMS)
+WEIGHTS = np.arange(f.LENGTH, dtype=np.float32)
+CONTENT = f.model_bytes(WEIGHTS)
+FACTS = {"model": digest(f.MODEL), "weights": digest(WEIGHTS.tobytes()), "rounds": 3, "trail": ["a", "b"]}
+ADMISSIONS = {name: digest(name.encode()) for name in PLAN.parties}
+
+
+def submission(**changes):
+    fields = {
+        "plan": PLAN,
+        "terms": TERMS,
+        "now": f.NOW,
+        "kind": "model",
+        "content": CONTENT,
+        "facts": FACTS,
+        "created": f.NOW,
+        "admissions": ADMISSIONS,
+        "known_admissions": ADMISSIONS,
+        "seen": {"trail": ["a", "b"]},
+        "rebuilt": digest(CONTENT),
+        "weights": WEIGHTS,
+        "initial": f.INITIAL,
+    }
+    return Submission(**(fields | changes))
+
+
+def verdict(**changes):
+    return GATE.public(submission(**changes))
+
+
+def refused(check, **changes):
+    found = verdict(**changes)
+    assert isinstance(found, Failed), found
+    assert found.check == check, found
+    assert found.told == check
+    assert found.why
+
+
+def under(**changes):
+    terms = f.terms(**changes)
+    return {"terms": terms, "plan": f.plan(terms)}
+
+
+def test_what_is_as_agreed_passes_every_public_check_and_then_the_own_ones():
+    found = verdict()
+    assert isinstance(found, Passed)
+    own = GATE.own(TERMS, 1, lambda: 0.9)
+    assert isinstance(own, Passed)
+    assert found.checks + own.checks == CHECKS
+
+
+def test_agreement_a_plan_under_other_terms_is_refused():
+    refused("agreement", terms=f.terms(title="Another"))
+
+
+@pytest.mark.parametrize("now", [TERMS.valid.start - 1, TERMS.valid.stop])
+def test_agreement_outside_its_time_is_refused(now):
+    refused("agreement", now=now, created=now)
+
+
+def test_agreement_a_forbidden_computation_is_refused():
+    terms = f.terms(forbidden=[PLAN.request.computation.digest])
+    changed = PLAN.request.model_copy(update={"agreement": terms.digest})
+    refused("agreement", terms=terms, plan=PLAN.model_copy(update={"request": changed}))
+
+
+@pytest.mark.parametrize("recipients", [(), (f.OWNERS[0],), (f.LAB, f.party("stranger"))])
+def test_recipients_who_may_not_receive_are_refused(recipients):
+    changed = PLAN.request.model_copy(update={"recipients": recipients})
+    refused("recipients", plan=PLAN.model_copy(update={"request": changed}))
+
+
+def test_claims_below_a_floor_are_refused():
+    need = {
+        "artefact": "update",
+        "against": {"seats": ["coordinator"]},
+        "reached": {"how": "hidden"},
+    }
+    floored = f.terms(floors=[{"claims": [need]}])
+    changed = PLAN.request.model_copy(update={"agreement": floored.digest})
+    refused("claims", terms=floored, plan=PLAN.model_copy(update={"request": changed}))
+
+
+def test_claims_a_plan_that_meets_the_floor_passes():
+    claim = PLAN.offer.claims.guarantees[0]
+    floored = f.terms(floors=[{"claims": [claim.model_dump(mode="json")]}])
+    changed = PLAN.request.model_copy(update={"agreement": floored.digest})
+    assert isinstance(verdict(terms=floored, plan=PLAN.model_copy(update={"request": changed})), Passed)
+
+
+def test_kind_another_output_than_the_computation_makes_is_refused():
+    refused("kind", kind="table")
+
+
+def test_size_over_the_agreed_one_and_nothing_at_all_are_refused():
+    refused("size", content=CONTENT + bytes(10_000))
+    refused("size", content=b"")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rebuilt": digest(b"something else")},
+        {"rebuilt": None},
+        {"weights": None},
+        {"initial": None},
+        {"weights": np.ones(f.LENGTH + 1, np.float32)},
+    ],
+)
+def test_model_another_graph_than_the_admitted_one_is_refused(changes):
+    refused("model", **changes)
+
+
+@given(st.integers(0, f.LENGTH - 1), st.sampled_from([math.nan, math.inf, -math.inf]))
+@settings(max_examples=20)
+def test_finite_one_weight_that_is_not_is_refused(place, value):
+    weights = WEIGHTS.copy()
+    weights[place] = value
+    refused("finite", weights=weights)
+
+
+def test_trained_the_admitted_models_own_weights_are_refused():
+    refused("trained", weights=f.INITIAL.copy())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seen": None},
+        {"seen": {"trail": ["a", "x"]}},
+        {"seen": {"unheard": 1}},
+        {"facts": FACTS | {"weights": digest(b"others")}},
+        {"facts": FACTS | {"model": digest(b"others")}},
+        {"facts": {}},
+    ],
+)
+def test_facts_that_the_node_saw_otherwise_are_refused(changes):
+    refused("facts", **changes)
+
+
+@pytest.mark.parametrize("drift", [-CLOCK_TOLERANCE - 1, CLOCK_TOLERANCE + 1])
+def test_time_a_statement_of_another_time_is_refused(drift):
+    refused("time", created=f.NOW + drift)
+
+
+def test_evidence_other_admissions_than_the_node_knows_are_refused():
+    known = next(iter(ADMISSIONS))
+    refused("evidence", admissions=ADMISSIONS | {known: digest(b"forged")})
+    refused("evidence", admissions={k: v for k, v in ADMISSIONS.items() if k != known})
+    refused("evidence", admissions=ADMISSIONS | {f.party("stranger"): digest(b"x")})
+
+
+def test_evidence_of_admissions_that_the_node_does_not_know_yet_is_let_pass():
+    assert isinstance(verdict(known_admissions={}), Passed)
+
+
+@given(st.integers(1, 200), st.floats(allow_nan=True))
+@settings(max_examples=60)
+def test_own_checks_pass_only_with_attempts_left_and_quality_reached(attempts, figure):
+    found = GATE.own(TERMS, attempts, lambda: figure)
+    passes = attempts <= TERMS.release.attempts and figure >= 0.5
+    assert isinstance(found, Passed) == passes
+    if isinstance(found, Failed):
+        assert found.told == NOT_APPROVED
+
+
+def test_own_attempts_over_the_limit_never_look_at_records():
+    def look():
+        raise AssertionError("records were looked at")
+
+    found = GATE.own(TERMS, 4, look)
+    assert isinstance(found, Failed)
+    assert found.check == "attempts"
+
+
+def test_own_without_an_agreed_floor_needs_no_figure():
+    free = f.terms(release={"quorum": 2})
+    assert isinstance(GATE.own(free, 1, None), Passed)
+    assert isinstance(GATE.own(TERMS, 1, None), Failed)
+
+
+def test_the_same_submission_gives_the_same_verdict():
+    assert verdict() == verdict()
+    item = submission()
+    assert GATE.public(replace(item, kind="x")) == GATE.public(replace(item, kind="x"))
