@@ -33,10 +33,7 @@ def forged(base: Card, *signers: SecretKeys, **changes: Any) -> Envelope:
 
 def clause_of(envelope: Envelope, previous: Card | None = None, now: int = NOW) -> str:
     with pytest.raises(NotTrusted) as caught:
-        if previous is None:
-            check_genesis(envelope, now)
-        else:
-            check_next(previous, envelope, now)
+        check_genesis(envelope, now) if previous is None else check_next(previous, envelope, now)
     return caught.value.clause
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, BinaryIO
 
 from cloister.foundation.canonical import JSON, canonical, parse_canonical
 from cloister.foundation.errors import BadInput, CloisterError, NotTrusted
@@ -34,7 +34,7 @@ from cloister.ledger.checkpoints import party_of, witness_name
 from cloister.ledger.leaves import Leaf
 from cloister.ledger.notes import Note
 from cloister.ledger.tree import leaf_hash
-from cloister.ledger.verify import Finding, Report, Stored, verify_ledger
+from cloister.ledger.verify import MAX_FINDINGS, Finding, Report, Stored, verify_ledger
 
 EXPORT_TYPE = "cloister/ledger-export@1"
 MAX_LINE = 4 << 20
@@ -91,12 +91,28 @@ def write_export(
     for note in checkpoints:
         yield line({"checkpoint": note.encode().decode("utf-8")})
         heads += 1
-    ending: dict[str, JSON] = {"entries": entries, "checkpoints": heads, "digest": "sha256:" + state.hexdigest()}
+    ending: dict[str, JSON] = {
+        "entries": entries,
+        "checkpoints": heads,
+        "digest": "sha256:" + state.hexdigest(),
+    }
     yield canonical({"end": ending}) + b"\n"
 
 
+def limited_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """The lines of an opened file, none longer than the limit. Raises `BadInput` for one that is."""
+    while line := stream.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise BadInput(
+                "A ledger's export has a line that is too large.",
+                f"The limit is {MAX_LINE} bytes.",
+                "Check that this is an exported ledger.",
+            )
+        yield line
+
+
 def read_export(lines: Iterable[bytes]) -> Export:
-    """Reads a file's lines from foreign hands. Raises `BadInput` only if it is no export at all."""
+    """Reads a file's lines (`limited_lines`) from foreign hands. Raises `BadInput` only if it is no export at all."""
     iterator = iter(lines)
     first = next(iterator, b"")
     origin, cards, witnesses = _header(first)
@@ -104,7 +120,7 @@ def read_export(lines: Iterable[bytes]) -> Export:
     entries: list[Stored] = []
     heads: list[Note] = []
     problems: list[Finding] = []
-    ended = False
+    unread, ended = 0, False
     for number, line in enumerate(iterator, start=2):
         if ended:
             problems.append(Finding("malformed", f"Line {number} comes after the end.", len(entries)))
@@ -114,7 +130,12 @@ def read_export(lines: Iterable[bytes]) -> Export:
         try:
             kind, content = _line(line)
             if kind == "entry":
-                entries.append(_entry(content))
+                entry = _entry(content)
+                # Unreadable lines keep their places, so that later entries are found at their own.
+                for _ in range(min(unread, entry.index - len(entries))):
+                    entries.append(Stored(len(entries), b""))
+                unread = 0
+                entries.append(entry)
             elif kind == "checkpoint":
                 heads.append(_checkpoint(content))
             else:
@@ -122,10 +143,10 @@ def read_export(lines: Iterable[bytes]) -> Export:
                 _end(content, len(entries), len(heads), "sha256:" + state.hexdigest())
         except (CloisterError, KeyError, TypeError, ValueError) as error:
             why = error.why if isinstance(error, CloisterError) and error.why else "It is malformed."
-            problems.append(Finding("malformed", f"Line {number} could not be read. {why}", len(entries)))
-            if line.startswith(b'{"entry"'):
-                # The place of an unreadable entry is kept, so that later ones are found at their own.
-                entries.append(Stored(len(entries), b""))
+            place = None if heads or ended else len(entries) + unread
+            unread += place is not None
+            if len(problems) < MAX_FINDINGS:
+                problems.append(Finding("malformed", f"Line {number} could not be read. {why}", place))
         state.update(line)
     if not ended:
         problems.append(Finding("missing", "The file is cut short: its end is missing.", len(entries)))

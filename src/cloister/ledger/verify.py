@@ -85,8 +85,17 @@ class Report:
 
     @property
     def first_bad(self) -> int | None:
-        """The index of the first entry that something is wrong with, where that can be told."""
-        return min((item.index for item in self.findings if item.index is not None), default=None)
+        """The index of the first entry that something is wrong with, where that can be told.
+
+        A range in which an entry is known to be bad counts from that entry.
+        """
+        exact = sorted(item.index for item in self.findings if item.index is not None and item.until is None)
+        candidates = exact[:1]
+        for item in self.findings:
+            if item.index is not None and item.until is not None:
+                start, end = item.index, item.until
+                candidates.append(next((index for index in exact if start <= index < end), start))
+        return min(candidates, default=None)
 
     def words(self) -> list[str]:
         """The report as lines for people."""
@@ -269,15 +278,16 @@ def _scan(
             )
             shift = entry.index - place
         at = None
-        try:
-            at = Leaf.decode(entry.leaf).at
-        except BadInput:
-            found.add("malformed", f"Entry {entry.index} is not a ledger entry.", entry.index)
         value = leaf_hash(entry.leaf)
         if entry.hash is not None and not same(entry.hash, value):
             found.add("changed", f"Entry {entry.index} does not fit its hash.", entry.index)
             # The kept hash goes into the tree: if the root then fits, it is this entry's bytes that changed.
             value = entry.hash
+        else:
+            try:
+                at = Leaf.decode(entry.leaf).at
+            except BadInput:
+                found.add("malformed", f"Entry {entry.index} is not a ledger entry.", entry.index)
         if at is not None:
             if latest is not None and at + tolerance < latest:
                 words = (
