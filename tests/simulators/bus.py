@@ -20,6 +20,7 @@ import enum
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cloister.foundation.clock import FixedClock
@@ -30,6 +31,7 @@ from cloister.journal.ports import Following, Taken
 from cloister.journal.program import Candidate, DataPort, Engine, PrivacyCost, Program
 from cloister.journal.runner import Runner
 from cloister.storage.charges import Charge
+from cloister.storage.settings import Settings
 from cloister.storage.tasks import TaskRow
 
 TASK = digest(b"a simulated plan")
@@ -144,11 +146,19 @@ class _Ledger:
 class _Seat:
     """One party's node: its disk survives `restart`, its runner does not."""
 
-    def __init__(self, bus: Bus, party: str, program: Program, ports: Ports, crashes: list[Crash]) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        party: str,
+        program: Program,
+        ports: Ports,
+        crashes: list[Crash],
+        folder: Path | None = None,
+    ) -> None:
         self.bus, self.party, self._program, self._ports = bus, party, program, ports
-        self.durable = Durable.memory()
+        self.durable = Durable.memory() if folder is None else Durable.open(folder / party[:8], bytes(32))
         ports.durable = self.durable
-        self.candidate: Candidate | None = None
+        self._candidate: Candidate | None = None
         self.ledger = _Ledger()
         self._crashes = {(crash.point, crash.nth) for crash in crashes}
         self._passed: dict[str, int] = {}
@@ -176,7 +186,7 @@ class _Seat:
     def _probe(self, point: str, _task: str) -> None:
         self._passed[point] = self._passed.get(point, 0) + 1
         if (point, self._passed[point]) in self._crashes:
-            raise Killed
+            self.bus.kill()
 
     # What the runner asks for.
 
@@ -193,8 +203,18 @@ class _Seat:
         return ()
 
     def finished(self, tx: Any, task: TaskRow, candidate: Candidate | None) -> Following | None:
-        self.candidate = candidate
+        self._candidate = candidate
+        if self.durable.database.folder is not None and candidate is not None:
+            Settings(tx).put("candidate", [candidate.kind, candidate.content.hex(), dict(candidate.facts)])
         return None
+
+    @property
+    def candidate(self) -> Candidate | None:
+        if self._candidate is None:
+            with self.durable.database.read() as tx:
+                kept = Settings(tx).get("candidate")
+            return None if kept is None else Candidate(kept[0], bytes.fromhex(kept[1]), kept[2])
+        return self._candidate
 
 
 class Bus:
@@ -230,6 +250,10 @@ class Bus:
         if fate is Fate.LOSE_ANSWER:
             raise Unreachable("No answer.")
         return answer
+
+    def kill(self) -> None:
+        """What a crash does; a test with real processes kills this one."""
+        raise Killed
 
     def _deliver_late(self) -> None:
         if self._late and self.random.random() < 0.5:
@@ -287,6 +311,7 @@ def run_task(
     seed: int = 0,
     attempt: int = 1,
     bus: Bus | None = None,
+    folder: Path | None = None,
 ) -> dict[str, Result]:
     """Runs a whole task and tells how each seat ended.
 
@@ -300,6 +325,7 @@ def run_task(
         seed: decides in which order nodes get to work.
         attempt: the task's attempt.
         bus: a bus made before, to look at its `transcript` afterwards.
+        folder: where the nodes keep their databases; what is there goes on. In memory if absent.
     """
     bus = bus or Bus(fate, seed)
     bus.fate = fate
@@ -307,9 +333,10 @@ def run_task(
     wanted = list(crashes)
     for party, program in programs.items():
         own = [crash for crash in wanted if crash.party == party]
-        bus.seats[party] = _Seat(bus, party, program, (ports or {}).get(party, Ports()), own)
+        bus.seats[party] = _Seat(bus, party, program, (ports or {}).get(party, Ports()), own, folder)
     for party, seat in bus.seats.items():
         mine = next(name for name, parties in seats.items() if party in parties)
+        seat.runner.resume()
         seat.runner.start(TASK, mine, seats, "simulated", attempt=attempt)
     bus.settle()
     return {party: _result(seat) for party, seat in bus.seats.items()}
