@@ -159,7 +159,7 @@ def offer(**changes) -> Offer:
     return Offer(**(data | changes))
 
 
-def request(agreement: Terms, **changes) -> Request:
+def request(agreement: Terms, /, **changes) -> Request:
     data = {
         "agreement": agreement.digest,
         "requester": LAB,
