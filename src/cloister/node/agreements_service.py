@@ -54,7 +54,7 @@ class AgreementsService:
         clock: Clock,
         keys: SecretKeys,
         parties: Parties,
-        log: Callable[[Transaction, str, str], None],
+        log: Callable[[Transaction, str, str], object],
         changed: Callable[[], None],
     ) -> None:
         self._database = database
@@ -263,7 +263,7 @@ class AgreementsService:
         now = self._clock.now()
         with self._database.transaction() as tx:
             Documents(tx).put(envelope.digest, ACT_TYPE, envelope.encode(), now, agreement=item.agreement)
-            self._log(tx, "agreement-act", envelope.digest)
+            self._log(tx, "agreement", envelope.digest)
             Events(tx).add(
                 "",
                 now,

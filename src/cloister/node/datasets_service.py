@@ -58,7 +58,7 @@ class DatasetsService:
         clock: Clock,
         keys: SecretKeys,
         parties: Parties,
-        log: Callable[[Transaction, str, str], None],
+        log: Callable[[Transaction, str, str], object],
     ) -> None:
         self._folder = folder.root / "datasets"
         folder.private(self._folder)
@@ -133,6 +133,12 @@ class DatasetsService:
                 }
             )
         return sorted(found, key=lambda item: str(item["name"]))
+
+    def folders(self) -> list[Path]:
+        """Where this party's datasets lie."""
+        with self._database.read() as tx:
+            names = Datasets(tx).names()
+        return [self.registration(commitment).source for commitment in names]
 
     def registration(self, commitment: str) -> Registration:
         """An own dataset. Raises `NotFound`."""

@@ -16,9 +16,9 @@ from typing import Any, cast
 
 from cloister.foundation.canonical import canonical, parse
 from cloister.foundation.clock import FloorClock
-from cloister.foundation.errors import BadInput, CloisterError, Refused
+from cloister.foundation.errors import BadInput, CloisterError, NotTrusted, Refused
 from cloister.identity.keys import PublicKeys, SecretKeys, b64, unb64
-from cloister.ledger.checkpoints import Checkpoint, ledger_origin, sign_checkpoint, witness_name
+from cloister.ledger.checkpoints import Checkpoint, cosigned_at, ledger_origin, sign_checkpoint, witness_name
 from cloister.ledger.leaves import Kind, conceal
 from cloister.ledger.notes import Note
 from cloister.ledger.tree import Tree
@@ -29,7 +29,7 @@ from cloister.storage.database import Database, Transaction
 from cloister.storage.log import LogRow, LogRows, TreeNodes
 from cloister.storage.settings import Settings
 
-COSIGN = "ledger.cosign"
+WITNESS = "log.witness"
 _LOCK_KEY = "ledger/locked"
 _PROOF_LIMIT = 128
 _LOCKING = frozenset({"witness-rollback", "witness-split-view", "witness-proof"})
@@ -109,8 +109,12 @@ class LedgerService:
 
     # Being witnessed -----------------------------------------------------------------------------------------------
 
-    def ask_witness(self, witness: str, call: Callable[[bytes], bytes]) -> bool:
-        """Asks one witness to cosign the present head. Returns whether it has cosigned it.
+    def ask_witness(self, witness: str, submit: Callable[[bytes, int, list[bytes]], bytes]) -> bool:
+        """Has one witness cosign the present head. Returns whether it has.
+
+        Args:
+            witness: its fingerprint.
+            submit: `(note, old size, proof) -> note with its lines`, see `transport.hub_client.HubClient`.
 
         Raises:
             CloisterError: what the witness or the way to it said; a contradiction locks this node.
@@ -124,58 +128,66 @@ class LedgerService:
             if name in Checkpoints(tx).cosignatures(self.origin, checkpoint.size):
                 return True
             old = int(Settings(tx).get(f"ledger/seen-by/{witness}", 0))
-        for _ in range(2):
-            answer = parse(call(self._question(note, checkpoint.size, old)))
-            if "lines" in answer:
-                self._keep_cosignature(witness, checkpoint, note, answer["lines"])
-                return True
-            code, why = str(answer.get("refusal", ""))[:60], str(answer.get("why", ""))[:400]
-            if code == "witness-stale" and isinstance(answer.get("size"), int) and answer["size"] != old:
-                old = answer["size"]
-                if old <= checkpoint.size:
-                    continue
-            if code in _LOCKING:
-                self.lock(code, why, witness)
+        try:
+            answer = self._submitted(note, checkpoint, old, submit)
+        except NotTrusted as error:
+            if error.clause in _LOCKING:
+                self.lock(error.clause, error.why, witness)
                 self.require_unlocked()
-            raise Refused(
-                "A witness did not cosign this node's log.", why, "See: cloister doctor", clause=code
+            raise
+        self._keep_cosignature(witness, checkpoint, note, answer)
+        return True
+
+    def _submitted(
+        self, note: Note, checkpoint: Checkpoint, old: int, submit: Callable[[bytes, int, list[bytes]], bytes]
+    ) -> bytes:
+        try:
+            return submit(note.encode(), old, self._proof(old, checkpoint.size))
+        except NotTrusted as error:
+            seen = error.detail.get("size")
+            if (
+                error.clause != "witness-stale"
+                or not isinstance(seen, int)
+                or not 0 <= seen <= checkpoint.size
+            ):
+                raise
+            return submit(note.encode(), seen, self._proof(seen, checkpoint.size))
+
+    def _proof(self, old: int, size: int) -> list[bytes]:
+        if not 0 < old <= size:
+            return []
+        with self._database.read() as tx:
+            return Tree(TreeNodes(tx), size).consistency_proof(old, size)
+
+    def _keep_cosignature(self, witness: str, checkpoint: Checkpoint, note: Note, answer: bytes) -> None:
+        name = witness_name(witness)
+        lines = tuple(line for line in Note.parse(answer).lines if line.name == name)
+        cosigned = Note(note.text, lines)
+        if cosigned_at(cosigned, name, self._keysets(witness)) is None:
+            raise NotTrusted(
+                "A witness's cosignature does not hold.", "", "Ask it again.", clause="cosignature"
             )
-        return False
-
-    def _question(self, note: Note, size: int, old: int) -> bytes:
-        proof: list[bytes] = []
-        if 0 < old <= size:
-            with self._database.read() as tx:
-                proof = Tree(TreeNodes(tx), size).consistency_proof(old, size)
-        return canonical({"note": note.encode().decode(), "old": old, "proof": [b64(item) for item in proof]})
-
-    def _keep_cosignature(self, witness: str, checkpoint: Checkpoint, note: Note, lines: Any) -> None:
-        text = "".join(f"{line}\n" for line in lines if isinstance(line, str))[: 32 << 10]
-        # Parsed as a note together with the text it signs, so that only well-formed lines are kept.
-        cosigned = Note.parse(note.text.encode() + b"\n" + text.encode())
         with self._database.transaction() as tx:
-            Checkpoints(tx).cosign(self.origin, checkpoint.size, witness_name(witness), text.encode())
-            Checkpoints(tx).put(
-                self.origin, checkpoint.size, note.with_lines(cosigned.lines).encode(), self._clock.now()
-            )
+            kept = Checkpoints(tx)
+            kept.cosign(self.origin, checkpoint.size, name, cosigned.encode())
+            present = Note.parse(kept.get(self.origin, checkpoint.size) or note.encode())
+            kept.put(self.origin, checkpoint.size, present.with_lines(lines).encode(), self._clock.now())
             Settings(tx).put(f"ledger/seen-by/{witness}", checkpoint.size)
 
     # Being a witness -----------------------------------------------------------------------------------------------
 
-    def cosign(self, sender: str, body: bytes) -> bytes:
-        """Answers another node that asks for a cosignature of its log."""
+    def witness(self, sender: str, body: bytes) -> bytes:
+        """Answers another node that shows its log's head. Raises `NotTrusted` by the rules of `ledger.witness`."""
         question = parse(body, max_bytes=1 << 20)
         try:
-            note, old = Note.parse(str(question["note"]).encode()), question["old"]
+            note, old = Note.parse(unb64(str(question["note"]))), question["old_size"]
             proof = [unb64(str(item)) for item in question["proof"][:_PROOF_LIMIT]]
-            if not isinstance(old, int) or old < 0:
-                raise KeyError("old")
+            if not isinstance(old, int) or isinstance(old, bool) or old < 0:
+                raise KeyError("old_size")
         except (KeyError, TypeError):
             raise BadInput(
                 "A request for a cosignature could not be read.", "Fields are missing.", ""
             ) from None
-        origin = ledger_origin(sender)
-        now = self._clock.now()
         with self._witnessing:
             with self._database.read() as tx:
                 stored = Settings(tx).get(f"witness/{sender}")
@@ -184,19 +196,19 @@ class LedgerService:
                 note,
                 old,
                 proof,
-                origin=origin,
+                origin=ledger_origin(sender),
                 log_keys=self._keysets(sender),
                 name=witness_name(self._parties.own.party),
                 keys=self._keys,
-                now=now,
+                now=self._clock.now(),
             )
             if not isinstance(result, Cosigned):
                 if result.clause in _LOCKING:
                     self._keep_evidence(sender, result.clause, result.evidence)
-                return canonical({"refusal": result.clause, "why": result.why, "size": result.size})
+                raise result.error()
             with self._database.transaction() as tx:
                 Settings(tx).put(f"witness/{sender}", _stored(result.seen))
-        return canonical({"lines": [line.encode().rstrip("\n") for line in result.lines]})
+        return canonical({"note": b64(note.with_lines(result.lines).encode())})
 
     def witnessed(self) -> dict[str, dict[str, Any]]:
         """What this node has seen of other logs, by party."""

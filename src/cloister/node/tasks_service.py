@@ -21,7 +21,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cloister.agreements.decision import Approval, Balance, DecisionFacts, Permit, Refusal, decide
-from cloister.claims.offers import ADMISSION_TYPE, PLAN_TYPE, Digest, Facts, Plan, Request, Time
+from cloister.claims.offers import ADMISSION_TYPE, PLAN_TYPE, Digest, Plan, Time
 from cloister.data.schema import invalid
 from cloister.foundation.canonical import canonical, parse
 from cloister.foundation.clock import Clock, rfc3339
@@ -111,20 +111,6 @@ class TasksService:
         self._lock = threading.RLock()
 
     # Asking --------------------------------------------------------------------------------------------------------
-
-    def facts(self, request: Request) -> Facts:
-        """The public facts on which a plan for this request may rest."""
-        found = self._agreements.in_force(request.agreement)
-        catalogue = self._datasets.catalogue()
-        return Facts(
-            agreement=found.terms.to_odrl(),
-            catalogue={
-                name: catalogue[name].model_dump(mode="json")
-                for name in request.datasets.values()
-                if name in catalogue
-            },
-            sizes={name: self._contents.size(name) for name in request.computation.contents.values()},
-        )
 
     def submit(self, plan: Plan) -> dict[str, Any]:
         """Signs a plan of this party's and asks every seat's node to admit it. Returns the task's summary."""
@@ -296,7 +282,7 @@ class TasksService:
         seat = plan.offer.seat_of(self._parties.own.party)
         if protection is None:
             raise Refused("The plan's privacy method is not installed here.", clause="protection")
-        if seat is not None:
+        if seat is not None and seat != "recipient":  # recipients take part in the release only
             protection.program(plan.offer, plan.request, seat)
 
     def _fetch(self, plan: Plan) -> None:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from cloister.foundation.errors import CloisterError
 
@@ -92,7 +93,7 @@ class Processes:
         self.environment = environment
         self.all: dict[str, Process] = {}
 
-    def __enter__(self) -> Processes:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:

@@ -1,0 +1,210 @@
+"""`cloister agreement`: written from a template, read in plain words, signed, stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cloister.cli.common import client, folder_option, full, short, table
+from cloister.cli.output import Answer, command
+from cloister.foundation.canonical import parse
+from cloister.foundation.errors import BadInput, NotFound
+from cloister.foundation.files import read_limited, write_atomically
+
+TEMPLATES = (
+    "factories-and-lab",
+    "banks",
+    "retailers",
+    "clinic-and-lab",
+    "vendor-scoring",
+    "one-researcher-one-owner",
+)
+
+
+@click.group("agreement")
+def agreement_group() -> None:
+    """Who may do what with whose data: your node enforces exactly what stands here."""
+
+
+@command(agreement_group, "new")
+@click.option("--template", type=click.Choice(TEMPLATES), default=TEMPLATES[0], show_default=True)
+@click.option("--title", required=True, help="For people.")
+@click.option(
+    "--owner", "owners", multiple=True, metavar="PARTY=DATASET", help="Who brings which dataset; repeat."
+)
+@click.option("--researcher", "researchers", multiple=True, metavar="PARTY", help="Who may ask; repeat.")
+@click.option("--user", "users", multiple=True, metavar="PARTY", help="Who also receives results; repeat.")
+@click.option("--witness", "witnesses", multiple=True, metavar="PARTY", help="Independent witnesses; repeat.")
+@click.option("--purpose", "purposes", multiple=True, required=True, help="What it is for; repeat.")
+@click.option("--days", default=365, show_default=True, help="How long it holds.")
+@click.option("--quality", metavar="METRIC=MINIMUM", help="What each owner's own check data must show.")
+@click.option(
+    "--residency", multiple=True, metavar="CC", help="Countries where the data must be kept; repeat."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where to write it."
+)
+@folder_option
+def new(folder: Path, out: Path, **given: Any) -> Answer:
+    """Write an agreement from a template; PARTY is a name or fingerprint that your node knows. Nothing is sent."""
+    import time
+
+    from cloister.agreements.templates import new_from_template
+    from cloister.agreements.words import describe
+    from cloister.foundation.canonical import canonical
+    from cloister.foundation.clock import rfc3339
+
+    with client(folder) as node:
+        known = node.get("/parties")
+
+    def party(name: str) -> dict[str, str]:
+        return _party(known, name)
+
+    inputs: dict[str, Any] = {
+        "title": given["title"],
+        "owners": [],
+        "researchers": [party(item) for item in given["researchers"]],
+        "users": [party(item) for item in given["users"]],
+        "witnesses": [party(item) for item in given["witnesses"]],
+        "purposes": list(given["purposes"]),
+        "starts": rfc3339(int(time.time()) - 60),
+        "days": given["days"],
+        "residency": [item.upper() for item in given["residency"]],
+    }
+    for item in given["owners"]:
+        name, sign, dataset = item.rpartition("=")
+        if not sign:
+            raise BadInput(
+                "An owner needs its dataset.", f"{item[:80]} has no =.", "Write --owner PARTY=DATASET."
+            )
+        inputs["owners"].append({**party(name), "dataset": dataset})
+    if given["quality"]:
+        metric, _, minimum = given["quality"].partition("=")
+        inputs["quality"] = {"metric": metric, "minimum": _number(minimum)}
+    terms = new_from_template(given["template"], inputs)
+    write_atomically(out, canonical(terms.to_odrl()))
+    return Answer(
+        {"file": str(out), "agreement": terms.digest, "terms": terms.to_odrl()},
+        f"{describe(terms)}\n\nWritten to {out}. Read it, then: cloister agreement propose {out}",
+    )
+
+
+@command(agreement_group, "propose")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@folder_option
+def propose(file: Path, folder: Path) -> Answer:
+    """Sign the agreement in FILE for your organisation and offer it to the others."""
+    document = parse(read_limited(file, 4 << 20))
+    with client(folder) as node:
+        told = node.post("/agreements", {"terms": document})
+    return Answer(told, f"Signed and offered: {short(told['agreement'])} “{told['title']}”.")
+
+
+@command(agreement_group, "list")
+@folder_option
+def listing(folder: Path) -> Answer:
+    """The agreements that your organisation is in."""
+    with client(folder) as node:
+        told = node.get("/agreements")
+    rows = [
+        [
+            short(item["agreement"]),
+            item["title"],
+            item["state"],
+            f"{sum(party['signed'] for party in item['parties'])} of {len(item['parties'])}",
+            item["valid_until"],
+        ]
+        for item in told
+    ]
+    return Answer(told, table(["Agreement", "Title", "State", "Signed", "Until"], rows))
+
+
+@command(agreement_group, "show")
+@click.argument("agreement")
+@folder_option
+def show(agreement: str, folder: Path) -> Answer:
+    """What AGREEMENT (a digest, or a file written by `new`) says, in plain words beside its clauses' names."""
+    path = Path(agreement)
+    if path.is_file():
+        from cloister.agreements.terms import Terms
+        from cloister.agreements.words import describe
+
+        terms = Terms.from_odrl(parse(read_limited(path, 4 << 20)))
+        return Answer({"terms": terms.to_odrl(), "agreement": terms.digest}, describe(terms))
+    with client(folder) as node:
+        told = node.get(f"/agreements/{_find(node, agreement)}")
+    signed = "\n".join(
+        f"  {party['name']}: {'signed' if party['signed'] else 'not signed yet'}"
+        f"{'' if party['trusted'] else ' (you have not compared its fingerprint)'}"
+        for party in told["parties"]
+    )
+    return Answer(told, f"{told['text']}\n\nState: {told['state']}\n{signed}\nAgreement {told['agreement']}")
+
+
+@command(agreement_group, "sign")
+@click.argument("agreement")
+@folder_option
+@click.option("--yes", is_flag=True, help="Do not ask; you have read it.")
+def sign(agreement: str, folder: Path, yes: bool) -> Answer:
+    """Sign AGREEMENT for your organisation, after showing it."""
+    with client(folder) as node:
+        digest = _find(node, agreement)
+        if not yes:
+            click.echo(node.get(f"/agreements/{digest}")["text"])
+            click.confirm("Sign this for your organisation?", abort=True)
+        told = node.post(f"/agreements/{digest}/sign")
+    missing = [party["name"] for party in told["parties"] if not party["signed"]]
+    rest = f"Not signed yet by: {', '.join(missing)}." if missing else "Every party has signed."
+    return Answer(told, f"Signed. {rest} State: {told['state']}.")
+
+
+def _mover(name: str, to: str, help_text: str) -> None:
+    @command(agreement_group, name)
+    @click.argument("agreement")
+    @click.option("--reason", default=None, help="Shown to the others.")
+    @folder_option
+    def move(agreement: str, reason: str | None, folder: Path) -> Answer:
+        with client(folder) as node:
+            told = node.post(f"/agreements/{_find(node, agreement)}/state", {"to": to, "reason": reason})
+        return Answer(
+            told, f"The agreement is {told['state']}. Running tasks under it stop unless it is finalized."
+        )
+
+    move.help = help_text
+
+
+_mover("suspend", "suspended", "Stop everything under AGREEMENT until you resume it.")
+_mover("resume", "finalized", "Resume AGREEMENT after your own suspension.")
+_mover("revoke", "revoked", "End AGREEMENT for ever, for everybody.")
+_mover("terminate", "terminated", "End the negotiation of AGREEMENT.")
+
+
+def _find(node: Any, given: str) -> str:
+    return full([item["agreement"] for item in node.get("/agreements")], given)
+
+
+def _party(known: list[dict[str, Any]], given: str) -> dict[str, str]:
+    wanted = "".join(given.split()).lower()
+    found = [
+        item
+        for item in known
+        if item["name"] == given or (len(wanted) >= 8 and item["party"].startswith(wanted))
+    ]
+    if len(found) != 1:
+        raise NotFound(
+            f"Your node knows {'no' if not found else 'several'} parties named {given[:80]}.",
+            "",
+            "See: cloister party list; use the fingerprint.",
+        )
+    return {"party": found[0]["party"], "name": found[0]["name"]}
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput(
+            "The least quality is no number.", f"{text[:40]!r} was given.", "Write METRIC=0.8"
+        ) from None

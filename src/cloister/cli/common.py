@@ -1,0 +1,93 @@
+"""Options that many commands share, and how they open secrets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cloister.sdk.client import Client
+
+FOLDER_VARIABLE = "CLOISTER_FOLDER"
+
+
+def default_folder() -> Path:
+    """The folder of this user's node."""
+    import platformdirs
+
+    return platformdirs.user_data_path("cloister", appauthor=False) / "node"
+
+
+def folder_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--folder`: which node."""
+    return click.option(
+        "--folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar=FOLDER_VARIABLE,
+        default=default_folder,
+        show_default="this user's node",
+        help=f"The node's folder (or {FOLDER_VARIABLE}).",
+    )(function)
+
+
+def client(folder: Path, timeout: float = 120.0) -> Client:
+    """A client of the running node in `folder`."""
+    return Client(folder.absolute(), timeout)
+
+
+def unlock(*, keyring: bool, new: bool = False) -> Any:
+    """What opens a node's secrets: the system's keyring, or a passphrase from a file, a descriptor or the terminal."""
+    from cloister.identity.keystore import Passphrase, SystemKeyring
+    from cloister.identity.passphrases import passphrase
+
+    if keyring:
+        return SystemKeyring()
+    descriptor = os.environ.get("CLOISTER_PASSPHRASE_FD", "")
+    return Passphrase(
+        passphrase(os.environ, descriptor=int(descriptor) if descriptor.isdecimal() else None, new=new)
+    )
+
+
+def keyring_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--keyring`: the system's keyring opens the secrets."""
+    return click.option(
+        "--keyring", is_flag=True, help="Let the system's keyring open the secrets instead of a passphrase."
+    )(function)
+
+
+def short(digest: str) -> str:
+    """A digest as people copy it."""
+    return digest.removeprefix("sha256:")[:16]
+
+
+def full(listed: list[str], given: str) -> str:
+    """The digest that starts with what a person gave. Raises `NotFound` if none or several do."""
+    from cloister.foundation.errors import NotFound
+
+    wanted = given.removeprefix("sha256:")
+    found = [item for item in listed if item.removeprefix("sha256:").startswith(wanted)]
+    if len(found) == 1 and len(wanted) >= 4:
+        return found[0]
+    raise NotFound(
+        f"Nothing here is named {given[:80]}."
+        if not found
+        else f"{len(found)} things here begin with {given[:80]}.",
+        "",
+        "Give more of it, as the list shows it.",
+    )
+
+
+def table(columns: list[str], rows: list[list[str]]) -> Any:
+    """A plain table for the terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(cell) for cell in row))
+    return made

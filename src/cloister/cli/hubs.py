@@ -1,0 +1,138 @@
+"""`cloister hub`: the relay that nodes connect out to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cloister.cli.common import keyring_option, unlock
+from cloister.cli.output import Answer, command
+from cloister.foundation.files import write_atomically
+
+
+@click.group("hub")
+def hub_group() -> None:
+    """The relay: sealed messages, signed documents, a log. It holds no data and decides nothing."""
+
+
+def _folder(function: Any) -> Any:
+    return click.option(
+        "--folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="CLOISTER_HUB_FOLDER",
+        required=True,
+        help="The relay's folder.",
+    )(function)
+
+
+@command(hub_group, "init")
+@click.argument("name", default="Relay")
+@_folder
+@keyring_option
+def init(name: str, folder: Path, keyring: bool) -> Answer:
+    """Make a relay's keys and its enrolment authority."""
+    from cloister.hub.server import create_hub
+    from cloister.identity.keys import grouped
+
+    party = create_hub(folder.absolute(), unlock(keyring=keyring, new=True), name=name)
+    return Answer(
+        {"party": party, "folder": str(folder)},
+        f"Made the relay {name} in {folder}. Fingerprint:\n  {grouped(party)}\n"
+        f"Move {folder}/recovery.sealed to a place off this machine.\nNext: cloister hub up --folder {folder}",
+    )
+
+
+@command(hub_group, "up")
+@_folder
+@keyring_option
+@click.option("--host", default="0.0.0.0", show_default=True, help="Address to listen on.")  # noqa: S104 - a relay is to be reached
+@click.option("--port", default=7447, show_default=True, help="Port of the relay.")
+@click.option("--enrol-port", default=7448, show_default=True, help="Port of the enrolment service.")
+@click.option(
+    "--name", "names", multiple=True, default=("localhost",), help="Name or address by which nodes reach it."
+)
+@click.option(
+    "--invitations", type=int, default=0, help="Write so many invitations into the folder at the start."
+)
+def up(
+    folder: Path,
+    keyring: bool,
+    host: str,
+    port: int,
+    enrol_port: int,
+    names: tuple[str, ...],
+    invitations: int,
+) -> Answer:
+    """Run the relay until it is told to stop (Ctrl-C).
+
+    While it runs it takes requests for invitations as empty files named NAME.wanted in its folder `invitations`, and
+    answers each with NAME.invitation; `cloister hub invite` does that.
+    """
+    import json
+
+    from cloister.hub.server import Hub, run_hub
+    from cloister.node.server import log_to_stderr
+
+    log_to_stderr()
+    place = folder.absolute() / "invitations"
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def ready(hub: Hub) -> None:
+        for number in range(invitations):
+            write_atomically(place / f"{number + 1}.invitation", hub.invite().encode().encode(), private=True)
+        status = hub.status()
+        write_atomically(folder.absolute() / "running.json", json.dumps({"port": status.relay.port}).encode())
+        click.echo(f"The relay is open on port {status.relay.port}; enrolment on port {status.enrol_port}.")
+
+    def every(hub: Hub) -> None:
+        for wanted in place.glob("*.wanted"):
+            answer = wanted.with_suffix(".invitation")
+            write_atomically(answer, hub.invite().encode().encode(), private=True)
+            wanted.unlink(missing_ok=True)
+        passed = [
+            {"from": item.sender, "to": item.recipient, "messages": item.messages, "bytes": item.bytes}
+            for item in hub.traffic()
+        ]
+        write_atomically(folder.absolute() / "traffic.json", json.dumps(passed).encode())
+
+    run_hub(
+        folder.absolute(),
+        unlock(keyring=keyring),
+        host=host,
+        port=port,
+        enrol_port=enrol_port,
+        names=names,
+        ready=ready,
+        every=every,
+    )
+    return Answer({"stopped": True}, "Stopped.")
+
+
+@command(hub_group, "invite")
+@_folder
+def invite(folder: Path) -> Answer:
+    """An invitation for one more organisation, from the running relay."""
+    import secrets
+    import time
+
+    from cloister.foundation.errors import Unreachable
+
+    place = folder.absolute() / "invitations"
+    name = secrets.token_hex(8)
+    write_atomically(place / f"{name}.wanted", b"", private=True)
+    answer = place / f"{name}.invitation"
+    end = time.monotonic() + 15
+    while not answer.exists():
+        if time.monotonic() > end:
+            (place / f"{name}.wanted").unlink(missing_ok=True)
+            raise Unreachable(
+                "The relay is not running.", "It did not answer.", f"cloister hub up --folder {folder}"
+            )
+        time.sleep(0.1)
+    text = answer.read_text()
+    return Answer(
+        {"invitation": text, "file": str(answer)},
+        f"{text}\n\nIt enrols one organisation, once. Pass it on privately.",
+    )

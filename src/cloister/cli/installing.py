@@ -1,0 +1,89 @@
+"""From a release to an installed tool: the released model takes the place of the tool's own, certificate beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cloister.foundation.canonical import canonical, parse
+from cloister.foundation.clock import SystemClock
+from cloister.foundation.digests import digest, same
+from cloister.foundation.errors import Conflict, NotFound, NotTrusted
+from cloister.identity.directory import Directory
+from cloister.identity.envelopes import Envelope
+from cloister.release.certificate import Expectations, verify_statement
+from cloister.tools.builtin import builtin_tool
+from cloister.tools.install import InstalledTools
+from cloister.tools.package import Package
+from cloister.tools.tool import Tool, with_model
+
+
+def install_release(
+    name: str, content: bytes, told: Mapping[str, Any], folder: Path | None
+) -> dict[str, Any]:
+    """Installs a built-in tool with the released model in place of its own.
+
+    Args:
+        name: the tool.
+        content: the released ONNX model.
+        told: the release as the node shows it: `certificate`, `cards`.
+        folder: the folder of installed tools; this user's if absent.
+    """
+    tools = InstalledTools(folder)
+    base = builtin_tool(name)
+    try:
+        version = _next(tools.state(name).current.version)
+    except NotFound:
+        version = _next(base.manifest.version)
+    certificate = canonical({"certificate": told["certificate"], "cards": told["cards"]})
+    (model,) = base.models
+    made = with_model(base, model, content, version=version, certificate=digest(certificate))
+    state = tools.install(Package(made, certificate), now=int(time.time()), verify=verify_installed)
+    return {
+        "tool": name,
+        "version": state.current.version,
+        "digest": state.current.tool,
+        "folder": str(tools.folder),
+        "history": [entry.model_dump(mode="json") for entry in state.history],
+    }
+
+
+def verify_installed(tool: Tool, certificate: bytes | None) -> None:
+    """Refuses a tool whose certificate does not hold for its model. A tool without one claims nothing.
+
+    The owners and the quorum are those that the certificate itself names; their cards come with it. Whoever installs
+    from a file compares fingerprints, as the certificate prints them.
+    """
+    if tool.manifest.certificate is None and certificate is None:
+        return
+    if certificate is None or not same(digest(certificate), tool.manifest.certificate or ""):
+        raise NotTrusted("The tool's certificate is missing or another one.", clause="certificate-content")
+    value = parse(certificate)
+    now = SystemClock().now()
+    directory = Directory()
+    for chain in value["cards"]:
+        directory.accept_chain([Envelope.from_json(item) for item in chain], now)
+    envelope = Envelope.from_json(value["certificate"])
+    predicate = envelope.document()["predicate"]
+    found = verify_statement(
+        envelope,
+        directory,
+        Expectations(frozenset(predicate["gates"]["owners"]), int(predicate["gates"]["quorum"]), now),
+    )
+    models = {digest(data) for data in tool.models.values()}
+    if not any(same(found.content_digest, name) for name in models):
+        raise NotTrusted(
+            "The certificate is about another model than the tool's.", clause="certificate-content"
+        )
+
+
+def _next(version: str) -> str:
+    parts = version.split(".")
+    try:
+        return ".".join([*parts[:-1], str(int(parts[-1]) + 1)])
+    except ValueError:
+        raise Conflict(
+            "The installed version has no number to count on.", version[:40], "Remove it first."
+        ) from None

@@ -1,0 +1,85 @@
+"""`cloister ledger`: the tamper-evident log, exported and verified by anyone."""
+
+from __future__ import annotations
+
+import base64
+import time
+from pathlib import Path
+
+import click
+
+from cloister.cli.common import client, folder_option
+from cloister.cli.output import Answer, command
+from cloister.foundation.files import write_atomically
+
+
+@click.group("ledger")
+def ledger_group() -> None:
+    """The log of agreements, decisions and releases; it holds salted digests only."""
+
+
+@command(ledger_group, "head")
+@folder_option
+def head(folder: Path) -> Answer:
+    """How long your node's log is, and who has witnessed it."""
+    with client(folder) as node:
+        told = node.get("/ledger")
+    return Answer(
+        told, f"{told.get('size', 0)} entries; witnesses of this head: {len(told.get('cosigned_by', []))}."
+    )
+
+
+@command(ledger_group, "export")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@folder_option
+def export(file: Path, folder: Path) -> Answer:
+    """Write your node's whole log to FILE; anybody can verify it without a node."""
+    with client(folder) as node:
+        data = base64.b64decode(node.get("/ledger/export")["content"])
+    write_atomically(file, data)
+    return Answer({"file": str(file), "bytes": len(data)}, f"Wrote {file}.")
+
+
+@command(ledger_group, "verify")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True), required=False)
+@click.option("--party", default=None, help="The fingerprint whose log it should be.")
+@click.option(
+    "--witness", "witnesses", multiple=True, help="Fingerprints of witnesses that you trust; repeat."
+)
+@click.option("--threshold", default=0, show_default=True, help="How many of them must have cosigned.")
+@click.option(
+    "--checkpoint",
+    "notes",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Checkpoints of the same log that you got elsewhere: they show a rollback or a split view; repeat.",
+)
+@folder_option
+def verify(
+    file: Path | None,
+    party: str | None,
+    witnesses: tuple[str, ...],
+    threshold: int,
+    notes: tuple[Path, ...],
+    folder: Path,
+) -> Answer:
+    """Verify an exported log offline, or without FILE the running node's own."""
+    from cloister.foundation.files import read_limited
+    from cloister.ledger.export import read_export, verify_export
+    from cloister.ledger.notes import Note
+
+    if file is None:
+        with client(folder) as node:
+            data = base64.b64decode(node.get("/ledger/export")["content"])
+            party = party or node.status()["party"]
+    else:
+        data = read_limited(file, 1 << 31)
+    report = verify_export(
+        read_export(data.splitlines(keepends=True)),
+        int(time.time()),
+        party="".join(party.split()).lower() if party else None,
+        witnesses=["".join(item.split()).lower() for item in witnesses] or None,
+        threshold=threshold,
+        checkpoints=[Note.parse(read_limited(path, 1 << 20)) for path in notes],
+    )
+    return Answer(report.to_json(), "\n".join(report.words()), exit_code=0 if report.ok else 3)

@@ -1,0 +1,95 @@
+"""`cloister release`: approved results on your node's shelf."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cloister.cli.common import client, folder_option, full, short, table
+from cloister.cli.output import Answer, command
+from cloister.foundation.files import write_atomically
+
+
+@click.group("release")
+def release_group() -> None:
+    """Results that a quorum of owners has approved, with their certificates."""
+
+
+@command(release_group, "list")
+@folder_option
+def releases(folder: Path) -> Answer:
+    """All releases here."""
+    with client(folder) as node:
+        told = node.get("/releases")
+    rows = [
+        [
+            short(item["release"]),
+            item["kind"],
+            item["title"],
+            "here" if item["here"] else "certificate only",
+            item["at"],
+        ]
+        for item in told
+    ]
+    return Answer(told, table(["Release", "Kind", "Title", "Content", "At"], rows))
+
+
+@command(release_group, "show")
+@click.argument("release")
+@folder_option
+def show(release: str, folder: Path) -> Answer:
+    """The certificate of RELEASE in words."""
+    with client(folder) as node:
+        told = node.get(f"/releases/{_find(node, release)}")
+    return Answer(told, told["text"])
+
+
+@command(release_group, "save")
+@click.argument("release")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@folder_option
+def save(release: str, file: Path, folder: Path) -> Answer:
+    """Write the content of RELEASE to FILE, and its certificate beside it."""
+    with client(folder) as node:
+        digest = _find(node, release)
+        told = node.get(f"/releases/{digest}")
+        content = base64.b64decode(node.get(f"/releases/{digest}/content")["content"])
+    write_atomically(file, content)
+    beside = file.with_name(file.name + ".certificate.json")
+    write_atomically(
+        beside, json.dumps({"certificate": told["certificate"], "cards": told["cards"]}).encode()
+    )
+    return Answer({"file": str(file), "certificate": str(beside)}, f"Wrote {file} and {beside}.")
+
+
+@command(release_group, "install")
+@click.argument("release")
+@click.option(
+    "--tool", default="crystals", show_default=True, help="The tool whose model the release replaces."
+)
+@click.option(
+    "--user",
+    "for_user",
+    is_flag=True,
+    help="Install for this user (cloister tool run), not for the node only.",
+)
+@folder_option
+def install(release: str, tool: str, for_user: bool, folder: Path) -> Answer:
+    """Put the model of RELEASE into a tool and install it, its certificate beside it."""
+    from cloister.cli.installing import install_release
+
+    with client(folder) as node:
+        digest = _find(node, release)
+        told = node.get(f"/releases/{digest}")
+        content = base64.b64decode(node.get(f"/releases/{digest}/content")["content"])
+    place = None if for_user else folder.absolute() / "tools"
+    state = install_release(tool, content, told, place)
+    return Answer(state, f"Installed {tool} {state['version']} in {state['folder']}.")
+
+
+def _find(node: Any, given: str) -> str:
+    return full([item["release"] for item in node.get("/releases")], given)

@@ -1,0 +1,151 @@
+"""Computations that people at this node ask for: their parts kept by digest, checked, turned into plans."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from cloister.claims.offers import Facts, Plan, Request
+from cloister.data.schema import invalid
+from cloister.foundation.canonical import canonical
+from cloister.foundation.clock import Clock
+from cloister.foundation.errors import BadInput, NotFound
+from cloister.journal.program import Engine
+from cloister.node.agreements_service import AgreementsService
+from cloister.node.contents import Contents
+from cloister.node.datasets_service import DatasetsService
+from cloister.node.parties_service import Parties
+from cloister.planner.explain import explain
+from cloister.planner.planner import make_plan
+from cloister.protections.interface import Protection
+from cloister.storage.database import Database
+from cloister.storage.settings import Settings
+
+
+class ComputationsService:
+    """Keeps computations' parts and makes plans from requests."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        parties: Parties,
+        agreements: AgreementsService,
+        datasets: DatasetsService,
+        contents: Contents,
+        protections: Sequence[Protection],
+        engines: Callable[[str], Engine],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._parties = parties
+        self._agreements = agreements
+        self._datasets = datasets
+        self._contents = contents
+        self._protections = protections
+        self._engines = engines
+
+    def add_model(self, data: bytes) -> dict[str, Any]:
+        """Keeps an ONNX model after checking it within limits, in the worker. Returns its digest and the findings."""
+        report, _arrays = self._engines("jax").call("check", {}, {"model": np.frombuffer(data, np.uint8)})
+        name = self._contents.put(data)
+        with self._database.transaction() as tx:
+            Settings(tx).put(f"model/{name}", {"parameters": int(report.get("trainable", 0))})
+        return {"digest": name, "check": report}
+
+    def check_plan(self, plan: Plan) -> None:
+        """Parses a plan's model within limits, in the worker. Raises `CloisterError` naming node and reason."""
+        model = plan.request.computation.contents.get("model")
+        if plan.request.computation.kind == "training" and model is not None:
+            with self._database.read() as tx:
+                if Settings(tx).get(f"model/{model}") is not None:
+                    return
+            self.add_model(self._contents.get(model))
+
+    def plan(self, asked: Mapping[str, Any]) -> tuple[Plan, dict[str, Any]]:
+        """A plan for what a person asks, with its explanation; nothing is sent yet.
+
+        Args:
+            asked: `agreement`, `computation` (`kind`, `contents`, `settings`), `purpose`, and optionally `datasets`
+                (owner → commitment; every agreed one if absent), `recipients` (the agreement's if absent),
+                `preferences`.
+        """
+        request = self._request(asked)
+        plan = make_plan(
+            request,
+            self._facts(request),
+            self._protections,
+            now=self._clock.now(),
+            nonce=secrets.token_hex(16),
+        )
+        names = self._parties.names()
+        return plan, {
+            "plan": plan.model_dump(mode="json"),
+            "task": plan.digest,
+            "text": explain(plan, names),
+            "names": names,
+        }
+
+    def _request(self, asked: Mapping[str, Any]) -> Request:
+        digest = str(asked.get("agreement", ""))
+        terms = self._agreements.in_force(digest).terms
+        given = asked.get("datasets")
+        document = {
+            "agreement": digest,
+            "requester": self._parties.own.party,
+            "computation": asked.get("computation"),
+            "datasets": dict(given) if given else self._agreed_datasets(digest),
+            "purpose": asked.get("purpose") or terms.purposes[0],
+            "recipients": sorted(asked.get("recipients") or terms.recipients),
+            "preferences": dict(asked.get("preferences") or {}),
+        }
+        try:
+            return Request.model_validate_json(canonical(document))
+        except ValidationError as error:
+            raise invalid(error, "A request") from None
+
+    def _agreed_datasets(self, digest: str) -> dict[str, str]:
+        terms = self._agreements.in_force(digest).terms
+        found: dict[str, str] = {}
+        versions: dict[str, int] = {}
+        for commitment, entry in self._datasets.catalogue().items():
+            usable = terms.dataset(entry.owner, commitment, entry)
+            if usable is not None and entry.version >= versions.get(entry.owner, 0):
+                found[entry.owner] = commitment
+                versions[entry.owner] = entry.version
+        missing = [terms.name_of(owner) for owner in terms.owners if owner not in found]
+        if missing:
+            raise NotFound(
+                "Not every owner's dataset is in the catalogue here.",
+                f"Missing: {', '.join(missing)}.",
+                "Wait until their nodes have been connected, or name the datasets to use.",
+            )
+        return found
+
+    def _facts(self, request: Request) -> Facts:
+        terms = self._agreements.in_force(request.agreement).terms
+        catalogue = self._datasets.catalogue()
+        model = request.computation.contents.get("model")
+        parameters = None
+        if model is not None:
+            with self._database.read() as tx:
+                known = Settings(tx).get(f"model/{model}")
+            if known is None:
+                raise BadInput(
+                    "The request's model is not at this node.", "", "Add it first: cloister model add FILE"
+                )
+            parameters = known["parameters"]
+        return Facts(
+            agreement=terms.to_odrl(),
+            catalogue={
+                name: catalogue[name].model_dump(mode="json")
+                for name in request.datasets.values()
+                if name in catalogue
+            },
+            sizes={name: self._contents.size(name) for name in request.computation.contents.values()},
+            parameters=parameters,
+        )

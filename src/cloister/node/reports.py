@@ -1,0 +1,109 @@
+"""What people see of tasks, releases and the log: views put together from several services; nothing is decided here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cloister.foundation.clock import rfc3339
+from cloister.foundation.errors import BadInput, NotFound
+from cloister.identity.envelopes import Envelope
+from cloister.ledger.checkpoints import party_of
+from cloister.ledger.export import write_export
+from cloister.ledger.notes import Note
+from cloister.release.certificate import Certificate, in_words, read_statement
+from cloister.storage.checkpoints import Checkpoints
+from cloister.storage.documents import Documents
+from cloister.storage.log import LogRows
+from cloister.storage.releases import Release, Releases
+
+if TYPE_CHECKING:
+    from cloister.node.node import Node
+
+
+def tasks_view(node: Node) -> list[dict[str, Any]]:
+    """All tasks, oldest first."""
+    return [task_view(node, task) for task in node.tasks.digests()]
+
+
+def task_view(node: Node, task: str) -> dict[str, Any]:
+    """One task: who admitted or refused it; where it is when it runs; how it ended."""
+    found = node.tasks.summary(task)
+    found["names"] = {party: node.parties.name(party) for party in node.tasks.plan(task).parties}
+    row = node.durable.task(task)
+    if row is not None:
+        found.update(
+            status=row.status,
+            program=row.program,
+            phase=row.phase,
+            seat=row.seat,
+            failure=dict(row.failure) if row.failure else None,
+        )
+    with node.durable.database.read() as tx:
+        found["releases"] = [item.digest for item in Releases(tx).find(task)]
+    return found
+
+
+def releases_view(node: Node) -> list[dict[str, Any]]:
+    """All releases on this node's shelf."""
+    with node.durable.database.read() as tx:
+        return [_release(item) for item in Releases(tx).find()]
+
+
+def release_view(node: Node, digest: str) -> dict[str, Any]:
+    """One release with its certificate, in words and as signed. Raises `NotFound`."""
+    with node.durable.database.read() as tx:
+        found = Releases(tx).get(digest)
+        data = Documents(tx).get(found.certificate) if found is not None and found.certificate else None
+    if found is None or data is None:
+        raise NotFound("There is no such release here.", "", "See: cloister release list")
+    envelope = Envelope.decode(data)
+    parsed = read_statement(envelope)
+    certificate = Certificate(envelope, digest, parsed.predicate, frozenset(found.facts.get("signed_by", [])))
+    owners = set(parsed.predicate.gates.owners)
+    chains = [node.parties.chain(party) for party in sorted(owners) if node.parties.known(party)]
+    return {
+        **_release(found),
+        "text": in_words(certificate, node.parties.names()),
+        "certificate": envelope.model_dump(mode="json"),
+        "statement": envelope.document(),
+        "cards": [[card.model_dump(mode="json") for card in chain] for chain in chains],
+    }
+
+
+def _release(item: Release) -> dict[str, Any]:
+    return {
+        "release": item.digest,
+        "task": item.task,
+        "kind": item.kind,
+        "status": item.status,
+        "at": rfc3339(item.at),
+        **item.facts,
+    }
+
+
+def export_ledger(node: Node) -> bytes:
+    """This node's whole log as a file that anybody can verify offline."""
+    node.ledger.checkpoint()
+    origin = node.ledger.origin
+    with node.durable.database.read() as tx:
+        leaves = [row.leaf for row in LogRows(tx).scan()]
+        kept = Checkpoints(tx)
+        notes = [Note.parse(data) for _size, data in kept.all(origin)]
+    witnesses = sorted(
+        {
+            party_of(line.name)
+            for note in notes
+            for line in note.lines
+            if line.name != origin and _is_party(line.name)
+        }
+    )
+    chains = [node.parties.chain(party) for party in [node.party, *witnesses] if node.parties.known(party)]
+    return b"".join(write_export(origin, leaves, notes, chains, witnesses))
+
+
+def _is_party(name: str) -> bool:
+    try:
+        party_of(name)
+    except BadInput:
+        return False
+    return True
