@@ -68,11 +68,7 @@ def unpack(data: bytes, name: str = "The file") -> Package:
         Tampered: a model is not the one that the manifest names.
     """
     if len(data) > MAX_BYTES:
-        raise BadInput(
-            f"{name} is too large for a tool.",
-            f"The limit is {MAX_BYTES} bytes.",
-            "Get the tool from where it was released.",
-        )
+        raise _too_large(name)
     try:
         package = _read(data, name)
     except CloisterError:
@@ -92,6 +88,8 @@ def export_tool(package: Package, path: Path) -> None:
 
 def load_tool(path: Path) -> Package:
     """Reads a package from a file. Raises as `unpack`, and `NotFound`."""
+    if path.is_file() and path.stat().st_size > MAX_BYTES:
+        raise _too_large(path.name)
     return unpack(read_limited(path, MAX_BYTES), path.name)
 
 
@@ -125,3 +123,11 @@ def _read(data: bytes, name: str) -> Package:
 
 def _no_tool(name: str, why: str) -> BadInput:
     return BadInput(f"{name} is not a tool.", why, "Get the tool again from where it was released.")
+
+
+def _too_large(name: str) -> BadInput:
+    return BadInput(
+        f"{name} is too large for a tool.",
+        f"The limit is {MAX_BYTES} bytes.",
+        "Get the tool from where it was released.",
+    )

@@ -42,7 +42,7 @@ class Filter(Parameters):
 
 
 class Scaling(Parameters):
-    """(value - offset) / divisor for one column; a missing value becomes `missing`, or is an error if that is null."""
+    """(value - offset) / divisor for one column; a missing value is `missing` before that, or an error if that is null."""
 
     column: ColumnName
     offset: float = 0.0
