@@ -50,7 +50,7 @@ def recipe(**changes: Any) -> dict[str, Any]:
         "input": "x",
         "output": "y",
         "optimiser": {"name": "sgd", "learning_rate": 0.05},
-        "steps": 3,
+        "steps": 30,
         "preparation": {"name": "points"},
     } | changes
 
@@ -141,8 +141,12 @@ class FakeEngine:
             return {"parameters": len(weights)}, {"weights": weights}
         if method == "export":
             return {}, {"model": np.frombuffer(model_bytes(given["weights"]), np.uint8)}
+        if method == "evaluate":
+            assert arguments["recipe"]["metric"] == "accuracy"
+            error = float(np.abs(given["weights"] - 1).mean())
+            return {"value": 1 - error, "higher_is_better": True}, {}
         if method == "train":
-            return self._train(Path(arguments["dataset"]).name, arguments, given["weights"])
+            return self._train(Path(arguments["data"]).name, arguments, given["weights"])
         raise AssertionError(method)
 
     def _train(self, name, arguments, weights):

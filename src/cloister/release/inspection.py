@@ -6,15 +6,17 @@ into the admitted model, and the bytes must be the candidate's. Export is determ
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cloister.foundation.canonical import JSON
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import CloisterError, OutOfSpace, Unreachable
-from cloister.journal.program import Local
+from cloister.journal.program import DataPort, Local
 
 ENGINE = "jax"
 
@@ -56,6 +58,33 @@ def inspect(local: Local, model: str | None, content: bytes) -> Inspected:
     except CloisterError:
         return Inspected(initial=initial)
     return Inspected(weights, initial, digest(np.asarray(arrays["model"], dtype=np.uint8).tobytes()))
+
+
+def figure(local: Local, recipe: Mapping[str, JSON], data: DataPort, content: bytes, metric: str) -> float:
+    """A metric of a candidate on the validation records of a dataset of one's own: the more, the better.
+
+    Of metrics where less is better (see `training.evaluate.METRICS`) it is the negative, so that a floor is a floor.
+
+    Args:
+        local: the owner's.
+        recipe: the computation's settings; they say which records are kept apart.
+        data: the owner's dataset.
+        content: the candidate's ONNX bytes.
+        metric: by name.
+
+    Raises:
+        BadInput: recipe, model, metric and data do not fit.
+    """
+    engine = local.engine(ENGINE)
+    model = np.frombuffer(content, dtype=np.uint8)
+    _, arrays = engine.call("initial", {}, {"model": model})
+    answer, _ = engine.call(
+        "evaluate",
+        {"recipe": {**recipe, "metric": metric}, "data": str(data.folder), "data_digest": data.digest},
+        {"model": model, "weights": _vector(arrays)},
+    )
+    value = float(answer["value"])
+    return value if answer.get("higher_is_better", True) else -value
 
 
 def _vector(arrays: dict[str, Any]) -> NDArray[np.float32]:

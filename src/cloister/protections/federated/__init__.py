@@ -18,7 +18,7 @@ from cloister.journal.program import Program
 from cloister.protections.federated.coordinator import coordinator
 from cloister.protections.federated.offers import NAME, offers
 from cloister.protections.federated.owner import owner
-from cloister.protections.federated.settings import read_settings
+from cloister.protections.federated.settings import read_recipe, read_settings
 
 __all__ = ["FederatedAveraging"]
 
@@ -57,6 +57,14 @@ class FederatedAveraging:
                 clause="plan-seats",
             )
         settings = read_settings(offer.parameters, owners)
+        recipe = read_recipe(request.computation.settings)
+        if settings.proximal_mu != recipe.proximal or settings.local_steps > recipe.steps:
+            raise Refused(
+                "A plan for federated training cannot be run.",
+                "Its local steps or its mu are not those of the computation's recipe.",
+                "Have the task planned again.",
+                clause="plan-parameters",
+            )
         if seat == "coordinator":
             return coordinator(settings, model, owners)
         return owner(settings, model, request.computation.settings, dict(request.datasets), coordinators[0])

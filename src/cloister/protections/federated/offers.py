@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from cloister.agreements.terms import Terms
 from cloister.claims.offers import Cost, Declined, Facts, Offer, Request
 from cloister.claims.vocabulary import (
@@ -27,9 +25,8 @@ from cloister.claims.vocabulary import (
     Sealed,
     Signed,
 )
-from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import CloisterError, Refused
-from cloister.protections.federated.settings import read_settings
+from cloister.protections.federated.settings import read_recipe, read_settings
 from cloister.training.recipe import TrainingRecipe
 
 NAME = "federated-averaging"
@@ -106,12 +103,9 @@ def _offer(request: Request, facts: Facts) -> Offer | Declined:
             "Ask from a party that gives no dataset, or name one as the preference `coordinator`.",
         )
     try:
-        recipe = TrainingRecipe.model_validate_json(canonical(computation.settings))
-    except ValidationError as error:
-        place = ".".join(str(part) for part in error.errors()[0]["loc"])[:100]
-        return _declined(f"The recipe could not be read: {place}.", "Correct the computation's settings.")
-    except CloisterError as error:
-        return _declined(f"The recipe could not be read: {error.what}", "Correct the computation's settings.")
+        recipe = read_recipe(computation.settings)
+    except Refused as error:
+        return _declined(error.why, "Correct the computation's settings.")
     try:
         terms = Terms.from_odrl(facts.agreement)
     except CloisterError as error:
@@ -135,6 +129,12 @@ def _offer(request: Request, facts: Facts) -> Offer | Declined:
         settings = read_settings(_parameters(request, recipe, facts.parameters, owners, answers), owners)
     except Refused as error:
         return _declined(error.why, "Change the preferences or the recipe.")
+
+    if settings.local_steps > recipe.steps:
+        return _declined(
+            "More local steps are wished for than the recipe has.",
+            f"Wish for at most {recipe.steps}, or change the recipe.",
+        )
 
     size = 4 * facts.parameters
     each_way = size * settings.rounds * len(owners)

@@ -121,7 +121,6 @@ class _Owner:
             weights,
             number=now,
             steps=self.settings.local_steps,
-            proximal_mu=self.settings.proximal_mu,
             seed=seed,
         )
         local.report({**figures, "round": now})

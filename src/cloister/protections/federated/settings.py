@@ -13,9 +13,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cloister.foundation.errors import Refused
+from cloister.foundation.canonical import canonical
+from cloister.foundation.errors import CloisterError, Refused
 from cloister.identity.keys import PartyId
 from cloister.protections.federated.messages import MAX_OWNERS, MAX_ROUNDS
+from cloister.training.recipe import TrainingRecipe
 
 MODEL = ConfigDict(frozen=True, extra="forbid", strict=True)
 MAX_PARAMETERS = 50_000_000
@@ -109,6 +111,17 @@ def read_settings(parameters: Mapping[str, Any], owners: tuple[str, ...]) -> Set
     if isinstance(settings.weighting, AgreedWeights) and set(settings.weighting.weights) != set(owners):
         raise _refused("The agreed weights are not of exactly the owners.")
     return settings
+
+
+def read_recipe(settings: Mapping[str, Any]) -> TrainingRecipe:
+    """The recipe in a computation's settings. Raises `Refused` naming the field."""
+    try:
+        return TrainingRecipe.model_validate_json(canonical(dict(settings)))
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])[:100]
+        raise _refused(f"The recipe could not be read: {place}.") from None
+    except CloisterError as error:
+        raise _refused(f"The recipe could not be read: {error.what}") from None
 
 
 def _refused(why: str) -> Refused:

@@ -1,8 +1,8 @@
 """What federated training asks of the sandboxed JAX worker, in one place.
 
-Methods (see `cloister.training.methods`): `initial` (the trainable weights in a model file), `train` (local steps from
-given weights), `export` (the model file with given weights). Weights are one flat float32 vector in the model's own
-order of its trainable initialisers.
+Methods: `initial` (the trainable weights in a model file) and `export` (the model file with given weights) of
+`release.methods`, `train` (local steps from given weights) of `training.methods`. Weights are one flat float32 vector
+in the model's own order of its trainable constants.
 """
 
 from __future__ import annotations
@@ -36,18 +36,20 @@ def train(
     *,
     number: int,
     steps: int,
-    proximal_mu: float,
     seed: bytes,
 ) -> tuple[Vector, dict[str, Any]]:
-    """The weights after local steps, and figures for this node's own people."""
+    """The weights after local steps, and figures for this node's own people.
+
+    FedProx's mu is the recipe's `proximal`; the worker pulls towards `weights`, the round's.
+    """
     figures, arrays = local.engine(ENGINE).call(
         "train",
         {
             "recipe": dict(recipe),
-            "dataset": str(data.folder),
+            "data": str(data.folder),
+            "data_digest": data.digest,
             "round": number,
             "steps": steps,
-            "proximal_mu": proximal_mu,
             "seed": seed.hex(),
         },
         {"model": _bytes(local.content(model)), "weights": weights},
