@@ -88,3 +88,13 @@ def test_a_malformed_opening_is_refused(value: object) -> None:
 def test_any_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(CloisterError):
         Leaf.decode(data)
+
+
+@given(st.sampled_from(KINDS), st.binary(min_size=32, max_size=32), st.integers(0, 4_000_000_000))
+def test_the_entrys_pattern_and_canonical_json_agree(kind: str, document: bytes, now: int) -> None:
+    from cloister.foundation.canonical import parse_canonical
+
+    leaf, _ = conceal(kind, "sha256:" + document.hex(), now)  # type: ignore[arg-type]  # sampled from the literal
+    assert Leaf.decode(leaf.encode()) == leaf
+    assert parse_canonical(leaf.encode()) == leaf.model_dump()
+    assert leaf.at == now

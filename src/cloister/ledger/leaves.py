@@ -13,15 +13,17 @@ What a reader of the log still sees: how many entries of which kind, and when.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from cloister.foundation.canonical import canonical, parse_canonical
-from cloister.foundation.clock import parse_rfc3339, rfc3339
+from cloister.foundation.canonical import canonical
+from cloister.foundation.clock import rfc3339
 from cloister.foundation.digests import DIGEST_PATTERN, raw, same
 from cloister.foundation.errors import BadInput, NotTrusted
 from cloister.identity.keys import b64, unb64
@@ -41,7 +43,10 @@ Kind: TypeAlias = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MAX_LEAF = 512
 SALT = 32
-_TIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"
+_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
+_FORM = re.compile(
+    rf'{{"digest":"(sha256:[0-9a-f]{{64}})","kind":"({"|".join(KINDS)})","time":"({_TIME})"}}'.encode()
+)
 
 
 class Leaf(BaseModel):
@@ -51,7 +56,7 @@ class Leaf(BaseModel):
 
     kind: Kind
     digest: Annotated[str, Field(pattern=DIGEST_PATTERN)]
-    time: Annotated[str, Field(pattern=_TIME)]
+    time: Annotated[str, Field(pattern=f"^{_TIME}$")]
 
     def encode(self) -> bytes:
         """The leaf's bytes: what the tree hashes."""
@@ -60,21 +65,23 @@ class Leaf(BaseModel):
     @property
     def at(self) -> int:
         """When it was written, seconds since the epoch."""
-        return parse_rfc3339(self.time)
+        return _seconds(self.time)
 
     @classmethod
     def decode(cls, data: bytes) -> Leaf:
         """Reads what `encode` wrote. Raises `BadInput` for anything else."""
-        try:
-            leaf = cls.model_validate_json(canonical(parse_canonical(data, max_bytes=MAX_LEAF)))
-        except ValidationError:
+        # Canonical JSON of these three fields has exactly one form, so a pattern is both stricter and faster than a
+        # JSON parser: ledgers are verified by the hundred thousand entries.
+        match = _FORM.fullmatch(data)
+        if match is None:
             raise BadInput(
                 "A ledger entry could not be read.",
-                "Its fields are not the ones that a ledger has.",
+                "It is not in the one form that ledger entries have.",
                 "Ask for the entry again.",
-            ) from None
-        parse_rfc3339(leaf.time)
-        return leaf
+            )
+        found, kind, time = (part.decode("ascii") for part in match.groups())
+        _seconds(time)
+        return cls.model_validate({"kind": kind, "digest": found, "time": time})
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,15 @@ def verify_opening(leaf: Leaf, opening: Opening) -> None:
             "Ask for the right opening.",
             clause="ledger-opening",
         )
+
+
+def _seconds(time: str) -> int:
+    try:
+        return int(dt.datetime.fromisoformat(time).timestamp())
+    except ValueError:
+        raise BadInput(
+            "A ledger entry's time is malformed.", "There is no such day or hour.", "Ask for the entry again."
+        ) from None
 
 
 def _salted(opening: Opening) -> str:
