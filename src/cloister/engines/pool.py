@@ -35,6 +35,7 @@ from cloister.foundation.errors import CloisterError, Refused, TaskFailed, from_
 _SPAWNER = ThreadPoolExecutor(1, thread_name_prefix="engine-spawner")
 _START_SECONDS = 60.0
 _LOG_CHUNKS = 64
+DEFAULT_SECONDS = 600.0
 
 
 class Engine:
@@ -101,9 +102,9 @@ class Engine:
                 raise TaskFailed("The engine is closed.", "", "Start a new one.", phase="engine")
             runner = ThreadPoolExecutor(1, thread_name_prefix="engine-call")
             try:
-                header, values = runner.submit(self._exchange, method, dict(arguments), dict(arrays)).result(
-                    deadline
-                )
+                header, values = runner.submit(
+                    self._exchange, method, dict(arguments), dict(arrays or {})
+                ).result(deadline)
             except FutureTimeout:
                 self._kill()
                 raise TaskFailed(
@@ -129,6 +130,16 @@ class Engine:
             raise from_problem(header["error"] if isinstance(header["error"], dict) else {})
         result = header.get("result")
         return (result if isinstance(result, dict) else {}), values
+
+    def allow(self, *folders: Path) -> None:
+        """Lets the worker read further folders. A confinement cannot be widened: a running worker is replaced at its next call."""
+        with self._lock:
+            if self._folders is None:
+                return
+            wanted = [str(folder.resolve()) for folder in folders]
+            if not set(wanted) <= set(self._folders):
+                self._folders = sorted({*self._folders, *wanted})
+                self._kill()
 
     def sandbox_report(self) -> dict[str, str]:
         """What really confines the worker: measure → `enforced` or the reason why not. Starts it if need be."""

@@ -28,6 +28,7 @@ import signal
 import sys
 import sysconfig
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 ENFORCED = "enforced"
@@ -142,11 +143,7 @@ def runtime_folders() -> list[str]:
     """What Python and its libraries need to read."""
     import cloister
 
-    own = [
-        os.path.dirname(os.path.dirname(os.path.abspath(path)))
-        for path in cloister.__path__
-        for path in (path + "/x",)
-    ]  # noqa: PTH100, PTH120 -- runs before pathlib is loaded
+    own = [str(Path(path).resolve().parent) for path in cloister.__path__]
     paths = sysconfig.get_paths()
     return [
         sys.prefix,

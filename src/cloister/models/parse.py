@@ -61,6 +61,29 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Graph:
         ) from None
 
 
+def survey(data: bytes, limits: Limits = DEFAULT_LIMITS) -> list[ModelRefused]:
+    """Every reason for which `parse` would refuse these bytes; empty if it would not.
+
+    Raises:
+        ModelUnusable: the bytes are no ONNX model.
+    """
+    try:
+        parse(data, limits)
+    except ModelRefused as first:
+        model = onnx.ModelProto()
+        model.ParseFromString(bytes(data))
+        found: list[ModelRefused] = []
+        for proto in model.graph.node[: limits.nodes]:
+            try:
+                _node(proto, _opset(model), load(), limits)
+            except ModelRefused as refusal:
+                found.append(refusal)
+            except Exception:  # malformed in a way that `parse` reports as a whole
+                return [first]
+        return found if any(str(refusal) == str(first) for refusal in found) else [first, *found]
+    return []
+
+
 def _whole(reason: str, remedy: str = "Export the model without it.") -> ModelRefused:
     return ModelRefused("The model is refused.", reason, remedy, node="", reason=reason)
 

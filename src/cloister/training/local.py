@@ -39,6 +39,8 @@ class Trainer:
     trained: tuple[str, ...] = ()
     _step: Callable[..., Any] = field(init=False, repr=False)
     _start: Callable[..., Any] = field(init=False, repr=False)
+    _predict: Callable[..., Any] = field(init=False, repr=False)
+    _forward: Callable[..., Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         recipe = self.recipe
@@ -92,12 +94,37 @@ class Trainer:
             moved, state = update(gradient, state, params, rate)
             return dict(moved), state, loss, norm
 
+        def predict(params: Params, batch: Batch) -> Any:
+            prediction = self._output(params, batch["input"])
+            return prediction, self._compare(prediction, batch)
+
         self._step = jax.jit(step, donate_argnums=(0, 1))
+        self._predict = jax.jit(predict)
+        self._forward = jax.jit(self._output)
 
     def losses(self, params: Mapping[str, Any], batch: Mapping[str, Any]) -> Any:
         """The loss of each example of a batch; (B)."""
-        prediction = self.model.function(params, {self.recipe.input: batch["input"]})[self.recipe.output]
+        return self._compare(self._output(params, batch["input"]), batch)
+
+    def _output(self, params: Mapping[str, Any], values: Any) -> Any:
+        return self.model.function(params, {self.recipe.input: values})[self.recipe.output]
+
+    def _compare(self, prediction: Any, batch: Mapping[str, Any]) -> Any:
         return loss_named(self.recipe.loss)(prediction, batch["target"], batch.get("weights"))
+
+    @property
+    def on_logits(self) -> bool:
+        """Whether the model's output is a logit (the loss squashes it) rather than the value itself."""
+        return self.recipe.loss.startswith(("binary-cross-entropy", "dice"))
+
+    def forward(self, params: Mapping[str, Any], values: np.ndarray) -> np.ndarray:
+        """The model's output for prepared inputs."""
+        return np.asarray(self._forward(dict(params), values))
+
+    def predict(self, params: Mapping[str, Any], batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """The model's output and the loss of each example (B)."""
+        prediction, loss = self._predict(dict(params), batch)
+        return np.asarray(prediction), np.asarray(loss)
 
     def round(
         self,

@@ -6,9 +6,9 @@ so that preparing reveals nothing.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from cloister.foundation.digests import digest_json
 
@@ -92,25 +92,41 @@ class PointsPreparation(Document):
     Attributes:
         patch: side of a training patch in pixels, after `scale`.
         scale: pictures are resized by this factor first.
-        sigma: width of the Gaussian at a centre, in pixels after `scale`.
-        channels: what the target has: `centres` (Gaussians), and `foreground` (discs of the marked diameters).
-        emphasis: weight of pixels on objects, where others weigh 1.
+        sigma: width of the Gaussian at a centre, in pixels after `scale`, where `sigma_share` is 0 or no diameter is known.
+        sigma_share: width of the Gaussian as a share of the object's diameter, kept between the two `sigma_limits` (pixels).
+        channels: what the target has, in the order of the model's output: `centres` (Gaussians), `foreground` (discs of the
+            marked diameters).
+        channel_weights: how much each channel counts; all alike if empty.
+        emphasis: in `centres`, a pixel weighs 1 + (emphasis - 1) target: centres are few among many pixels.
         flips, turns: random mirroring, random quarter turns.
-        brightness: largest random change of contrast (a factor) and of level, of normalised pictures.
-        threshold, distance: a peak counts from this height and this far (in pixels after `scale`) from a higher one.
+        brightness: largest random change of contrast (a factor's logarithm) and of level, of normalised pictures.
+        threshold, distance: a peak counts from this height and this far (whole pixels after `scale`) from a higher one.
+        multiple: whole pictures are padded to a multiple of this, as the model needs.
     """
 
     name: Literal["points"] = "points"
     patch: Annotated[int, Field(ge=16, le=1024)] = 128
     scale: Annotated[float, Field(gt=0.01, le=4, allow_inf_nan=False)] = 1.0
     sigma: Annotated[float, Field(ge=0.5, le=64, allow_inf_nan=False)] = 3.0
-    channels: tuple[Literal["centres", "foreground"], ...] = ("centres",)
-    emphasis: Positive = 1.0
+    sigma_share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
+    sigma_limits: tuple[Positive, Positive] = (2.0, 7.0)
+    channels: Annotated[tuple[Literal["centres", "foreground"], ...], Field(min_length=1, max_length=2)] = (
+        "centres",
+    )
+    channel_weights: Annotated[tuple[Positive, ...], Field(max_length=2)] = ()
+    emphasis: Annotated[float, Field(ge=1, le=1e4, allow_inf_nan=False)] = 1.0
     flips: bool = True
     turns: bool = True
     brightness: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = 0.0
     threshold: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.4
     distance: Annotated[float, Field(ge=1, le=512, allow_inf_nan=False)] = 5.0
+    multiple: Annotated[int, Field(ge=1, le=256)] = 16
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> Self:
+        if self.channel_weights and len(self.channel_weights) != len(self.channels):
+            raise ValueError("one weight for each channel")
+        return self
 
 
 Preparation = Annotated[TabularPreparation | PointsPreparation, Field(discriminator="name")]

@@ -1,0 +1,179 @@
+"""Metrics by name, on the records that a recipe keeps apart. The figures are their owner's own.
+
+| name | better | what |
+|---|---|---|
+| loss | lower | the recipe's loss |
+| accuracy | higher | share of records whose most likely class is right; for one logit, whose side of zero is |
+| r2 | higher | 1 - squared error / squared deviation from the mean |
+| mean-absolute-error | lower | in the units of the prepared label |
+| count-accuracy | higher | mean over pictures of max(0, 1 - abs(predicted - true) / max(true, 1)) |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from cloister.data.peaks import find_peaks
+from cloister.foundation.errors import BadInput
+from cloister.training.examples import Examples
+from cloister.training.local import Trainer
+from cloister.training.points import Picture, PointExamples
+
+METRICS: dict[str, bool] = {
+    "loss": False,
+    "accuracy": True,
+    "r2": True,
+    "mean-absolute-error": False,
+    "count-accuracy": True,
+}
+"""Metric → whether more is better."""
+
+TILE, MARGIN = 640, 96
+
+
+def evaluate(trainer: Trainer, data: Examples, weights: np.ndarray) -> dict[str, Any]:
+    """The recipe's metric and the loss on the records kept apart.
+
+    Args:
+        trainer: model and recipe.
+        data: prepared records.
+        weights: float32, length `model.size`.
+
+    Returns:
+        `metric` (its name), `value`, `higher_is_better`, `loss`, `records`.
+
+    Raises:
+        BadInput: there is no such metric, or it does not fit the data.
+    """
+    name = trainer.recipe.metric
+    if name not in METRICS:
+        raise BadInput(
+            f"There is no metric {name[:60]!a}.",
+            f"Known are {', '.join(sorted(METRICS))}.",
+            "Choose one of them.",
+        )
+    if data.held_out == 0:
+        raise BadInput(
+            "There is nothing to evaluate on.",
+            "No records are kept apart.",
+            "Choose a larger share for validation.",
+        )
+    params = trainer.model.unflatten(np.asarray(weights, np.float32))
+    losses: list[float] = []
+    predictions: list[np.ndarray] = []
+    targets: list[np.ndarray] = []
+    for batch in data.validation(trainer.recipe.batch):
+        prediction, loss = trainer.predict(params, batch)
+        losses.extend(loss.tolist())
+        if name not in ("loss", "count-accuracy"):
+            predictions.append(prediction)
+            targets.append(batch["target"])
+    mean_loss = float(np.mean(losses))
+    value = mean_loss if name == "loss" else None
+    if name == "count-accuracy":
+        if not isinstance(data, PointExamples):
+            raise BadInput(
+                "The metric count-accuracy does not fit the data.",
+                "It counts points in pictures.",
+                "Choose another metric.",
+            )
+        value = float(
+            np.mean(
+                [
+                    count_accuracy(len(peaks), len(picture.centres))
+                    for picture, peaks in counted(trainer, data, params)
+                ]
+            )
+        )
+    elif value is None:
+        value = _ARRAY_METRICS[name](np.concatenate(predictions), np.concatenate(targets))
+    return {
+        "metric": name,
+        "value": value,
+        "higher_is_better": METRICS[name],
+        "loss": mean_loss,
+        "records": data.held_out,
+    }
+
+
+def _accuracy(prediction: np.ndarray, target: np.ndarray) -> float:
+    if prediction.ndim == 1 or prediction.shape[1] == 1:
+        return float(((prediction.reshape(-1) > 0) == (target.reshape(-1) > 0.5)).mean())
+    truth = target.argmax(1) if target.ndim == prediction.ndim else target
+    return float((prediction.argmax(1) == truth).mean())
+
+
+def _r2(prediction: np.ndarray, target: np.ndarray) -> float:
+    truth = target.astype(np.float64)
+    spread = float(((truth - truth.mean()) ** 2).sum())
+    error = float(((prediction - truth) ** 2).sum())
+    return 1 - error / spread if spread > 0 else float(error == 0)
+
+
+def _absolute(prediction: np.ndarray, target: np.ndarray) -> float:
+    return float(np.abs(prediction - target.reshape(prediction.shape)).mean())
+
+
+_ARRAY_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "accuracy": _accuracy,
+    "r2": _r2,
+    "mean-absolute-error": _absolute,
+}
+
+
+def count_accuracy(predicted: int, true: int) -> float:
+    """max(0, 1 - |predicted - true| / true); an empty picture counts as one object."""
+    return max(0.0, 1 - abs(predicted - true) / max(true, 1))
+
+
+def counted(
+    trainer: Trainer, data: PointExamples, params: dict[str, Any]
+) -> list[tuple[Picture, np.ndarray]]:
+    """The pictures kept apart, each with the peaks found in it (N, 2) as x, y."""
+    channel = data.plan.channels.index("centres") if "centres" in data.plan.channels else 0
+    result = []
+    for picture in data.kept:
+        heat = heat_map(trainer, params, picture.pixels.astype(np.float32), data.plan.multiple)[channel]
+        result.append((picture, find_peaks(heat, data.plan.threshold, round(data.plan.distance))))
+    return result
+
+
+def heat_map(trainer: Trainer, params: dict[str, Any], pixels: np.ndarray, multiple: int) -> np.ndarray:
+    """Probabilities (C, H, W) for a picture (H, W).
+
+    A picture of up to `TILE` pixels each way is run whole, padded with zeros (the background of normalised pictures), as the
+    tools do; a larger one in tiles that overlap by `MARGIN` on each side.
+    """
+    height, width = pixels.shape
+    rounded = [-(-length // multiple) * multiple for length in pixels.shape]
+    if max(rounded) <= TILE:
+        padded = np.pad(pixels, [(0, rounded[0] - height), (0, rounded[1] - width)])
+        logits = trainer.forward(params, padded[None, None])[0, :, :height, :width]
+        return _probabilities(trainer, logits)
+    side = -(-TILE // multiple) * multiple
+    margin = -(-MARGIN // multiple) * multiple
+    inner = side - 2 * margin
+    rows, columns = -(-height // inner), -(-width // inner)
+    padded = np.pad(
+        pixels, [(margin, rows * inner - height + margin), (margin, columns * inner - width + margin)]
+    )
+    result: np.ndarray | None = None
+    for row in range(rows):
+        for column in range(columns):
+            top, left = row * inner, column * inner
+            logits = trainer.forward(params, padded[None, None, top : top + side, left : left + side])[0]
+            if result is None:
+                result = np.empty((logits.shape[0], rows * inner, columns * inner), np.float32)
+            result[:, top : top + inner, left : left + inner] = logits[
+                :, margin : margin + inner, margin : margin + inner
+            ]
+    assert result is not None
+    return _probabilities(trainer, result[:, :height, :width])
+
+
+def _probabilities(trainer: Trainer, values: np.ndarray) -> np.ndarray:
+    return np.asarray(jax.nn.sigmoid(values)) if trainer.on_logits else values
