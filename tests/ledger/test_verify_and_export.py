@@ -18,7 +18,7 @@ from cloister.ledger.checkpoints import witness_name
 from cloister.ledger.export import MAX_LINE, limited_lines, read_export, verify_export, write_export
 from cloister.ledger.leaves import conceal
 from cloister.ledger.notes import Line, Note
-from cloister.ledger.verify import Report, Stored, verify_ledger
+from cloister.ledger.verify import Report, Stored, stored, verify_ledger
 
 NAMES = {witness_name(party(label)): [keys(label).public] for label in ("first", "second")}
 LATER = NOW + 5000
@@ -375,6 +375,7 @@ def test_what_is_no_export_is_refused(lines: list[bytes]) -> None:
                 b'{"checkpoint":3}',
                 b'{"end":null}',
                 b'{"entry":null}',
+                b'{"entry":{"hash":"' + b"0" * 64 + b'","index":0,"spoiled":3}}',
                 b"[]",
                 b"{}",
                 b'{"x":1}',
@@ -386,6 +387,25 @@ def test_what_is_no_export_is_refused(lines: list[bytes]) -> None:
 def test_any_lines_after_the_first_are_reported_and_never_crash(more: list[bytes]) -> None:
     report = verified([EXPORTED[0], *(line + b"\n" for line in more)])
     assert not report.ok
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 29), st.integers(0, 10_000), st.integers(1, 255))
+def test_a_byte_flipped_in_a_nodes_store_is_found_at_its_index_also_through_an_export(
+    index: int, place: int, flip: int
+) -> None:
+    log = full()
+    nodes = log.tree._store
+    data = bytearray(log.leaves[index])
+    data[place % len(data)] ^= flip
+    log.leaves[index] = bytes(data)
+    known = directory("plant", "first", "second")
+    chains = [known.chain(item) for item in known]
+    report = verified(list(write_export(log.origin, stored(log.leaves, nodes), log.heads, chains)))
+    assert report.first_bad == index
+    assert kinds(report) == {"changed"}
+    plain = verified(list(write_export(log.origin, log.leaves, log.heads, chains)))
+    assert plain.first_bad in {index, index // 10 * 10}
 
 
 def test_a_line_without_end_is_refused_before_it_is_held() -> None:

@@ -5,7 +5,8 @@
     {"checkpoint":"<the signed note>"}
     {"end":{"checkpoints":1,"digest":"sha256:<hex>","entries":1}}
 
-The first line names the log, and carries the card chains (from genesis) of the log's party and of its witnesses. The
+An entry whose bytes are not a ledger entry (it was spoiled where it was kept) has `"spoiled":"<base64>"` instead of
+`leaf`. The first line names the log, and carries the card chains (from genesis) of the log's party and of its witnesses. The
 log's origin contains its fingerprint and the genesis card proves which keys that fingerprint belongs to, so a reader
 who knows the fingerprint needs nothing else.
 
@@ -29,7 +30,7 @@ from cloister.foundation.canonical import JSON, canonical, parse_canonical
 from cloister.foundation.errors import BadInput, CloisterError, NotTrusted
 from cloister.identity.directory import Directory
 from cloister.identity.envelopes import Envelope
-from cloister.identity.keys import PublicKeys, grouped
+from cloister.identity.keys import PublicKeys, b64, grouped, unb64
 from cloister.ledger.checkpoints import party_of, witness_name
 from cloister.ledger.leaves import Leaf
 from cloister.ledger.notes import Note
@@ -57,7 +58,7 @@ class Export:
 
 def write_export(
     origin: str,
-    leaves: Iterable[bytes],
+    leaves: Iterable[bytes | Stored],
     checkpoints: Iterable[Note],
     cards: Iterable[Sequence[Envelope]],
     witnesses: Iterable[str] = (),
@@ -66,7 +67,8 @@ def write_export(
 
     Args:
         origin: the log's origin.
-        leaves: the bytes of all entries in order.
+        leaves: all entries in order; with the hashes kept beside them (`verify.stored`) a changed entry is found
+            at its own index, also in the file. Entries are written as they are, even where they are spoiled.
         checkpoints: all signed heads kept, oldest first.
         cards: card chains of the log's party and the witnesses (`Directory.chain`).
         witnesses: the fingerprints of the witnesses.
@@ -84,9 +86,11 @@ def write_export(
 
     chains: list[JSON] = [[envelope.model_dump(mode="json") for envelope in chain] for chain in cards]
     yield line({"type": EXPORT_TYPE, "origin": origin, "cards": chains, "witnesses": sorted(witnesses)})
-    for data in leaves:
-        leaf: dict[str, JSON] = Leaf.decode(data).model_dump(mode="json")
-        yield line({"entry": {"index": entries, "hash": leaf_hash(data).hex(), "leaf": leaf}})
+    for item in leaves:
+        entry = item if isinstance(item, Stored) else Stored(entries, item)
+        kept = leaf_hash(entry.leaf) if entry.hash is None else entry.hash
+        content: dict[str, JSON] = {"index": entry.index, "hash": kept.hex(), **_readable(entry.leaf)}
+        yield line({"entry": content})
         entries += 1
     for note in checkpoints:
         yield line({"checkpoint": note.encode().decode("utf-8")})
@@ -256,13 +260,23 @@ def _stripped(line: bytes) -> bytes:
     return line[:-1]
 
 
+def _readable(leaf: bytes) -> dict[str, JSON]:
+    try:
+        return {"leaf": Leaf.decode(leaf).model_dump(mode="json")}
+    except BadInput:
+        return {"spoiled": b64(leaf)}
+
+
 def _entry(content: Any) -> Stored:
-    if set(content) != {"index", "hash", "leaf"} or isinstance(content["index"], bool):
+    if set(content) - {"leaf", "spoiled"} != {"index", "hash"} or len(content) != 3:
         raise BadInput("", "Its fields are not those of an entry.")
+    if isinstance(content["index"], bool):
+        raise BadInput("", "Its index is malformed.")
+    leaf = canonical(content["leaf"]) if "leaf" in content else unb64(str(content["spoiled"]))
     value = bytes.fromhex(content["hash"])
     if not isinstance(content["index"], int) or value.hex() != content["hash"] or len(value) != 32:
         raise BadInput("", "Its index or hash is malformed.")
-    return Stored(content["index"], canonical(content["leaf"]), value)
+    return Stored(content["index"], leaf, value)
 
 
 def _checkpoint(content: Any) -> Note:

@@ -18,7 +18,7 @@ Rules, each with the finding that it gives:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -30,7 +30,7 @@ from cloister.ledger import quorum
 from cloister.ledger.checkpoints import Checkpoint, cosigned_at, verify_checkpoint
 from cloister.ledger.leaves import Leaf
 from cloister.ledger.notes import Note
-from cloister.ledger.tree import EMPTY_ROOT, leaf_hash, node_hash
+from cloister.ledger.tree import EMPTY_ROOT, NodeStore, leaf_hash, node_hash
 
 FindingKind: TypeAlias = Literal[
     "changed",
@@ -54,6 +54,12 @@ class Stored:
     index: int
     leaf: bytes
     hash: bytes | None = None
+
+
+def stored(leaves: Iterable[bytes], nodes: NodeStore) -> Iterator[Stored]:
+    """The entries with the leaf hashes that the tree's store keeps, so that a changed entry is found at its index."""
+    for index, leaf in enumerate(leaves):
+        yield Stored(index, leaf, nodes.get(0, index))
 
 
 @dataclass(frozen=True)
