@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from cloister.agreements.terms import Terms
 from cloister.agreements.words import sections
 
-_HEADER = frozenset({"version", "previous"})
+_HEADER = frozenset({"uid", "version", "previous", "title"})
 
 
 def differences(old: Terms, new: Terms, names: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -22,21 +22,21 @@ def differences(old: Terms, new: Terms, names: Mapping[str, str] | None = None) 
         new: the later version.
         names: the reader's own names for fingerprints.
     """
-    before, after = (
-        [(section.title, item.text) for section in sections(terms, names) for item in section.sentences]
-        for terms in (old, new)
-    )
+    before, after = _told(old, names), _told(new, names)
     found = []
     if old.title != new.title:
         found.append(f"The title was “{old.title}” and is “{new.title}”.")
     gone, come = set(before) - set(after), set(after) - set(before)
     found += [f"No longer ({title.lower()}): {text}" for title, text in before if (title, text) in gone]
     found += [f"New ({title.lower()}): {text}" for title, text in after if (title, text) in come]
-    if not found:
-        fields = [
-            name
-            for name in Terms.model_fields
-            if name not in _HEADER and getattr(old, name) != getattr(new, name)
-        ]
-        found += [f"Changed: {name.replace('_', ' ')}." for name in fields]
+    for name in Terms.model_fields:
+        if name in _HEADER or getattr(old, name) == getattr(new, name):
+            continue
+        alone = _told(old.model_copy(update={name: getattr(new, name)}), names)
+        if set(alone) == set(before):
+            found.append(f"Changed: {name.replace('_', ' ')}.")
     return tuple(found)
+
+
+def _told(terms: Terms, names: Mapping[str, str] | None) -> list[tuple[str, str]]:
+    return [(section.title, item.text) for section in sections(terms, names) for item in section.sentences]

@@ -140,7 +140,7 @@ def _member(member: Member, people: _People) -> Sentence:
 
 def _dataset(item: UsableDataset, people: _People) -> Sentence:
     version = (
-        f"exactly the version {item.commitment[7:15]}…" if item.commitment else "as registered at the time"
+        f"exactly the version {_short(item.commitment)}" if item.commitment else "as registered at the time"
     )
     columns_ = f" Only these columns: {', '.join(item.columns)}." if item.columns else ""
     text = (
@@ -155,7 +155,7 @@ def _computations(terms: Terms) -> tuple[Sentence, ...]:
         found.extend(_computation(item))
     found.append(Sentence(f"Only for: {'; '.join(terms.purposes)}.", "purpose"))
     if terms.forbidden:
-        listed = ", ".join(digest[7:15] + "…" for digest in terms.forbidden)
+        listed = ", ".join(_short(digest) for digest in terms.forbidden)
         found.append(Sentence(f"Never, whoever approves it: the computations {listed}.", "forbidden"))
     found.append(
         Sentence(
@@ -171,7 +171,7 @@ def _computation(item: AllowedComputation) -> list[Sentence]:
     if item.experimental:
         text = f"Accepted although experimental: {join(list(item.experimental))}."
         found.append(Sentence(text, "experimental"))
-    listed = ", ".join(digest[7:15] + "…" for digest in item.digests)
+    listed = ", ".join(_short(digest) for digest in item.digests)
     if item.approval == "listed":
         text = f"Only these computations, which everybody approves by signing: {listed}."
     elif item.digests:
@@ -185,7 +185,7 @@ def _computation(item: AllowedComputation) -> list[Sentence]:
             "result may contain input records."
         )
         if item.digests_with_records:
-            with_records = ", ".join(digest[7:15] + "…" for digest in item.digests_with_records)
+            with_records = ", ".join(_short(digest) for digest in item.digests_with_records)
             text += f" By signing, everybody accepts it for {with_records}."
         found.append(Sentence(text, "records"))
     return found
@@ -226,7 +226,7 @@ def _promised(terms: Terms, people: _People) -> tuple[Sentence, ...]:
     text = f"Methods that promise to withstand colluding parties must withstand {terms.colluders} of them."
     found.append(Sentence(text, "colluders"))
     text = (
-        f"Up to {terms.dropouts} owners may drop out of a task that still gives a result."
+        f"Up to {terms.dropouts} {'owner' if terms.dropouts == 1 else 'owners'} may drop out of a task that still gives a result."
         if terms.dropouts
         else "A task gives a result only if every owner stays to the end."
     )
@@ -337,6 +337,11 @@ def _ending(terms: Terms) -> tuple[Sentence, ...]:
         ),
         Sentence("A change needs a new version that every party signs.", "signatures"),
     )
+
+
+def _short(digest: str) -> str:
+    # 64 bits: long enough that nobody finds another document with the same beginning.
+    return digest.removeprefix("sha256:")[:16] + "…"
 
 
 def _times(count: int) -> str:
