@@ -101,17 +101,16 @@ def facts(under: Terms, **changes: Any) -> Facts:
     return Facts(**({"agreement": under.to_odrl(), "parameters": LENGTH} | changes))
 
 
-def offer(agreement: Terms, asked: Request) -> Offer:
-    (found,) = FederatedAveraging().offers(asked, facts(agreement))
+def offer(agreement: Terms, asked: Request, **changes: Any) -> Offer:
+    (found,) = FederatedAveraging().offers(asked, facts(agreement, **changes))
     assert isinstance(found, Offer), found
     return found
 
 
-def plan(agreement: Terms, asked: Request | None = None) -> Plan:
+def plan(agreement: Terms, asked: Request | None = None, **changes: Any) -> Plan:
     wanted = asked or request(agreement)
-    return Plan(
-        request=wanted, offer=offer(agreement, wanted), created="2027-01-15T08:00:00Z", nonce="0" * 32
-    )
+    made = offer(agreement, wanted, **changes)
+    return Plan(request=wanted, offer=made, created="2027-01-15T08:00:00Z", nonce="0" * 32)
 
 
 @dataclass
@@ -146,7 +145,7 @@ class FakeEngine:
             error = float(np.abs(given["weights"] - 1).mean())
             return {"value": 1 - error, "higher_is_better": True}, {}
         if method == "train":
-            return self._train(Path(arguments["data"]).name, arguments, given["weights"])
+            return self._train(Path(arguments["dataset"]).name, arguments, given["weights"])
         raise AssertionError(method)
 
     def _train(self, name, arguments, weights):

@@ -102,7 +102,7 @@ def test_one_round_is_the_mean_of_what_the_owners_would_reach_alone():
     alone = [
         engine.call(
             "train",
-            {"data": f"/data/{name}", "steps": 4, "recipe": recipe()},
+            {"dataset": f"/data/{name}", "steps": 4, "recipe": recipe()},
             {"model": np.frombuffer(MODEL, np.uint8), "weights": INITIAL},
         )[1]["weights"]
         for name in OWNERS[:3]

@@ -63,10 +63,23 @@ class Context:
 class World:
     """Nodes of one task; `contexts` by party may be changed before `run`."""
 
-    def __init__(self, *, agreement=None, owners=3, tamper=None, crash=False, behaviour=None, **changes):
+    def __init__(
+        self,
+        *,
+        agreement=None,
+        owners=3,
+        tamper=None,
+        crash=False,
+        behaviour=None,
+        model=f.MODEL,
+        parameters=f.LENGTH,
+        worker=None,
+        folder=Path("/data"),
+        **changes,
+    ):
         self.terms = f.terms(owners, **(agreement or {}))
         self.request = f.request(self.terms, **changes)
-        self.plan = f.plan(self.terms, self.request)
+        self.plan = f.plan(self.terms, self.request, parameters=parameters)
         self.contexts = {}
         nodes = []
         for seat, parties in self.plan.offer.seats.items():
@@ -82,9 +95,9 @@ class World:
                 ports = {}
                 if name in self.request.datasets:
                     mark = self.request.datasets[name]
-                    ports = {mark: f.FakePort(mark, Path("/data") / name)}
-                contents = {digest(f.MODEL): f.MODEL}
-                nodes.append(Node(name, seat, program, contents, ports, f.FakeEngine(behaviour)))
+                    ports = {mark: f.FakePort(mark, folder / name)}
+                contents = {digest(model): model}
+                nodes.append(Node(name, seat, program, contents, ports, worker or f.FakeEngine(behaviour)))
         self.loop = Loop(nodes, tamper=tamper, crash=crash)
         self.loop.following = self._following
         self.released = set()

@@ -19,6 +19,8 @@ from cloister.foundation.errors import CloisterError, OutOfSpace, Unreachable
 from cloister.journal.program import DataPort, Local
 
 ENGINE = "jax"
+MODEL_SECONDS = 300.0
+EVALUATE_SECONDS = 1800.0
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,19 @@ def inspect(local: Local, model: str | None, content: bytes) -> Inspected:
         return Inspected()
     engine = local.engine(ENGINE)
     admitted = np.frombuffer(local.content(model), dtype=np.uint8)
-    _, arrays = engine.call("initial", {}, {"model": admitted})
+    _, arrays = engine.call("initial", {}, {"model": admitted}, MODEL_SECONDS)
     initial = _vector(arrays)
     try:
-        _, arrays = engine.call("initial", {}, {"model": np.frombuffer(content, dtype=np.uint8)})
+        _, arrays = engine.call(
+            "initial", {}, {"model": np.frombuffer(content, dtype=np.uint8)}, MODEL_SECONDS
+        )
         weights = _vector(arrays)
         if weights.shape != initial.shape:
             return Inspected(weights, initial)
         if not bool(np.all(np.isfinite(weights))):
             # Export refuses such weights; the gate names them as its check `finite`, which comes after `model`.
             return Inspected(weights, initial, digest(content))
-        _, arrays = engine.call("export", {}, {"model": admitted, "weights": weights})
+        _, arrays = engine.call("export", {}, {"model": admitted, "weights": weights}, MODEL_SECONDS)
     except (Unreachable, OutOfSpace):
         raise
     except CloisterError:
@@ -77,11 +81,12 @@ def figure(local: Local, recipe: Mapping[str, JSON], data: DataPort, content: by
     """
     engine = local.engine(ENGINE)
     model = np.frombuffer(content, dtype=np.uint8)
-    _, arrays = engine.call("initial", {}, {"model": model})
+    _, arrays = engine.call("initial", {}, {"model": model}, MODEL_SECONDS)
     answer, _ = engine.call(
         "evaluate",
-        {"recipe": {**recipe, "metric": metric}, "data": str(data.folder), "data_digest": data.digest},
+        {"recipe": {**recipe, "metric": metric}, "dataset": str(data.folder), "dataset_digest": data.digest},
         {"model": model, "weights": _vector(arrays)},
+        EVALUATE_SECONDS,
     )
     value = float(answer["value"])
     return value if answer.get("higher_is_better", True) else -value

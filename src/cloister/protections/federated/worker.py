@@ -1,7 +1,7 @@
 """What federated training asks of the sandboxed JAX worker, in one place.
 
-Methods: `initial` (the trainable weights in a model file) and `export` (the model file with given weights) of
-`release.methods`, `train` (local steps from given weights) of `training.methods`. Weights are one flat float32 vector
+Methods of `training.methods`: `initial` (the trainable weights in a model file), `train` (local steps from given
+weights), `export` (the model file with given weights). Weights are one flat float32 vector
 in the model's own order of its trainable constants.
 """
 
@@ -19,11 +19,14 @@ from cloister.protections.federated.framing import Vector
 
 ENGINE = "jax"
 TRAIN_SECONDS = 3600.0
+MODEL_SECONDS = 300.0
 
 
 def initial_weights(local: Local, model: str, parameters: int) -> Vector:
     """The weights in the agreed model file, shape (parameters,). Raises `BadInput` if it has another number."""
-    _, arrays = local.engine(ENGINE).call("initial", {}, {"model": _bytes(local.content(model))})
+    _, arrays = local.engine(ENGINE).call(
+        "initial", {}, {"model": _bytes(local.content(model))}, MODEL_SECONDS
+    )
     return _vector(arrays, parameters)
 
 
@@ -42,16 +45,19 @@ def train(
 
     FedProx's mu is the recipe's `proximal`; the worker pulls towards `weights`, the round's.
     """
+    arguments: dict[str, JSON] = {
+        "recipe": dict(recipe),
+        "dataset": str(data.folder),
+        "dataset_digest": data.digest,
+        "round": number,
+        "steps": steps,
+    }
+    if recipe.get("seed", "system") == "system":
+        # From the journal, so that a step that runs again after a crash samples the same records.
+        arguments["seed"] = seed.hex()
     figures, arrays = local.engine(ENGINE).call(
         "train",
-        {
-            "recipe": dict(recipe),
-            "data": str(data.folder),
-            "data_digest": data.digest,
-            "round": number,
-            "steps": steps,
-            "seed": seed.hex(),
-        },
+        arguments,
         {"model": _bytes(local.content(model)), "weights": weights},
         TRAIN_SECONDS,
     )
@@ -61,7 +67,7 @@ def train(
 def export(local: Local, model: str, weights: Vector) -> bytes:
     """The model file with `weights` in place of its own."""
     _, arrays = local.engine(ENGINE).call(
-        "export", {}, {"model": _bytes(local.content(model)), "weights": weights}
+        "export", {}, {"model": _bytes(local.content(model)), "weights": weights}, MODEL_SECONDS
     )
     return np.asarray(arrays["model"], dtype=np.uint8).tobytes()
 
