@@ -116,8 +116,13 @@ def held_out(factory: Factory, count: int) -> Any:
 
 
 def write(model: Model, params: Arrays, folder: Path, training: dict[str, Any], count: int) -> None:
-    """The ONNX file and its card in two forms."""
+    """The model with these weights, as ONNX with its card."""
     exported = export(model, model.flatten(params))
+    describe(exported, folder, training, count)
+
+
+def describe(exported: bytes, folder: Path, training: dict[str, Any], count: int) -> None:
+    """Scores a model on pictures never trained on and writes it with its card."""
     run = runner(exported)
     scores = {
         f.name: evaluate(run, held_out(f, count)) for f in (SEED_LIKE, PUBLIC, FOAM, *FEDERATION, COAST)
@@ -140,7 +145,14 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=700)
     parser.add_argument("--score", type=int, default=30, help="pictures per preset in the card")
     parser.add_argument("--out", type=Path, default=here / "src/cloister/applications/crystals/weights")
+    parser.add_argument(
+        "--rescore", action="store_true", help="train nothing; score the weights there are again"
+    )
     options = parser.parse_args()
+    if options.rescore:
+        card = json.loads((options.out / "crystals.json").read_text("utf-8"))
+        describe((options.out / "crystals.onnx").read_bytes(), options.out, card["training"], options.score)
+        return
     model = load_model(build_model(SEED))
     started = time.monotonic()
     inputs, answers = gather(options.pictures)

@@ -20,8 +20,14 @@ def _bumps(
 
 def test_each_bump_is_found_once_where_it_is() -> None:
     points = [(10.0, 12.0), (50.0, 40.0), (99.0, 79.0), (0.0, 70.0)]
-    found = find_peaks(_bumps(points), 0.5, 5)
+    found = find_peaks(_bumps(points), 0.5, 5, border=True)
     assert sorted(map(tuple, found.tolist())) == sorted(points)
+
+
+def test_a_map_that_rises_towards_the_outside_has_no_peak_there() -> None:
+    heat = _bumps([(-1.0, 30.0), (50.0, 80.5), (50.0, 40.0)])
+    assert find_peaks(heat, 0.5, 5).tolist() == [[50, 40]]
+    assert count_peaks(heat, 0.5, 5) == 1
 
 
 def test_subpixel_peaks_are_closer_to_the_truth() -> None:
@@ -60,7 +66,7 @@ def test_values_that_are_not_finite_are_never_peaks() -> None:
 )
 @settings(max_examples=80, deadline=None)
 def test_peaks_are_above_the_threshold_and_apart(heat: np.ndarray, threshold: float, distance: int) -> None:
-    peaks = find_peaks(heat, threshold, distance)
+    peaks = find_peaks(heat, threshold, distance, border=True)
     for x, y in peaks:
         assert heat[int(y), int(x)] >= threshold
     gaps = np.hypot(*(peaks[:, None] - peaks[None]).transpose(2, 0, 1)) + np.eye(len(peaks)) * 1e9

@@ -2,7 +2,8 @@
 
 Every number of a picture is drawn anew from a range of its factory. The three factories of the
 federation differ in what a real plant differs in: the crystal's habit and size, how many there are, the
-light, the camera's age, the bubbles. `PUBLIC` is the broad mixture that the starting checkpoint is trained
+light, the camera's age, the bubbles. What one uses seldom (polarisers, say) is another's daily work: that is
+where a few own pictures teach least. `PUBLIC` is the broad mixture that the starting checkpoint is trained
 on; it covers ordinary cameras well and the factories' extremes badly, and equals none of them.
 """
 
@@ -122,6 +123,7 @@ FOAM = replace(
 
 NORTH = Factory(
     "north",
+    lights={"bright": 0.75, "polarised": 0.25},
     habits={"cube": 0.8, "sucrose": 0.2},
     crystals=(50, 130),
     diameter=(12, 18),
@@ -146,11 +148,11 @@ NORTH = Factory(
     grey=1.0,
     jpeg=(50, 80),
 )
-"""Small salt cubes, an old grey 1.3 megapixel camera: blurred, vignetted, noisy, dusty."""
+"""Small salt cubes, an old grey 1.3 megapixel camera: blurred, vignetted, noisy, dusty; polarisers at times."""
 
 RIVER = Factory(
     "river",
-    lights={"polarised": 0.85, "bright": 0.15},
+    lights={"polarised": 0.65, "bright": 0.35},
     habits={"rhomb": 0.5, "sucrose": 0.3, "plate": 0.2},
     crystals=(15, 60),
     diameter=(20, 38),
@@ -173,10 +175,12 @@ RIVER = Factory(
     grey=0.0,
     jpeg=(80, 95),
 )
-"""Sucrose between crossed polarisers: interference colours on black, drops' rims, a new colour camera."""
+"""Sucrose between crossed polarisers: interference colours on black, drops' rims, a new colour camera;
+a third of the pictures in bright field."""
 
 VALLEY = Factory(
     "valley",
+    lights={"bright": 0.75, "polarised": 0.25},
     habits={"sucrose": 0.5, "prism": 0.3, "plate": 0.2},
     crystals=(10, 45),
     diameter=(32, 60),
@@ -201,7 +205,8 @@ VALLEY = Factory(
     grey=0.0,
     jpeg=(35, 70),
 )
-"""Large blocks in a foamy syrup under slanting warm light: overlapping, many bubbles, strong compression."""
+"""Large blocks in a foamy syrup under slanting warm light: overlapping, many bubbles, strong
+compression; polarisers at times."""
 
 COAST = Factory(
     "coast",

@@ -28,7 +28,7 @@ WIDTHS = (16, 32, 48, 64)
 MULTIPLE = 16
 """Height and width of the input are multiples of this."""
 
-CONTEXT = 96
+CONTEXT = 64
 """Pixels around a point that can change its answer by more than a trace: the overlap that tiles need."""
 
 OPSET, IR_VERSION = 18, 10
