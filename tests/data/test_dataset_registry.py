@@ -193,3 +193,18 @@ def test_what_cannot_be_registered_is_refused_with_advice(tmp_path, table):
         register(table, fields(residency="Germany"), SALT, now=NOW)
     with pytest.raises(BadInput, match="another kind"):
         register(table, fields(), SALT, now=NOW).images()
+
+
+def test_a_file_changed_while_it_is_registered_is_noticed(table, monkeypatch):
+    from cloister.data import registry
+
+    honest = registry.read_table
+
+    def racing(path, *args, **kwargs):
+        made = honest(path, *args, **kwargs)
+        path.write_text(path.read_text() + "99,1.5\n")
+        return made
+
+    monkeypatch.setattr(registry, "read_table", racing)
+    with pytest.raises(DatasetChanged):
+        register(table, fields(), SALT, now=NOW)

@@ -244,3 +244,23 @@ def test_a_12_megapixel_picture_is_processed_within_bounded_memory(tmp_path):
     assert count == len(centres)
     # 12 megapixels are 48 MB as one float32 plane; the run may hold about a dozen of them at its peak.
     assert megabytes < 800, megabytes
+
+
+def test_a_fault_in_a_step_is_told_and_the_other_pictures_go_on(tmp_path, monkeypatch):
+    from cloister.tools.steps import objects
+
+    good, bad = picture(tmp_path, "a.png", [(50, 50)]), picture(tmp_path, "b.png", [(60, 60)])
+    tool = discs_tool()
+    honest, calls = objects.find_peaks, []
+
+    def faulty(*args):
+        calls.append(args)
+        if len(calls) == 1:
+            raise IndexError("secret value 4711")
+        return honest(*args)
+
+    monkeypatch.setattr(objects, "find_peaks", faulty)
+    results = run_tool(tool, [bad, good])
+    assert "'centres' failed" in results[0].error.what
+    assert "4711" not in str(results[0].error)
+    assert results[1].count == 1

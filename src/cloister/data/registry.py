@@ -64,17 +64,22 @@ def register(source: Path, fields: DatasetFields, salt: bytes, *, now: int) -> R
     Raises:
         NotFound: there is nothing there.
         BadInput: the data or the fields cannot be used; file and line are named.
+        DatasetChanged: a file was changed while it was being registered.
     """
     source = source.absolute()
     if source.is_dir():
-        return _register_images(source, fields, salt, now)
-    if source.is_file():
-        return _register_table(source, fields, salt, now)
-    raise NotFound(
-        f"There is no dataset at {source}.",
-        "A folder of pictures or a table file was expected.",
-        "Check the path.",
-    )
+        made = _register_images(source, fields, salt, now)
+    elif source.is_file():
+        made = _register_table(source, fields, salt, now)
+    else:
+        raise NotFound(
+            f"There is no dataset at {source}.",
+            "A folder of pictures or a table file was expected.",
+            "Check the path.",
+        )
+    # Digests were taken before the records were read: a file changed in between would be committed to wrongly.
+    verify_unchanged(made)
+    return made
 
 
 def looks_unchanged(registration: Registration) -> bool:

@@ -61,6 +61,14 @@ def run_pipeline(
                 "The picture is too large for it.",
                 "Use a smaller picture.",
             ) from None
+        except Exception as error:
+            # The other pictures must go on whatever happens to this one; the cause stays attached for a bug report.
+            raise CloisterError(
+                f"Step {use.name!r} failed in a way that was not foreseen ({type(error).__name__}).",
+                f"It is a fault of the step {step.key}, not of the picture.",
+                "Please report it, with the picture if you may show it.",
+                step=use.name,
+            ) from error
         del given
         for source in set(use.inputs.values()):
             if last[source] == place and source not in wanted:
