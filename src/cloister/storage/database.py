@@ -24,7 +24,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool, StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, OutOfSpace, Unreachable
 from cloister.storage.locking import FolderLock
@@ -105,7 +105,15 @@ class Database:
     @classmethod
     def _open_folder(cls, folder: Path) -> Database:
         lock = FolderLock(folder)
-        engine = create_engine(f"sqlite:///{folder / FILE}", poolclass=NullPool)
+        # Connections stay open: the last one to close would write the whole log back, and a new one needs space for
+        # its shared memory, which a full disk has not.
+        engine = create_engine(
+            f"sqlite:///{folder / FILE}",
+            poolclass=QueuePool,
+            pool_size=8,
+            max_overflow=32,
+            connect_args={"check_same_thread": False},
+        )
         _prepare_sqlite(engine)
         database = cls(engine, folder=folder, lock=lock)
         try:
