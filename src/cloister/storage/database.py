@@ -295,6 +295,7 @@ def _prepare_sqlite(engine: Engine) -> None:
             "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
+            "secure_delete=ON",
             "trusted_schema=OFF",
         ):
             cursor.execute(f"PRAGMA {pragma}")

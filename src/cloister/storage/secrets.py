@@ -1,8 +1,8 @@
 """Secrets of tasks: sealed with the node's storage key, erased when the task ends.
 
 AES-256-GCM with a random 96-bit nonce per secret; task, attempt and label are associated data, so a sealed secret
-cannot be moved to another place. SQLite overwrites erased rows (`secure_delete`) where it is told to; copies in
-backups end with the storage key.
+cannot be moved to another place. SQLite overwrites erased rows (`secure_delete`); older copies in its log and in
+backups are sealed still, and end with the storage key.
 
 Source: NIST SP 800-38D, section 8.2.2 (random nonces).
 """
