@@ -190,7 +190,9 @@ class Messenger:
                 now = time.monotonic()
                 absent_since = (absent_since or now) if nothing.absent else None
                 if absent_since is not None and now - absent_since > self._tuning.patience:
-                    raise _unreachable(to, "The hub knows of no such node at the moment.") from None
+                    raise _unreachable(
+                        to, "The hub is not reached, or knows of no such node at the moment."
+                    ) from None
             else:
                 self._count(to, received=len(reply))
                 hint = _read_hint(reply)

@@ -32,6 +32,7 @@ from cloister.transport.zenoh_settings import (
 
 _LOG = logging.getLogger("cloister.transport.zenoh")
 _LANES: tuple[Lane, ...] = ("call", "blob")
+RETRY = 0.3
 
 
 class ZenohCarrier:
@@ -43,8 +44,7 @@ class ZenohCarrier:
         credentials: the enrolment authority's certificate, this party's and its key.
 
     Raises:
-        BadInput: the certificates or the endpoint cannot be used. An unreachable hub is no error: the sessions keep
-            trying.
+        BadInput: the certificates or the endpoint cannot be used. An unreachable hub is no error: see `trouble`.
     """
 
     def __init__(self, party: str, endpoint: str, credentials: Credentials) -> None:
@@ -56,6 +56,11 @@ class ZenohCarrier:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._links = _Links(self, endpoint, credentials)
+
+    @property
+    def trouble(self) -> str:
+        """Why the hub was not reached so far; empty once it was."""
+        return self._links.trouble
 
     def renew(self, credentials: Credentials) -> None:
         """Goes over to a new certificate: connects with it, then leaves the old sessions."""
@@ -97,34 +102,79 @@ class ZenohCarrier:
 
 
 class _Links:
-    """The two sessions that were opened with one certificate."""
+    """The two sessions that are opened with one certificate, by a thread of their own until the hub is reached."""
 
     def __init__(self, owner: ZenohCarrier, endpoint: str, credentials: Credentials) -> None:
-        self._owner = owner
-        self._kept: list[Any] = []
-        self._pending: set[threading.Event] = set()
-        self._closed = threading.Event()
-        self._sessions: dict[Lane, Any] = {}
         import zenoh
 
         self._zenoh = zenoh
+        self._owner = owner
+        self.trouble = "The hub was not reached yet."
+        self._kept: list[Any] = []
+        self._served: set[Lane] = set()
+        self._pending: set[threading.Event] = set()
+        self._closed = threading.Event()
+        self._sessions: dict[Lane, Any] = {}
+        self._ready = threading.Event()
+        self._jobs: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
         try:
-            for lane in _LANES:
-                self._sessions[lane] = zenoh.open(configuration(client(endpoint, credentials)))
+            self._configurations = {lane: configuration(client(endpoint, credentials)) for lane in _LANES}
         except zenoh.ZError as error:
-            self.close()
             raise BadInput(
                 "The connection to the hub could not be set up.",
                 str(error)[:200],
                 "Check the hub's address, and enrol again if the certificate is damaged.",
             ) from None
+        threading.Thread(target=self._open, name="cloister-connect", daemon=True).start()
+
+    def _open(self) -> None:
+        for lane in _LANES:
+            while lane not in self._sessions:
+                try:
+                    session = self._zenoh.open(self._configurations[lane])
+                except self._zenoh.ZError as error:
+                    trouble = str(error).partition(" at /")[0][:200]
+                    if trouble != self.trouble:
+                        _LOG.warning("The hub is not reached: %s", trouble)
+                    self.trouble = trouble
+                    if self._closed.wait(RETRY):
+                        return
+                else:
+                    self._sessions[lane] = session
+        with self._lock:
+            self._ready.set()
+            jobs, self._jobs = self._jobs, []
+        if self._closed.is_set():
+            self._end()
+            return
+        self.trouble = ""
+        for job in jobs:
+            self._do(job)
+
+    def _once_open(self, job: Callable[[], None]) -> None:
+        with self._lock:
+            if not self._ready.is_set():
+                self._jobs.append(job)
+                return
+        self._do(job)
+
+    def _do(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except self._zenoh.ZError:
+            if not self._closed.is_set():
+                raise
 
     def exchange(self, key: str, lane: Lane, data: bytes, timeout: float) -> bytes:
+        if not self._ready.wait(timeout) or self._closed.is_set():
+            raise NoReply(absent=True)
         ended, replies = threading.Event(), list[bytes]()
 
         def take(reply: Any) -> None:
             if reply.ok is not None and len(replies) < 2:
                 replies.append(reply.ok.payload.to_bytes())
+                ended.set()
 
         handler = self._zenoh.handlers.Callback(take, ended.set)
         self._pending.add(ended)
@@ -159,7 +209,8 @@ class _Links:
 
             def reply(answer: bytes) -> None:
                 # The caller may have gone meanwhile; it asks again if it still wants to know.
-                with contextlib.suppress(self._zenoh.ZError):
+                # Dropping the query ends it at the caller, without waiting for the garbage collector.
+                with contextlib.suppress(self._zenoh.ZError), query:
                     query.reply(key, answer)
 
             try:
@@ -167,11 +218,15 @@ class _Links:
             except Exception as error:
                 _LOG.error("Receiving failed: %s", type(error).__name__)
 
-        session = self._sessions[lane]
-        self._kept.append(session.declare_queryable(call_key(party, "*", lane), arrived, complete=True))
-        if len([item for item in self._kept if item is not None]) == len(_LANES):
-            control = self._sessions["call"]
-            self._kept.append(control.liveliness().declare_token(presence_key(party)))
+        def declare() -> None:
+            session, key = self._sessions[lane], call_key(party, "*", lane)
+            self._kept.append(session.declare_queryable(key, arrived, complete=True))
+            self._served.add(lane)
+            if len(self._served) == len(_LANES):
+                control = self._sessions["call"]
+                self._kept.append(control.liveliness().declare_token(presence_key(party)))
+
+        self._once_open(declare)
 
     def watch(self) -> None:
         put = self._zenoh.SampleKind.PUT
@@ -180,19 +235,27 @@ class _Links:
             party = str(sample.key_expr).split("/")[1]
             self._owner.notice(party, here=sample.kind == put)
 
-        self._kept.append(
-            self._sessions["call"].liveliness().declare_subscriber(presence_key("*"), told, history=True)
-        )
+        def declare() -> None:
+            control = self._sessions["call"].liveliness()
+            self._kept.append(control.declare_subscriber(presence_key("*"), told, history=True))
+
+        self._once_open(declare)
 
     def close(self) -> None:
         if self._closed.is_set():
             return
-        self._closed.set()
+        with self._lock:
+            self._closed.set()
+            opened = self._ready.is_set()
+        if opened:
+            self._end()
+        for ended in list(self._pending):
+            ended.set()
+
+    def _end(self) -> None:
         for session in self._sessions.values():
             with contextlib.suppress(self._zenoh.ZError):
                 session.close()
-        for ended in list(self._pending):
-            ended.set()
 
 
 def connect(

@@ -65,7 +65,8 @@ def client(endpoint: str, credentials: Credentials) -> dict[str, Any]:
         "mode": "client",
         "listen/endpoints": [],
         "connect/endpoints": [f"tls/{endpoint}"],
-        "connect/timeout_ms": -1,
+        # For the first connection only, which the carrier tries again; a lost one is renewed without end.
+        "connect/timeout_ms": 2000,
         "connect/exit_on_failure": False,
         "connect/retry": {"period_init_ms": 200, "period_max_ms": 1000, "period_increase_factor": 1.5},
         "transport/link/tls": {
