@@ -264,3 +264,16 @@ def test_a_fault_in_a_step_is_told_and_the_other_pictures_go_on(tmp_path, monkey
     assert "'centres' failed" in results[0].error.what
     assert "4711" not in str(results[0].error)
     assert results[1].count == 1
+
+
+def test_a_model_that_marks_centres_only_gives_counts_without_sizes(tmp_path):
+    tool = discs_tool(body=None)
+    (result,) = run_tool(tool, [picture(tmp_path, "a.png", spread_centres(200, 150, 7))], tmp_path / "out")
+    assert result.count == 7
+    assert set(result.figures.values) == {"count"}
+    assert {path.name for path in result.files} == {
+        "a.overlay.png",
+        "a.report.html",
+        "a.result.json",
+        "a.table.csv",
+    }

@@ -9,8 +9,8 @@ leaves the node. Rules:
    which only the owner's own screens show.
 3. A registration is never altered: new data is a new version with a new commitment and a new salt.
 
-Cost of the full check: one SHA-256 over all files, about 1 s per gigabyte and core on current processors, plus reading
-them from disk.
+Cost of the full check: one SHA-256 over all files, one to two seconds per gigabyte, plus reading them from disk.
+Registration reads and hashes everything twice, and salts and hashes each record: about 20 µs per row of a table.
 """
 
 from __future__ import annotations

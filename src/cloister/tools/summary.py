@@ -15,16 +15,16 @@ if TYPE_CHECKING:  # run imports this module
 
 
 def index_page(tool: Tool, results: Sequence[tuple[str, Result]]) -> str:
-    """HTML: one line per picture with its count, its files or its error."""
+    """HTML: one line per file with its count, its files or its error."""
     failed = sum(not result.ok for _, result in results)
     rows = "".join(_row(result) for _, result in results)
     total = sum(result.count or 0 for _, result in results)
-    told = f"{len(results)} pictures, {total} objects" + (f", {failed} could not be used" if failed else "")
+    told = f"{len(results)} files, {total} objects" + (f", {failed} could not be used" if failed else "")
     limits = "".join(f"<li>{escape(line)}</li>" for line in tool.manifest.limits)
     return page(
         tool.manifest.title,
         f"<h1>{escape(tool.manifest.title)}</h1><p>{escape(told)}</p>"
-        f"<table><tr><th>picture</th><th>count</th><th>seconds</th><th>files</th></tr>{rows}</table>"
+        f"<table><tr><th>file</th><th>count</th><th>seconds</th><th>results</th></tr>{rows}</table>"
         + (f"<h2>What this tool is not good for</h2><ul>{limits}</ul>" if limits else "")
         + f"<p><small>{escape(tool.name)} {escape(tool.manifest.version)}, {escape(tool.digest)}</small></p>",
     )

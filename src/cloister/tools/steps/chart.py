@@ -19,7 +19,7 @@ class Chart(Parameters):
     Args:
         column: as in the figures' histograms.
         title: above the chart.
-        form: SVG scales and is read aloud; PNG can be pasted anywhere.
+        form: SVG scales and is read aloud; PNG can be pasted anywhere, and its letters are those of basic Latin only.
     """
 
     column: ColumnName
@@ -74,6 +74,8 @@ def _histogram_png(title: str, axis: str, edges: tuple[float, ...], counts: tupl
     from PIL import Image, ImageDraw, ImageFont
 
     zoom = 2
+    # Pillow's own font has no micro sign.
+    title, axis = title.replace("µ", "u"), axis.replace("µ", "u")
     picture = Image.new("RGB", (_WIDTH * zoom, _HEIGHT * zoom), "white")
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(13 * zoom)
     pen.text((_LEFT * zoom, 10 * zoom), title, fill="#222222", font=ImageFont.load_default(15 * zoom))
