@@ -6,9 +6,9 @@ Rules:
 3. Two genuine cards of one party with one sequence are a *fork*: whoever holds the keys tells different stories. The
    second is refused and kept as evidence, and the party is refused altogether until its recovery keys speak or it is
    revoked. Keys that a later card calls compromised, or that recovery keys replaced, can no longer make a fork.
-4. A card signed by the recovery keys may follow any held card that is not older than the last such card; the cards
-   after that one are dropped, and with them the keys that a thief announced. This ends a fork. Nothing undoes a
-   revocation, whoever made it.
+4. A card signed by the recovery keys may follow any earlier card; cards that others signed after that one are
+   dropped, and with them the keys that a thief announced. This ends a fork. Two different stories by the recovery
+   keys are a fork that only a revocation ends. Nothing undoes a revocation, whoever made it.
 5. A person compares fingerprints: only `pin`, with the fingerprint as read out by the other side, makes a known
    party trusted. Cards from the hub or from files make it known, no more.
 6. What signatures are worth after keys change. There is no trusted time inside a signature, so a thief can date one
@@ -27,7 +27,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.digests import same
@@ -140,62 +140,79 @@ class Directory:
         """
         card = read(envelope)
         record = self._records.get(card.party)
-        if record is None:
-            checked = check_genesis(envelope, now)
-            self._room()
-            self._records[checked.party] = Record((checked,), (envelope,))
-            return checked
-        held = record.latest
-        if envelope.digest == held.digest:
-            return held
-        if held.status == "revoked":
-            held.usable(now)
+        if record is None or envelope.digest == record.latest.digest:
+            return self.accept_chain([envelope], now)
+        if record.latest.status == "revoked":
+            record.latest.usable(now)
         anchor = self._anchor(record, card)
-        if anchor is None or any(item.digest == card.digest for item in record.cards):
+        if anchor is None:
             raise self._misplaced(record, card)
-        checked = check_next(record.cards[anchor], envelope, now)
-        after = record.cards[anchor + 1 :]
-        # Nothing branches off before a card of the recovery keys: that one settled what came before.
-        settled = any(item.recovered for item in after)
-        ends_fork = checked.recovered or checked.status == "revoked"
-        if (not after and (record.fork is None or ends_fork)) or (checked.recovered and not settled):
-            self._append(record, anchor, checked, envelope)
-            return checked
-        if not after:
-            raise _forked(held)
-        if not settled and all(item.compromised_since is None for item in after):
-            self._records[card.party] = replace(record, fork=record.fork or envelope)
-            raise _forked(held)
-        raise _rolled_back(held, card)
+        return self.accept_chain([*record.envelopes[: anchor + 1], envelope], now)
 
     def accept_chain(self, envelopes: Iterable[Envelope], now: int) -> Card:
-        """Takes in a party's cards from genesis on; those already held are passed over.
+        """Takes in a party's cards from genesis on, or only the latest one if it is held.
+
+        The chain is checked as a whole before any of it is believed, so a chain in which the recovery keys end a fork
+        is taken even where only the other side of the fork was known.
 
         Raises:
-            NotTrusted: as `accept`; also when the chain ends before the card held (rolled back). On an error the
-                cards before the bad one stay accepted: each was proven.
+            NotTrusted: as `accept`; also when the chain ends before the card held (rolled back).
+            BadInput: it is no chain of one party's cards.
         """
-        latest: Card | None = None
-        for count, envelope in enumerate(envelopes):
-            if count >= MAX_CHAIN:
-                raise BadInput(
-                    "A chain of cards is too long.",
-                    f"The limit is {MAX_CHAIN}.",
-                    "Ask the party for a new identity.",
-                )
-            card = read(envelope)
-            if latest is not None and card.party != latest.party:
-                raise BadInput(
-                    "A chain of cards is of several parties.", "", "Send one party's cards at a time."
-                )
-            record = self._records.get(card.party)
-            held = record is not None and any(card.digest == other.digest for other in record.cards)
-            latest = card if held else self.accept(envelope, now)
-        if latest is None:
-            raise BadInput("A chain of cards is empty.", "", "Ask the party for its cards again.")
-        if latest.digest != self._records[latest.party].latest.digest:
-            raise _rolled_back(self._records[latest.party].latest, latest)
-        return latest
+        offered = list(envelopes)
+        if not 1 <= len(offered) <= MAX_CHAIN:
+            raise BadInput(
+                "A chain of cards is empty or too long.",
+                f"Between 1 and {MAX_CHAIN} cards are expected.",
+                "Ask the party for its cards again.",
+            )
+        record = self._records.get(read(offered[0]).party)
+        if record is not None and len(offered) == 1 and offered[0].digest == record.latest.digest:
+            return record.latest
+        if (
+            record is not None
+            and record.latest.status == "revoked"
+            and offered[-1].digest != record.latest.digest
+        ):
+            record.latest.usable(now)
+        cards = _checked(offered, record, now)
+        if record is None:
+            self._room()
+            self._records[cards[0].party] = Record(cards, tuple(offered))
+        elif [card.digest for card in cards] != [card.digest for card in record.cards]:
+            self._merge(record, cards, tuple(offered))
+        return cards[-1]
+
+    def _merge(self, record: Record, cards: tuple[Card, ...], envelopes: tuple[Envelope, ...]) -> None:
+        """Rules 2 to 4, for a chain that holds in itself and begins with the same card."""
+        held = record.latest
+        common = 0
+        while (
+            common < min(len(cards), len(record.cards))
+            and cards[common].digest == record.cards[common].digest
+        ):
+            common += 1
+        ours, theirs = record.cards[common:], cards[common:]
+        recovered = any(card.recovered for card in theirs)
+        if not theirs:
+            raise _rolled_back(held, cards[-1])
+        if not ours:
+            if record.fork is not None and not recovered and cards[-1].status == "active":
+                raise _forked(held)
+        elif any(card.recovered for card in ours):
+            if not recovered:
+                raise _rolled_back(held, cards[-1])
+            # Two stories by the recovery keys: nobody is left to tell which is true.
+            self._fork(record, envelopes[common])
+        elif not recovered:
+            if any(card.compromised_since is not None for card in ours):
+                raise _rolled_back(held, cards[-1])
+            self._fork(record, envelopes[common])
+        self._records[held.party] = Record(cards, envelopes, record.trust)
+
+    def _fork(self, record: Record, evidence: Envelope) -> NoReturn:
+        self._records[record.latest.party] = replace(record, fork=record.fork or evidence)
+        raise _forked(record.latest)
 
     def keys(self, party: str, keyset: str) -> PublicKeys:
         """A keyset of the chain for verifying documents (rule 6). Raises `NotTrusted`."""
@@ -309,15 +326,6 @@ class Directory:
             )
         return _rolled_back(held, card)
 
-    def _append(self, record: Record, anchor: int, card: Card, envelope: Envelope) -> None:
-        if anchor + 2 > MAX_CHAIN:
-            raise BadInput(
-                "A chain of cards is too long.", f"The limit is {MAX_CHAIN}.", "Start a new identity."
-            )
-        self._records[card.party] = Record(
-            (*record.cards[: anchor + 1], card), (*record.envelopes[: anchor + 1], envelope), record.trust
-        )
-
     def _room(self) -> None:
         if len(self._records) >= MAX_PARTIES:
             raise BadInput(
@@ -325,6 +333,24 @@ class Directory:
                 f"The limit is {MAX_PARTIES} parties.",
                 "Remove parties that are not needed.",
             )
+
+
+def _checked(offered: list[Envelope], record: Record | None, now: int) -> tuple[Card, ...]:
+    """The cards of a chain, each checked against the one before; those already held were checked when taken in."""
+    cards: list[Card] = []
+    for position, envelope in enumerate(offered):
+        held = None
+        if record is not None and position < len(record.cards):
+            held = record.cards[position]
+        if held is not None and held.digest == envelope.digest:
+            cards.append(held)
+        elif not cards:
+            cards.append(check_genesis(envelope, now))
+        else:
+            cards.append(check_next(cards[-1], envelope, now))
+    if record is not None and cards[0].digest != record.cards[0].digest:
+        raise _rolled_back(record.latest, cards[0])
+    return tuple(cards)
 
 
 class _Live:

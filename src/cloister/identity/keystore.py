@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import re
 import secrets as random
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,7 @@ MAX_MEMORY_KIB = 1 << 20
 PARTY_KEYS = "party-keys"
 RECOVERY_KEYS = "recovery-keys"
 MASTER = "master"
+_ONE_AT_A_TIME = threading.Lock()
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _KIND = "cloister/sealed-file@1"
 
@@ -105,13 +107,16 @@ class Passphrase:
             )
         salt = unb64(str(facts.get("salt", "")))
         if name == "argon2id" and _within(facts, iterations=64, lanes=64, memory_kib=MAX_MEMORY_KIB):
-            return Argon2id(
+            derivation = Argon2id(
                 salt=salt,
                 length=32,
                 iterations=facts["iterations"],
                 lanes=facts["lanes"],
                 memory_cost=facts["memory_kib"],
-            ).derive(self.text)
+            )
+            # Two derivations at once wait for each other's threads for ever in OpenSSL's pool.
+            with _ONE_AT_A_TIME:
+                return derivation.derive(self.text)
         if name == "scrypt" and _within(facts, n=1 << 20, r=8, p=16) and facts["n"] & (facts["n"] - 1) == 0:
             return Scrypt(salt=salt, length=32, n=facts["n"], r=facts["r"], p=facts["p"]).derive(self.text)
         raise _malformed()
