@@ -1,0 +1,101 @@
+"""The story of the factories, told step by step; each step does the real thing and returns what it saw."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cloister import __version__
+from cloister.cli.demo import acts
+from cloister.cli.demo.stage import Stage, folder_for
+from cloister.cli.demo.view import View, amount
+
+ACTORS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "North": (("owner", "witness"), "north"),
+    "River": (("owner", "witness"), "river"),
+    "Valley": (("owner", "witness"), "valley"),
+    "Lab": (("researcher", "witness"), ""),
+    "Coast": (("user", "witness"), "coast"),
+}
+FACTORIES = ("North", "River", "Valley")
+
+
+def play(console: Console, keep: Path | None, *, rounds: int, pictures: int, browser: bool) -> dict[str, Any]:
+    """Plays the whole story. Returns all of it as JSON.
+
+    Args:
+        console: where people watch.
+        keep: a new folder in which everything stays; a temporary one if absent.
+        rounds: of the training.
+        pictures: at each factory.
+        browser: open the pictures' report at the end, where there is a screen.
+    """
+    view = View(console, [*ACTORS])
+    told: dict[str, Any] = {"version": __version__, "scenario": "factories", "faults": [], "refusals": []}
+    seconds: dict[str, float] = {}
+    with folder_for(keep) as root, Stage(root, ACTORS) as stage:
+
+        def step(name: str, work: Callable[..., Any], *arguments: Any) -> Any:
+            started = time.monotonic()
+            try:
+                return work(stage, view, *arguments)
+            finally:
+                seconds[name] = round(time.monotonic() - started, 2)
+
+        step("start", acts.start)
+        told["datasets"] = step("datasets", acts.register, pictures)
+        told["agreement"] = step("agreement", acts.agree)
+        told["plan"] = step("plan", acts.plan, told["agreement"]["agreement"], rounds)
+        told["refusals"] += step("approval", acts.approve, told["plan"])
+        told["rounds"], fault = step("training", acts.train, told["plan"])
+        told["faults"].append(fault)
+        told["release"] = step("release", acts.release, told["plan"])
+        told["tool"], told["images"] = step("tool", acts.use, told["release"])
+        told["crossed"] = step("crossed", acts.crossed)
+        told["refusals"] += step("forgery", acts.forgery, told["plan"])
+        told["ledger"], fault = step("ledger", acts.ledger)
+        told["faults"].append(fault)
+        told["memory_bytes"] = stage.processes.memory()
+        seconds["total"] = round(time.monotonic() - view.started, 2)
+        told["seconds"] = seconds
+        _card(view, told, keep)
+        if browser:
+            acts.show_report(stage, keep)
+    return told
+
+
+def _card(view: View, told: Mapping[str, Any], keep: Path | None) -> None:
+    crossed = sum(item["bytes"] for item in told["crossed"])
+    images = told["images"]
+    view.card(
+        "What happened",
+        [
+            (
+                "What left a factory",
+                "its model updates (to the laboratory), and the model that the owners approved",
+            ),
+            ("Who saw it", told["plan"]["offer"]["discloses"]["coordinator"][0]),
+            ("What no one saw", "any picture or label of another; the relay saw sealed bytes only"),
+            ("What crossed the relay", f"{amount(crossed)}, sealed and signed with two algorithms each"),
+            (
+                "What it gave",
+                (f"count accuracy on Coast's pictures {images['before']:.1%} before, {images['after']:.1%} after"
+                f" ({'better' if images['after'] > images['before'] else 'not better'}; a short training)"),
+            ),
+            ("Privacy spent", "none is accounted: this training adds no noise, and the plan says so"),
+            ("Approved by", f"{len(told['release']['signed_by'])} of {len(FACTORIES)} factories"),
+            ("Refused", f"{len(told['refusals'])} times, each by a named clause"),
+            ("Log", f"{told['ledger']['entries']} entries at North, verified; one changed byte was found"),
+            (
+                "Took",
+                f"{told['seconds']['total']:.0f} s, {amount(told['memory_bytes'])} of memory at the end",
+            ),
+        ],
+    )
+    view.console.print("Try a picture of your own:  cloister tool run crystals PICTURE.jpg --out result")
+    if keep is not None:
+        view.console.print(f"Everything is in {keep}: folders of the nodes, logs, results.")
