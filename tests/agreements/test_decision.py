@@ -229,6 +229,14 @@ def test_sensitivity_nothing_more_sensitive_than_agreed():
     assert isinstance(outcome(agreement=terms(datasets=low), known={"columns": only_internal}), Permit)
 
 
+def test_sensitivity_what_is_not_known_to_be_left_out_counts_as_read():
+    free = tuple(UsableDataset(owner=p, name="pumps", commitment=c) for p, c in COMMITMENTS.items())
+    assert refused_by(agreement=terms(datasets=free), known={"columns": {}}) == "sensitivity"
+    assert isinstance(outcome(agreement=terms(datasets=free)), Permit)
+    personal = tuple(item.model_copy(update={"sensitivity": "personal"}) for item in free)
+    assert isinstance(outcome(agreement=terms(datasets=personal), known={"columns": {}}), Permit)
+
+
 def test_residency_data_is_kept_in_an_agreed_country():
     catalogue = {COMMITMENTS[owner]: entry(owner, residency="US") for owner in OWNERS}
     assert refused_by(known={"catalogue": catalogue}) == "residency"
@@ -319,10 +327,30 @@ def test_approval_a_listed_computation_was_approved_by_signing():
     assert isinstance(outcome(agreement=terms(computations=(allowed,)), known={"approvals": ()}), Permit)
 
 
-def test_approval_where_only_listed_computations_are_agreed_no_approval_helps():
+def test_computation_where_only_listed_computations_are_agreed_no_approval_helps():
     allowed = AllowedComputation(kind="training", protections=("fake",), approval="listed", digests=(sha(9),))
     agreement = terms(computations=(allowed,))
-    assert refused_by(agreement=agreement, known={"approvals": (approval(agreement, NORTH),)}) == "approval"
+    assert (
+        refused_by(agreement=agreement, known={"approvals": (approval(agreement, NORTH),)}) == "computation"
+    )
+
+
+def test_people_are_asked_only_for_what_is_permitted_otherwise():
+    waiting = outcome(known={"approvals": ()})
+    assert isinstance(waiting, Refusal)
+    assert waiting.needs_person
+    spent = outcome(known={"approvals": (), "remaining": {}})
+    assert isinstance(spent, Refusal)
+    assert (spent.clause, spent.needs_person) == ("budget", False)
+    agreement = terms(budgets=())
+    plain = {"agreement": agreement, "offered": {"claims": PLAIN, "cost": FREE}, "known": {"approvals": ()}}
+    records = outcome(**plain)
+    assert isinstance(records, Refusal)
+    assert (records.clause, records.needs_person) == ("records", True)
+    never = terms(budgets=(), computations=(AllowedComputation(kind="training", protections=("fake",)),))
+    refused = outcome(**{**plain, "agreement": never})
+    assert isinstance(refused, Refusal)
+    assert (refused.clause, refused.needs_person) == ("records", False)
 
 
 def test_approval_is_asked_at_the_owner_s_own_node():

@@ -160,6 +160,12 @@ def test_a_resumption_dated_before_the_suspension_does_not_lift_it():
     assert state_of(AGREEMENT, acts, NOW) is State.SUSPENDED
 
 
+def test_a_resumption_in_the_second_of_the_suspension_is_refused_and_not_lost():
+    suspended = [*final(), step(State.FINALIZED, State.SUSPENDED, SOUTH, NOW)]
+    with pytest.raises(Conflict, match="yet"):
+        check_act(AGREEMENT, suspended, step(State.SUSPENDED, State.FINALIZED, SOUTH, NOW), NOW)
+
+
 def test_parties_clocks_need_not_agree():
     acts = [step(*item, NOW - 10 * number) for number, item in enumerate(PATH)]
     assert state_of(AGREEMENT, acts, NOW) is State.FINALIZED

@@ -76,7 +76,7 @@ class UsableDataset(BaseModel):
         owner: whose it is.
         name: as registered at its owner.
         commitment: exactly this version; `None` is whichever version the owner has registered under this name.
-        columns: the columns that may be used; `None` for data without columns (images with their labels).
+        columns: the columns that may be used; `None`: all that there are, or data without columns (images).
         sensitivity: the highest sensitivity of a column, or of the images, that may be used.
     """
 

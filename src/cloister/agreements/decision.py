@@ -13,7 +13,7 @@ clauses say no, the first in this order is named. Clauses, in their order (each 
 8.  `seats`: everyone sits where the agreement lets them, nobody twice, and every owner of data used has a seat.
 9.  `purpose`: the purpose is one of the agreement's.
 10. `forbidden`: the computation is not forbidden.
-11. `computation`: this kind of work is allowed.
+11. `computation`: this kind of work is allowed and, where only listed computations are, this one is listed.
 12. `protection`: the privacy method is allowed for it, and installed here.
 13. `experimental`: an experimental method runs only where the agreement names it as such.
 14. `datasets`: each dataset is the owner's and named; one's own must be registered here with that commitment.
@@ -26,11 +26,12 @@ clauses say no, the first in this order is named. Clauses, in their order (each 
 21. `minimum-group`: answers speak of no smaller groups than agreed.
 22. `recipients`: only agreed parties receive results.
 23. `claims`: the plan's claims reach every party's floor.
-24. `approval`: the computation is listed, or this owner approved its digest.
+24. `budget`: what is spent fits what is left; exact answers are never given of a population that has a budget.
 25. `records`: training without differential privacy needs this owner's acceptance, for this computation's digest, that
     the result may contain input records.
-26. `budget`: what is spent fits what is left; exact answers are never given of a population that has a budget.
+26. `approval`: the computation is listed, or this owner approved its digest.
 
+People are asked last, so that nobody is asked for what is refused all the same (`Refusal.needs_person`).
 An owner's approvals, acceptance, dataset facts and budget are asked at that owner's own node: a task starts only when
 every seat's node has admitted it, so that together they are asked of every owner. Balances never depend on data, so
 no refusal here tells anything about data.
@@ -79,11 +80,15 @@ class Permit:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The agreement does not permit it: which clause, why, and what would help."""
+    """The agreement does not permit it: which clause, why, and what would help.
+
+    `needs_person`: everything else is permitted; a person at this node can still approve it.
+    """
 
     clause: str
     reason: str
     remedy: str
+    needs_person: bool = False
 
     def error(self) -> Refused:
         """The refusal as an error."""
@@ -119,8 +124,8 @@ def foresee(
 ) -> Refusal | None:
     """Why some party's node would refuse the plan whatever people still approve; `None` if nothing is foreseen.
 
-    For planners: on public facts, as if everybody had signed and approved, nothing were spent, and every computation
-    read all columns that it may. What it foresees is refused for certain; what it does not may still be refused.
+    For planners: on public facts, as if everybody had signed and approved, nothing were spent, and the computation
+    read no column too many. What it foresees is refused for certain; what it does not may still be refused.
     """
     view = AgreementView(terms, plan.request.agreement, frozenset(terms.parties))
     computation = plan.request.computation.digest
@@ -142,11 +147,7 @@ def foresee(
                 ),
             ),
             remaining={item.population: Balance(item.epsilon, item.delta) for item in terms.budgets},
-            columns={
-                commitment: found.columns
-                for owner, commitment in plan.request.datasets.items()
-                if (found := terms.dataset(owner, commitment, catalogue.get(commitment))) and found.columns
-            },
+            columns=dict.fromkeys(plan.request.datasets.values(), ()),
         )
         # What an owner's own node knows of its dataset, a planner elsewhere may not.
         unknown = own is not None and own not in catalogue
@@ -165,5 +166,10 @@ def _first(case: Case, skipped: frozenset[str] = frozenset()) -> Refusal | None:
         except CloisterError as error:
             found = (error.what, error.remedy)
         if found is not None:
-            return Refusal(clause, *found)
+            asked = clause == "approval" or (clause == "records" and _may_accept(case))
+            return Refusal(clause, *found, needs_person=asked)
     return None
+
+
+def _may_accept(case: Case) -> bool:
+    return case.allowed is not None and case.allowed.records == "owner-accepts"

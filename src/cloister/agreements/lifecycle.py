@@ -215,18 +215,25 @@ def check_act(agreement: AgreementView, acts: Iterable[Act], new: Act, now: int)
             "Wait until every party has signed.",
             clause="signatures",
         )
-    if (
-        state is State.SUSPENDED
-        and new.to is State.FINALIZED
-        and new.by not in _suspended_by(_counted(agreement, known, now))
-    ):
+    if state is State.SUSPENDED and new.to is State.FINALIZED:
+        _check_resuming(agreement, known, new, now)
+    return state_of(agreement, [*known, new], now)
+
+
+def _check_resuming(agreement: AgreementView, known: list[Act], new: Act, now: int) -> None:
+    if new.by not in _suspended_by(_counted(agreement, known, now)):
         raise Refused(
             "This party cannot resume the agreement.",
             "Only a party that suspended it can.",
             "Ask the party that suspended it.",
             clause="lifecycle",
         )
-    return state_of(agreement, [*known, new], now)
+    if new.by in _suspended_by(_counted(agreement, [*known, new], now)):
+        raise Conflict(
+            "The agreement cannot be resumed yet.",
+            "The act is not dated after the suspension that it is to lift.",
+            "Try again in a second.",
+        )
 
 
 def _counted(agreement: AgreementView, acts: Iterable[Act], now: int) -> list[Act]:

@@ -127,9 +127,12 @@ def _forbidden(case: Case) -> Found:
 
 
 def _computation(case: Case) -> Found:
-    if case.allowed is None:
+    allowed, computation = case.allowed, case.plan.request.computation
+    if allowed is None:
         kinds = ", ".join(item.kind for item in case.terms.computations)
-        return f"Work of the kind {case.plan.request.computation.kind} was not agreed.", f"Agreed: {kinds}."
+        return f"Work of the kind {computation.kind} was not agreed.", f"Agreed: {kinds}."
+    if allowed.approval == "listed" and computation.digest not in allowed.digests:
+        return "This computation is not one of those listed in the agreement.", "Ask for a listed one."
     return None
 
 
@@ -174,29 +177,20 @@ def _datasets(case: Case) -> Found:
 
 def _columns(case: Case) -> Found:
     for owner, commitment, dataset, entry in case.used:
-        if (
-            dataset is None
-            or entry is None
-            or (owner != case.facts.party and commitment not in case.facts.columns)
-        ):
+        if dataset is None or entry is None or dataset.columns is None:
             continue
-        if (dataset.columns is None) != (entry.kind == "image-points"):
-            return (
-                "The agreement speaks of columns and the data has none, or the reverse.",
-                "Amend the agreement to fit the dataset.",
-            )
-        if dataset.columns is None:
-            continue
+        if entry.kind == "image-points":
+            return "The agreement speaks of columns, and images have none.", "Amend the agreement."
         read = case.facts.columns.get(commitment)
         if read is None:
-            return (
-                "It is not known which columns the computation reads.",
-                "State the columns in the computation.",
-            )
+            if owner != case.facts.party:
+                continue  # asked at the owner's own node
+            return "It is not known which columns the computation reads.", "State them in the computation."
         extra = sorted(set(read) - set(dataset.columns))
         if extra:
-            return f"The computation reads columns that were not agreed: {', '.join(extra)}.", (
-                f"Agreed: {', '.join(dataset.columns)}."
+            return (
+                f"The computation reads columns that were not agreed: {', '.join(extra)[:300]}.",
+                f"Agreed: {', '.join(dataset.columns)[:300]}.",
             )
     return None
 
@@ -205,8 +199,9 @@ def _sensitivity(case: Case) -> Found:
     for _, commitment, dataset, entry in case.used:
         if dataset is None or entry is None:
             continue
-        read = case.facts.columns.get(commitment, ())
-        found = [column.sensitivity for column in entry.columns if column.name in read]
+        # What is not known to be left out counts as read.
+        read = case.facts.columns.get(commitment, dataset.columns)
+        found = [column.sensitivity for column in entry.columns if read is None or column.name in read]
         if entry.image is not None:
             found.append(entry.image.sensitivity)
         if any(_ORDER[item] > _ORDER[dataset.sensitivity] for item in found):
@@ -302,11 +297,9 @@ def _approved(case: Case, *, with_records: bool) -> bool:
 
 def _approval(case: Case) -> Found:
     allowed, computation = case.allowed, case.plan.request.computation.digest
-    if allowed is None or computation in allowed.digests:
+    if allowed is None or computation in allowed.digests or case.own is None:
         return None
-    if allowed.approval == "listed":
-        return "This computation is not one of those listed in the agreement.", "Ask for a listed one."
-    if case.own is not None and not _approved(case, with_records=False):
+    if not _approved(case, with_records=False):
         return (
             "This owner has not approved this computation.",
             "Look at the computation and approve its digest.",
@@ -383,8 +376,8 @@ RULES: tuple[tuple[str, Callable[[Case], Found]], ...] = (
     ("minimum-group", _minimum_group),
     ("recipients", _recipients),
     ("claims", _claims),
-    ("approval", _approval),
-    ("records", _records),
     ("budget", _budget),
+    ("records", _records),
+    ("approval", _approval),
 )
 """The clauses in the order in which they are checked."""
