@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,9 +26,11 @@ PATIENCE = 60.0
 class Node:
     """One party's runner; `others` is the network."""
 
-    def __init__(self, folder: Path, party: str, program: Program, others: dict[str, Node]) -> None:
+    def __init__(
+        self, folder: Path, party: str, program: Program, others: dict[str, Node], url: str | None = None
+    ) -> None:
         self.others, self.made = others, program
-        self.durable = Durable.open(folder / party[:8], bytes(32))
+        self.durable = Durable.open(folder / party[:8], bytes(32), url=url)
         self.runner = Runner(self.durable, party, self, self, self, self)
         self.party = party
         others[party] = self
@@ -154,3 +157,27 @@ def test_a_task_can_be_started_within_another_transaction(tmp_path: Path) -> Non
         node.runner.start(digest(b"done"), "coordinator", seats, "toy", tx=tx)
     assert node.runner.wait(digest(b"done"), PATIENCE).status == "done"
     node.close()
+
+
+@pytest.mark.skipif(
+    "CLOISTER_TEST_POSTGRES" not in os.environ, reason="CLOISTER_TEST_POSTGRES names no server"
+)
+def test_a_node_may_keep_its_journal_in_postgresql(tmp_path: Path) -> None:
+    url = os.environ["CLOISTER_TEST_POSTGRES"]
+    network: dict[str, Node] = {}
+    made = programs(size=100_000)
+    nodes = {
+        party: Node(tmp_path, party, program, network, url if party == LEADER else None)
+        for party, program in made.items()
+    }
+    task = digest(os.urandom(16))
+    for party in [LEADER, *OWNERS[:2]]:
+        nodes[party].runner.start(task, "coordinator" if party == LEADER else "owner", SEATS, "toy")
+    nodes[LEADER].close()
+    nodes[LEADER] = Node(tmp_path, LEADER, made[LEADER], network, url)
+    assert nodes[LEADER].runner.resume() == [task]
+    nodes[OWNERS[2]].runner.start(task, "owner", SEATS, "toy")
+    for node in nodes.values():
+        assert node.runner.wait(task, PATIENCE).status == "done"
+    for node in nodes.values():
+        node.close()
