@@ -1,0 +1,142 @@
+"""The transport over a carrier that loses, repeats, delays and changes what it carries."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from cloister.foundation.errors import CloisterError, NotTrusted, Unreachable
+from cloister.transport.memory import Faults, MemoryHub
+from cloister.transport.messenger import Tuning
+
+QUICK = Tuning(attempt=0.1, chunk_timeout=0.1, patience=0.5)
+
+
+@pytest.fixture
+def hub():
+    return MemoryHub(Faults(seed=7), record=True)
+
+
+@pytest.fixture
+def pair(hub, members, book):
+    anna, bert = (
+        hub.transport(members[name].id, members[name].keys, book, tuning=QUICK) for name in ("anna", "bert")
+    )
+    yield anna, bert
+    anna.close()
+    bert.close()
+
+
+def counted(bert):
+    runs: list[str] = []
+
+    def handler(call):
+        runs.append(call.key)
+        return call.body
+
+    bert.serve("echo", handler)
+    return runs
+
+
+def test_lost_messages_are_sent_again_and_run_once(hub, pair):
+    anna, bert = pair
+    runs = counted(bert)
+    hub.faults.drop = 0.3
+    for number in range(12):
+        assert anna.call(bert.party, "echo", b"x", deadline=60, key=str(number)) == b"x"
+    assert runs == [str(number) for number in range(12)]
+
+
+def test_repeated_messages_run_once(hub, pair):
+    anna, bert = pair
+    runs = counted(bert)
+    hub.faults.duplicate = 1.0
+    for number in range(5):
+        assert anna.call(bert.party, "echo", b"x", deadline=60, key=str(number)) == b"x"
+    assert runs == [str(number) for number in range(5)]
+
+
+def test_a_changed_message_is_never_taken_for_a_true_one(hub, pair):
+    anna, bert = pair
+    seen = []
+    bert.serve("echo", lambda call: seen.append(call.body) or call.body)
+    hub.faults.corrupt = 0.5
+    outcomes = []
+    for _ in range(30):
+        try:
+            outcomes.append(anna.call(bert.party, "echo", b"true", deadline=5))
+        except (NotTrusted, Unreachable, CloisterError) as error:
+            outcomes.append(type(error))
+    assert set(seen) <= {b"true"}
+    assert b"true" in outcomes
+    assert {outcome for outcome in outcomes if isinstance(outcome, bytes)} == {b"true"}
+    assert len(set(outcomes)) > 1
+
+
+def test_a_large_body_comes_through_losses(hub, pair):
+    anna, bert = pair
+    body = os.urandom(12 << 20)
+    bert.serve("give", lambda call: body)
+    hub.faults.drop = 0.2
+    assert anna.call(bert.party, "give", b"", deadline=60) == body
+
+
+def test_parties_cut_off_from_each_other_are_unreachable_until_healed(hub, pair, members, book):
+    anna, bert = pair
+    counted(bert)
+    hub.faults.partition(anna.party, bert.party)
+    with pytest.raises(Unreachable):
+        anna.call(bert.party, "echo", b"x", deadline=5)
+    hub.faults.heal()
+    assert anna.call(bert.party, "echo", b"x", deadline=5) == b"x"
+
+
+def test_a_late_message_is_still_answered(hub, pair):
+    anna, bert = pair
+    runs = counted(bert)
+    hub.faults.delay = 0.15
+    assert anna.call(bert.party, "echo", b"x", deadline=20, key="k") == b"x"
+    assert runs == ["k"]
+
+
+def test_the_hub_reads_neither_bodies_nor_methods(hub, pair):
+    anna, bert = pair
+    bert.serve("count.crystals", lambda call: b"nine hundred")
+    anna.call(bert.party, "count.crystals", b"in this picture" * 40_000, deadline=20, key="a-telling-key")
+    everything = b"".join(data for _, _, data in hub.seen)
+    for hidden in (b"crystals", b"nine hundred", b"in this picture", b"a-telling-key"):
+        assert hidden not in everything
+
+
+def test_a_party_struck_from_the_book_is_refused_at_once(hub, pair, book):
+    anna, bert = pair
+    counted(bert)
+    assert anna.call(bert.party, "echo", b"x", deadline=5) == b"x"
+    del book.known[anna.party]
+    with pytest.raises(Unreachable) as error:
+        anna.call(bert.party, "echo", b"x", deadline=5)
+    assert error.value.detail["refusal"] == "not-trusted"
+
+
+def test_rotated_keys_speak_once_the_others_know_them(hub, pair, book, members):
+    from cloister.identity.keys import SecretKeys
+
+    anna, bert = pair
+    counted(bert)
+    fresh = SecretKeys.generate()
+    anna.rotate(fresh)
+    with pytest.raises(Unreachable):
+        anna.call(bert.party, "echo", b"x", deadline=5)
+    book.known[anna.party] = fresh.public
+    assert anna.call(bert.party, "echo", b"x", deadline=5) == b"x"
+
+
+def test_handlers_never_run_in_the_carriers_thread(pair):
+    anna, bert = pair
+    names = []
+    bert.serve("who", lambda call: names.append(threading.current_thread().name) or b"")
+    anna.call(bert.party, "who", b"", deadline=5)
+    anna.call(bert.party, "who", bytes(1 << 20), deadline=5)
+    assert [name.split("_")[0] for name in names] == ["cloister-call", "cloister-pull"]
