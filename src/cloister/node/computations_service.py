@@ -13,7 +13,7 @@ from cloister.claims.offers import Facts, Plan, Request
 from cloister.data.schema import invalid
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import Clock
-from cloister.foundation.errors import BadInput, NotFound
+from cloister.foundation.errors import BadInput, NotFound, Refused
 from cloister.journal.program import Engine
 from cloister.node.agreements_service import AgreementsService
 from cloister.node.contents import Contents
@@ -52,9 +52,17 @@ class ComputationsService:
     def add_model(self, data: bytes) -> dict[str, Any]:
         """Keeps an ONNX model after checking it within limits, in the worker. Returns its digest and the findings."""
         report, _arrays = self._engines("jax").call("check", {}, {"model": np.frombuffer(data, np.uint8)})
+        if not report.get("accepted"):
+            first = (report.get("refusals") or [{}])[0]
+            raise Refused(
+                "The model is refused.",
+                f"At {first.get('node') or 'the graph'}: {first.get('reason', 'it cannot be used')}",
+                str(first.get("remedy") or "See: cloister model check FILE"),
+                clause="model",
+            )
         name = self._contents.put(data)
         with self._database.transaction() as tx:
-            Settings(tx).put(f"model/{name}", {"parameters": int(report.get("trainable", 0))})
+            Settings(tx).put(f"model/{name}", {"parameters": int(report.get("size", 0))})
         return {"digest": name, "check": report}
 
     def check_plan(self, plan: Plan) -> None:

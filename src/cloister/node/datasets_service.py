@@ -93,7 +93,7 @@ class DatasetsService:
             CATALOGUE_TYPE, description.model_dump(mode="json"), self._parties.own.party, self._keys
         )
         with self._database.transaction() as tx:
-            if description.name in Datasets(tx).names().values() and made.version == 1:
+            if description.name in Datasets(tx).names() and made.version == 1:
                 raise Conflict(
                     f"There is a dataset named {description.name} already.",
                     "Registered data never changes.",
@@ -118,7 +118,7 @@ class DatasetsService:
         with self._database.read() as tx:
             names = Datasets(tx).names()
         found = []
-        for commitment in names:
+        for commitment in names.values():
             registration = self.registration(commitment)
             found.append(
                 {
@@ -138,12 +138,12 @@ class DatasetsService:
         """Where this party's datasets lie."""
         with self._database.read() as tx:
             names = Datasets(tx).names()
-        return [self.registration(commitment).source for commitment in names]
+        return [self.registration(commitment).source for commitment in names.values()]
 
     def registration(self, commitment: str) -> Registration:
         """An own dataset. Raises `NotFound`."""
         with self._database.read() as tx:
-            known = commitment in Datasets(tx).names()
+            known = Datasets(tx).get(commitment) is not None
         if not known:
             raise NotFound(
                 "There is no such dataset at this node.",

@@ -144,12 +144,16 @@ class TaskRelease:
         """The metric of a candidate on this owner's own validation records, in the worker."""
         data = local.data(self.plan.request.datasets[local.party])
         recipe = {**self.plan.request.computation.settings, "metric": metric}
-        answer, _arrays = local.engine("jax").call(
+        model = {"model": np.frombuffer(content, np.uint8)}
+        engine = local.engine("jax")
+        _figures, arrays = engine.call("initial", {}, model)
+        answer, _arrays = engine.call(
             "evaluate",
-            {"recipe": recipe, "dataset": str(data.folder)},
-            {"model": np.frombuffer(content, np.uint8)},
+            {"recipe": recipe, "dataset": str(data.folder), "dataset_digest": data.digest},
+            {**model, "weights": arrays["weights"]},
         )
-        return float(answer["figure"])
+        value = float(answer["value"])
+        return value if answer.get("higher_is_better", True) else -value
 
     def store(self, release: Release) -> None:
         """Puts a verified release on this node's shelf."""

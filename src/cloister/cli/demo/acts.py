@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cloister.cli.demo.stage import Stage
 from cloister.cli.demo.view import View, amount
 from cloister.foundation.errors import CloisterError, TaskFailed
 from cloister.identity.keys import grouped
+from cloister.sdk.client import Client
 
 FACTORIES = ("North", "River", "Valley")
 PURPOSE = "Count seed crystals"
@@ -104,15 +106,12 @@ def agree(stage: Stage, view: View) -> dict[str, Any]:
             "quality": {"metric": "count-accuracy", "minimum": 0.3},
         },
     )
-    view.text(describe(terms, stage.names(), width=96), "The agreement")
+    view.text(describe(terms, stage.names(), width=view.width), "The agreement")
     digest = stage["Lab"].client.post("/agreements", {"terms": terms.to_odrl()})["agreement"]
     view.say("Lab", "signed and offered it")
     for name in ("Coast", *FACTORIES):
         node = stage[name].client
-        stage.until(
-            "the agreement to arrive",
-            lambda node=node: digest in {item["agreement"] for item in node.get("/agreements")},
-        )
+        stage.until("the agreement to arrive", partial(_holds, node, digest))
         node.post(f"/agreements/{digest}/sign")
         view.say(name, "read it and signed it")
     stage.until(
@@ -130,6 +129,10 @@ def agree(stage: Stage, view: View) -> dict[str, Any]:
         "terms": shown["terms"],
         "text": shown["text"],
     }
+
+
+def _holds(node: Client, agreement: str) -> bool:
+    return agreement in {item["agreement"] for item in node.get("/agreements")}
 
 
 def plan(stage: Stage, view: View, agreement: str, rounds: int) -> dict[str, Any]:
@@ -314,7 +317,7 @@ def release(stage: Stage, view: View, planned: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _own_view(client: Any, task: str) -> list[str]:
+def _own_view(client: Client, task: str) -> list[str]:
     found = client.task(task)
     shelf = client.get("/releases")
     return [

@@ -83,8 +83,10 @@ def _card(view: View, told: Mapping[str, Any], keep: Path | None) -> None:
             ("What crossed the relay", f"{amount(crossed)}, sealed and signed with two algorithms each"),
             (
                 "What it gave",
-                (f"count accuracy on Coast's pictures {images['before']:.1%} before, {images['after']:.1%} after"
-                f" ({'better' if images['after'] > images['before'] else 'not better'}; a short training)"),
+                (
+                    f"count accuracy on Coast's pictures {images['before']:.1%} before, {images['after']:.1%} after"
+                    f" ({'better' if images['after'] > images['before'] else 'not better'}; a short training)"
+                ),
             ),
             ("Privacy spent", "none is accounted: this training adds no noise, and the plan says so"),
             ("Approved by", f"{len(told['release']['signed_by'])} of {len(FACTORIES)} factories"),

@@ -29,6 +29,11 @@ class View:
         self.started = time.monotonic()
         self._chapter = 0
 
+    @property
+    def width(self) -> int:
+        """Characters that a block of text may take."""
+        return max(60, min(120, self.console.width - 8))
+
     def chapter(self, title: str, lead: str = "") -> None:
         """A new part of the story."""
         self._chapter += 1
