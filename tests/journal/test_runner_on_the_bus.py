@@ -72,7 +72,7 @@ def test_large_bodies_travel_like_small_ones_and_none_is_left_behind() -> None:
     st.integers(0, 1000),
     st.sampled_from([10, BIG]),
 )
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_faults_change_nothing(fates: list[Fate], crashes: list[Crash], seed: int, size: int) -> None:
     turn = iter(fates)
     bus = Bus(lambda _sent: next(turn, Fate.DELIVER), seed)
@@ -460,3 +460,45 @@ def test_an_owner_that_waits_sees_its_state_again() -> None:
         {**programs(), OWNERS[0]: owner()}, SEATS, crashes=[Crash(OWNERS[0], "accept.after", 2)]
     )
     assert results[OWNERS[0]].status == "done"
+
+
+def test_a_broken_chain_ends_the_task_instead_of_repeating_its_step() -> None:
+    runs = []
+
+    def step(_local: Local, _inbox: Inbox) -> Step:
+        runs.append(1)
+        return Step(b"", None)
+
+    bus = Bus(lambda _sent: Fate.DELIVER, 0)
+    bus.settle = lambda most=0: None  # type: ignore[method-assign]
+    only = Program("only", {"only": Phase({}, 0, 10.0, step)})
+    run_task({LEADER: only}, {"coordinator": (LEADER,)}, bus=bus)
+    del bus.settle
+
+    def broken(*_args: object) -> None:
+        raise KeyError("record 4711")
+
+    bus.seats[LEADER].finished = broken  # type: ignore[method-assign]
+    bus.settle()
+    row = bus.seats[LEADER].runner.task(TASK)
+    assert row.status == "failed"
+    assert runs == [1]
+
+
+def test_an_error_while_writing_a_step_down_is_tried_again_ever_more_rarely() -> None:
+    times = []
+    bus = Bus(lambda _sent: Fate.DELIVER, 0)
+    bus.settle = lambda most=0: None  # type: ignore[method-assign]
+    only = Program("only", {"only": Phase({}, 0, 10.0, lambda _l, _i: Step(b"", None))})
+    run_task({LEADER: only}, {"coordinator": (LEADER,)}, bus=bus)
+    del bus.settle
+
+    def busy(*_args: object) -> None:
+        times.append(bus.timer.time)
+        if len(times) < 4:
+            raise Refused("The clock is behind.", clause="clock-behind-checkpoint")
+
+    bus.seats[LEADER].finished = busy  # type: ignore[method-assign]
+    bus.settle()
+    assert bus.seats[LEADER].runner.task(TASK).status == "done"
+    assert times == [0.0, 1.0, 3.0, 7.0]

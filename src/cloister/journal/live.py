@@ -24,6 +24,7 @@ class Live:
     position: int = -1
     deadline: float = math.inf
     retry: float = 0.0
+    tries: int = 0
     look: bool = True
     running: bool = False
     waiting: dict[Party, dict[int, str]] = field(default_factory=dict)

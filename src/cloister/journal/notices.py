@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -54,3 +56,9 @@ def unexpected(task: TaskRow, error: BaseException) -> CloisterError:
         "Look into this node's own log, and report it to the authors of the protection.",
         phase=task.phase,
     )
+
+
+def log_frames(log: logging.Logger, what: str, error: BaseException) -> None:
+    """Logs where an unexpected error came from, without its text or any values: both may repeat data."""
+    frames = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
+    log.error("%s ended with %s\n%s", what, type(error).__name__, frames)

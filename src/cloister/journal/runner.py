@@ -29,6 +29,7 @@ from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFou
 from cloister.journal.commit import Committer
 from cloister.journal.durable import Durable, Records
 from cloister.journal.live import LiveTasks, check_program
+from cloister.journal.notices import log_frames
 from cloister.journal.ports import (
     Chain,
     LedgerPort,
@@ -331,6 +332,10 @@ class Runner:
                 pause = _IDLE_SECONDS if due is None else min(due - self._timer.now(), _IDLE_SECONDS)
             except CloisterError as error:
                 log.warning("the journal could not look at its tasks: %s", error.what)
+                pause = _RETRY_SECONDS
+            except Exception as error:
+                # The one thread that must not die; the task that causes this is looked at again.
+                log_frames(log, "looking at tasks", error)
                 pause = _RETRY_SECONDS
             self._live.pause(pause)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from cloister.foundation.clock import Clock
 from cloister.foundation.errors import BadInput, CloisterError, Refused
 from cloister.journal.durable import Durable
+from cloister.journal.notices import log_frames
 from cloister.journal.ports import Outbound, Probe, Taken, Timer
 from cloister.journal.program import Party
 from cloister.storage.outbox import Outgoing
@@ -96,9 +97,11 @@ class Sender:
         delay: float | None = LONGEST_DELAY
         try:
             delay = self._send_all(lane)
-        except CloisterError:
+        except CloisterError as error:
             # This node's own disk: the messages stay where they are, and are repeated.
-            log.warning("could not note what was sent for a task; will repeat", exc_info=False)
+            log.warning("what was sent for a task could not be noted, and will be repeated: %s", error.what)
+        except Exception as error:
+            log_frames(log, "sending for a task", error)
         finally:
             self._settle(lane, delay)
             self._wake()
@@ -129,10 +132,11 @@ class Sender:
                 if self._clock.now() - message.created > GIVE_UP_SECONDS:
                     self._done(message, "message.given-up", error)
                     continue
-                return LONGEST_DELAY
+                # A task that is unknown there is likely about to begin.
+                unknown = isinstance(error, Refused) and error.clause == "unknown-task"
+                return _patience(message) if unknown else LONGEST_DELAY
             if taken is Taken.LATER:
-                # Large bodies are not worth asking so often.
-                longest = LONGEST_LATER if message.body.size < _LARGE else LONGEST_DELAY
+                longest = _patience(message)
                 continue
             self._probe("send.after", lane.task)
             self._done(message, "message.delivered", None)
@@ -149,7 +153,7 @@ class Sender:
         except CloisterError:
             raise
         except Exception as error:
-            log.warning("sending a message of a task ended with %s", type(error).__name__)
+            log_frames(log, "sending a message", error)
             raise CloisterError("A message could not be sent.") from None
 
     def _done(self, message: Outgoing, event: str, error: CloisterError | None) -> None:
@@ -160,6 +164,11 @@ class Sender:
             names = records.outbox.remove(message)
             records.events.add(message.task, self._clock.now(), event, facts)
         self._durable.collect(names)
+
+
+def _patience(message: Outgoing) -> float:
+    # Large bodies are not worth asking so often.
+    return LONGEST_LATER if message.body.size < _LARGE else LONGEST_DELAY
 
 
 def is_final(error: CloisterError) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -22,6 +21,7 @@ from cloister.storage.messages import AcceptedMessage
 from cloister.storage.tasks import TaskRow
 
 RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,10 @@ class Stepper:
         except CloisterError as error:
             # Not the step's error, but of writing it down: rule 5 of `runner`.
             self._put_off(job.live, error)
+        except Exception as error:
+            # What the node was asked for (its chain, its log) is broken; trying again would do the same.
+            notices.log_frames(log, f"writing a step of phase {job.row.phase}", error)
+            self._end_broken(job, error)
         finally:
             job.live.running = False
             self._live.look(job.row.id)
@@ -129,16 +133,12 @@ class Stepper:
             self._fail(row, error, local.figures)
             return
         except Exception as error:
-            log.error(  # noqa: TRY400 - `exception` would print the error's text, which may repeat data
-                "a step of phase %s ended with %s\n%s",
-                row.phase,
-                type(error).__name__,
-                "".join(traceback.format_list(traceback.extract_tb(error.__traceback__))),
-            )
+            notices.log_frames(log, f"a step of phase {row.phase}", error)
             self._fail(row, notices.unexpected(row, error), local.figures)
             return
         self._probe("step.after", row.id)
         done = self._committer.step(row, job.live.program, step, job.inbox, job.missed, local.figures)
+        job.live.tries = 0
         if done is None:
             return
         if done.program is None:
@@ -153,7 +153,15 @@ class Stepper:
             self._sender.add((row.id, party) for party in row.parties - {self._party})
             self._live.wake()
 
+    def _end_broken(self, job: Job, error: Exception) -> None:
+        try:
+            self._fail(job.row, notices.unexpected(job.row, error), [])
+        except CloisterError as second:
+            self._put_off(job.live, second)
+
     def _put_off(self, live: Live, error: CloisterError) -> None:
         log.warning("a task waits: %s", error.what)
-        live.retry = self._live.timer.now() + RETRY_SECONDS
+        pause = min(RETRY_SECONDS * 2 ** min(live.tries, 10), LONGEST_RETRY_SECONDS)
+        live.tries += 1
+        live.retry = self._live.timer.now() + pause
         self._live.look(live.task)
