@@ -115,7 +115,7 @@ def _offer(request: Request, facts: Facts) -> Offer | Declined:
     recipients = tuple(sorted(set(request.recipients) - set(owners) - {coordinator}))
     if recipients:
         seats["recipient"] = recipients
-    least = max(2, terms.minimum_parties)
+    least = terms.minimum_parties
     refusal = _objection(request, terms, seats, least)
     if refusal is not None:
         return refusal

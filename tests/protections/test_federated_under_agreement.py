@@ -1,0 +1,126 @@
+"""What federated averaging offers is what agreements from the templates permit, and what a planner can choose."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloister.agreements.decision import Approval, DecisionFacts, Permit, Refusal, decide
+from cloister.agreements.lifecycle import State
+from cloister.agreements.signing import AgreementView
+from cloister.agreements.templates import new_from_template
+from cloister.claims.offers import Declined, Offer, Plan
+from cloister.data.schema import DatasetDescription
+from cloister.foundation.canonical import canonical
+from cloister.protections.federated import FederatedAveraging
+from protections import federation as f
+
+
+def factories(**changes):
+    inputs = {
+        "title": "Counting together",
+        "owners": [
+            {"party": name, "name": f"Owner {number}", "dataset": "records"}
+            for number, name in enumerate(f.OWNERS[:3])
+        ],
+        "researchers": [{"party": f.LAB, "name": "Lab"}],
+        "users": [{"party": f.USER, "name": "User"}],
+        "purposes": ["Count better"],
+        "starts": "2026-06-01T00:00:00Z",
+        "quality": {"metric": "accuracy", "minimum": 0.5},
+    } | changes
+    return new_from_template("factories-and-lab", inputs)
+
+
+def planned(terms, **wishes):
+    asked = f.request(terms, preferences={"rounds": 3} | wishes, recipients=(f.LAB, f.USER))
+    (offer,) = FederatedAveraging().offers(asked, f.facts(terms))
+    assert isinstance(offer, Offer), offer
+    return Plan(request=asked, offer=offer, created="2027-01-15T08:00:00Z", nonce="0" * 32)
+
+
+def verdict(terms, plan, party, approved=True):
+    view = AgreementView(terms, terms.digest, frozenset(terms.parties))
+    approvals = ()
+    if approved:
+        approvals = (
+            Approval(
+                agreement=terms.digest,
+                computation=plan.request.computation.digest,
+                by=party,
+                with_records=True,
+                time="2027-01-15T08:00:00Z",
+            ),
+        )
+    own = plan.request.datasets.get(party)
+    catalogue = {} if own is None else {own: entry(party, own)}
+    facts = DecisionFacts(
+        now=f.NOW,
+        party=party,
+        state=State.FINALIZED,
+        protections={"federated-averaging": "stable"},
+        catalogue=catalogue,
+        approvals=approvals,
+    )
+    return decide(view, plan, facts)
+
+
+def entry(owner, commitment):
+    return DatasetDescription.model_validate_json(
+        canonical(
+            {
+                "name": "records",
+                "title": "Records",
+                "kind": "image-points",
+                "image": {"labels": "centres"},
+                "unit_of_privacy": {"kind": "image"},
+                "residency": "DE",
+                "owner": owner,
+                "commitment": commitment,
+                "registered": "2026-12-01T00:00:00Z",
+            }
+        )
+    )
+
+
+@pytest.mark.parametrize("party", [f.LAB, f.USER, f.OWNERS[0]])
+def test_every_seat_of_an_offer_is_admitted_under_the_template(party):
+    terms = factories()
+    assert isinstance(verdict(terms, planned(terms), party), Permit)
+
+
+def test_an_owner_that_did_not_accept_records_in_the_result_refuses():
+    terms = factories()
+    found = verdict(terms, planned(terms), f.OWNERS[0], approved=False)
+    assert isinstance(found, Refusal)
+    assert found.clause in {"approval", "records"}
+
+
+def test_more_dropouts_than_agreed_are_refused_by_every_node():
+    terms = factories(dropouts=0)
+    plan = planned(terms)
+    parameters = plan.offer.parameters | {"dropouts": 1, "minimum_answers": 2}
+    loose = plan.model_copy(update={"offer": plan.offer.model_copy(update={"parameters": parameters})})
+    found = verdict(terms, loose, f.OWNERS[0])
+    assert isinstance(found, Refusal)
+    assert found.clause == "dropouts"
+
+
+def test_offers_fit_the_dropouts_that_were_agreed():
+    for dropouts in (0, 1):
+        terms = factories(dropouts=dropouts)
+        plan = planned(terms)
+        assert plan.offer.parameters["dropouts"] == dropouts
+        assert isinstance(verdict(terms, plan, f.OWNERS[0]), Permit)
+
+
+def test_a_privacy_budget_asks_for_noise_that_is_not_there_yet():
+    terms = factories(epsilon=8.0)
+    asked = f.request(terms, recipients=(f.LAB, f.USER))
+    (found,) = FederatedAveraging().offers(asked, f.facts(terms))
+    assert isinstance(found, Declined)
+    assert "input records" in found.reason
+
+
+def test_no_claim_is_below_the_templates_floor():
+    terms = factories()
+    assert terms.below_floor(planned(terms).offer.claims) == ()
