@@ -157,6 +157,16 @@ def test_parquet_columns_that_cannot_be_used_are_named():
         parse_parquet(parquet({"a": [1.0, float("inf")]}))
 
 
+def test_declared_kinds_are_compared_with_those_that_parquet_stores(tmp_path):
+    path = tmp_path / "a.parquet"
+    path.write_bytes(parquet({"a": [1, 2]}))
+    assert read_table(path, {"a": "integer"}).num_rows == 2
+    with pytest.raises(BadInput, match="another kind"):
+        read_table(path, {"a": "text"})
+    with pytest.raises(BadInput, match="no column 'z'"):
+        read_table(path, {"z": "text"})
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_damaged_parquet_never_crashes(data):

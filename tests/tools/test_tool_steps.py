@@ -29,6 +29,7 @@ CONTEXT = Context()
 class Blur:
     """A model that looks 2 pixels around, written in numpy; zero beyond the border, as a convolution."""
 
+    rank = 4
     channels_in = channels_out = columns_in = None
 
     def __call__(self, batch):

@@ -1,6 +1,6 @@
 """Registering a dataset at its owner's node, and noticing before each use that it is still the same.
 
-Registration reads everything once: it checks each record, commits to all of them, and notes every file's digest. What
+Registration goes through everything: it checks each record, commits to all of them, and notes every file's digest. What
 comes out has two halves. The *description* may be shown; the *private manifest* (paths, digests, salt, leaves) never
 leaves the node. Rules:
 1. Before data is used, every byte is read again and compared. Size and modification time alone prove nothing (both can

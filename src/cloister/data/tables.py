@@ -31,7 +31,7 @@ def read_table(
 
     Args:
         path: the file.
-        kinds: declared kinds of columns by name (CSV only); the others are inferred.
+        kinds: declared kinds of columns by name; the others are inferred (CSV) or as stored (Parquet).
         decimal: `.` or `,` (CSV only).
         limits: refuse more than this.
 
@@ -49,7 +49,9 @@ def read_table(
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
         return parse_csv(path.read_bytes(), kinds, decimal=decimal, limits=limits, name=path.name)
     if path.suffix.lower() in (".parquet", ".pq"):
-        return parse_parquet(path.read_bytes(), limits=limits, name=path.name)
+        table = parse_parquet(path.read_bytes(), limits=limits, name=path.name)
+        _as_declared(table, kinds or {}, path.name)
+        return table
     raise BadInput(
         f"{path.name} is not a table that can be read.",
         "Tables end in .csv, .tsv or .parquet.",
@@ -138,6 +140,21 @@ def rows_of(table: Any, columns: Sequence[Column]) -> Any:
     slim = pa.table(cast, names=[str(place) for place in range(len(cast))])
     for batch in slim.to_batches(max_chunksize=65_536):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _as_declared(table: Any, kinds: Mapping[str, ColumnKind], name: str) -> None:
+    for column, kind in kinds.items():
+        if column not in table.column_names:
+            raise BadInput(
+                f"{name} has no column {column!r}.", "A kind was declared for it.", "Check the spelling."
+            )
+        stored = kind_of(table.schema.field(column).type)
+        if stored != kind:
+            raise BadInput(
+                f"{name} has a column of another kind than declared.",
+                f"Column {column!r} holds {stored}, not {kind}.",
+                "A Parquet file says its kinds itself: leave the declaration out, or write the file again.",
+            )
 
 
 def _arrow_target(field: Any, name: str) -> Any:

@@ -28,8 +28,9 @@ class Parameters(BaseModel):
 
 
 class Model(Protocol):
-    """A loaded model: one input, one output, computed over batches."""
+    """A loaded model: one input of `rank` dimensions, one output, computed over batches."""
 
+    rank: int
     channels_in: int | None
     channels_out: int | None
     columns_in: int | None
@@ -109,6 +110,26 @@ class Step:
 def unsuited(what: str, why: str, remedy: str) -> BadInput:
     """A step's complaint about its inputs."""
     return BadInput(what, why, remedy)
+
+
+def rank_needed(model: Model | None, rank: int) -> None:
+    """Raises `BadInput` if a model is known to take another number of dimensions."""
+    if model is not None and model.rank != rank:
+        raise BadInput(
+            "The model is of another kind.",
+            f"It takes {model.rank} dimensions; pictures have 4 with the batch, tables 2.",
+            "Use a model for pictures with model@1, one for tables with score@1.",
+        )
+
+
+def one_channel_needed(field: ValueType) -> None:
+    """Raises `BadInput` if a field is known not to have exactly one channel."""
+    if field.channels not in (None, 1):
+        raise BadInput(
+            "This step takes one channel.",
+            f"The field has {field.channels}.",
+            "Put a step channel@1 before it.",
+        )
 
 
 def columns_needed(table: ValueType, *names: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from pydantic import Field
 from cloister.data.peaks import find_peaks
 from cloister.foundation.errors import BadInput
 from cloister.tools import types as t
-from cloister.tools.steps.base import Context, Parameters, Slot, Step
+from cloister.tools.steps.base import Context, Model, Parameters, Slot, Step, one_channel_needed
 
 MAX_OBJECTS = 200_000
 
@@ -132,6 +133,18 @@ def _limit(count: int) -> None:
         )
 
 
+def _regions(
+    inputs: Mapping[str, t.ValueType], _parameters: Any, _models: Mapping[str, Model]
+) -> t.ValueType:
+    one_channel_needed(inputs["field"])
+    return t.ValueType("regions")
+
+
+def _points(inputs: Mapping[str, t.ValueType], _parameters: Any, _models: Mapping[str, Model]) -> t.ValueType:
+    one_channel_needed(inputs["field"])
+    return t.ValueType("points")
+
+
 STEPS = (
     Step(
         "threshold",
@@ -141,8 +154,18 @@ STEPS = (
         "regions",
         Threshold,
         threshold,
+        _regions,
     ),
-    Step("peaks", 1, "Finds where a field is highest.", {"field": Slot("field")}, "points", Peaks, peaks),
+    Step(
+        "peaks",
+        1,
+        "Finds where a field is highest.",
+        {"field": Slot("field")},
+        "points",
+        Peaks,
+        peaks,
+        _points,
+    ),
     Step(
         "watershed",
         1,
@@ -151,5 +174,6 @@ STEPS = (
         "regions",
         Watershed,
         watershed,
+        _regions,
     ),
 )

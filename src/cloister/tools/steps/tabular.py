@@ -14,7 +14,16 @@ from cloister.data.schema import ColumnName
 from cloister.foundation.errors import BadInput
 from cloister.tools import types as t
 from cloister.tools.manifest import Word
-from cloister.tools.steps.base import Context, Model, Parameters, Slot, Step, columns_needed, unsuited
+from cloister.tools.steps.base import (
+    Context,
+    Model,
+    Parameters,
+    Slot,
+    Step,
+    columns_needed,
+    rank_needed,
+    unsuited,
+)
 
 _BATCH = 4096
 _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -225,6 +234,7 @@ def _same(inputs: Mapping[str, t.ValueType], parameters: Any, _models: Mapping[s
 def _scored(inputs: Mapping[str, t.ValueType], parameters: Score, models: Mapping[str, Model]) -> t.ValueType:
     columns_needed(inputs["table"], *parameters.columns)
     model = models.get(parameters.model)
+    rank_needed(model, 2)
     if model is not None and model.columns_in not in (None, len(parameters.columns)):
         raise unsuited(
             "The model does not fit the columns.",

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from cloister.tools import types as t
 from cloister.tools.manifest import Word
-from cloister.tools.steps.base import Context, Model, Parameters, Slot, Step, unsuited
+from cloister.tools.steps.base import Context, Model, Parameters, Slot, Step, rank_needed, unsuited
 from cloister.tools.steps.imaging import NoParameters
 
 
@@ -169,6 +169,7 @@ def _model_tiles(
     model = models.get(parameters.model)
     if model is None:
         return t.ValueType("tiles")
+    rank_needed(model, 4)
     given = inputs["tiles"].channels
     if None not in (given, model.channels_in) and given != model.channels_in:
         raise unsuited(
