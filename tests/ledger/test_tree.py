@@ -316,3 +316,14 @@ def test_sizes_and_indexes_out_of_range_are_refused() -> None:
         with pytest.raises(CloisterError) as caught:
             work()
         assert isinstance(caught.value, BadInput)
+
+
+def test_a_hash_left_over_is_refused_even_where_the_root_was_made_to_fit() -> None:
+    tree, extra = grown(), bytes(range(32))
+    for size in (1, 2, 5, 8):
+        forged = node_hash(extra, tree.root(size))
+        with pytest.raises(NotTrusted, match="left over"):
+            verify_inclusion(tree.leaf(0), 0, size, [*tree.inclusion_proof(0, size), extra], forged)
+    old, new = node_hash(extra, tree.root(3)), node_hash(extra, tree.root(6))
+    with pytest.raises(NotTrusted, match="left over"):
+        verify_consistency(3, 6, old, new, [*tree.consistency_proof(3, 6), extra])
