@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -277,3 +278,14 @@ def test_a_model_that_marks_centres_only_gives_counts_without_sizes(tmp_path):
         "a.result.json",
         "a.table.csv",
     }
+
+
+def test_a_large_overlay_is_shown_smaller_on_the_page_and_whole_beside_it(tmp_path):
+    path = picture(tmp_path, "a.png", spread_centres(2000, 300, 5), width=2000, height=300)
+    run_tool(discs_tool(tile=256), [path], tmp_path / "out")
+    with Image.open(tmp_path / "out" / "a.overlay.png") as overlay:
+        assert overlay.size == (2000, 300)
+    page = (tmp_path / "out" / "a.report.html").read_text(encoding="utf-8")
+    shown = re.search(r'src="data:image/jpeg;base64,([^"]+)"', page)
+    with Image.open(io.BytesIO(base64.b64decode(shown.group(1)))) as preview:
+        assert preview.size == (1600, 240)

@@ -157,7 +157,7 @@ class Picture:
     """A finished picture."""
 
     data: bytes
-    media_type: Literal["image/png", "image/svg+xml"]
+    media_type: Literal["image/png", "image/jpeg", "image/svg+xml"]
     alternative: str = ""
 
 

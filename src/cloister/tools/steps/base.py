@@ -107,11 +107,6 @@ class Step:
         return f"{self.name}@{self.version}"
 
 
-def unsuited(what: str, why: str, remedy: str) -> BadInput:
-    """A step's complaint about its inputs."""
-    return BadInput(what, why, remedy)
-
-
 def rank_needed(model: Model | None, rank: int) -> None:
     """Raises `BadInput` if a model is known to take another number of dimensions."""
     if model is not None and model.rank != rank:

@@ -10,8 +10,9 @@ from pydantic import Field
 
 from cloister.data.images import decode_image
 from cloister.data.normalise import NORMALISATION_VERSION, normalise_micrograph
+from cloister.foundation.errors import BadInput
 from cloister.tools import types as t
-from cloister.tools.steps.base import Context, Parameters, Slot, Step, unsuited
+from cloister.tools.steps.base import Context, Parameters, Slot, Step
 
 
 class NoParameters(Parameters):
@@ -65,7 +66,7 @@ def normalise(_context: Context, _parameters: NoParameters, *, image: t.Image) -
 def channel(_context: Context, parameters: Channel, *, field: t.Field) -> t.Field:
     """Picks one channel of a field."""
     if parameters.index >= field.values.shape[2]:
-        raise unsuited(
+        raise BadInput(
             f"There is no channel {parameters.index}.",
             f"There are {field.values.shape[2]}, counted from 0.",
             "Name one of them.",
@@ -84,7 +85,7 @@ def _picked(
 ) -> t.ValueType:
     channels = inputs["field"].channels
     if channels is not None and parameters.index >= channels:
-        raise unsuited(
+        raise BadInput(
             f"There is no channel {parameters.index}.", f"The field has {channels}.", "Count from 0."
         )
     return t.ValueType("field", channels=1)

@@ -160,8 +160,7 @@ def _image(picture: t.Picture) -> str:
     if picture.media_type == "image/svg+xml":
         return f"<figure>{picture.data.decode('utf-8')}</figure>"
     data = base64.b64encode(picture.data).decode("ascii")
-    kind = "image/jpeg" if picture.data.startswith(b"\xff\xd8") else picture.media_type
-    return f'<figure><img alt="{escape(picture.alternative)}" src="data:{kind};base64,{data}"></figure>'
+    return f'<figure><img alt="{escape(picture.alternative)}" src="data:{picture.media_type};base64,{data}"></figure>'
 
 
 def _preview(picture: t.Picture, longest: int) -> t.Picture:
@@ -181,7 +180,7 @@ def _preview(picture: t.Picture, longest: int) -> t.Picture:
     )
     stream = io.BytesIO()
     small.save(stream, format="JPEG", quality=88)
-    return t.Picture(stream.getvalue(), "image/png", picture.alternative)
+    return t.Picture(stream.getvalue(), "image/jpeg", picture.alternative)
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,6 @@ from cloister.tools.steps.base import (
     Step,
     columns_needed,
     rank_needed,
-    unsuited,
 )
 
 _BATCH = 4096
@@ -145,7 +144,7 @@ def score(context: Context, parameters: Score, *, table: t.Table) -> t.Table:
         made = model(rows[at : at + _BATCH])
         made = made.reshape(len(made), -1)
         if made.shape[1] != len(parameters.outputs):
-            raise unsuited(
+            raise BadInput(
                 "The model does not give the outputs that the tool names.",
                 f"It gives {made.shape[1]}, the tool names {len(parameters.outputs)}.",
                 "Correct the manifest.",
@@ -236,7 +235,7 @@ def _scored(inputs: Mapping[str, t.ValueType], parameters: Score, models: Mappin
     model = models.get(parameters.model)
     rank_needed(model, 2)
     if model is not None and model.columns_in not in (None, len(parameters.columns)):
-        raise unsuited(
+        raise BadInput(
             "The model does not fit the columns.",
             f"It takes {model.columns_in}; the manifest names {len(parameters.columns)}.",
             "Correct the manifest.",

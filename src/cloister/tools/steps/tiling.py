@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from cloister.foundation.errors import BadInput
 from cloister.tools import types as t
 from cloister.tools.manifest import Word
-from cloister.tools.steps.base import Context, Model, Parameters, Slot, Step, rank_needed, unsuited
+from cloister.tools.steps.base import Context, Model, Parameters, Slot, Step, rank_needed
 from cloister.tools.steps.imaging import NoParameters
 
 
@@ -53,7 +54,7 @@ def tile(_context: Context, parameters: Tile, *, field: t.Field) -> t.Tiles:
     """Cuts a field into equal squares, lazily."""
     size, overlap = parameters.size, parameters.overlap
     if overlap * 2 > size:
-        raise unsuited(
+        raise BadInput(
             "The tiles overlap too much.",
             "The overlap is more than half a tile.",
             "Use larger tiles or less overlap.",
@@ -72,7 +73,7 @@ def run_model(context: Context, parameters: RunModel, *, tiles: t.Tiles) -> t.Ti
     """Computes a model on each square, lazily."""
     model = context.models[parameters.model]
     if model.channels_in not in (None, tiles.channels):
-        raise unsuited(
+        raise BadInput(
             "The model does not fit the picture.",
             f"It takes {model.channels_in} channels; there are {tiles.channels}.",
             "Use another model.",
@@ -86,7 +87,7 @@ def run_model(context: Context, parameters: RunModel, *, tiles: t.Tiles) -> t.Ti
         for row, column, square in tiles.produce():
             made = model(np.ascontiguousarray(square.transpose(2, 0, 1)[None]))
             if made.shape != (1, channels, *square.shape[:2]):
-                raise unsuited(
+                raise BadInput(
                     "The model does not answer for every pixel.",
                     f"For {square.shape[0]} x {square.shape[1]} pixels it gave an output of shape {list(made.shape)}.",
                     "Use a model whose output has the size of its input.",
@@ -172,7 +173,7 @@ def _model_tiles(
     rank_needed(model, 4)
     given = inputs["tiles"].channels
     if None not in (given, model.channels_in) and given != model.channels_in:
-        raise unsuited(
+        raise BadInput(
             "The model does not fit the picture.",
             f"It takes {model.channels_in} channels; there are {given}.",
             "Use another model.",
