@@ -47,6 +47,13 @@ def export(model: Model, vector: Array, *, document: str = "") -> bytes:
     inputs = [value for value in proto.graph.input if value.name not in model.graph.constants]
     del proto.graph.input[:]
     proto.graph.input.extend(inputs)
+    computed = model.analyse().outputs
+    for value in proto.graph.output:
+        if not value.type.tensor_type.HasField("shape"):
+            # ONNX's checker wants the number of dimensions; their sizes may vary.
+            value.type.tensor_type.shape.SetInParent()
+            for _ in computed[value.name]:
+                value.type.tensor_type.shape.dim.add()
     # Declared shapes inside the graph were never believed; they are not passed on either.
     del proto.graph.value_info[:]
     del proto.metadata_props[:]
