@@ -13,7 +13,7 @@ from cloister.applications.crystals.network import BODY, CONTEXT, HEAT, INPUT, M
 from cloister.data.normalise import NORMALISATION_VERSION
 from cloister.foundation.errors import NotFound
 
-PEAK_THRESHOLD = 0.4
+PEAK_THRESHOLD = 0.5
 """Lowest heat (a probability) that counts as a crystal; chosen on synthetic pictures kept for this."""
 
 PEAK_DISTANCE = 5

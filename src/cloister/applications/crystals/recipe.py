@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from cloister.applications.crystals.network import INPUT, OUTPUT
 from cloister.applications.crystals.pipeline import PEAK_DISTANCE, PEAK_THRESHOLD
+from cloister.applications.crystals.targets import BUMP, NARROWEST, WIDEST
 from cloister.training.recipe import OptimiserRecipe, PointsPreparation, TrainingRecipe
 
 
@@ -33,13 +34,15 @@ def crystals_recipe(
         optimiser=OptimiserRecipe(name="adam", learning_rate=learning_rate, second_moment=0.99),
         steps=steps,
         batch=batch,
-        clip=1.0,
+        clip=0.3,
         preparation=PointsPreparation(
             patch=patch,
-            sigma=3.0,
+            sigma_share=BUMP,
+            sigma_limits=(NARROWEST, WIDEST),
             channels=("centres", "foreground"),
-            emphasis=3.0,
-            brightness=0.2,
+            channel_weights=(10.0, 1.0),
+            emphasis=5.0,
+            brightness=0.08,
             threshold=PEAK_THRESHOLD,
             distance=float(PEAK_DISTANCE),
         ),
