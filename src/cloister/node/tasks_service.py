@@ -51,6 +51,8 @@ from cloister.storage.settings import Settings
 PROPOSE, ADMISSION, START, CONTENT = "task.propose", "task.admission", "task.start", "task.content"
 _NEEDS_A_PERSON = frozenset({"approval", "records"})
 _CALL_SECONDS = 60.0
+_REFUSALS = (Refused, BadInput, Conflict)
+"""Errors that are a decision; all others are trouble, and the question is asked again."""
 
 
 class Admission(BaseModel):
@@ -109,6 +111,7 @@ class TasksService:
         self.protections = {protection.name: protection for protection in protections}
         self._ports = ports
         self._lock = threading.RLock()
+        self._driving = threading.Lock()
 
     # Asking --------------------------------------------------------------------------------------------------------
 
@@ -132,6 +135,10 @@ class TasksService:
 
     def drive(self, task: str) -> None:
         """Asks the parties that have not answered yet; starts the task when all have admitted. Safe to repeat."""
+        with self._driving:
+            self._drive(task)
+
+    def _drive(self, task: str) -> None:
         plan = self.plan(task)
         if plan.request.requester != self._parties.own.party or self._note(task).get("over"):
             return
@@ -167,7 +174,12 @@ class TasksService:
         except Unreachable:
             self._update(task, lambda note: note["waiting"].update({party: "not reachable"}))
         except CloisterError as error:
-            self._refused(task, party, error)
+            if isinstance(error, _REFUSALS):
+                self._refused(task, party, error)
+                return
+            # A full disk or a worker that stopped is no decision: asked again later.
+            trouble = error.what
+            self._update(task, lambda note: note["waiting"].update({party: trouble}))
 
     def _start_everywhere(self, plan: Plan, admitted: Mapping[str, Envelope]) -> None:
         task = plan.digest
@@ -188,8 +200,10 @@ class TasksService:
             except Unreachable:
                 continue
             except CloisterError as error:
-                self._refused(task, party, error)
-                return
+                if isinstance(error, _REFUSALS):
+                    self._refused(task, party, error)
+                    return
+                continue
             self._update(task, partial(_tell, party))
 
     def undriven(self) -> list[str]:
@@ -232,7 +246,8 @@ class TasksService:
         try:
             admission = self._decide_here(plan)
         except CloisterError as error:
-            self._refused(plan.digest, self._parties.own.party, error)
+            if isinstance(error, _REFUSALS):
+                self._refused(plan.digest, self._parties.own.party, error)
             raise
         if admission is None:
             return canonical({"pending": "A person at this node must approve the computation."})
@@ -290,7 +305,11 @@ class TasksService:
             if not self._contents.has(name):
                 body = canonical({"task": plan.digest, "content": name})
                 data = self._ports.call(
-                    plan.request.requester, CONTENT, body, 10 * _CALL_SECONDS, f"content/{plan.digest}/{name}"
+                    plan.request.requester,
+                    CONTENT,
+                    body,
+                    10 * _CALL_SECONDS,
+                    f"content/{plan.digest}/{name}/{secrets.token_hex(8)}",
                 )
                 self._contents.put(data, name)
 

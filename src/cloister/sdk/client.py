@@ -10,7 +10,7 @@ import base64
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -30,10 +30,12 @@ class Client:
     def __init__(self, folder: Path, timeout: float = 60.0) -> None:
         self.folder = folder
         self._http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(folder / SOCKET_NAME)), base_url="http://node", timeout=timeout
+            transport=httpx.HTTPTransport(uds=str(folder / SOCKET_NAME)),
+            base_url="http://node",
+            timeout=timeout,
         )
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -45,7 +47,9 @@ class Client:
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON answer of a GET under `/api/v1`."""
-        return self._ask("GET", path, params={key: value for key, value in query.items() if value is not None})
+        return self._ask(
+            "GET", path, params={key: value for key, value in query.items() if value is not None}
+        )
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """The JSON answer of a POST under `/api/v1`."""
@@ -55,7 +59,11 @@ class Client:
         try:
             response = self._http.request(method, f"/api/v1{path}", **settings)
         except httpx.TimeoutException:
-            raise Unreachable("The node did not answer in time.", "It is busy or stopped.", "Try again; see `cloister doctor`.") from None
+            raise Unreachable(
+                "The node did not answer in time.",
+                "It is busy or stopped.",
+                "Try again; see `cloister doctor`.",
+            ) from None
         except httpx.TransportError:
             raise Unreachable(
                 "The node is not running.",
@@ -110,5 +118,7 @@ def _error(response: httpx.Response) -> CloisterError:
     except ValueError:
         document = {}
     if not isinstance(document, dict) or "title" not in document:
-        return CloisterError(f"The node answered with status {response.status_code}.", "", "See the node's log.")
+        return CloisterError(
+            f"The node answered with status {response.status_code}.", "", "See the node's log."
+        )
     return from_problem(document)
