@@ -218,39 +218,39 @@ def train(
     lab = stage["Lab"].client
     rounds: list[dict[str, Any]] = []
     fault: dict[str, Any] = {}
-    started = time.monotonic()
-    last, round_started = 0, started
+    begun = time.monotonic()
+    last, round_begun = 0, begun
     while True:
-        events = lab.events(last, wait=1.0)
-        for event in events:
+        for event in lab.events(last, wait=1.0):
             last = event["id"]
-            if event["task"] == task and event["kind"] == "report" and "round" in event["facts"]:
+            if event["task"] != task:
+                continue
+            facts = event["facts"]
+            if event["kind"] == "message.accepted":
+                name = stage.names().get(facts["from"], "?")
+                view.say(name, f"sent a sealed update of {amount(facts['bytes'])}", "dim")
+            elif event["kind"] == "figures" and "round" in facts["figures"]:
                 now = time.monotonic()
-                number = event["facts"]["round"]
-                rounds.append({**event["facts"], "seconds": round(now - round_started, 2)})
-                view.say("Lab", f"round {number}: {_figures(event['facts'])}, {now - round_started:.1f} s")
-                round_started = now
-        if not fault and rounds:
-            fault = _kill(stage, view, "River")
+                told = {**facts["figures"], "seconds": round(now - round_begun, 2)}
+                rounds.append(told)
+                view.say(
+                    "Lab",
+                    f"round {told['round']}: averaged {told['answers']} updates, {told['seconds']:.1f} s",
+                )
+                round_begun = now
+                if not fault:
+                    fault = _kill(stage, view, "River")
         status = lab.task(task)
         if status["status"] in {"failed", "stopped"}:
             raise TaskFailed(
                 "The training failed.", json.dumps(status.get("failure"))[:600], "Read the logs with --keep."
             )
         if status["status"] == "done" or status.get("program") == "release":
-            break
-        if time.monotonic() - started > 240:
+            return rounds, fault
+        if time.monotonic() - begun > 600:
             raise TaskFailed(
                 "The training took too long.", "", "Run with fewer --rounds.", phase=str(status.get("phase"))
             )
-    return rounds, fault
-
-
-def _figures(facts: Mapping[str, Any]) -> str:
-    shown = [
-        f"{key} {value}" for key, value in facts.items() if key != "round" and isinstance(value, int | float)
-    ]
-    return ", ".join(shown[:3]) or "averaged"
 
 
 def _kill(stage: Stage, view: View, name: str) -> dict[str, Any]:
@@ -295,11 +295,11 @@ def release(stage: Stage, view: View, planned: Mapping[str, Any]) -> dict[str, A
     shown = coast.get(f"/releases/{digest}")
     for name in FACTORIES:
         gates = [
-            event["facts"]
+            event["facts"]["figures"]
             for event in stage[name].client.events(0)
-            if event["task"] == task and event["kind"] == "report" and "gate" in event["facts"]
+            if event["task"] == task and event["kind"] == "figures" and "gate" in event["facts"]["figures"]
         ]
-        view.say(name, f"gate {gates[-1]['gate']}" if gates else "gate: see its node")
+        view.say(name, f"my gate: {gates[-1]['gate']}; signed" if gates else "my gate did not speak")
     view.text(shown["text"], "The certificate that came with it")
     stage.until(
         "everybody to finish",
