@@ -502,3 +502,52 @@ def test_an_error_while_writing_a_step_down_is_tried_again_ever_more_rarely() ->
     bus.settle()
     assert bus.seats[LEADER].runner.task(TASK).status == "done"
     assert times == [0.0, 1.0, 3.0, 7.0]
+
+
+def test_an_inbox_that_was_closed_at_the_deadline_stays_closed_over_a_crash() -> None:
+    slow = OWNERS[0]
+    restarted = []
+
+    def fate(sent: Sent) -> Fate:
+        return (
+            Fate.DROP if sent.sender == slow and sent.kind == "answer-1" and not restarted else Fate.DELIVER
+        )
+
+    bus = Bus(fate, 0)
+    bus.settle = lambda most=0: None  # type: ignore[method-assign]
+    run_task(programs(quorum=2), SEATS, fate=fate, crashes=[Crash(LEADER, "step.before", 2)], bus=bus)
+    del bus.settle
+    seat = bus.seats[LEADER]
+    restart = seat.restart
+
+    def restart_and_hear_the_slow_one() -> None:
+        restart()
+        restarted.append(True)
+        row = seat.runner.task(TASK)
+        assert row.closed
+        assert seat.runner.deliver(TASK, slow, "wait-1", "answer-1", 1, b"late") is Taken.LATER
+
+    seat.restart = restart_and_hear_the_slow_one  # type: ignore[method-assign]
+    bus.settle()
+    assert restarted
+    with seat.durable.read() as records:
+        first = records.tasks.steps(TASK)[1][2]
+    assert [item["from"] for item in first["read"]] == list(OWNERS[1:])
+
+
+def test_bodies_are_let_go_once_their_step_is_committed_and_messages_dropped_when_a_task_fails() -> None:
+    bus = Bus(lambda _sent: Fate.DELIVER, 0)
+    bus.settle = lambda most=0: None  # type: ignore[method-assign]
+    run_task(programs(size=BIG), SEATS, bus=bus)
+    del bus.settle
+    seat = bus.seats[OWNERS[0]]
+    while seat.runner.task(TASK).position == 0:
+        for other in bus.seats.values():
+            other.runner.work()
+    with seat.durable.read() as records:
+        assert records.messages.inbox(TASK, 0) == []
+    bus.away = {LEADER}
+    seat.runner.stop(TASK, Refused("Revoked.", clause="revoked"))
+    with seat.durable.read() as records:
+        waiting = records.outbox.waiting(TASK, LEADER)
+    assert {message.kind for message in waiting} == {"task.failed"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from cloister.foundation.errors import BadInput
-from cloister.storage.blobs import Blobs, Kept
+from cloister.storage.blobs import Blobs, Keep, Kept
 from cloister.storage.charges import Charge, Charges
 from cloister.storage.database import Database, Transaction
 from cloister.storage.events import Event, Events
@@ -70,7 +70,7 @@ class Durable:
         with self.database.read() as tx:
             yield Records(tx)
 
-    def keeping(self) -> contextlib.AbstractContextManager[Callable[[bytes], Kept]]:
+    def keeping(self) -> contextlib.AbstractContextManager[Keep]:
         """See `Blobs.keeping`."""
         return self.blobs.keeping()
 

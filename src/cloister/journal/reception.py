@@ -51,7 +51,7 @@ class Reception:
                 foreseen = self._judge(records, task, header)[1]
         self._probe("accept.before", task)
         with self._durable.keeping() as keep:
-            kept = keep(body) if foreseen is Verdict.TAKE else Kept(header.digest, len(body))
+            kept = keep(body, header.digest) if foreseen is Verdict.TAKE else Kept(header.digest, len(body))
             with self._durable.transaction() as records:
                 row, verdict, position = self._judge(records, task, header)
                 if verdict is Verdict.TAKE and foreseen is not Verdict.TAKE:

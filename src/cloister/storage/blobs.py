@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from cloister.foundation.digests import digest, raw
 from cloister.foundation.errors import NotFound, Tampered
@@ -40,6 +40,14 @@ class Kept:
     inline: bytes | None = field(repr=False, default=None)
 
 
+class Keep(Protocol):
+    """Keeps a body; `name` is its digest if the caller has computed it already."""
+
+    def __call__(self, body: bytes, name: str | None = None) -> Kept:
+        """The kept body. Raises `OutOfSpace`."""
+        ...
+
+
 class Blobs:
     """The folder of large bodies, or (without a folder) a dictionary for tests and simulations."""
 
@@ -54,15 +62,15 @@ class Blobs:
                 leftover.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def keeping(self) -> Iterator[Callable[[bytes], Kept]]:
+    def keeping(self) -> Iterator[Keep]:
         """Gives a function that keeps bodies; they are safe from collection until this context is left.
 
         Leave it only after the transaction that names them. Raises `OutOfSpace`.
         """
         pinned: list[str] = []
 
-        def keep(body: bytes) -> Kept:
-            name = digest(body)
+        def keep(body: bytes, name: str | None = None) -> Kept:
+            name = name or digest(body)
             if len(body) <= INLINE:
                 return Kept(name, len(body), body)
             self._pin(name)
