@@ -551,3 +551,14 @@ def test_bodies_are_let_go_once_their_step_is_committed_and_messages_dropped_whe
     with seat.durable.read() as records:
         waiting = records.outbox.waiting(TASK, LEADER)
     assert {message.kind for message in waiting} == {"task.failed"}
+
+
+def test_what_was_not_sent_yet_is_dropped_when_a_task_ends_early() -> None:
+    bus = _fresh_bus()
+    seat = bus.seats[LEADER]
+    seat.runner.work()
+    with seat.durable.read() as records:
+        assert {message.kind for message in records.outbox.waiting(TASK, OWNERS[0])} == {"ask-1"}
+    seat.runner.stop(TASK, Refused("Revoked.", clause="revoked"))
+    with seat.durable.read() as records:
+        assert {message.kind for message in records.outbox.waiting(TASK, OWNERS[0])} == {"task.failed"}
