@@ -60,11 +60,19 @@ def enrolled(someone: Someone, invitation: Invitation) -> Enrolled:
 
 def joined(someone: Someone, invitation: Invitation, everybody: list[Someone], **tuning) -> Messenger:
     """Enrols and connects a party in this process."""
-    got = enrolled(someone, invitation)
+    return connected(someone, invitation, enrolled(someone, invitation), everybody, **tuning)
+
+
+def connected(
+    someone: Someone, invitation: Invitation, got: Enrolled, everybody: list[Someone], **tuning
+) -> Messenger:
+    """Connects an enrolled party that holds everybody's cards."""
     known = Known()
     known.accept(*got.hub_cards)
+    known.accept(*someone.chain)
     for other in everybody:
-        known.accept(*other.chain)
+        if other is not someone:
+            known.accept(*other.chain)
     return connect(
         someone.party,
         someone.keys,

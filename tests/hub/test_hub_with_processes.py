@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hub_town import enrolled, eventually
+from hub_town import Someone, connected, enrolled, eventually
 
 from cloister.foundation.errors import NotTrusted, Refused, Unreachable
 from cloister.identity import enrolment
@@ -291,3 +291,26 @@ def test_enrolling_a_party_does_not_lose_the_calls_of_others(town, pair, people)
         eventually(lambda: len(answered) > already + 5 or failures)
         ended.set()
     assert failures == []
+
+
+def test_thirty_nodes_call_each_other(hub, opened):
+    """Through one relay, in one process: every node calls the next, all at once, with a small and a large body."""
+    crowd = [Someone(f"node {number}") for number in range(30)]
+    invitation = hub.invite()
+    credentials = [enrolled(someone, hub.invite()) for someone in crowd]
+    members = [
+        opened(connected(someone, invitation, got, crowd))
+        for someone, got in zip(crowd, credentials, strict=True)
+    ]
+    for member in members:
+        member.serve("echo", lambda call: call.body)
+    everybody = {someone.party for someone in crowd}
+    eventually(lambda: all(everybody <= member.here() for member in members), 60)
+    large = os.urandom(1 << 20)
+
+    def talk(number: int) -> bool:
+        me, to = members[number], crowd[(number + 1) % len(crowd)].party
+        return all(me.call(to, "echo", body, deadline=100) == body for body in (b"small", large))
+
+    with ThreadPoolExecutor(10) as pool:
+        assert all(pool.map(talk, range(len(crowd))))

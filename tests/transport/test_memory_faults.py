@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from cloister.foundation.errors import CloisterError, NotTrusted, Unreachable
+from cloister.identity.keys import SecretKeys
 from cloister.transport.memory import Faults, MemoryHub
 from cloister.transport.messenger import Tuning
 
@@ -121,8 +122,6 @@ def test_a_party_struck_from_the_book_is_refused_at_once(hub, pair, book):
 
 
 def test_rotated_keys_speak_once_the_others_know_them(hub, pair, book, members):
-    from cloister.identity.keys import SecretKeys
-
     anna, bert = pair
     counted(bert)
     fresh = SecretKeys.generate()
@@ -130,6 +129,24 @@ def test_rotated_keys_speak_once_the_others_know_them(hub, pair, book, members):
     with pytest.raises(Unreachable):
         anna.call(bert.party, "echo", b"x", deadline=5)
     book.known[anna.party] = fresh.public
+    assert anna.call(bert.party, "echo", b"x", deadline=5) == b"x"
+
+
+def test_keys_that_are_expected_open_before_they_sign(hub, pair, book):
+    anna, bert = pair
+    counted(bert)
+    fresh = SecretKeys.generate()
+    anna.expect(fresh)
+    seen = []
+
+    def learn(call):
+        book.known[anna.party] = fresh.public
+        seen.append(call.sender)
+        return b"sealed to the new keys"
+
+    bert.serve("card", learn)
+    assert anna.call(bert.party, "card", b"", deadline=5) == b"sealed to the new keys"
+    anna.rotate(fresh)
     assert anna.call(bert.party, "echo", b"x", deadline=5) == b"x"
 
 

@@ -24,6 +24,8 @@ from cloister.transport.zenoh_settings import Credentials, configuration, many_t
 
 _LOG = logging.getLogger("cloister.hub.router")
 DEBOUNCE = 0.25
+PAUSE = 2.0
+"""Seconds between two openings: links that come and go all the time are where the carrier has had bugs."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Router:
         self._timer: threading.Timer | None = None
         self._lock = threading.RLock()
         self._running = False
+        self._opened = float("-inf")
 
     @property
     def port(self) -> int:
@@ -97,7 +100,8 @@ class Router:
             if at_once:
                 self._reopen()
             else:
-                self._timer = threading.Timer(DEBOUNCE, self._reopen)
+                wait = max(DEBOUNCE, self._opened + PAUSE - time.monotonic())
+                self._timer = threading.Timer(wait, self._reopen)
                 self._timer.daemon = True
                 self._timer.start()
 
@@ -147,6 +151,7 @@ class Router:
         endpoint = f"{self._bracketed()}:{self._port}"
         try:
             self._session = zenoh.open(configuration(router([endpoint], self._credentials, self._parties)))
+            self._opened = time.monotonic()
         except zenoh.ZError as error:
             if "in use" in str(error).lower():
                 raise port_in_use(self._host, self._port) from None

@@ -482,9 +482,18 @@ class Messenger:
 
     # -- life -----------------------------------------------------------------------------------------------------
 
+    def expect(self, keys: SecretKeys) -> None:
+        """Also opens what is sealed to `keys` from now on; to be called before the card with them is published."""
+        if keys.public.keyset not in {item.public.keyset for item in self._keys}:
+            self._keys = (*self._keys[:3], keys)
+
     def rotate(self, keys: SecretKeys) -> None:
-        """Signs with `keys` from now on; messages sealed to the two sets before are still opened."""
-        self._keys = (keys, *self._keys[:2])
+        """Signs with `keys` from now on; what is sealed to the keys before is still opened.
+
+        Others believe the new signatures once they hold the new card: call `expect`, publish the card, then this.
+        """
+        before = tuple(item for item in self._keys if item.public.keyset != keys.public.keyset)
+        self._keys = (keys, *before[:2])
 
     def close(self) -> None:
         """Leaves; pending calls end as unreachable."""

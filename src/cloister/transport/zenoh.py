@@ -4,6 +4,9 @@ A node connects out to the hub with its transport certificate, over two sessions
 large bodies, so that neither is behind the other. Sessions connect again by themselves and declare again what this
 node serves; what was on its way then is lost, which the messenger notices.
 
+The two sessions ask each other through the hub every few seconds. When that fails several times they are made anew:
+a session may be left unusable by a panic inside the carrier (zenoh issue 2624), and nothing else would tell.
+
 Nothing here is trusted: what arrives is opened by `envelope`.
 """
 
@@ -33,6 +36,8 @@ from cloister.transport.zenoh_settings import (
 _LOG = logging.getLogger("cloister.transport.zenoh")
 _LANES: tuple[Lane, ...] = ("call", "blob")
 RETRY = 0.3
+PROBE = 5.0
+FAILURES = 3
 
 
 class ZenohCarrier:
@@ -53,25 +58,47 @@ class ZenohCarrier:
         self._receivers: dict[Lane, Receiver] = {}
         self._watchers: list[Callable[[str, bool], None]] = []
         self._here: set[str] = set()
+        self._unseen: set[str] = set()
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._credentials = credentials
         self._links = _Links(self, endpoint, credentials)
+        self._lost = ""
+        threading.Thread(target=self._watch_over, name="cloister-probe", daemon=True).start()
 
     @property
     def trouble(self) -> str:
-        """Why the hub was not reached so far; empty once it was."""
-        return self._links.trouble
+        """Why the hub is not reached, as far as is known; empty when it is."""
+        return self._links.trouble or self._lost
+
+    def _watch_over(self) -> None:
+        failed = 0
+        while not self._closed.wait(PROBE):
+            if self._links.probe(PROBE):
+                failed, self._lost = 0, ""
+                continue
+            failed += 1
+            self._lost = "The hub does not answer at the moment."
+            if failed >= FAILURES and not self._closed.is_set():
+                _LOG.warning("The connection to the hub is made anew")
+                failed = 0
+                self.renew(self._credentials)
 
     def renew(self, credentials: Credentials) -> None:
         """Goes over to a new certificate: connects with it, then leaves the old sessions."""
         fresh = _Links(self, self._endpoint, credentials)
         with self._lock:
+            self._credentials = credentials
             old, self._links = self._links, fresh
+            self._unseen = set(self._here)
         for lane, receiver in list(self._receivers.items()):
             fresh.receive(lane, receiver)
         if self._watchers:
             fresh.watch()
-        old.close()
+        # A session that is not usable may not close either; nobody waits for it.
+        threading.Thread(target=old.close, name="cloister-leave", daemon=True).start()
+        if self._closed.is_set():
+            fresh.close()
 
     def exchange(self, to: str, lane: Lane, data: bytes, timeout: float) -> bytes:
         """Sends `data` and waits for the reply. Raises `NoReply`."""
@@ -89,11 +116,20 @@ class ZenohCarrier:
         self._watchers.append(seen)
         self._links.watch()
 
-    def notice(self, party: str, *, here: bool) -> None:
-        """Passes on that a party's node came or went."""
-        if not self._closed.is_set():
-            for seen in list(self._watchers):
-                seen(party, here)
+    def notice(self, links: object, party: str, *, here: bool) -> None:
+        """Passes on that a party's node came or went, if the present sessions say so."""
+        if self._closed.is_set() or links is not self._links:
+            return
+        with self._lock:
+            (self._here.add if here else self._here.discard)(party)
+            self._unseen.discard(party)
+        for seen in list(self._watchers):
+            seen(party, here)
+
+    def settle(self, links: object, parties: set[str]) -> None:
+        """Passes on who went while sessions were made anew: here before, not seen since, not among `parties`."""
+        for party in self._unseen - parties:
+            self.notice(links, party, here=False)
 
     def close(self) -> None:
         """Ends both sessions; pending exchanges raise `NoReply`."""
@@ -111,7 +147,7 @@ class _Links:
         self._owner = owner
         self.trouble = "The hub was not reached yet."
         self._kept: list[Any] = []
-        self._served: set[Lane] = set()
+        self._served: set[str] = set()
         self._pending: set[threading.Event] = set()
         self._closed = threading.Event()
         self._sessions: dict[Lane, Any] = {}
@@ -196,6 +232,31 @@ class _Links:
             return replies[0]
         raise NoReply(absent=in_time)
 
+    def probe(self, timeout: float) -> bool:
+        """Whether one session reaches the other through the hub. Also true while there is nothing to reach yet."""
+        if not self._ready.is_set() or "probe" not in self._served:
+            return not self._ready.is_set()
+        party = self._owner.party
+        try:
+            replies = self._sessions["blob"].get(
+                call_key(party, party, "probe"),
+                timeout=timeout,
+                allowed_destination=self._zenoh.Locality.REMOTE,
+            )
+            return any(reply.ok is not None for reply in replies)
+        except self._zenoh.ZError:
+            return False
+
+    def _declare_probe(self) -> None:
+        key = call_key(self._owner.party, self._owner.party, "probe")
+
+        def answer(query: Any) -> None:
+            with contextlib.suppress(self._zenoh.ZError), query:
+                query.reply(key, b"")
+
+        self._kept.append(self._sessions["call"].declare_queryable(key, answer))
+        self._served.add("probe")
+
     def receive(self, lane: Lane, receiver: Receiver) -> None:
         party = self._owner.party
         begin = f"net/{party}/from/"
@@ -222,7 +283,8 @@ class _Links:
             session, key = self._sessions[lane], call_key(party, "*", lane)
             self._kept.append(session.declare_queryable(key, arrived, complete=True))
             self._served.add(lane)
-            if len(self._served) == len(_LANES):
+            if self._served.issuperset(_LANES):
+                self._declare_probe()
                 control = self._sessions["call"]
                 self._kept.append(control.liveliness().declare_token(presence_key(party)))
 
@@ -233,11 +295,13 @@ class _Links:
 
         def told(sample: Any) -> None:
             party = str(sample.key_expr).split("/")[1]
-            self._owner.notice(party, here=sample.kind == put)
+            self._owner.notice(self, party, here=sample.kind == put)
 
         def declare() -> None:
             control = self._sessions["call"].liveliness()
             self._kept.append(control.declare_subscriber(presence_key("*"), told, history=True))
+            found = [reply.ok for reply in control.get(presence_key("*"), timeout=PROBE)]
+            self._owner.settle(self, {str(item.key_expr).split("/")[1] for item in found if item})
 
         self._once_open(declare)
 
