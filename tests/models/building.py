@@ -28,13 +28,22 @@ class Builder:
 
     def node(self, kind: str, *inputs: str, **attributes) -> str:
         out = f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [out], name=f"{kind}{len(self.nodes)}", **attributes))
+        self.nodes.append(
+            helper.make_node(kind, list(inputs), [out], name=f"{kind}{len(self.nodes)}", **attributes)
+        )
         return out
 
     def conv(self, x: str, ins: int, outs: int, k: int = 3, **attributes) -> str:
         attributes.setdefault("pads", [k // 2] * 4)
         group = attributes.get("group", 1)
-        return self.node("Conv", x, self.weight(outs, ins // group, k, k), self.weight(outs), kernel_shape=[k, k], **attributes)
+        return self.node(
+            "Conv",
+            x,
+            self.weight(outs, ins // group, k, k),
+            self.weight(outs),
+            kernel_shape=[k, k],
+            **attributes,
+        )
 
     def group_norm(self, x: str, channels: int, groups: int) -> str:
         """As torch exports it: an instance normalisation between two reshapes."""
@@ -42,10 +51,16 @@ class Builder:
         ones, zeros = self.constant(np.ones(groups, np.float32)), self.constant(np.zeros(groups, np.float32))
         normed = self.node("InstanceNormalization", shaped, ones, zeros)
         back = self.node("Reshape", normed, self.node("Shape", x))
-        scaled = self.node("Mul", back, self.constant(np.ones((channels, 1, 1), np.float32), f"scale{len(self.constants)}"))
-        return self.node("Add", scaled, self.constant(np.zeros((channels, 1, 1), np.float32), f"bias{len(self.constants)}"))
+        scaled = self.node(
+            "Mul", back, self.constant(np.ones((channels, 1, 1), np.float32), f"scale{len(self.constants)}")
+        )
+        return self.node(
+            "Add", scaled, self.constant(np.zeros((channels, 1, 1), np.float32), f"bias{len(self.constants)}")
+        )
 
-    def bytes(self, inputs: dict[str, list], outputs: list[str], *, ir: int = 10, dtype: int = TensorProto.FLOAT) -> bytes:
+    def bytes(
+        self, inputs: dict[str, list], outputs: list[str], *, ir: int = 10, dtype: int = TensorProto.FLOAT
+    ) -> bytes:
         graph = helper.make_graph(
             self.nodes,
             "test",
@@ -57,7 +72,14 @@ class Builder:
         return model.SerializeToString()
 
 
-def mlp(features: int = 4, hidden: tuple[int, ...] = (8,), classes: int = 3, activation: str = "Relu", opset: int = 17, seed: int = 0) -> bytes:
+def mlp(
+    features: int = 4,
+    hidden: tuple[int, ...] = (8,),
+    classes: int = 3,
+    activation: str = "Relu",
+    opset: int = 17,
+    seed: int = 0,
+) -> bytes:
     b = Builder(opset, seed)
     x, width = "x", features
     for size in hidden:
@@ -68,7 +90,15 @@ def mlp(features: int = 4, hidden: tuple[int, ...] = (8,), classes: int = 3, act
     return b.bytes({"x": ["batch", features]}, ["y"])
 
 
-def cnn(channels: int = 1, width: int = 4, classes: int = 3, pool: str = "MaxPool", opset: int = 17, seed: int = 0, side: int = 8) -> bytes:
+def cnn(
+    channels: int = 1,
+    width: int = 4,
+    classes: int = 3,
+    pool: str = "MaxPool",
+    opset: int = 17,
+    seed: int = 0,
+    side: int = 8,
+) -> bytes:
     b = Builder(opset, seed)
     x = b.node("Relu", b.conv("x", channels, width))
     x = b.node(pool, x, kernel_shape=[2, 2], strides=[2, 2])
@@ -79,7 +109,16 @@ def cnn(channels: int = 1, width: int = 4, classes: int = 3, pool: str = "MaxPoo
     return b.bytes({"x": ["batch", channels, side, side]}, ["y"])
 
 
-def unet(width: int = 4, levels: int = 2, groups: int = 2, up: str = "nearest", outputs: int = 1, opset: int = 17, seed: int = 0, norm: str = "group") -> bytes:
+def unet(
+    width: int = 4,
+    levels: int = 2,
+    groups: int = 2,
+    up: str = "nearest",
+    outputs: int = 1,
+    opset: int = 17,
+    seed: int = 0,
+    norm: str = "group",
+) -> bytes:
     """Encoder and decoder with skips; sizes are symbolic and must divide by 2**levels."""
     b = Builder(opset, seed)
 
@@ -89,9 +128,20 @@ def unet(width: int = 4, levels: int = 2, groups: int = 2, up: str = "nearest", 
             if norm == "group":
                 x = b.group_norm(x, outs, groups)
             elif norm == "instance":
-                x = b.node("InstanceNormalization", x, b.constant(np.ones(outs, np.float32)), b.constant(np.zeros(outs, np.float32)))
+                x = b.node(
+                    "InstanceNormalization",
+                    x,
+                    b.constant(np.ones(outs, np.float32)),
+                    b.constant(np.zeros(outs, np.float32)),
+                )
             elif norm == "GroupNormalization":
-                x = b.node("GroupNormalization", x, b.constant(np.ones(outs, np.float32)), b.constant(np.zeros(outs, np.float32)), num_groups=groups)
+                x = b.node(
+                    "GroupNormalization",
+                    x,
+                    b.constant(np.ones(outs, np.float32)),
+                    b.constant(np.zeros(outs, np.float32)),
+                    num_groups=groups,
+                )
             x = b.node("Relu", x)
         return x
 
@@ -103,12 +153,18 @@ def unet(width: int = 4, levels: int = 2, groups: int = 2, up: str = "nearest", 
         x, n = block(x, n, 2 * n), 2 * n
     for skip, m in reversed(skips):
         if up == "transpose":
-            x = b.node("ConvTranspose", x, b.weight(n, m, 2, 2), b.weight(m), kernel_shape=[2, 2], strides=[2, 2])
+            x = b.node(
+                "ConvTranspose", x, b.weight(n, m, 2, 2), b.weight(m), kernel_shape=[2, 2], strides=[2, 2]
+            )
             n = m
         else:
-            mode = {"nearest": {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}}.get(
-                up, {"mode": up, "coordinate_transformation_mode": "half_pixel"}
-            )
+            mode = {
+                "nearest": {
+                    "mode": "nearest",
+                    "coordinate_transformation_mode": "asymmetric",
+                    "nearest_mode": "floor",
+                }
+            }.get(up, {"mode": up, "coordinate_transformation_mode": "half_pixel"})
             x = b.node("Resize", x, "", b.constant(np.asarray([1, 1, 2, 2], np.float32)), **mode)
         x = block(b.node("Concat", x, skip, axis=1), n + m, m)
         n = m

@@ -32,7 +32,9 @@ def agree(data: bytes, x: np.ndarray) -> None:
 @given(
     seed=st.integers(0, 99),
     hidden=st.lists(st.integers(1, 9), max_size=3),
-    activation=st.sampled_from(["Relu", "Tanh", "Sigmoid", "Elu", "Softplus", "LeakyRelu", "Selu", "HardSigmoid", "Softsign"]),
+    activation=st.sampled_from(
+        ["Relu", "Tanh", "Sigmoid", "Elu", "Softplus", "LeakyRelu", "Selu", "HardSigmoid", "Softsign"]
+    ),
     opset=st.sampled_from([9, 11, 13, 17, 21]),
     batch=st.integers(1, 5),
 )
@@ -97,7 +99,9 @@ def test_resizing_to_any_size_agrees_with_onnx_runtime(seed, mode, coordinates, 
     pads=st.lists(st.integers(0, 2), min_size=4, max_size=4),
     transposed=st.booleans(),
 )
-def test_convolutions_of_all_kinds_agree_with_onnx_runtime(seed, stride, dilation, group, pads, transposed) -> None:
+def test_convolutions_of_all_kinds_agree_with_onnx_runtime(
+    seed, stride, dilation, group, pads, transposed
+) -> None:
     b = Builder(17, seed)
     b.node(
         "ConvTranspose" if transposed else "Conv", "x",
@@ -105,12 +109,20 @@ def test_convolutions_of_all_kinds_agree_with_onnx_runtime(seed, stride, dilatio
         strides=[stride, 1], dilations=[dilation, 1], group=group, pads=pads,
     )  # fmt: skip
     b.nodes[-1].output[0] = "y"
-    agree(b.bytes({"x": [2, 4, 9, 8]}, ["y"]), np.random.default_rng(seed).normal(size=(2, 4, 9, 8)).astype(np.float32))
+    agree(
+        b.bytes({"x": [2, 4, 9, 8]}, ["y"]),
+        np.random.default_rng(seed).normal(size=(2, 4, 9, 8)).astype(np.float32),
+    )
 
 
 @pytest.mark.parametrize(
     "data",
-    [mlp(3, (4,), activation="Softplus"), cnn(1, 2, pool="AveragePool", side=6), unet(2, 1, 1, "linear"), unet(2, 1, 1, "transpose", norm="instance")],
+    [
+        mlp(3, (4,), activation="Softplus"),
+        cnn(1, 2, pool="AveragePool", side=6),
+        unet(2, 1, 1, "linear"),
+        unet(2, 1, 1, "transpose", norm="instance"),
+    ],
     ids=["mlp", "cnn", "unet-group", "unet-transposed"],
 )
 def test_gradients_agree_with_finite_differences(data: bytes) -> None:

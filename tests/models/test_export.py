@@ -22,7 +22,11 @@ def test_an_exported_model_passes_onnx_and_runs_in_onnx_runtime_with_the_new_wei
     onnx.checker.check_model(proto)
     assert proto.ir_version <= IR_VERSION
     assert [e.version for e in proto.opset_import] == [model.graph.opset]
-    x = np.random.default_rng(0).normal(size=(2, 4) if len(model.inputs[0].shape) == 2 else (2, 1, 8, 8)).astype(np.float32)
+    x = (
+        np.random.default_rng(0)
+        .normal(size=(2, 4) if len(model.inputs[0].shape) == 2 else (2, 1, 8, 8))
+        .astype(np.float32)
+    )
     theirs = ort.InferenceSession(made, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
     again = load_model(made)
     np.testing.assert_array_equal(again.flatten(), vector)
@@ -54,7 +58,9 @@ def test_flatten_and_unflatten_are_inverse_and_refuse_what_does_not_fit() -> Non
     model = load_model(unet(2, 1))
     vector = np.random.default_rng(0).normal(size=model.size).astype(np.float32)
     np.testing.assert_array_equal(model.flatten(model.unflatten(vector)), vector)
-    assert list(model.parameters) == [n.name for n in onnx.load_from_string(unet(2, 1)).graph.initializer if n.name in model.parameters]
+    assert list(model.parameters) == [
+        n.name for n in onnx.load_from_string(unet(2, 1)).graph.initializer if n.name in model.parameters
+    ]
     for wrong in (vector[:-1], vector[None]):
         with pytest.raises(CloisterError):
             model.unflatten(wrong)
@@ -64,7 +70,11 @@ def test_flatten_and_unflatten_are_inverse_and_refuse_what_does_not_fit() -> Non
 
 def test_inputs_that_do_not_fit_are_refused_before_running() -> None:
     model = load_model(mlp())
-    for wrong in ({"x": np.zeros((2, 5), np.float32)}, {"x": np.zeros(4, np.float32)}, {"z": np.zeros((2, 4), np.float32)}):
+    for wrong in (
+        {"x": np.zeros((2, 5), np.float32)},
+        {"x": np.zeros(4, np.float32)},
+        {"z": np.zeros((2, 4), np.float32)},
+    ):
         with pytest.raises(CloisterError):
             model.function({}, wrong)
     with pytest.raises(CloisterError):

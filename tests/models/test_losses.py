@@ -51,7 +51,9 @@ def test_dice_is_zero_for_a_certain_right_answer_and_near_one_for_a_wrong_one() 
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_an_example_without_weight_counts_as_zero_and_gradients_stay_finite(name: str) -> None:
     x = RNG.normal(size=(2, 3, 4, 4)).astype(np.float32)
-    t = RNG.integers(0, 2, (2, 4, 4) if "cross" in name and "binary" not in name else (2, 3, 4, 4)).astype(np.float32)
+    t = RNG.integers(0, 2, (2, 4, 4) if "cross" in name and "binary" not in name else (2, 3, 4, 4)).astype(
+        np.float32
+    )
     weights = np.ones(t.shape, np.float32)
     weights[0] = 0
     value = loss_named(name)(x, t, weights)

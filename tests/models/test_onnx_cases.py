@@ -36,7 +36,9 @@ def with_constants(model: onnx.ModelProto, values: list) -> tuple[bytes, dict[st
     needed: set[str] = set()
     for node in reversed(copy.graph.node):
         inherits = node.op_type not in ("Shape", "Size") and bool(needed & set(node.output))
-        needed |= {n for i, n in enumerate(node.input) if n and (inherits or i in operators[node.op_type].static)}
+        needed |= {
+            n for i, n in enumerate(node.input) if n and (inherits or i in operators[node.op_type].static)
+        }
     given = {}
     for item, value in zip(model.graph.input, values, strict=True):
         value = onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
@@ -54,11 +56,15 @@ def check(case) -> None:
         # One compilation for a whole case; and what works under jit works eagerly.
         results = jax.jit(load_model(data).function)({}, given)
         for item, want in zip(case.model.graph.output, outputs, strict=True):
-            want = onnx.numpy_helper.to_array(want) if isinstance(want, onnx.TensorProto) else np.asarray(want)
+            want = (
+                onnx.numpy_helper.to_array(want) if isinstance(want, onnx.TensorProto) else np.asarray(want)
+            )
             got = np.asarray(results[item.name])
             assert (got.dtype, got.shape) == (want.dtype, want.shape), item.name
             if want.dtype.kind == "f":
-                np.testing.assert_allclose(got.astype(float), want.astype(float), rtol=case.rtol, atol=case.atol)
+                np.testing.assert_allclose(
+                    got.astype(float), want.astype(float), rtol=case.rtol, atol=case.atol
+                )
             else:
                 np.testing.assert_array_equal(got, want)
 

@@ -33,7 +33,13 @@ def refusal(data: bytes, limits: Limits | None = None) -> ModelRefused:
     return caught.value
 
 
-def single(kind: str, inputs: dict[str, list], extra: dict[str, np.ndarray] | None = None, opset: int = 17, **attributes) -> bytes:
+def single(
+    kind: str,
+    inputs: dict[str, list],
+    extra: dict[str, np.ndarray] | None = None,
+    opset: int = 17,
+    **attributes,
+) -> bytes:
     b = Builder(opset)
     names = [*inputs, *(b.constant(value, name) for name, value in (extra or {}).items())]
     b.nodes.append(helper.make_node(kind, names, ["y"], name="suspect", **attributes))
@@ -88,7 +94,9 @@ def test_rule_2_external_data_is_refused() -> None:
 
 
 def test_rule_2_control_flow_is_refused_by_node_name() -> None:
-    body = helper.make_graph([helper.make_node("Identity", ["a"], ["b"])], "body", [], [helper.make_tensor_value_info("b", 1, [1])])
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["a"], ["b"])], "body", [], [helper.make_tensor_value_info("b", 1, [1])]
+    )
 
     def loop(model) -> None:
         model.graph.node.append(helper.make_node("Loop", ["n", "", "y"], ["z"], name="forever", body=body))
@@ -100,7 +108,16 @@ def test_rule_2_control_flow_is_refused_by_node_name() -> None:
 
 def test_rule_2_functions_are_refused() -> None:
     def define(model) -> None:
-        model.functions.append(helper.make_function("own", "F", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])], [helper.make_opsetid("", 17)]))
+        model.functions.append(
+            helper.make_function(
+                "own",
+                "F",
+                ["a"],
+                ["b"],
+                [helper.make_node("Relu", ["a"], ["b"])],
+                [helper.make_opsetid("", 17)],
+            )
+        )
 
     assert "functions" in refusal(changed(mlp(), define)).why
 
@@ -125,7 +142,9 @@ def test_rule_3_unknown_operators_are_refused_by_node_name() -> None:
 
 def test_rule_3_batch_normalisation_in_training_mode_is_refused() -> None:
     ones = {name: np.ones(2, np.float32) for name in "sbmv"}
-    assert "training mode" in refusal(single("BatchNormalization", {"x": [1, 2, 3]}, ones, training_mode=1)).why
+    assert (
+        "training mode" in refusal(single("BatchNormalization", {"x": [1, 2, 3]}, ones, training_mode=1)).why
+    )
 
 
 def test_rule_3_dropout_in_training_mode_is_refused() -> None:
@@ -147,7 +166,9 @@ def test_rule_3_attributes_and_inputs_that_onnx_does_not_know_are_refused() -> N
         ("Resize", {"roi": np.zeros(0, np.float32), "scales": np.asarray([1e12], np.float32)}),
     ],
 )
-def test_rule_4_inferred_sizes_that_explode_are_refused_by_node_before_running(kind: str, extra: dict) -> None:
+def test_rule_4_inferred_sizes_that_explode_are_refused_by_node_before_running(
+    kind: str, extra: dict
+) -> None:
     assert "suspect" in refusal(single(kind, {"x": [1]}, extra)).what
 
 
@@ -157,7 +178,10 @@ def test_rule_4_a_chain_of_doublings_is_refused_however_small_the_declared_sizes
     for _ in range(60):
         x = b.node("Concat", x, x, axis=0)
     b.nodes[-1].output[0] = "y"
-    data = changed(b.bytes({"x": [1]}, ["y"]), lambda m: m.graph.value_info.append(helper.make_tensor_value_info("v30", 1, [1])))
+    data = changed(
+        b.bytes({"x": [1]}, ["y"]),
+        lambda m: m.graph.value_info.append(helper.make_tensor_value_info("v30", 1, [1])),
+    )
     assert "Concat" in refusal(data).what
 
 
@@ -183,7 +207,10 @@ def test_rule_4_activations_are_counted_at_the_batch_that_is_run() -> None:
 
 def test_rule_5_shapes_that_come_with_the_data_are_refused() -> None:
     b = Builder()
-    b.nodes += [helper.make_node("Cast", ["s"], ["t"], to=TensorProto.INT64), helper.make_node("Reshape", ["x", "t"], ["y"], name="suspect")]
+    b.nodes += [
+        helper.make_node("Cast", ["s"], ["t"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["x", "t"], ["y"], name="suspect"),
+    ]
     error = refusal(b.bytes({"x": [4], "s": [1]}, ["y"]))
     assert "before running" in error.why
 
@@ -191,7 +218,12 @@ def test_rule_5_shapes_that_come_with_the_data_are_refused() -> None:
 def test_rule_5_constants_that_shapes_are_made_of_are_not_trained() -> None:
     model = load_model(unet(2, 1, up="linear"))
     assert all(np.asarray(model.graph.constants[name]).ndim > 0 for name in model.parameters)
-    assert not any(model.graph.constants[name].shape == (4,) and model.graph.constants[name][0] == 1 and model.graph.constants[name][3] == 2 for name in model.parameters)
+    assert not any(
+        model.graph.constants[name].shape == (4,)
+        and model.graph.constants[name][0] == 1
+        and model.graph.constants[name][3] == 2
+        for name in model.parameters
+    )
 
 
 def test_every_reason_is_reported_by_survey_and_check() -> None:

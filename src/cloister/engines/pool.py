@@ -83,7 +83,11 @@ class Engine:
         self.close()
 
     def call(
-        self, method: str, arguments: Mapping[str, JSON], arrays: Mapping[str, np.ndarray], deadline: float
+        self,
+        method: str,
+        arguments: Mapping[str, JSON],
+        arrays: Mapping[str, np.ndarray] | None = None,
+        deadline: float = DEFAULT_SECONDS,
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Runs a method in the worker; one call at a time.
 
