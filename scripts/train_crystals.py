@@ -1,6 +1,6 @@
 """Trains the starting checkpoint of the crystal tool on synthetic pictures and writes it with its model card.
 
-    python scripts/train_crystals.py [--steps 2000] [--pictures 700] [--out FOLDER]
+    python scripts/train_crystals.py [--steps 1600] [--pictures 640] [--out FOLDER]
 
 One thread, JAX only, a fixed seed: the same machine gives the same weights. About half an hour on one core.
 Every 400 steps the weights so far are written, so that an interrupted run leaves a usable model.
@@ -141,8 +141,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--pictures", type=int, default=700)
+    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--pictures", type=int, default=640)
     parser.add_argument("--score", type=int, default=30, help="pictures per preset in the card")
     parser.add_argument("--out", type=Path, default=here / "src/cloister/applications/crystals/weights")
     parser.add_argument(

@@ -8,8 +8,9 @@ import pytest
 from cloister.applications.crystals.card import card_markdown, model_card
 from cloister.applications.crystals.evaluate import Scores, count_accuracy, evaluate, matches
 from cloister.applications.crystals.factories import FOAM, SEED_LIKE, Factory
+from cloister.applications.crystals.measures import distribution, measure
 from cloister.applications.crystals.pipeline import shipped_model
-from cloister.applications.crystals.predict import Runner, centres, runner
+from cloister.applications.crystals.predict import Runner, centres, maps, runner
 from cloister.applications.crystals.synthesis import synthesise
 from cloister.foundation.errors import BadInput
 
@@ -31,6 +32,14 @@ def test_the_shipped_model_counts_fresh_seed_like_pictures(run: Runner) -> None:
     scores = evaluate(run, _pictures(SEED_LIKE, 8))
     assert scores.count_accuracy >= 0.85
     assert scores.f1 >= 0.85
+
+
+def test_the_median_diameter_of_fresh_seed_like_pictures_is_right_within_five_per_cent(run: Runner) -> None:
+    for index in range(3):
+        picture = synthesise(SEED_LIKE, (FRESH, index))
+        found = distribution(measure(*maps(run, picture.image)))["number"]["d50"]
+        true = float(np.median([c.diameter for c in picture.crystals if not c.cut]))
+        assert abs(found / true - 1) < 0.05
 
 
 def test_bubbles_give_few_crystals(run: Runner) -> None:
