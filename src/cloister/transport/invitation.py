@@ -11,7 +11,6 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -19,16 +18,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from cloister.foundation.canonical import canonical, parse_canonical
 from cloister.foundation.errors import BadInput
 from cloister.identity.keys import PartyId, b64, unb64
+from cloister.transport.zenoh_settings import check_endpoint
 
 PREFIX = "cloister-invitation:"
 MAX_INVITATION = 16 << 10
-_ENDPOINT = re.compile(r"(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9.\-]{1,253}):([0-9]{1,5})")
 
 
 def _endpoint(text: str) -> str:
-    match = _ENDPOINT.fullmatch(text)
-    if match is None or not 0 < int(match[2]) < 65536:
-        raise ValueError("not host:port")
+    try:
+        check_endpoint(text)
+    except BadInput:
+        raise ValueError("not host:port") from None
     return text
 
 

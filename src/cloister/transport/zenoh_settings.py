@@ -16,10 +16,14 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from cloister.foundation.errors import BadInput
+
+_ENDPOINT = re.compile(r"(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9.\-]{1,253}):([0-9]{1,5})")
 LEASE = 6.0
 MAX_MESSAGE = 4 << 20
 RX_THREADS = 32
@@ -48,6 +52,15 @@ def many_threads() -> None:
     os.environ.setdefault("ZENOH_RUNTIME", f"(rx: (worker_threads: {RX_THREADS}))")
 
 
+def check_endpoint(text: str) -> None:
+    """Raises `BadInput` unless `text` is `host:port` (IPv6 addresses in brackets)."""
+    match = _ENDPOINT.fullmatch(text)
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise BadInput(
+            "The hub's address is malformed.", "It has the form host:port.", "Copy it from the invitation."
+        )
+
+
 def call_key(to: str, sender: str, lane: str) -> str:
     """Where a request travels."""
     return f"net/{to}/from/{sender}/{lane}"
@@ -59,7 +72,8 @@ def presence_key(party: str) -> str:
 
 
 def client(endpoint: str, credentials: Credentials) -> dict[str, Any]:
-    """Settings of a node's session. `endpoint` is `host:port` of the relay."""
+    """Settings of a node's session. `endpoint` is `host:port` of the relay. Raises `BadInput` if it is not."""
+    check_endpoint(endpoint)
     return {
         **_common(),
         "mode": "client",
