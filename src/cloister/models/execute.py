@@ -19,6 +19,7 @@ import numpy as np
 from cloister.foundation.errors import CloisterError
 from cloister.models.errors import ModelRefused, ModelUnusable, refuse
 from cloister.models.graph import Array, Graph, Limits, Node, TensorType
+from cloister.models.operators.catalogue import OPERATORS
 from cloister.models.operators.registry import load
 from cloister.models.parse import DEFAULT_LIMITS, parse
 
@@ -102,12 +103,12 @@ def _operations(node: Node, inputs: list[Array], outputs: list[Array]) -> int:
 
 def run(graph: Graph, values: Mapping[str, Array], watch: Watch | None = None) -> dict[str, Array]:
     """Evaluates the graph; `values` has every input and every constant by name. Returns the outputs by name."""
-    operators = load()
+    handlers = load()
     environment: dict[str, Array] = dict(values)
     last_use = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
     wanted = {output.name for output in graph.outputs}
     for i, node in enumerate(graph.nodes):
-        operator = operators[node.operator]
+        operator = OPERATORS[node.operator]
         inputs = [environment[name] if name else None for name in node.inputs]
         known = all(isinstance(value, np.ndarray) for value in inputs if value is not None)
         try:
@@ -118,7 +119,7 @@ def run(graph: Graph, values: Mapping[str, Array], watch: Watch | None = None) -
                     else jnp.asarray(value)
                     for slot, value in enumerate(inputs)
                 ]
-            result = operator.run(node, *inputs)
+            result = handlers[node.operator](node, *inputs)
             outputs = [
                 np.asarray(value) if isinstance(value, (np.ndarray, np.generic)) else value
                 for value in (result if isinstance(result, tuple) else (result,))

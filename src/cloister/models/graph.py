@@ -99,3 +99,8 @@ class Graph:
     trainable: tuple[str, ...]
     opset: int
     ir_version: int
+
+
+def attribute_text(value: Any) -> str:
+    """An attribute that ONNX stores as bytes."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -23,7 +23,7 @@ from onnx import AttributeProto, TensorProto
 from cloister.foundation.errors import CloisterError
 from cloister.models.errors import ModelRefused, ModelUnusable, refuse
 from cloister.models.graph import DTYPES, Graph, Limits, Node, TensorType
-from cloister.models.operators.registry import EARLIEST_OPSET, LATEST_OPSET, Operator, load
+from cloister.models.operators.catalogue import EARLIEST_OPSET, LATEST_OPSET, OPERATORS, Operator
 
 DEFAULT_LIMITS = Limits()
 _IR_VERSIONS = range(3, 15)
@@ -75,7 +75,7 @@ def survey(data: bytes, limits: Limits = DEFAULT_LIMITS) -> list[ModelRefused]:
         found: list[ModelRefused] = []
         for proto in model.graph.node[: limits.nodes]:
             try:
-                _node(proto, _opset(model), load(), limits)
+                _node(proto, _opset(model), OPERATORS, limits)
             except ModelRefused as refusal:
                 found.append(refusal)
             except Exception:  # malformed in a way that `parse` reports as a whole
@@ -113,7 +113,7 @@ def _graph(model: Any, limits: Limits) -> Graph:
             raise _whole("Two of its constants have one name, or one has none.")
         constants[proto.name] = tensor(proto, f"constant {proto.name[:80]!a}", limits)
     inputs = tuple(_typed(value, limits) for value in graph.input if value.name not in constants)
-    operators = load()
+    operators = OPERATORS
     nodes = tuple(_node(proto, opset, operators, limits) for proto in graph.node)
     _connected(nodes, inputs, constants, [value.name for value in graph.output], limits)
     outputs = tuple(_typed(value, limits, output=True) for value in graph.output)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cloister.models.graph import DTYPES
-from cloister.models.operators.registry import LATEST_OPSET, Operator, load
+from cloister.models.operators.catalogue import LATEST_OPSET, OPERATORS, Operator
 
 _SMALL = "FLOAT8|FLOAT4|FLOAT6|INT4|INT2|BFLOAT16|E8M0"
 
@@ -48,13 +48,12 @@ def claimed_cases() -> Iterator[Any]:
     """ONNX's own node cases that use only supported operators of ONNX's own domain."""
     from onnx.backend.test.case.node import collect_testcases
 
-    operators = load()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cases = collect_testcases()
     for case in cases:
         nodes = case.model.graph.node
-        if all(node.domain in ("", "ai.onnx") and node.op_type in operators for node in nodes):
+        if all(node.domain in ("", "ai.onnx") and node.op_type in OPERATORS for node in nodes):
             yield case
 
 
@@ -90,7 +89,7 @@ def operators_markdown() -> str:
         "| operator | from opset | known before running | not trained | ONNX cases passed | refused |",
         "|---|---|---|---|---|---|",
     ]
-    lines.extend(_row(operator, own, refused) for _, operator in sorted(load().items()))
+    lines.extend(_row(operator, own, refused) for _, operator in sorted(OPERATORS.items()))
     lines += ["", "## Data types", "", ", ".join(sorted(DTYPES)) + ".", ""]
     lines += [
         "64-bit numbers that are computed on data are held in 32 bits unless JAX's x64 mode is on; constants and shapes are exact.",

@@ -7,48 +7,48 @@ import jax.numpy as jnp
 import numpy as np
 
 from cloister.models.errors import refuse
-from cloister.models.graph import Array, Node
-from cloister.models.operators.arrays import attribute_text, axis_of, module
+from cloister.models.graph import Array, Node, attribute_text
+from cloister.models.operators.arrays import axis_of, module
 from cloister.models.operators.registry import operator
 
 
-@operator("Relu", 6)
+@operator("Relu")
 def relu(_node: Node, x: Array) -> Array:
     """max(x, 0)."""
     return jnp.maximum(x, jnp.zeros((), x.dtype))
 
 
-@operator("LeakyRelu", 6)
+@operator("LeakyRelu")
 def leaky_relu(node: Node, x: Array) -> Array:
     """X where positive, alpha x elsewhere."""
     return jnp.where(x >= 0, x, x * jnp.asarray(node.attributes.get("alpha", 0.01), x.dtype))
 
 
-@operator("PRelu", 7)
+@operator("PRelu")
 def prelu(_node: Node, x: Array, slope: Array) -> Array:
     """LeakyRelu with a learned slope, broadcast to x."""
     return jnp.where(x >= 0, x, x * slope)
 
 
-@operator("ThresholdedRelu", 10)
+@operator("ThresholdedRelu")
 def thresholded_relu(node: Node, x: Array) -> Array:
     """X where above alpha, 0 elsewhere."""
     return jnp.where(x > node.attributes.get("alpha", 1.0), x, jnp.zeros((), x.dtype))
 
 
-@operator("Elu", 6)
+@operator("Elu")
 def elu(node: Node, x: Array) -> Array:
     """X where positive, alpha (e^x - 1) elsewhere."""
     return _elu(x, node.attributes.get("alpha", 1.0))
 
 
-@operator("Celu", 12)
+@operator("Celu")
 def celu(node: Node, x: Array) -> Array:
     """max(0, x) + min(0, alpha (e^(x/alpha) - 1))."""
     return jax.nn.celu(x, jnp.asarray(node.attributes.get("alpha", 1.0), x.dtype))
 
 
-@operator("Selu", 6)
+@operator("Selu")
 def selu(node: Node, x: Array) -> Array:
     """Self-normalising ELU (Klambauer et al. 2017)."""
     alpha = node.attributes.get("alpha", 1.67326319217681884765625)
@@ -62,62 +62,62 @@ def _elu(x: Array, alpha: float) -> Array:
     return jnp.where(x > 0, x, jnp.asarray(alpha, x.dtype) * jnp.expm1(safe))
 
 
-@operator("Gelu", 20)
+@operator("Gelu")
 def gelu(node: Node, x: Array) -> Array:
     """Gaussian error linear unit, exact or by tanh."""
     return jax.nn.gelu(x, approximate=attribute_text(node.attributes.get("approximate", "none")) == "tanh")
 
 
-@operator("Sigmoid", 6)
+@operator("Sigmoid")
 def sigmoid(_node: Node, x: Array) -> Array:
     """1 / (1 + e^-x)."""
     return jax.nn.sigmoid(x)
 
 
-@operator("HardSigmoid", 6)
+@operator("HardSigmoid")
 def hard_sigmoid(node: Node, x: Array) -> Array:
     """max(0, min(1, alpha x + beta))."""
     alpha = jnp.asarray(node.attributes.get("alpha", 0.2), x.dtype)
     return jnp.clip(alpha * x + jnp.asarray(node.attributes.get("beta", 0.5), x.dtype), 0, 1)
 
 
-@operator("HardSwish", 14)
+@operator("HardSwish")
 def hard_swish(_node: Node, x: Array) -> Array:
     """X max(0, min(1, x/6 + 1/2))."""
     return x * jnp.clip(x / jnp.asarray(6, x.dtype) + jnp.asarray(0.5, x.dtype), 0, 1)
 
 
-@operator("Swish", 24)
+@operator("Swish")
 def swish(node: Node, x: Array) -> Array:
     """X sigmoid(alpha x)."""
     return x * jax.nn.sigmoid(jnp.asarray(node.attributes.get("alpha", 1.0), x.dtype) * x)
 
 
-@operator("Mish", 18)
+@operator("Mish")
 def mish(_node: Node, x: Array) -> Array:
     """X tanh(softplus(x))."""
     return x * jnp.tanh(jax.nn.softplus(x))
 
 
-@operator("Softplus", 1)
+@operator("Softplus")
 def softplus(_node: Node, x: Array) -> Array:
     """log(1 + e^x)."""
     return jax.nn.softplus(x)
 
 
-@operator("Softsign", 1)
+@operator("Softsign")
 def softsign(_node: Node, x: Array) -> Array:
     """X / (1 + |x|)."""
     return x / (1 + jnp.abs(x))
 
 
-@operator("Tanh", 6)
+@operator("Tanh")
 def tanh(_node: Node, x: Array) -> Array:
     """Hyperbolic tangent."""
     return jnp.tanh(x)
 
 
-@operator("Shrink", 9)
+@operator("Shrink")
 def shrink(node: Node, x: Array) -> Array:
     """Pulls values towards zero by `bias` outside [-lambd, lambd], and to zero inside."""
     bias = jnp.asarray(node.attributes.get("bias", 0.0)).astype(x.dtype)
@@ -135,19 +135,19 @@ def _over_axis(node: Node, x: Array, function: object, default: int) -> Array:
     return function(x.reshape(rows, columns), 1).reshape(x.shape)  # type: ignore[operator]
 
 
-@operator("Softmax", 1)
+@operator("Softmax")
 def softmax(node: Node, x: Array) -> Array:
     """e^x normalised along an axis."""
     return _over_axis(node, x, jax.nn.softmax, 1)
 
 
-@operator("LogSoftmax", 1)
+@operator("LogSoftmax")
 def log_softmax(node: Node, x: Array) -> Array:
     """Logarithm of Softmax."""
     return _over_axis(node, x, jax.nn.log_softmax, 1)
 
 
-@operator("Hardmax", 1)
+@operator("Hardmax")
 def hardmax(node: Node, x: Array) -> Array:
     """One at the first maximum along an axis, zero elsewhere."""
 
@@ -157,7 +157,7 @@ def hardmax(node: Node, x: Array) -> Array:
     return _over_axis(node, x, one_hot, 1)
 
 
-@operator("Clip", 6, fold=True)
+@operator("Clip")
 def clip(node: Node, x: Array, low: Array | None = None, high: Array | None = None) -> Array:
     """Limits values to [low, high]; where low exceeds high, high wins."""
     xp = module(x, low, high)
@@ -171,7 +171,7 @@ def clip(node: Node, x: Array, low: Array | None = None, high: Array | None = No
     return x
 
 
-@operator("Dropout", 7, static=(2,))
+@operator("Dropout")
 def dropout(
     node: Node, x: Array, _ratio: Array | None = None, training: Array | None = None
 ) -> tuple[Array, Array]:

@@ -8,38 +8,38 @@ from typing import Any
 
 import numpy as np
 
-from cloister.models.graph import Array, Node
-from cloister.models.operators.arrays import attribute_text, broadcast, is_float, module
+from cloister.models.graph import Array, Node, attribute_text
+from cloister.models.operators.arrays import broadcast, is_float, module
 from cloister.models.operators.registry import operator
 
 
-def _binary(name: str, since: int, function: Callable[[Any, Array, Array], Array]) -> None:
+def _binary(name: str, function: Callable[[Any, Array, Array], Array]) -> None:
     """Registers a function of (numpy or jax.numpy, left, right)."""
 
-    @operator(name, since, fold=True)
+    @operator(name)
     def handler(node: Node, left: Array, right: Array) -> Array:
         broadcast(node, left, right)
         with np.errstate(all="ignore"):
             return function(module(left, right), left, right)
 
 
-_binary("Add", 7, lambda _xp, a, b: a + b)
-_binary("Sub", 7, lambda _xp, a, b: a - b)
-_binary("Mul", 7, lambda _xp, a, b: a * b)
-_binary("And", 7, lambda _xp, a, b: a & b)
-_binary("Or", 7, lambda _xp, a, b: a | b)
-_binary("Xor", 7, lambda _xp, a, b: a ^ b)
-_binary("Equal", 7, lambda _xp, a, b: a == b)
-_binary("Less", 7, lambda _xp, a, b: a < b)
-_binary("LessOrEqual", 12, lambda _xp, a, b: a <= b)
-_binary("Greater", 7, lambda _xp, a, b: a > b)
-_binary("GreaterOrEqual", 12, lambda _xp, a, b: a >= b)
-_binary("BitwiseAnd", 18, lambda _xp, a, b: a & b)
-_binary("BitwiseOr", 18, lambda _xp, a, b: a | b)
-_binary("BitwiseXor", 18, lambda _xp, a, b: a ^ b)
+_binary("Add", lambda _xp, a, b: a + b)
+_binary("Sub", lambda _xp, a, b: a - b)
+_binary("Mul", lambda _xp, a, b: a * b)
+_binary("And", lambda _xp, a, b: a & b)
+_binary("Or", lambda _xp, a, b: a | b)
+_binary("Xor", lambda _xp, a, b: a ^ b)
+_binary("Equal", lambda _xp, a, b: a == b)
+_binary("Less", lambda _xp, a, b: a < b)
+_binary("LessOrEqual", lambda _xp, a, b: a <= b)
+_binary("Greater", lambda _xp, a, b: a > b)
+_binary("GreaterOrEqual", lambda _xp, a, b: a >= b)
+_binary("BitwiseAnd", lambda _xp, a, b: a & b)
+_binary("BitwiseOr", lambda _xp, a, b: a | b)
+_binary("BitwiseXor", lambda _xp, a, b: a ^ b)
 
 
-@operator("Div", 7, fold=True)
+@operator("Div")
 def divide(node: Node, left: Array, right: Array) -> Array:
     """Left / right; whole numbers are cut towards zero, as in C."""
     broadcast(node, left, right)
@@ -54,7 +54,7 @@ def divide(node: Node, left: Array, right: Array) -> Array:
     return quotient.astype(left.dtype)
 
 
-@operator("Mod", 10, fold=True)
+@operator("Mod")
 def modulo(node: Node, left: Array, right: Array) -> Array:
     """The remainder: with the sign of the divisor, or of the dividend if `fmod` is set."""
     broadcast(node, left, right)
@@ -65,7 +65,7 @@ def modulo(node: Node, left: Array, right: Array) -> Array:
         return xp.fmod(left, right) if node.attributes.get("fmod", 0) else xp.mod(left, right)
 
 
-@operator("Pow", 7, fold=True)
+@operator("Pow")
 def power(node: Node, base: Array, exponent: Array) -> Array:
     """The base to the exponent, in the dtype of the base."""
     broadcast(node, base, exponent)
@@ -84,7 +84,7 @@ def power(node: Node, base: Array, exponent: Array) -> Array:
     return xp.power(base, exponent).astype(base.dtype)
 
 
-@operator("BitShift", 11, fold=True)
+@operator("BitShift")
 def bit_shift(node: Node, value: Array, places: Array) -> Array:
     """Unsigned shift, left or right."""
     broadcast(node, value, places)
@@ -93,27 +93,27 @@ def bit_shift(node: Node, value: Array, places: Array) -> Array:
     return xp.left_shift(value, places) if left else xp.right_shift(value, places)
 
 
-def _many(name: str, since: int, function: Callable[[Any, Array, Array], Array]) -> None:
-    @operator(name, since, fold=True)
+def _many(name: str, function: Callable[[Any, Array, Array], Array]) -> None:
+    @operator(name)
     def handler(node: Node, *inputs: Array) -> Array:
         shape = broadcast(node, *inputs)
         xp = module(*inputs)
         return xp.broadcast_to(reduce(lambda a, b: function(xp, a, b), inputs), shape)
 
 
-_many("Max", 6, lambda xp, a, b: xp.maximum(a, b))
-_many("Min", 6, lambda xp, a, b: xp.minimum(a, b))
-_many("Sum", 6, lambda _xp, a, b: a + b)
+_many("Max", lambda xp, a, b: xp.maximum(a, b))
+_many("Min", lambda xp, a, b: xp.minimum(a, b))
+_many("Sum", lambda _xp, a, b: a + b)
 
 
-@operator("Mean", 6, fold=True)
+@operator("Mean")
 def mean(node: Node, *inputs: Array) -> Array:
     """The mean of the inputs, element by element."""
     broadcast(node, *inputs)
     return reduce(lambda a, b: a + b, inputs) / len(inputs)
 
 
-@operator("Where", 9, fold=True)
+@operator("Where")
 def where(node: Node, condition: Array, positive: Array, negative: Array) -> Array:
     """Takes from `positive` where the condition holds, from `negative` elsewhere."""
     broadcast(node, condition, positive, negative)

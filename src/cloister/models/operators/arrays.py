@@ -77,8 +77,3 @@ def broadcast(node: Node, *arrays: Array) -> tuple[int, ...]:
 def is_float(array: Array) -> bool:
     """Whether the array holds floating-point numbers (bfloat16 too)."""
     return bool(jnp.issubdtype(array.dtype, jnp.floating))
-
-
-def attribute_text(value: Any) -> str:
-    """An attribute that ONNX stores as bytes."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

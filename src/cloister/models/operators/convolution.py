@@ -10,37 +10,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from cloister.models.errors import refuse
-from cloister.models.graph import Array, Node
-from cloister.models.operators.arrays import attribute_text
+from cloister.models.graph import Array, Node, attribute_text
 from cloister.models.operators.linear import PRECISION
 from cloister.models.operators.registry import operator
 
 _LETTERS = "DHW"
-MAX_WINDOW = 1 << 14
-
-
-def window_refuses(node: Node) -> str | None:
-    """Kernels, strides, dilations and pads beyond any use are attempts to make this machine work."""
-    size = 1
-    for kernel in node.attributes.get("kernel_shape", ()):
-        if kernel < 1:
-            return "A kernel has no size."
-        size *= kernel
-    if size > MAX_WINDOW:
-        return f"Its window has {size} elements; the limit is {MAX_WINDOW}."
-    for name in ("strides", "dilations"):
-        if any(not 1 <= value <= 4096 for value in node.attributes.get(name, ())):
-            return f"Its {name} are out of range."
-    if any(not 0 <= value <= 4096 for value in node.attributes.get("pads", ())):
-        return "Its pads are out of range."
-    if attribute_text(node.attributes.get("auto_pad", "NOTSET")) not in (
-        "NOTSET",
-        "SAME_UPPER",
-        "SAME_LOWER",
-        "VALID",
-    ):
-        return "Its auto_pad is not known."
-    return None
 
 
 def spatial_numbers(node: Node, name: str, dimensions: int, default: int) -> tuple[int, ...]:
@@ -93,7 +67,7 @@ def _dimension_numbers(dimensions: int) -> tuple[str, str, str]:
     return "NC" + space, "OI" + space, "NC" + space
 
 
-@operator("Conv", 1, refuses=window_refuses)
+@operator("Conv")
 def convolution(node: Node, x: Array, w: Array, bias: Array | None = None) -> Array:
     """Cross-correlation with stride, dilation, groups and padding."""
     dimensions = _check(node, x, w)
@@ -136,16 +110,7 @@ def _transposed_pads(
     return pads, extra
 
 
-def _transpose_refuses(node: Node) -> str | None:
-    reason = window_refuses(node)
-    if any(not 0 <= value <= 4096 for value in node.attributes.get("output_padding", ())):
-        return "Its output_padding is out of range."
-    if any(not 0 <= value <= 1 << 16 for value in node.attributes.get("output_shape", ())):
-        return "Its output_shape is out of range."
-    return reason
-
-
-@operator("ConvTranspose", 1, refuses=_transpose_refuses)
+@operator("ConvTranspose")
 def transposed_convolution(node: Node, x: Array, w: Array, bias: Array | None = None) -> Array:
     """The gradient of a convolution with respect to its input: spreads each value over a window.
 
@@ -180,7 +145,7 @@ def transposed_convolution(node: Node, x: Array, w: Array, bias: Array | None = 
     return y if bias is None else y + bias.reshape((1, -1) + (1,) * dimensions)
 
 
-@operator("ConvInteger", 10, refuses=window_refuses)
+@operator("ConvInteger")
 def integer_convolution(
     node: Node, x: Array, w: Array, x_zero: Array | None = None, w_zero: Array | None = None
 ) -> Array:

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from cloister.models.errors import refuse
-from cloister.models.graph import Array, Node
-from cloister.models.operators.arrays import attribute_text, axes_of, axis_of, guard, module, numbers
+from cloister.models.graph import Array, Node, attribute_text
+from cloister.models.operators.arrays import axes_of, axis_of, guard, module, numbers
+from cloister.models.operators.refusals import PLACEMENTS
 from cloister.models.operators.registry import operator
 
 
-@operator("Slice", 1, static=(1, 2, 3, 4), fold=True)
+@operator("Slice")
 def slice_(
     node: Node,
     x: Array,
@@ -51,7 +52,7 @@ def _wrapped(indices: Array, length: int) -> Array:
     return xp.where(indices < 0, indices + np.asarray(length, indices.dtype), indices)
 
 
-@operator("Gather", 1, fold=True)
+@operator("Gather")
 def gather(node: Node, x: Array, indices: Array) -> Array:
     """numpy.take along an axis. Indices out of range give the nearest element rather than reading elsewhere."""
     axis = axis_of(node, node.attributes.get("axis", 0), x.ndim)
@@ -62,7 +63,7 @@ def gather(node: Node, x: Array, indices: Array) -> Array:
     return xp.take(x, _wrapped(indices, x.shape[axis]), axis, mode="clip")
 
 
-@operator("GatherElements", 11)
+@operator("GatherElements")
 def gather_elements(node: Node, x: Array, indices: Array) -> Array:
     """Picks one element of an axis for each place."""
     axis = axis_of(node, node.attributes.get("axis", 0), x.ndim)
@@ -73,7 +74,7 @@ def gather_elements(node: Node, x: Array, indices: Array) -> Array:
     return jnp.asarray(x).at[tuple(grid)].get(mode="clip")
 
 
-@operator("GatherND", 11)
+@operator("GatherND")
 def gather_nd(node: Node, x: Array, indices: Array) -> Array:
     """Picks elements or slices by lists of coordinates."""
     batch = node.attributes.get("batch_dims", 0)
@@ -89,15 +90,7 @@ def gather_nd(node: Node, x: Array, indices: Array) -> Array:
     return pick(jnp.asarray(x), jnp.asarray(indices))
 
 
-_PLACE = {"none": "set", "add": "add", "mul": "multiply", "max": "max", "min": "min"}
-
-
-def _scatter_refuses(node: Node) -> str | None:
-    mode = attribute_text(node.attributes.get("reduction", "none"))
-    return None if mode in _PLACE else f"Reduction {mode[:20]!a} is not known."
-
-
-@operator("ScatterElements", 11, refuses=_scatter_refuses)
+@operator("ScatterElements")
 def scatter_elements(node: Node, x: Array, indices: Array, updates: Array) -> Array:
     """Places one element of an axis for each update."""
     axis = axis_of(node, node.attributes.get("axis", 0), x.ndim)
@@ -105,22 +98,22 @@ def scatter_elements(node: Node, x: Array, indices: Array, updates: Array) -> Ar
         raise refuse(node.label, "Its indices have another number of dimensions.")
     grid = list(jnp.meshgrid(*(jnp.arange(length) for length in indices.shape), indexing="ij", sparse=True))
     grid[axis] = _wrapped(jnp.asarray(indices), x.shape[axis])
-    mode = _PLACE[attribute_text(node.attributes.get("reduction", "none"))]
+    mode = PLACEMENTS[attribute_text(node.attributes.get("reduction", "none"))]
     return getattr(jnp.asarray(x).at[tuple(grid)], mode)(updates, mode="drop")
 
 
-@operator("ScatterND", 11, refuses=_scatter_refuses)
+@operator("ScatterND")
 def scatter_nd(node: Node, x: Array, indices: Array, updates: Array) -> Array:
     """Places elements or slices by lists of coordinates."""
     if indices.shape[-1] > x.ndim:
         raise refuse(node.label, "Its coordinates do not fit the value.")
     indices = jnp.asarray(indices)
     parts = tuple(_wrapped(indices[..., i], x.shape[i]) for i in range(indices.shape[-1]))
-    mode = _PLACE[attribute_text(node.attributes.get("reduction", "none"))]
+    mode = PLACEMENTS[attribute_text(node.attributes.get("reduction", "none"))]
     return getattr(jnp.asarray(x).at[parts], mode)(updates, mode="drop")
 
 
-@operator("OneHot", 9, static=(1,))
+@operator("OneHot")
 def one_hot(node: Node, indices: Array, depth: Array, values: Array) -> Array:
     """An axis of length depth, `values[1]` at the index and `values[0]` elsewhere."""
     length = int(np.asarray(depth).reshape(-1)[0])
@@ -135,7 +128,7 @@ def one_hot(node: Node, indices: Array, depth: Array, values: Array) -> Array:
     return jnp.where(hot, values[1], values[0])
 
 
-@operator("TopK", 10, static=(1,))
+@operator("TopK")
 def top_k(node: Node, x: Array, count: Array) -> tuple[Array, Array]:
     """The k largest (or smallest) of an axis, in order, and their places; ties by place."""
     k = numbers(node, count, "k")[0]
@@ -148,7 +141,7 @@ def top_k(node: Node, x: Array, count: Array) -> tuple[Array, Array]:
     return jnp.take_along_axis(x, order, axis), order.astype(jax.dtypes.canonicalize_dtype(np.int64))
 
 
-@operator("Compress", 9, static=(1,))
+@operator("Compress")
 def compress(node: Node, x: Array, condition: Array) -> Array:
     """Keeps what a known condition selects."""
     keep = np.flatnonzero(condition.reshape(-1))
@@ -157,7 +150,7 @@ def compress(node: Node, x: Array, condition: Array) -> Array:
     return module(x).take(x, keep, axis_of(node, node.attributes["axis"], x.ndim))
 
 
-@operator("ReverseSequence", 10)
+@operator("ReverseSequence")
 def reverse_sequence(node: Node, x: Array, lengths: Array) -> Array:
     """Reverses the first `lengths[b]` steps of each example."""
     time = node.attributes.get("time_axis", 0)

@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from cloister.models.errors import refuse
-from cloister.models.graph import Array, Node
-from cloister.models.operators.arrays import attribute_text
+from cloister.models.graph import Array, Node, attribute_text
 from cloister.models.operators.registry import operator
 
 PRECISION = jax.lax.Precision.HIGHEST
 
 
-@operator("Gemm", 7)
+@operator("Gemm")
 def gemm(node: Node, a: Array, b: Array, c: Array | None = None) -> Array:
     """Alpha A' B' + beta C, with optional transposes."""
     a = a.T if node.attributes.get("transA", 0) else a
@@ -27,18 +26,13 @@ def gemm(node: Node, a: Array, b: Array, c: Array | None = None) -> Array:
     return y
 
 
-@operator("MatMul", 1)
+@operator("MatMul")
 def matrix_product(_node: Node, a: Array, b: Array) -> Array:
     """numpy.matmul."""
     return jnp.matmul(a, b, precision=PRECISION)
 
 
-def _einsum_refuses(node: Node) -> str | None:
-    equation = attribute_text(node.attributes.get("equation", ""))
-    return "Its equation is too long." if len(equation) > 100 else None
-
-
-@operator("Einsum", 12, refuses=_einsum_refuses)
+@operator("Einsum")
 def einsum(node: Node, *inputs: Array) -> Array:
     """A sum of products by Einstein's convention."""
     equation = attribute_text(node.attributes["equation"]).replace(" ", "")
@@ -47,7 +41,7 @@ def einsum(node: Node, *inputs: Array) -> Array:
     return jnp.einsum(equation, *inputs, precision=PRECISION)
 
 
-@operator("Det", 11)
+@operator("Det")
 def determinant(_node: Node, x: Array) -> Array:
     """Determinants of square matrices."""
     return jnp.linalg.det(x)

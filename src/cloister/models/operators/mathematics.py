@@ -15,47 +15,47 @@ from cloister.models.operators.arrays import axis_of, module, numbers
 from cloister.models.operators.registry import operator
 
 
-def _unary(name: str, since: int, function: Callable[[Any, Array], Array]) -> None:
+def _unary(name: str, function: Callable[[Any, Array], Array]) -> None:
     """Registers a function of (numpy or jax.numpy, x)."""
 
-    @operator(name, since, fold=True)
+    @operator(name)
     def handler(_node: Node, x: Array) -> Array:
         return function(module(x), x)
 
 
-_unary("Abs", 6, lambda xp, x: xp.abs(x))
-_unary("Neg", 6, lambda _xp, x: -x)
-_unary("Reciprocal", 6, lambda _xp, x: 1 / x)
-_unary("Sqrt", 6, lambda xp, x: xp.sqrt(x))
-_unary("Exp", 6, lambda xp, x: xp.exp(x))
-_unary("Log", 6, lambda xp, x: xp.log(x))
-_unary("Floor", 6, lambda xp, x: xp.floor(x))
-_unary("Ceil", 6, lambda xp, x: xp.ceil(x))
-_unary("Round", 11, lambda xp, x: xp.round(x))
-_unary("Sign", 9, lambda xp, x: xp.sign(x))
-_unary("Not", 1, lambda xp, x: xp.logical_not(x))
-_unary("BitwiseNot", 18, lambda xp, x: xp.bitwise_not(x))
-_unary("IsNaN", 9, lambda xp, x: xp.isnan(x))
-_unary("Sin", 7, lambda xp, x: xp.sin(x))
-_unary("Cos", 7, lambda xp, x: xp.cos(x))
-_unary("Tan", 7, lambda xp, x: xp.tan(x))
-_unary("Sinh", 9, lambda xp, x: xp.sinh(x))
-_unary("Cosh", 9, lambda xp, x: xp.cosh(x))
-_unary("Asin", 7, lambda xp, x: xp.arcsin(x))
-_unary("Acos", 7, lambda xp, x: xp.arccos(x))
-_unary("Atan", 7, lambda xp, x: xp.arctan(x))
-_unary("Asinh", 9, lambda xp, x: xp.arcsinh(x))
-_unary("Acosh", 9, lambda xp, x: xp.arccosh(x))
-_unary("Atanh", 9, lambda xp, x: xp.arctanh(x))
+_unary("Abs", lambda xp, x: xp.abs(x))
+_unary("Neg", lambda _xp, x: -x)
+_unary("Reciprocal", lambda _xp, x: 1 / x)
+_unary("Sqrt", lambda xp, x: xp.sqrt(x))
+_unary("Exp", lambda xp, x: xp.exp(x))
+_unary("Log", lambda xp, x: xp.log(x))
+_unary("Floor", lambda xp, x: xp.floor(x))
+_unary("Ceil", lambda xp, x: xp.ceil(x))
+_unary("Round", lambda xp, x: xp.round(x))
+_unary("Sign", lambda xp, x: xp.sign(x))
+_unary("Not", lambda xp, x: xp.logical_not(x))
+_unary("BitwiseNot", lambda xp, x: xp.bitwise_not(x))
+_unary("IsNaN", lambda xp, x: xp.isnan(x))
+_unary("Sin", lambda xp, x: xp.sin(x))
+_unary("Cos", lambda xp, x: xp.cos(x))
+_unary("Tan", lambda xp, x: xp.tan(x))
+_unary("Sinh", lambda xp, x: xp.sinh(x))
+_unary("Cosh", lambda xp, x: xp.cosh(x))
+_unary("Asin", lambda xp, x: xp.arcsin(x))
+_unary("Acos", lambda xp, x: xp.arccos(x))
+_unary("Atan", lambda xp, x: xp.arctan(x))
+_unary("Asinh", lambda xp, x: xp.arcsinh(x))
+_unary("Acosh", lambda xp, x: xp.arccosh(x))
+_unary("Atanh", lambda xp, x: xp.arctanh(x))
 
 
-@operator("Erf", 9)
+@operator("Erf")
 def erf(_node: Node, x: Array) -> Array:
     """The error function."""
     return jax.lax.erf(jnp.asarray(x))
 
 
-@operator("IsInf", 10, fold=True)
+@operator("IsInf")
 def is_infinite(node: Node, x: Array) -> Array:
     """Where x is infinite, by sign if asked."""
     xp = module(x)
@@ -77,21 +77,13 @@ def dtype_named(node: Node, number: int) -> Any:
     return dtype
 
 
-def _cast_refuses(node: Node) -> str | None:
-    try:
-        dtype_named(node, node.attributes.get("to", 0))
-    except Exception:
-        return f"It casts to a data type that is not supported ({int(node.attributes.get('to', 0))})."
-    return None
-
-
-@operator("Cast", 6, fold=True, refuses=_cast_refuses)
+@operator("Cast")
 def cast(node: Node, x: Array) -> Array:
     """Converts to another dtype; floats are cut towards zero, anything but zero is true."""
     return _to(x, dtype_named(node, node.attributes["to"]))
 
 
-@operator("CastLike", 15, fold=True)
+@operator("CastLike")
 def cast_like(_node: Node, x: Array, like: Array) -> Array:
     """Converts to the dtype of another value."""
     return _to(x, like.dtype)
@@ -104,13 +96,13 @@ def _to(x: Array, dtype: Any) -> Array:
     return x.astype(jax.dtypes.canonicalize_dtype(dtype))
 
 
-@operator("CumSum", 11, static=(1,), fold=True)
+@operator("CumSum")
 def cumulative_sum(node: Node, x: Array, axis: Array) -> Array:
     """Sums from the start (or the end) of an axis up to each element, with or without it."""
     return _cumulative(node, x, axis, "cumsum", 0)
 
 
-@operator("CumProd", 26, static=(1,), fold=True)
+@operator("CumProd")
 def cumulative_product(node: Node, x: Array, axis: Array) -> Array:
     """Products from the start (or the end) of an axis up to each element, with or without it."""
     return _cumulative(node, x, axis, "cumprod", 1)
@@ -130,7 +122,7 @@ def _cumulative(node: Node, x: Array, axis: Array, name: str, neutral: int) -> A
     return xp.flip(result, along) if node.attributes.get("reverse", 0) else result
 
 
-@operator("BitCast", 26, fold=True, refuses=_cast_refuses)
+@operator("BitCast")
 def bit_cast(node: Node, x: Array) -> Array:
     """The same bits under another dtype of the same width."""
     dtype = dtype_named(node, node.attributes["to"])

@@ -12,13 +12,7 @@ from cloister.models.operators.arrays import axis_of, is_float
 from cloister.models.operators.registry import operator
 
 
-def _batch_refuses(node: Node) -> str | None:
-    if node.attributes.get("training_mode", 0) or sum(bool(name) for name in node.outputs) > 1:
-        return "It is a batch normalisation in training mode, which mixes the examples of a batch."
-    return None
-
-
-@operator("BatchNormalization", 7, buffers=(3, 4), refuses=_batch_refuses)
+@operator("BatchNormalization")
 def batch(node: Node, x: Array, scale: Array, bias: Array, mean: Array, variance: Array) -> Array:
     """Scales by fixed statistics per channel (Ioffe and Szegedy 2015, inference)."""
     shape = (1, -1) + (1,) * (x.ndim - 2)
@@ -35,7 +29,7 @@ def _standardise(x: Array, axes: tuple[int, ...], epsilon: float) -> tuple[Array
     return centred * inverse, mean, inverse
 
 
-@operator("InstanceNormalization", 6)
+@operator("InstanceNormalization")
 def instance(node: Node, x: Array, scale: Array, bias: Array) -> Array:
     """Each channel of each example by its own mean and variance (Ulyanov et al. 2016)."""
     shape = (1, -1) + (1,) * (x.ndim - 2)
@@ -43,7 +37,7 @@ def instance(node: Node, x: Array, scale: Array, bias: Array) -> Array:
     return y * scale.reshape(shape) + bias.reshape(shape)
 
 
-@operator("GroupNormalization", 18)
+@operator("GroupNormalization")
 def group(node: Node, x: Array, scale: Array, bias: Array) -> Array:
     """Groups of channels of each example by their own mean and variance (Wu and He 2018)."""
     groups = node.attributes["num_groups"]
@@ -58,10 +52,6 @@ def group(node: Node, x: Array, scale: Array, bias: Array) -> Array:
     return y.reshape(x.shape).astype(x.dtype) * scale.reshape(shape) + bias.reshape(shape)
 
 
-def _stash_refuses(node: Node) -> str | None:
-    return None if node.attributes.get("stash_type", 1) in (1, 11) else "Its stash_type is not supported."
-
-
 def _wide(node: Node, x: Array) -> Array:
     """Statistics are taken in float32 (stash_type 1), or in float64 where that is what came in."""
     return (
@@ -71,7 +61,7 @@ def _wide(node: Node, x: Array) -> Array:
     )
 
 
-@operator("LayerNormalization", 17, refuses=_stash_refuses)
+@operator("LayerNormalization")
 def layer(node: Node, x: Array, scale: Array, bias: Array | None = None) -> tuple[Array, Array, Array]:
     """The trailing dimensions of each example by their own mean and variance (Ba et al. 2016)."""
     axes = tuple(range(axis_of(node, node.attributes.get("axis", -1), x.ndim), x.ndim))
@@ -80,7 +70,7 @@ def layer(node: Node, x: Array, scale: Array, bias: Array | None = None) -> tupl
     return (y if bias is None else y + bias), mean, inverse
 
 
-@operator("RMSNormalization", 23, refuses=_stash_refuses)
+@operator("RMSNormalization")
 def root_mean_square(node: Node, x: Array, scale: Array) -> Array:
     """The trailing dimensions by their root mean square (Zhang and Sennrich 2019)."""
     axes = tuple(range(axis_of(node, node.attributes.get("axis", -1), x.ndim), x.ndim))
@@ -91,7 +81,7 @@ def root_mean_square(node: Node, x: Array, scale: Array) -> Array:
     return (wide * lax.rsqrt(square)).astype(x.dtype) * scale
 
 
-@operator("LpNormalization", 1)
+@operator("LpNormalization")
 def lp(node: Node, x: Array) -> Array:
     """Divides by the 1-norm or 2-norm along an axis; zero stays zero."""
     axis = axis_of(node, node.attributes.get("axis", -1), x.ndim)
@@ -108,7 +98,7 @@ def lp(node: Node, x: Array) -> Array:
     )
 
 
-@operator("LRN", 1)
+@operator("LRN")
 def local_response(node: Node, x: Array) -> Array:
     """Divides by the energy of neighbouring channels (Krizhevsky et al. 2012)."""
     size = node.attributes["size"]
@@ -124,7 +114,7 @@ def local_response(node: Node, x: Array) -> Array:
     return x / (bias + alpha / size * energy) ** beta
 
 
-@operator("MeanVarianceNormalization", 9)
+@operator("MeanVarianceNormalization")
 def mean_variance(node: Node, x: Array) -> Array:
     """Subtracts the mean and divides by the standard deviation over given axes."""
     axes = tuple(axis_of(node, axis, x.ndim) for axis in node.attributes.get("axes", (0, 2, 3)))

@@ -8,9 +8,9 @@ import numpy as np
 from jax import lax
 
 from cloister.models.errors import refuse
-from cloister.models.graph import Array, Node
-from cloister.models.operators.arrays import attribute_text, is_float
-from cloister.models.operators.convolution import paddings, spatial_numbers, window_refuses
+from cloister.models.graph import Array, Node, attribute_text
+from cloister.models.operators.arrays import is_float
+from cloister.models.operators.convolution import paddings, spatial_numbers
 from cloister.models.operators.registry import operator
 
 
@@ -65,13 +65,7 @@ def _lowest(x: Array) -> Array:
     return np.asarray(-np.inf if is_float(x) else np.iinfo(x.dtype).min, x.dtype)
 
 
-def _max_pool_refuses(node: Node) -> str | None:
-    if node.attributes.get("storage_order", 0) and len(node.outputs) < 2:
-        return None
-    return window_refuses(node)
-
-
-@operator("MaxPool", 8, refuses=_max_pool_refuses)
+@operator("MaxPool")
 def max_pool(node: Node, x: Array) -> Array | tuple[Array, Array]:
     """The maximum of each window, and where it was found if asked."""
     kernel, strides, dilations, pads, more = _windows(node, x)
@@ -132,7 +126,7 @@ def _sum_windows(
     return _reduce(x, np.asarray(0, x.dtype), lax.add, kernel, strides, dilations, pads)
 
 
-@operator("AveragePool", 7, refuses=window_refuses)
+@operator("AveragePool")
 def average_pool(node: Node, x: Array) -> Array:
     """The mean of each window; padding counts only if asked, and what `ceil_mode` adds never does."""
     kernel, strides, dilations, pads, more = _windows(node, x)
@@ -147,7 +141,7 @@ def average_pool(node: Node, x: Array) -> Array:
     return _sum_windows(x, kernel, strides, dilations, grown) / counts.astype(x.dtype)
 
 
-@operator("LpPool", 2, refuses=window_refuses)
+@operator("LpPool")
 def lp_pool(node: Node, x: Array) -> Array:
     """The p-norm of each window."""
     kernel, strides, dilations, pads, more = _windows(node, x)
@@ -156,19 +150,19 @@ def lp_pool(node: Node, x: Array) -> Array:
     return _sum_windows(jnp.abs(x) ** p, kernel, strides, dilations, grown) ** (1.0 / p)
 
 
-@operator("GlobalAveragePool", 1)
+@operator("GlobalAveragePool")
 def global_average_pool(_node: Node, x: Array) -> Array:
     """The mean over all spatial dimensions."""
     return jnp.mean(x, tuple(range(2, x.ndim)), keepdims=True)
 
 
-@operator("GlobalMaxPool", 1)
+@operator("GlobalMaxPool")
 def global_max_pool(_node: Node, x: Array) -> Array:
     """The maximum over all spatial dimensions."""
     return jnp.max(x, tuple(range(2, x.ndim)), keepdims=True)
 
 
-@operator("GlobalLpPool", 2)
+@operator("GlobalLpPool")
 def global_lp_pool(node: Node, x: Array) -> Array:
     """The p-norm over all spatial dimensions."""
     p = node.attributes.get("p", 2)

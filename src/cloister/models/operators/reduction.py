@@ -17,7 +17,7 @@ from cloister.models.operators.registry import operator
 def _reduction(name: str, function: Callable[[Any, Array, tuple[int, ...], bool], Array]) -> None:
     """Registers a function of (numpy or jax.numpy, x, axes, keepdims). Axes came as an attribute before opset 13 or 18."""
 
-    @operator(name, 1, static=(1,), fold=True)
+    @operator(name)
     def handler(node: Node, x: Array, axes: Array | None = None) -> Array:
         wanted = numbers(node, axes, "axes") if axes is not None else list(node.attributes.get("axes", ()))
         if not wanted and node.attributes.get("noop_with_empty_axes", 0):
@@ -63,7 +63,7 @@ _reduction("ReduceMin", lambda xp, x, axes, keep: _extreme(xp, x, axes, keep, la
 def _argument(name: str) -> None:
     largest = name == "ArgMax"
 
-    @operator(name, 1, fold=True)
+    @operator(name)
     def handler(node: Node, x: Array) -> Array:
         xp = module(x)
         axis = axis_of(node, node.attributes.get("axis", 0), x.ndim)

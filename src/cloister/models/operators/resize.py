@@ -14,33 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from cloister.models.errors import refuse
-from cloister.models.graph import Array, Node
-from cloister.models.operators.arrays import attribute_text, axes_of, is_float
+from cloister.models.graph import Array, Node, attribute_text
+from cloister.models.operators.arrays import axes_of, is_float
 from cloister.models.operators.registry import operator
-
-_COORDINATES = frozenset(
-    {
-        "half_pixel",
-        "half_pixel_symmetric",
-        "pytorch_half_pixel",
-        "align_corners",
-        "asymmetric",
-        "tf_crop_and_resize",
-        "tf_half_pixel_for_nn",
-    }
-)
 
 
 def _text(node: Node, name: str, default: str) -> str:
     return attribute_text(node.attributes.get(name, default))
-
-
-def _resize_refuses(node: Node) -> str | None:
-    if _text(node, "mode", "nearest") not in ("nearest", "linear", "cubic"):
-        return "Its mode is not known."
-    if _text(node, "coordinate_transformation_mode", "half_pixel") not in _COORDINATES:
-        return "Its coordinate mode is not known."
-    return None
 
 
 def _source(node: Node, lengths: tuple[int, int], scale: float, region: tuple[float, float]) -> np.ndarray:
@@ -176,7 +156,7 @@ def _targets(
     return outputs, factors
 
 
-@operator("Resize", 10, static=(1, 2, 3), refuses=_resize_refuses)
+@operator("Resize")
 def resize(node: Node, x: Array, *more: Array | None) -> Array:
     """Resamples to other lengths of axes: nearest, linear or cubic."""
     region, scales, sizes = (None, more[0], None) if node.version < 11 else (*more, None, None, None)[:3]
@@ -205,11 +185,7 @@ def resize(node: Node, x: Array, *more: Array | None) -> Array:
     return y.astype(dtype)
 
 
-def _upsample_refuses(node: Node) -> str | None:
-    return None if _text(node, "mode", "nearest") in ("nearest", "linear") else "Its mode is not known."
-
-
-@operator("Upsample", 9, static=(1,), refuses=_upsample_refuses)
+@operator("Upsample")
 def upsample(node: Node, x: Array, scales: Array) -> Array:
     """Resize of opset 9: asymmetric coordinates."""
     return resize(

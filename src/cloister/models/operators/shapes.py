@@ -7,18 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from cloister.models.errors import refuse
-from cloister.models.graph import Array, Node
-from cloister.models.operators.arrays import attribute_text, axes_of, axis_of, guard, module, numbers
+from cloister.models.graph import Array, Node, attribute_text
+from cloister.models.operators.arrays import axes_of, axis_of, guard, module, numbers
 from cloister.models.operators.registry import operator
 
 
-@operator("Identity", 1, fold=True)
+@operator("Identity")
 def identity(_node: Node, x: Array) -> Array:
     """The value itself."""
     return x
 
 
-@operator("Shape", 1)
+@operator("Shape")
 def shape(node: Node, x: Array) -> Array:
     """The dimensions, known before running."""
     size = x.ndim
@@ -27,13 +27,13 @@ def shape(node: Node, x: Array) -> Array:
     return np.asarray(x.shape[start:end], np.int64)
 
 
-@operator("Size", 1)
+@operator("Size")
 def size(_node: Node, x: Array) -> Array:
     """The number of elements, known before running."""
     return np.asarray(int(np.prod(x.shape, dtype=np.int64)), np.int64)
 
 
-@operator("Reshape", 5, static=(1,), fold=True)
+@operator("Reshape")
 def reshape(node: Node, x: Array, wanted: Array) -> Array:
     """Other dimensions for the same elements; 0 keeps one, -1 is worked out."""
     target = numbers(node, wanted, "shape")
@@ -46,7 +46,7 @@ def reshape(node: Node, x: Array, wanted: Array) -> Array:
     return x.reshape(target)
 
 
-@operator("Flatten", 1, fold=True)
+@operator("Flatten")
 def flatten(node: Node, x: Array) -> Array:
     """Two dimensions: what is before an axis, and what is from it on."""
     axis = node.attributes.get("axis", 1)
@@ -58,7 +58,7 @@ def flatten(node: Node, x: Array) -> Array:
     )
 
 
-@operator("Transpose", 1, fold=True)
+@operator("Transpose")
 def transpose(node: Node, x: Array) -> Array:
     """Dimensions in another order; reversed by default."""
     order = node.attributes.get("perm", tuple(reversed(range(x.ndim))))
@@ -67,7 +67,7 @@ def transpose(node: Node, x: Array) -> Array:
     return module(x).transpose(x, order)
 
 
-@operator("Squeeze", 1, static=(1,), fold=True)
+@operator("Squeeze")
 def squeeze(node: Node, x: Array, axes: Array | None = None) -> Array:
     """Drops dimensions of size one."""
     wanted = numbers(node, axes, "axes") if axes is not None else list(node.attributes.get("axes", ()))
@@ -76,14 +76,14 @@ def squeeze(node: Node, x: Array, axes: Array | None = None) -> Array:
     return module(x).squeeze(x, axes_of(node, wanted, x.ndim))
 
 
-@operator("Unsqueeze", 1, static=(1,), fold=True)
+@operator("Unsqueeze")
 def unsqueeze(node: Node, x: Array, axes: Array | None = None) -> Array:
     """Adds dimensions of size one."""
     wanted = numbers(node, axes, "axes") if axes is not None else list(node.attributes.get("axes", ()))
     return module(x).expand_dims(x, axes_of(node, wanted, x.ndim + len(wanted)))
 
 
-@operator("Concat", 4, fold=True)
+@operator("Concat")
 def concat(node: Node, *inputs: Array) -> Array:
     """Joins along an axis."""
     axis = axis_of(node, node.attributes["axis"], inputs[0].ndim)
@@ -93,7 +93,7 @@ def concat(node: Node, *inputs: Array) -> Array:
     return module(*inputs).concatenate(inputs, axis)
 
 
-@operator("Split", 1, static=(1,), fold=True)
+@operator("Split")
 def split(node: Node, x: Array, lengths: Array | None = None) -> tuple[Array, ...]:
     """Cuts along an axis into given lengths, or into equal parts (the last one smaller)."""
     axis = axis_of(node, node.attributes.get("axis", 0), x.ndim)
@@ -112,7 +112,7 @@ def split(node: Node, x: Array, lengths: Array | None = None) -> tuple[Array, ..
     return tuple(module(x).split(x, np.cumsum(sizes[:-1]).tolist(), axis))
 
 
-@operator("Expand", 8, static=(1,), fold=True)
+@operator("Expand")
 def expand(node: Node, x: Array, wanted: Array) -> Array:
     """Broadcasts to a shape."""
     target = numbers(node, wanted, "shape")
@@ -125,7 +125,7 @@ def expand(node: Node, x: Array, wanted: Array) -> Array:
     return module(x).broadcast_to(x, target_shape)
 
 
-@operator("Tile", 6, static=(1,), fold=True)
+@operator("Tile")
 def tile(node: Node, x: Array, repeats: Array) -> Array:
     """Repeats along each axis."""
     times = numbers(node, repeats, "repeats")
@@ -135,15 +135,7 @@ def tile(node: Node, x: Array, repeats: Array) -> Array:
     return module(x).tile(x, times)
 
 
-_PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}
-
-
-def _pad_refuses(node: Node) -> str | None:
-    mode = attribute_text(node.attributes.get("mode", "constant"))
-    return None if mode in _PAD_MODES else f"Padding mode {mode[:20]!a} is not known."
-
-
-@operator("Pad", 2, static=(1, 2, 3), fold=True, refuses=_pad_refuses)
+@operator("Pad")
 def pad(
     node: Node, x: Array, pads: Array | None = None, fill: Array | None = None, axes: Array | None = None
 ) -> Array:
@@ -165,12 +157,12 @@ def pad(
     if mode != "constant":
         if any(max(width) > 64 * max(length, 1) for width, length in zip(widths, x.shape, strict=True)):
             raise refuse(node.label, "It pads far beyond the value.")
-        return module(x).pad(x, widths, mode=_PAD_MODES[mode])
+        return module(x).pad(x, widths, mode=mode)
     value = fill.reshape(()) if fill is not None and fill.size else node.attributes.get("value", 0.0)
     return module(x).pad(x, widths, constant_values=np.asarray(value).astype(x.dtype))
 
 
-@operator("Constant", 1)
+@operator("Constant")
 def constant(node: Node) -> Array:
     """A value written in the model."""
     attributes = node.attributes
@@ -187,7 +179,7 @@ def constant(node: Node) -> Array:
     raise refuse(node.label, "Its value has a form that is not supported.")
 
 
-@operator("ConstantOfShape", 9, static=(0,))
+@operator("ConstantOfShape")
 def constant_of_shape(node: Node, wanted: Array) -> Array:
     """One number, repeated over a shape."""
     target = numbers(node, wanted, "shape")
@@ -198,7 +190,7 @@ def constant_of_shape(node: Node, wanted: Array) -> Array:
     return np.full(target, value[0], value.dtype)
 
 
-@operator("Range", 11, static=(0, 1, 2))
+@operator("Range")
 def range_(node: Node, start: Array, limit: Array, step: Array) -> Array:
     """Numbers from start up to limit, known before running."""
     first, last, delta = (value.reshape(-1)[0] for value in (start, limit, step))
@@ -210,7 +202,7 @@ def range_(node: Node, start: Array, limit: Array, step: Array) -> Array:
     return (first + np.arange(count).astype(start.dtype) * delta).astype(start.dtype)
 
 
-@operator("EyeLike", 9)
+@operator("EyeLike")
 def eye_like(node: Node, x: Array) -> Array:
     """Ones on a diagonal, in the shape of another value."""
     from cloister.models.operators.mathematics import dtype_named
@@ -222,7 +214,7 @@ def eye_like(node: Node, x: Array) -> Array:
     return np.eye(int(x.shape[0]), int(x.shape[1]), k=node.attributes.get("k", 0), dtype=dtype)
 
 
-@operator("DepthToSpace", 1)
+@operator("DepthToSpace")
 def depth_to_space(node: Node, x: Array) -> Array:
     """Moves blocks of channels into space (Shi et al. 2016)."""
     n, c, h, w = _four(node, x)
@@ -236,7 +228,7 @@ def depth_to_space(node: Node, x: Array) -> Array:
     return y.reshape(n, c // block**2, h * block, w * block)
 
 
-@operator("SpaceToDepth", 1)
+@operator("SpaceToDepth")
 def space_to_depth(node: Node, x: Array) -> Array:
     """Moves blocks of space into channels."""
     n, c, h, w = _four(node, x)
@@ -264,7 +256,7 @@ def _block(node: Node) -> int:
     return block
 
 
-@operator("CenterCropPad", 18, static=(1,))
+@operator("CenterCropPad")
 def centre_crop_pad(node: Node, x: Array, wanted: Array) -> Array:
     """Cuts or pads with zeros around the centre to a shape."""
     target = numbers(node, wanted, "shape")
@@ -283,7 +275,7 @@ def centre_crop_pad(node: Node, x: Array, wanted: Array) -> Array:
     return jnp.pad(x[tuple(cuts)], widths)
 
 
-@operator("Trilu", 14, static=(1,))
+@operator("Trilu")
 def triangle(node: Node, x: Array, offset: Array | None = None) -> Array:
     """The upper or lower triangle of matrices."""
     k = numbers(node, offset, "k")[0] if offset is not None else 0
