@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -9,9 +11,10 @@ from cloister.applications.crystals.card import card_markdown, model_card
 from cloister.applications.crystals.evaluate import Scores, count_accuracy, evaluate, matches
 from cloister.applications.crystals.factories import FOAM, SEED_LIKE, Factory
 from cloister.applications.crystals.measures import distribution, measure
-from cloister.applications.crystals.pipeline import shipped_model
+from cloister.applications.crystals.pipeline import crystals_parameters, shipped_model
 from cloister.applications.crystals.predict import Runner, centres, maps, runner
 from cloister.applications.crystals.synthesis import synthesise
+from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput
 
 FRESH = 5_000_000
@@ -103,3 +106,14 @@ def test_the_card_names_the_model_and_every_preset_it_was_scored_on() -> None:
     assert card["model"]["digest"] in text
     assert "| seed-like | 3 | 30 | 29 | 0.950 |" in text
     assert all(limit in text for limit in card["limits"])
+
+
+def test_the_shipped_card_is_about_the_shipped_weights() -> None:
+    weights = resources.files("cloister.applications.crystals").joinpath("weights")
+    card = json.loads(weights.joinpath("crystals.json").read_text("utf-8"))
+    model = shipped_model()
+    assert card["model"]["digest"] == digest(model)
+    assert len(model) < 1_500_000
+    assert card["parameters"] == crystals_parameters()
+    assert weights.joinpath("crystals.md").read_text("utf-8") == card_markdown(card)
+    assert card["scores"]["seed-like"]["count_accuracy"] >= 0.9

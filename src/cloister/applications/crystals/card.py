@@ -58,9 +58,11 @@ def card_markdown(card: Mapping[str, Any]) -> str:
     rows = [
         f"| {name} | {s['pictures']} | {s['true']} | {s['found']} | {s['count_accuracy']:.3f} "
         f"| {s['worst_count_accuracy']:.3f} | {s['precision']:.3f} | {s['recall']:.3f} | {s['f1']:.3f} |"
-        for name, s in card["scores"].items()
+        for name, s in sorted(card["scores"].items())
     ]
-    training = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in card["training"].items())
+    training = "\n".join(
+        f"- {key.replace('_', ' ')}: {value}" for key, value in sorted(card["training"].items())
+    )
     limits = "\n".join(f"- {limit}" for limit in card["limits"])
     return "\n".join(
         [
