@@ -84,9 +84,13 @@ class Child:
 class Town:
     """A hub, a coordinator and owners as processes, connected."""
 
-    def __init__(self, folder: Path, owners: int, mode: str) -> None:
-        folder.mkdir(parents=True)
+    def __init__(self) -> None:
         self.children: list[Child] = []
+        self.nodes: list[Child] = []
+
+    def start(self, folder: Path, owners: int, mode: str) -> None:
+        """Starts everybody and waits until all are connected."""
+        folder.mkdir(parents=True)
         names = ["coordinator", *(f"owner {number}" for number in range(owners))]
         people = []
         now = int(time.time())
@@ -97,7 +101,6 @@ class Town:
         self.parties = [party for party, _, _ in people]
         hub = self._child("relay.py", str(folder / "hub"), str(len(people)))
         invitations = hub.hear()["invitations"]
-        self.nodes = []
         for (party, keys, card), invitation in zip(people, invitations, strict=True):
             place = folder / party
             place.mkdir()
@@ -113,6 +116,11 @@ class Town:
             }
             (place / "facts.json").write_text(json.dumps(facts))
             self.nodes.append(self._child("party.py", str(place / "facts.json")))
+        # Enrolling opens the relay anew; they connect when all are enrolled.
+        for node in self.nodes:
+            node.hear()
+        for node in self.nodes:
+            node.tell({"do": "connect"})
         for node in self.nodes:
             node.hear()
 
@@ -153,9 +161,9 @@ class Town:
 @contextlib.contextmanager
 def town(folder: Path, owners: int, mode: str) -> Iterator[Town]:
     """A town that is torn down at the end."""
-    place = folder / f"{mode}-{owners}-{time.monotonic_ns()}"
-    made = Town(place, owners, mode)
+    made = Town()
     try:
+        made.start(folder / f"{mode}-{owners}-{time.monotonic_ns()}", owners, mode)
         yield made
     finally:
         made.close()

@@ -146,7 +146,7 @@ def serve_tasks(facts: dict[str, Any], commands: Any, carrier: Any) -> None:
         transport.serve(MESSAGE, deliver)
         transport.serve("bench.echo", lambda call: call.body)
         for other in facts["others"]:
-            wait_for(transport, other, 60.0)
+            wait_for(transport, other, 120.0)
         say({})
         for line in commands:
             order = json.loads(line)
@@ -184,7 +184,7 @@ def serve_pieces(facts: dict[str, Any], commands: Any, credentials: Any, relay: 
     carrier.watch(lambda party, is_here: here.add(party) if is_here else here.discard(party))
     for lane in ("call", "blob"):
         carrier.receive(lane, lambda _sender, data, reply: reply(data))
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while not set(facts["others"]) <= here and time.monotonic() < until:
         time.sleep(0.05)
     say({})
@@ -222,6 +222,8 @@ def main() -> None:
     own = Envelope.from_json(facts["card"])
     invitation = Invitation.decode(facts["invitation"])
     got = enrol(invitation, facts["party"], keys, [own], int(time.time()))
+    say({})
+    sys.stdin.readline()
     if facts["mode"] == "pieces":
         serve_pieces(facts, sys.stdin, got.credentials, invitation.relay)
         return

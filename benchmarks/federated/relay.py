@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 
 from cloister.hub.server import Hub, create_hub, run_hub
@@ -12,7 +14,14 @@ from cloister.identity.keystore import Cost, Passphrase
 UNLOCK = Passphrase(b"a benchmark", Cost(1, 1, 8 << 10))
 
 
+def end_with_parent() -> None:
+    """Ends this process when its standard input does."""
+    sys.stdin.read()
+    os._exit(0)
+
+
 def ready(hub: Hub) -> None:
+    threading.Thread(target=end_with_parent, daemon=True).start()
     count = int(sys.argv[2])
     print(json.dumps({"invitations": [hub.invite().encode() for _ in range(count)]}), flush=True)
 
