@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cloister.sdk.client import Client
+if TYPE_CHECKING:
+    from cloister.sdk.client import Client
 
 FOLDER_VARIABLE = "CLOISTER_FOLDER"
 
@@ -35,6 +36,8 @@ def folder_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def client(folder: Path, timeout: float = 120.0) -> Client:
     """A client of the running node in `folder`."""
+    from cloister.sdk.client import Client
+
     return Client(folder.absolute(), timeout)
 
 

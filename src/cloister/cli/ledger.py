@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -65,17 +67,19 @@ def verify(
 ) -> Answer:
     """Verify an exported log offline, or without FILE the running node's own."""
     from cloister.foundation.files import read_limited
-    from cloister.ledger.export import read_export, verify_export
+    from cloister.ledger.export import limited_lines, read_export, verify_export
     from cloister.ledger.notes import Note
 
     if file is None:
         with client(folder) as node:
-            data = base64.b64decode(node.get("/ledger/export")["content"])
+            stream: BinaryIO = io.BytesIO(base64.b64decode(node.get("/ledger/export")["content"]))
             party = party or node.status()["party"]
     else:
-        data = read_limited(file, 1 << 31)
+        stream = file.open("rb")
+    with stream:
+        read = read_export(limited_lines(stream))
     report = verify_export(
-        read_export(data.splitlines(keepends=True)),
+        read,
         int(time.time()),
         party="".join(party.split()).lower() if party else None,
         witnesses=["".join(item.split()).lower() for item in witnesses] or None,

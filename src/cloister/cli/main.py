@@ -7,19 +7,35 @@ import sys
 import click
 
 from cloister import __version__
-from cloister.cli.agreements import agreement_group
-from cloister.cli.ask import ask_group, task_group
-from cloister.cli.demonstration import demo_command
-from cloister.cli.diagnosis import doctor_command
-from cloister.cli.hubs import hub_group
-from cloister.cli.ledger import ledger_group
-from cloister.cli.models import model_group
-from cloister.cli.nodes import dataset_group, node_group, party_group
-from cloister.cli.releases import release_group
-from cloister.cli.tools import tool_group
+from cloister.cli.lazy import Entry, LazyGroup
+
+COMMANDS = {
+    "tool": Entry(
+        "cloister.cli.tools:tool_group", "Run tools on your own premises; install and pass them on."
+    ),
+    "demo": Entry(
+        "cloister.cli.demonstration:demo_command", "Watch all of it on this machine, in two minutes."
+    ),
+    "doctor": Entry("cloister.cli.diagnosis:doctor_command", "What is wrong, and what to do."),
+    "node": Entry("cloister.cli.nodes:node_group", "Your Cloister server: make it, connect it, run it."),
+    "hub": Entry("cloister.cli.hubs:hub_group", "The relay that nodes connect out to."),
+    "party": Entry("cloister.cli.parties:party_group", "The organisations you know, and whom you trust."),
+    "dataset": Entry("cloister.cli.datasets:dataset_group", "Your datasets, and what others see of them."),
+    "agreement": Entry("cloister.cli.agreements:agreement_group", "Who may do what with whose data."),
+    "model": Entry("cloister.cli.models:model_group", "What Cloister can do with an ONNX file."),
+    "ask": Entry("cloister.cli.ask:ask_group", "Ask for a computation: read its plan, then send it."),
+    "task": Entry("cloister.cli.ask:task_group", "Tasks: approve others', watch them run."),
+    "release": Entry("cloister.cli.releases:release_group", "Results that a quorum of owners has approved."),
+    "ledger": Entry("cloister.cli.ledger:ledger_group", "The tamper-evident log; anyone can verify it."),
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    entries=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Completion in the shell: see docs/reference/cli.md.",
+)
 @click.version_option(__version__, prog_name="cloister")
 def cli() -> None:
     """Compute together on data that may not be shown.
@@ -29,24 +45,6 @@ def cli() -> None:
 
     First steps: `cloister tool run crystals PICTURE` works at once; `cloister demo` shows all of it on this machine.
     """
-
-
-for group in (
-    tool_group,
-    node_group,
-    hub_group,
-    party_group,
-    dataset_group,
-    agreement_group,
-    model_group,
-    ask_group,
-    task_group,
-    release_group,
-    ledger_group,
-):
-    cli.add_command(group)
-cli.add_command(demo_command)
-cli.add_command(doctor_command)
 
 
 def main() -> None:

@@ -11,16 +11,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.text import Text
 
 from cloister.foundation.errors import CloisterError
 from cloister.foundation.files import write_atomically
 
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,20 @@ class Answer:
 
 
 def console() -> Console:
-    """The console that readable output goes to."""
-    return Console(highlight=False, soft_wrap=True)
+    """The console that readable output goes to. A file or a pipe has no width: lines are not cut for it."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 200
+    return Console(highlight=False, soft_wrap=True, width=width)
+
+
+def progress_console() -> Console | None:
+    """Where progress is shown: standard error, if a person looks at it; else None."""
+    if not sys.stderr.isatty():
+        return None
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
 
 
 def command(
@@ -56,6 +67,8 @@ def command(
                 sys.exit(error.exit_code)
             _write(answer.data, json_to)
             if json_to != "-" and answer.text:
+                from rich.text import Text
+
                 out = console()
                 for part in answer.text if isinstance(answer.text, list | tuple) else (answer.text,):
                     out.print(part if not isinstance(part, str) else Text(part))
@@ -81,11 +94,25 @@ def _write(data: Any, json_to: str | None) -> None:
 
 
 def _print_error(error: CloisterError) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
     errors.print(Text(error.what, style="bold red"))
     if error.why:
         errors.print(Text(f"Why: {error.why}"))
     clause = error.detail.get("clause")
     if clause:
         errors.print(Text(f"Rule: {clause}"))
+    # What changed in a dataset, file by file: the node tells its operator, and nobody else.
+    local = getattr(error, "local", None) or error.detail.get("local") or ()
+    if isinstance(local, list | tuple):
+        for line in [str(item) for item in local][:_MAX_LOCAL]:
+            errors.print(Text(f"Only you see this: {line[:500]}"))
+        if len(local) > _MAX_LOCAL:
+            errors.print(Text(f"Only you see this: and {len(local) - _MAX_LOCAL} more."))
     if error.remedy:
         errors.print(Text(f"What to do: {error.remedy}"))
+
+
+_MAX_LOCAL = 20

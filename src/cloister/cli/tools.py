@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cloister.cli.common import FOLDER_VARIABLE, table
-from cloister.cli.output import Answer, command
+from cloister.cli.output import Answer, command, progress_console
+
+if TYPE_CHECKING:
+    from cloister.tools.install import InstalledTools
+    from cloister.tools.run import Progress, Result
 
 
 @click.group("tool")
@@ -26,7 +34,7 @@ def _node_folder(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
-def _tools(folder: Path | None):  # type: ignore[no-untyped-def] # noqa: ANN202 - imported lazily
+def _tools(folder: Path | None) -> InstalledTools:
     from cloister.tools.install import InstalledTools
 
     return InstalledTools(folder / "tools" if folder else None)
@@ -41,15 +49,31 @@ def _tools(folder: Path | None):  # type: ignore[no-untyped-def] # noqa: ANN202 
     help="Write overlays, tables and a report here.",
 )
 @click.option(
-    "--scale", type=float, default=None, metavar="UM", help="Micrometres per pixel of these pictures."
+    "--um-per-pixel",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    help="Micrometres per pixel of these pictures, so that sizes are in micrometres.",
 )
-@click.option("--threads", type=int, default=0, help="Processor threads at most; 0: as many as there are.")
+@click.option(
+    "--set",
+    "chosen",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What the tool lets you set (see: cloister tool show TOOL); repeat.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Processor threads at most; 0: as many as there are.",
+)
 @_node_folder
 def run(
     tool: str,
     images: tuple[Path, ...],
     out: Path | None,
-    scale: float | None,
+    um_per_pixel: float | None,
+    chosen: tuple[str, ...],
     threads: int,
     folder: Path | None,
 ) -> Answer:
@@ -59,43 +83,131 @@ def run(
 
     package = open_tool(tool, _tools(folder))
     started = time.perf_counter()
-    results = run_tool(
-        package.tool,
-        images,
-        out,
-        micrometres_per_pixel=scale,
-        threads=threads,
-        progress=None,
-    )
-    rows = []
-    for result in results:
-        if result.error is not None:
-            rows.append([result.name, "-", "", f"{result.error.what} {result.error.remedy}"])
-            continue
-        figures = result.figures.values if result.figures is not None else {}
-        size = figures.get("d50") or figures.get("D50")
-        rows.append(
-            [result.name, str(result.count), f"{size:.4g}" if size else "", f"{result.seconds:.2f} s"]
+    with _progress(len(images)) as told:
+        results = run_tool(
+            package.tool,
+            images,
+            out,
+            micrometres_per_pixel=um_per_pixel,
+            settings=_settings(chosen),
+            threads=threads,
+            progress=told,
         )
-    version = package.tool.manifest.version
-    written = (
-        f"\nOverlays, tables and a report: {out / 'index.html'}"
-        if out
-        else "\nWith --out FOLDER: overlays and a report."
-    )
     return Answer(
         {
             "tool": package.tool.name,
-            "version": version,
+            "version": package.tool.manifest.version,
             "digest": package.tool.digest,
             "seconds": round(time.perf_counter() - started, 3),
             "images": [result.as_json() for result in results],
         },
-        [
-            table(["Picture", "Count", "D50", ""], rows),
-            f"{package.tool.name} {version}. Nothing left this machine.{written}",
-        ],
+        [*_summary(results), _closing(package.tool.name, package.tool.manifest.version, out)],
         exit_code=exit_code(results),
+    )
+
+
+def _settings(chosen: Sequence[str]) -> dict[str, Any]:
+    from cloister.foundation.errors import BadInput
+
+    made: dict[str, Any] = {}
+    for item in chosen:
+        name, sign, text = item.partition("=")
+        if not sign:
+            raise BadInput("A setting needs a value.", f"{item[:80]} has no =.", "Write --set NAME=VALUE.")
+        try:
+            made[name] = json.loads(text)
+        except ValueError:
+            made[name] = text
+    return made
+
+
+@contextmanager
+def _progress(pictures: int) -> Iterator[Progress | None]:
+    """A bar on standard error while a person watches; nothing else."""
+    errors = progress_console()
+    if errors is None:
+        yield None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), console=errors
+    )
+    with bar:
+        task = bar.add_task("starting", total=float(pictures))
+        done = 0
+
+        def tell(picture: str, step: str, share: float) -> None:
+            nonlocal done
+            bar.update(task, completed=done + share, description=f"{picture[:40]}: {step}")
+            if step == "done":
+                done += 1
+
+        yield tell
+
+
+def _summary(results: Sequence[Result]) -> list[Any]:
+    """One line for each picture; below it what could not be used, and all of it in one line."""
+    rows, failed = [], []
+    for result in results:
+        if result.error is not None:
+            rows.append([result.name, "-", "", "", ""])
+            failed.append(f"{result.name}: {result.error}")
+            continue
+        figures = {} if result.figures is None else result.figures.values
+        unit = "" if result.figures is None else result.figures.units.get("diameter_d50", "")
+        sizes = [
+            "" if (value := figures.get(f"diameter_{key}")) is None else f"{value:.3g} {unit}".strip()
+            for key in ("d10", "d50", "d90")
+        ]
+        count = "" if result.count is None else str(result.count)
+        rows.append([result.name, count, *sizes])
+    parts: list[Any] = [table(["Picture", "Count", "D10", "D50", "D90"], rows)]
+    if len(results) > 1:
+        total = sum(result.count or 0 for result in results)
+        parts.append(f"{len(results) - len(failed)} of {len(results)} pictures, {total} objects in all.")
+    return parts + [f"Not used: {line}" for line in failed]
+
+
+def _closing(name: str, version: str, out: Path | None) -> str:
+    written = (
+        f"Overlays, tables and a report: {out / 'index.html'}"
+        if out
+        else "With --out FOLDER: overlays, tables and a report."
+    )
+    return f"{name} {version}. Nothing left this machine.\n{written}"
+
+
+@command(tool_group, "show")
+@click.argument("tool")
+@_node_folder
+def show(tool: str, folder: Path | None) -> Answer:
+    """What TOOL does, what it is not good for, what you can set, and where its models come from."""
+    from cloister.tools.builtin import open_tool
+
+    package = open_tool(tool, _tools(folder))
+    manifest = package.tool.manifest
+    lines = [f"{manifest.title} ({manifest.name} {manifest.version})", "", manifest.description]
+    if manifest.intended_use:
+        lines += ["", f"Good for: {manifest.intended_use}"]
+    if manifest.limits:
+        lines += ["", "Not good for:", *(f"  - {line}" for line in manifest.limits)]
+    if manifest.adjustable:
+        lines += ["", "What you can set (--set NAME=VALUE):"]
+        lines += [f"  {name}: {item.about}" for name, item in manifest.adjustable.items()]
+    lines += ["", f"Steps: {', '.join(use.step for use in manifest.pipeline)}"]
+    lines += [f"Model {name}: {digest}" for name, digest in manifest.models.items()]
+    lines += [
+        f"Release certificate: {manifest.certificate or 'none; this tool claims no release'}",
+        f"Digest: {package.tool.digest}",
+    ]
+    return Answer(
+        {
+            "manifest": manifest.model_dump(mode="json"),
+            "digest": package.tool.digest,
+            "certified": package.certificate is not None,
+        },
+        "\n".join(lines),
     )
 
 
@@ -106,16 +218,30 @@ def tools(folder: Path | None) -> Answer:
     from cloister.tools.builtin import BUILTIN
 
     states = _tools(folder).list()
-    rows = [[state.name, state.current.version, state.current.action, state.current.time] for state in states]
+    told = [
+        {
+            "name": state.name,
+            "version": state.current.version,
+            "how": state.current.action,
+            "at": state.current.time,
+            "digest": state.current.tool,
+        }
+        for state in states
+    ]
     names = {state.name for state in states}
-    rows += [
-        [name, str(item.about["version"]), "comes with Cloister", ""]
+    told += [
+        {
+            "name": name,
+            "version": str(item.about["version"]),
+            "how": "comes with Cloister",
+            "at": "",
+            "digest": "",
+        }
         for name, item in BUILTIN.items()
         if name not in names
     ]
-    return Answer(
-        [state.model_dump(mode="json") for state in states], table(["Tool", "Version", "How", "When"], rows)
-    )
+    rows = [[item["name"], item["version"], item["how"], item["at"]] for item in told]
+    return Answer(told, table(["Tool", "Version", "How", "When"], rows))
 
 
 @command(tool_group, "export")

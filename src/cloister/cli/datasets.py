@@ -1,0 +1,103 @@
+"""`cloister dataset`: your data, and what others see of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cloister.cli.common import client, folder_option, short, table
+from cloister.cli.output import Answer, command
+
+
+@click.group("dataset")
+def dataset_group() -> None:
+    """Your datasets, and what others see of them."""
+
+
+@command(dataset_group, "add")
+@click.argument("name")
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@folder_option
+@click.option("--title", default=None, help="For people; the name if absent.")
+@click.option("--residency", required=True, metavar="CC", help="Country where the data lies, for example AT.")
+@click.option(
+    "--sensitivity", multiple=True, metavar="[COLUMN=]LEVEL", help="public, internal, confidential, personal."
+)
+@click.option("--unit", default=None, help="Unit of privacy: image, record, or a column's name.")
+@click.option("--tell-size", is_flag=True, help="Let others see roughly how many records there are.")
+@click.option("--version", default=1, show_default=True, help="One more than the version that this replaces.")
+def add_dataset(
+    name: str,
+    source: Path,
+    folder: Path,
+    title: str | None,
+    residency: str,
+    sensitivity: tuple[str, ...],
+    unit: str | None,
+    tell_size: bool,
+    version: int,
+) -> Answer:
+    """Register SOURCE (a folder of pictures with labels, or a CSV or Parquet table) as the dataset NAME."""
+    fields: dict[str, Any] = {
+        "name": name,
+        "title": title or name,
+        "residency": residency.upper(),
+        "tell_size": tell_size,
+        "version": version,
+    }
+    if sensitivity:
+        fields["sensitivity"] = dict(
+            (item.partition("=")[0], item.partition("=")[2]) if "=" in item else ("", item)
+            for item in sensitivity
+        )
+    if unit is not None:
+        fields["unit_of_privacy"] = (
+            {"kind": unit} if unit in {"image", "record"} else {"kind": "column", "column": unit}
+        )
+    with client(folder, timeout=3600) as node:
+        told = node.post("/datasets", {"source": str(source.absolute()), "fields": fields})
+    return Answer(
+        told,
+        f"Registered {name}: {told['private']['records']} records (only you see this number).\n"
+        f"Commitment {told['commitment']}\nThe data stays where it is; if it changes, tasks will refuse it.",
+    )
+
+
+@command(dataset_group, "list")
+@folder_option
+def datasets(folder: Path) -> Answer:
+    """Your datasets."""
+    with client(folder) as node:
+        told = node.get("/datasets")
+    rows = [
+        [
+            item["name"],
+            item["catalogue"]["kind"],
+            str(item["private"]["records"]),
+            "unchanged" if item["private"]["looks_unchanged"] else "CHANGED",
+            short(item["commitment"]),
+        ]
+        for item in told
+    ]
+    return Answer(told, table(["Name", "Kind", "Records (only you see)", "Files", "Commitment"], rows))
+
+
+@command(dataset_group, "catalogue")
+@folder_option
+def catalogue(folder: Path) -> Answer:
+    """What you and others tell of datasets: exactly this, no more."""
+    with client(folder) as node:
+        told = node.get("/catalogue")
+    rows = [
+        [
+            item["owner_name"],
+            item["name"],
+            item["kind"],
+            item["residency"],
+            item.get("size_band") or "not told",
+        ]
+        for item in told
+    ]
+    return Answer(told, table(["Owner", "Name", "Kind", "Kept in", "Size"], rows))
