@@ -214,6 +214,6 @@ def test_a_statement_that_cannot_be_made_is_an_error_with_advice():
             facts={},
             created=f.NOW,
             admissions={},
-            checkpoints=("x" * 5000,),
+            checkpoints=("x" * 70_000,),
             checks=CHECKS,
         )

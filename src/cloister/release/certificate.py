@@ -59,8 +59,9 @@ class Evidence(BaseModel):
     model_config = MODEL
 
     admissions: dict[PartyId, Digest] = Field(max_length=1000)
-    checkpoints: tuple[Annotated[str, Field(max_length=4000)], ...] = Field(
-        default=(), strict=False, max_length=64
+    # A cosigned checkpoint has one ML-DSA-65 signature of 4.4 KB per witness.
+    checkpoints: tuple[Annotated[str, Field(max_length=64 << 10)], ...] = Field(
+        default=(), strict=False, max_length=16
     )
 
 

@@ -45,7 +45,7 @@ class CandidateHeader(BaseModel):
     facts: dict[str, Any]
     created: int = Field(ge=0, le=1 << 40)
     admissions: dict[PartyId, Digest] = Field(max_length=1000)
-    checkpoints: tuple[str, ...] = Field(default=(), strict=False, max_length=64)
+    checkpoints: tuple[str, ...] = Field(default=(), strict=False, max_length=16)
 
 
 class VoteHeader(BaseModel):
