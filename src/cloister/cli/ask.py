@@ -1,4 +1,4 @@
-"""`cloister ask` and `cloister task`: ask for a computation, approve others', watch them run."""
+"""`cloister ask`: ask for a computation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cloister.cli.common import client, folder_option, full, short, table
+from cloister.cli.common import client, folder_option, full, short
 from cloister.cli.output import Answer, command
 from cloister.foundation.canonical import parse
 from cloister.foundation.errors import BadInput, from_problem
@@ -18,11 +18,6 @@ from cloister.foundation.files import read_limited
 @click.group("ask")
 def ask_group() -> None:
     """Ask for a computation: your node makes a plan, shows it, and sends it only if you say so."""
-
-
-@click.group("task")
-def task_group() -> None:
-    """Tasks that your node takes part in."""
 
 
 @command(ask_group, "train")
@@ -94,110 +89,6 @@ def train(folder: Path, yes: bool, **given: Any) -> Answer:
     return Answer(answer, f"{text}\nWatch it with: cloister task watch {short(task['task'])}")
 
 
-@command(task_group, "list")
-@folder_option
-def tasks(folder: Path) -> Answer:
-    """All tasks, oldest first."""
-    with client(folder) as node:
-        told = node.get("/tasks")
-    rows = [
-        [
-            short(item["task"]),
-            item["kind"],
-            item["status"]
-            + (f" ({item['phase']})" if item.get("phase") and item["status"] == "running" else ""),
-            item["names"].get(item["requester"], item["requester"][:8]),
-            item["purpose"],
-        ]
-        for item in told
-    ]
-    return Answer(told, table(["Task", "Kind", "Status", "Asked by", "Purpose"], rows))
-
-
-@command(task_group, "show")
-@click.argument("task")
-@folder_option
-def show(task: str, folder: Path) -> Answer:
-    """The plan of TASK and how far it is."""
-    with client(folder) as node:
-        told = node.task(_find(node, task))
-    lines = [told["text"], "", f"Status: {told['status']}"]
-    if told.get("failure"):
-        failure = told["failure"]
-        lines.append(
-            f"Failed: {failure.get('title', '')} {failure.get('detail', '')} {failure.get('remedy', '')}"
-        )
-    for party, problem in told["refusals"].items():
-        lines.append(
-            f"Refused by {told['names'].get(party, party[:8])}: {problem.get('detail')} [{problem.get('clause')}]"
-        )
-    return Answer(told, "\n".join(lines))
-
-
-@command(task_group, "approve")
-@click.argument("task")
-@click.option(
-    "--with-records",
-    is_flag=True,
-    help="Also accept that the result may contain input records (training without differential privacy).",
-)
-@click.option("--yes", is_flag=True, help="Do not ask; you have read the plan.")
-@folder_option
-def approve(task: str, with_records: bool, yes: bool, folder: Path) -> Answer:
-    """Approve the computation of TASK, after showing its plan."""
-    with client(folder, timeout=600) as node:
-        digest = _find(node, task)
-        if not yes:
-            click.echo(node.task(digest)["text"])
-            question = "Approve this"
-            question += ", accepting that the result may contain your records?" if with_records else "?"
-            click.confirm(question, abort=True)
-        told = node.post(f"/tasks/{digest}/approve", {"with_records": with_records})
-    return Answer(told, "Approved and admitted.")
-
-
-@command(task_group, "refuse")
-@click.argument("task")
-@click.option("--reason", default="", help="Told to the requester.")
-@folder_option
-def refuse(task: str, reason: str, folder: Path) -> Answer:
-    """Refuse TASK."""
-    with client(folder) as node:
-        told = node.post(f"/tasks/{_find(node, task)}/refuse", {"reason": reason})
-    return Answer(told, "Refused.")
-
-
-@command(task_group, "stop")
-@click.argument("task")
-@click.option("--reason", default="", help="Told to the others.")
-@folder_option
-def stop(task: str, reason: str, folder: Path) -> Answer:
-    """Stop your node's part in TASK."""
-    with client(folder) as node:
-        told = node.post(f"/tasks/{_find(node, task)}/stop", {"reason": reason})
-    return Answer(told, "Stopped." if told["stopped"] else "It was over already.")
-
-
-@command(task_group, "watch")
-@click.argument("task")
-@click.option("--seconds", default=3600, show_default=True, help="How long to watch at most.")
-@folder_option
-def watch(task: str, seconds: int, folder: Path) -> Answer:
-    """Follow TASK until it ends."""
-    with client(folder) as node:
-        digest = _find(node, task)
-        for event in node.follow(0, seconds):
-            if event["task"] != digest:
-                continue
-            click.echo(f"{event['kind']}: {json.dumps(event['facts'], ensure_ascii=False)[:200]}", err=True)
-            if node.task(digest)["status"] in {"done", "failed", "stopped", "refused"}:
-                break
-        told = node.task(digest)
-    if told.get("failure"):
-        raise from_problem(told["failure"])
-    return Answer(told, f"{short(digest)} is {told['status']}.")
-
-
 def _training(given: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
     if (given["tool"] is None) == (given["model"] is None):
         raise BadInput(
@@ -216,9 +107,26 @@ def _training(given: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
     if given["recipe"] is None:
         raise BadInput("A model needs a recipe.", "", "Give --recipe FILE; see docs/reference/recipes.md.")
     settings = parse(read_limited(given["recipe"], 1 << 20))
+    if not isinstance(settings, dict):
+        raise BadInput("The recipe is no JSON object.", "", "See docs/reference/recipes.md.")
     if given["steps"] is not None:
         settings = {**settings, "steps": given["steps"]}
-    return read_limited(given["model"], 512 << 20), settings
+    return read_limited(given["model"], 512 << 20), _checked(settings)
+
+
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    from pydantic import ValidationError
+
+    from cloister.training.recipe import TrainingRecipe
+
+    try:
+        return TrainingRecipe.model_validate_json(json.dumps(settings)).model_dump(mode="json")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])[:200] or "the recipe"
+        raise BadInput(
+            "The recipe cannot be used.", f"At {place}: {first['msg']}.", "See docs/reference/recipes.md."
+        ) from None
 
 
 def _value(text: str) -> Any:
@@ -226,7 +134,3 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _find(node: Any, given: str) -> str:
-    return full([item["task"] for item in node.get("/tasks")], given)

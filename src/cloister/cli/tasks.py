@@ -1,0 +1,148 @@
+"""`cloister task`: approve or refuse tasks, and watch them run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cloister.cli.common import client, folder_option, full, short, table
+from cloister.cli.output import Answer, command
+from cloister.foundation.errors import from_problem
+
+
+@click.group("task")
+def task_group() -> None:
+    """Tasks that your node takes part in."""
+
+
+@command(task_group, "list")
+@folder_option
+def tasks(folder: Path) -> Answer:
+    """All tasks, oldest first."""
+    with client(folder) as node:
+        told = node.get("/tasks")
+    rows = [
+        [
+            short(item["task"]),
+            item["kind"],
+            item["status"]
+            + (f" ({item['phase']})" if item.get("phase") and item["status"] == "running" else ""),
+            item["names"].get(item["requester"], item["requester"][:8]),
+            item["purpose"],
+        ]
+        for item in told
+    ]
+    return Answer(told, table(["Task", "Kind", "Status", "Asked by", "Purpose"], rows))
+
+
+@command(task_group, "show")
+@click.argument("task")
+@folder_option
+def show(task: str, folder: Path) -> Answer:
+    """The plan of TASK and how far it is."""
+    with client(folder) as node:
+        told = node.task(_find(node, task))
+    lines = [told["text"], "", f"Status: {told['status']}"]
+    if told.get("failure"):
+        failure = told["failure"]
+        lines.append(
+            f"Failed: {failure.get('title', '')} {failure.get('detail', '')} {failure.get('remedy', '')}"
+        )
+    for party, problem in told["refusals"].items():
+        lines.append(
+            f"Refused by {told['names'].get(party, party[:8])}: {problem.get('detail')} [{problem.get('clause')}]"
+        )
+    return Answer(told, "\n".join(lines))
+
+
+@command(task_group, "approve")
+@click.argument("task")
+@click.option(
+    "--with-records",
+    is_flag=True,
+    help="Also accept that the result may contain input records (training without differential privacy).",
+)
+@click.option("--yes", is_flag=True, help="Do not ask; you have read the plan.")
+@folder_option
+def approve(task: str, with_records: bool, yes: bool, folder: Path) -> Answer:
+    """Approve the computation of TASK, after showing its plan."""
+    with client(folder, timeout=600) as node:
+        digest = _find(node, task)
+        if not yes:
+            click.echo(node.task(digest)["text"])
+            question = "Approve this"
+            question += ", accepting that the result may contain your records?" if with_records else "?"
+            click.confirm(question, abort=True)
+        told = node.post(f"/tasks/{digest}/approve", {"with_records": with_records})
+    return Answer(told, "Approved and admitted.")
+
+
+@command(task_group, "refuse")
+@click.argument("task")
+@click.option("--reason", default="", help="Told to the requester.")
+@folder_option
+def refuse(task: str, reason: str, folder: Path) -> Answer:
+    """Refuse TASK."""
+    with client(folder) as node:
+        told = node.post(f"/tasks/{_find(node, task)}/refuse", {"reason": reason})
+    return Answer(told, "Refused.")
+
+
+@command(task_group, "stop")
+@click.argument("task")
+@click.option("--reason", default="", help="Told to the others.")
+@folder_option
+def stop(task: str, reason: str, folder: Path) -> Answer:
+    """Stop your node's part in TASK."""
+    with client(folder) as node:
+        told = node.post(f"/tasks/{_find(node, task)}/stop", {"reason": reason})
+    return Answer(told, "Stopped." if told["stopped"] else "It was over already.")
+
+
+@command(task_group, "watch")
+@click.argument("task")
+@click.option(
+    "--seconds",
+    type=click.IntRange(min=1),
+    default=3600,
+    show_default=True,
+    help="How long to watch at most.",
+)
+@folder_option
+def watch(task: str, seconds: int, folder: Path) -> Answer:
+    """Follow TASK until it ends; exit code 1 if it fails, 3 if it is refused."""
+    end = time.monotonic() + seconds
+    with client(folder) as node:
+        digest = _find(node, task)
+        seen = 0
+        while True:
+            told = node.task(digest)
+            for event in node.events(seen, wait=0.0 if told["status"] in _ENDED else 2.0):
+                seen = max(seen, int(event["id"]))
+                if event["task"] == digest:
+                    click.echo(_words(event, told["names"]), err=True)
+            if told["status"] in _ENDED or time.monotonic() > end:
+                break
+    if told.get("failure"):
+        raise from_problem(told["failure"])
+    return Answer(
+        told, f"{short(digest)} is {told['status']}.", exit_code=3 if told["status"] == "refused" else 0
+    )
+
+
+_ENDED = frozenset({"done", "failed", "stopped", "refused"})
+
+
+def _words(event: dict[str, Any], names: dict[str, str]) -> str:
+    """One event as one line: who in names, the rest as it is."""
+    facts = ", ".join(
+        f"{key} {names.get(str(value), value)}" for key, value in event["facts"].items() if value is not None
+    )
+    return f"{event['kind']}: {facts}"[:300] if facts else str(event["kind"])
+
+
+def _find(node: Any, given: str) -> str:
+    return full([item["task"] for item in node.get("/tasks")], given)
