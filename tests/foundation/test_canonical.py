@@ -162,3 +162,10 @@ def test_bytes_that_are_not_in_canonical_form_are_refused(data: bytes) -> None:
 def test_what_json_cannot_say_exactly_is_not_written(value: object) -> None:
     with pytest.raises(BadInput):
         canonical(value)
+
+
+@pytest.mark.parametrize("piece", [b'\\"', b'"', b"\\", b'"\\'])
+def test_hostile_strings_are_scanned_in_one_pass(piece: bytes) -> None:
+    # A scanner that started anew at every quote would need hours for this.
+    with pytest.raises(BadInput):
+        parse(b'"' + piece * 500_000)

@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -71,20 +72,15 @@ def parse_canonical(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     return value
 
 
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)
+
+
 def _check_depth(data: bytes, limit: int) -> None:
+    # Before json.loads, whose recursion is deeper than ours may be; strings are skipped whole.
     depth = 0
-    in_string = escaped = False
-    for byte in data:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
+    for match in _STRUCTURE.finditer(data):
+        token = match.group()
+        if token in (b"[", b"{"):
             depth += 1
             if depth > limit:
                 raise BadInput(
@@ -92,7 +88,7 @@ def _check_depth(data: bytes, limit: int) -> None:
                     f"The limit is {limit} levels.",
                     "Send a flatter document.",
                 )
-        elif byte in b"]}":
+        elif token in (b"]", b"}"):
             depth -= 1
 
 

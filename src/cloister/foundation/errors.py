@@ -48,6 +48,8 @@ class CloisterError(Exception):
 
 
 _RESERVED = frozenset({"type", "title", "status", "detail", "remedy"})
+_ARGUMENTS = frozenset({"self", "what", "why", "clause"})
+_MAX_DETAILS = 64
 
 
 class BadInput(CloisterError):
@@ -111,10 +113,20 @@ class TaskFailed(CloisterError):
 
 
 def from_problem(document: dict[str, Any]) -> CloisterError:
-    """The error that a problem document describes; unknown types become `CloisterError`."""
+    """The error that a problem document describes; unknown types become `CloisterError`.
+
+    The document may come from anybody: what does not fit is left out, and nothing it says can make this raise.
+    """
     kind = str(document.get("type", "")).removeprefix("urn:cloister:problem:")
     cls = _BY_TYPE.get(kind, CloisterError)
-    detail = {key: value for key, value in document.items() if key not in _RESERVED and isinstance(key, str)}
+    detail = {
+        key: value
+        for key, value in list(document.items())[:_MAX_DETAILS]
+        if isinstance(key, str) and key not in _RESERVED | _ARGUMENTS
+    }
+    clause = document.get("clause")
+    if isinstance(clause, str):
+        detail["clause"] = clause[:200]
     return cls(
         str(document.get("title", "The other side reported an error."))[:2000],
         str(document.get("detail", ""))[:4000],

@@ -1,0 +1,40 @@
+"""Errors as problem documents: out and back, whatever a stranger puts in."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloister.foundation.errors import CloisterError, NotTrusted, Refused, from_problem
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = (
+    st.sampled_from(["self", "what", "why", "clause", "type", "title", "detail", "remedy", "status", "x"])
+    | st.text()
+)
+
+
+def test_an_error_survives_the_way_there_and_back() -> None:
+    found = from_problem(NotTrusted("What", "Why", "Remedy", clause="signature", size=3).problem())
+    assert isinstance(found, NotTrusted)
+    assert (found.what, found.why, found.remedy, found.clause) == ("What", "Why", "Remedy", "signature")
+    assert found.detail["size"] == 3
+
+
+@given(st.dictionaries(KEYS, JSON, max_size=8))
+def test_no_problem_document_can_make_its_reader_fail(document: dict[str, object]) -> None:
+    for kind in ("refused", "not-trusted", "bad-input", "unknown"):
+        found = from_problem({**document, "type": f"urn:cloister:problem:{kind}"})
+        assert isinstance(found, CloisterError)
+        assert isinstance(found.what, str)
+        assert isinstance(getattr(found, "clause", ""), str)
+
+
+def test_a_clause_that_is_no_text_is_left_out() -> None:
+    found = from_problem({"type": "urn:cloister:problem:refused", "title": "No", "clause": {"a": 1}})
+    assert isinstance(found, Refused)
+    assert found.clause == ""
