@@ -11,10 +11,12 @@ import pytest
 from hub_town import UNLOCK, Someone, enrolled, eventually, joined
 
 from cloister.foundation.errors import BadInput, Conflict, NotFound, NotTrusted, Refused, Unreachable
+from cloister.hub import server
 from cloister.hub.app import MAX_REQUEST
 from cloister.hub.server import Hub, create_hub
 from cloister.identity import cards, enrolment
 from cloister.identity.keys import SecretKeys
+from cloister.transport import zenoh as carrier_module
 from cloister.transport.hub_client import HubClient
 from cloister.transport.invitation import Invitation
 
@@ -226,6 +228,26 @@ def test_certificates_are_renewed_while_everything_runs(hub, people, opened):
     assert anna.call(bert.party, "echo", b"3", deadline=30) == b"3"
     assert anna.call(bert.party, "echo", bytes(1 << 20), deadline=30) == bytes(1 << 20)
     eventually(lambda: bert.party in anna.here() and anna.party in bert.here())
+
+
+def test_a_relay_that_does_not_answer_is_opened_again(hub, people, opened, monkeypatch):
+    monkeypatch.setattr(server, "UNWELL", 0.5)
+    monkeypatch.setattr(carrier_module, "PROBE", 0.3)
+    anna = opened(joined(people["anna"], hub.invite(), []))
+    client = HubClient(anna, hub.party, deadline=60)
+    assert client.head()
+    hub.heal()
+    assert hub.status().relay.restarts <= 1
+    before = hub.status().relay.restarts
+    eventually(lambda: hub._carrier.trouble == "")
+    hub._router._session.close()
+
+    def healed() -> bool:
+        hub.heal()
+        return hub.status().relay.restarts > before
+
+    eventually(healed)
+    assert client.head()
 
 
 def test_a_node_that_starts_before_its_hub_connects_when_it_comes(folder, people, opened):

@@ -112,6 +112,10 @@ class Router:
             if self._running:
                 self._reopen()
 
+    def reopen(self) -> None:
+        """Closes the router and opens it again; nodes connect again by themselves."""
+        self._reopen()
+
     def status(self) -> Status:
         """What the relay is doing."""
         with self._lock:
@@ -163,11 +167,18 @@ class Router:
 
     def _shut(self) -> None:
         session, self._session = self._session, None
-        if session is not None:
-            import zenoh
+        if session is None:
+            return
+        import zenoh
 
+        def close() -> None:
             with contextlib.suppress(zenoh.ZError):
                 session.close()
+
+        # A router that a bug of the carrier left unusable may not close; then its port stays taken, which is told.
+        closing = threading.Thread(target=close, name="cloister-router-close", daemon=True)
+        closing.start()
+        closing.join(10)
 
     def _bracketed(self) -> str:
         return f"[{self._host}]" if ":" in self._host else self._host

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ from cloister.transport.zenoh_settings import Credentials, many_threads
 _LOG = logging.getLogger("cloister.hub")
 PORT = 7447
 ENROL_PORT = 7448
+UNWELL = 30.0
 _CARDS = "hub/cards"
 _AUTHORITY = "authority"
 _AUTHORITY_CERTIFICATE = "hub/authority"
@@ -158,6 +160,7 @@ class Hub:
         self._traffic = TrafficBook()
         self._registry = Registry(self._database, self.members, self._clock)
         self._logbook = Logbook(self._database, self.party, self._keys, self.members, self._clock)
+        self._unwell_since: float | None = None
         self._router: Router | None = None
         self._enrolment: EnrolmentServer | None = None
         self._carrier: ZenohCarrier | None = None
@@ -255,6 +258,18 @@ class Hub:
         if self._carrier is not None:
             self._carrier.renew(self._own_certificate())
 
+    def heal(self) -> None:
+        """Opens the relay again if the hub has not reached it for a while; called every few seconds by `run_hub`."""
+        if self._router is None or self._carrier is None or not self._carrier.trouble:
+            self._unwell_since = None
+            return
+        now = time.monotonic()
+        self._unwell_since = self._unwell_since or now
+        if now - self._unwell_since > UNWELL:
+            _LOG.error("The relay does not answer; it is opened again")
+            self._unwell_since = None
+            self._router.reopen()
+
     def _permit(self, _: frozenset[str]) -> None:
         if self._router is not None:
             self._router.permit(self._allowed())
@@ -333,6 +348,7 @@ def run_hub(
         while not ended.wait(interval):
             if every is not None:
                 every(hub)
+            hub.heal()
             waited += interval
             if waited >= enrolment.LIFETIME - enrolment.RENEW_BEFORE:
                 hub.renew()
