@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from cloister.claims.offers import Computation
 from cloister.claims.vocabulary import (
     Adversary,
@@ -15,7 +17,8 @@ from cloister.claims.vocabulary import (
     Signed,
 )
 from cloister.protections.federated import FederatedAveraging
-from cloister.protections.federated.offers import UPDATE_WARNING
+from cloister.protections.federated.averaging import average
+from cloister.protections.federated.offers import PAIR_WARNING, UPDATE_WARNING
 from protections import federation as f
 from protections.contract import ProtectionContract
 from protections.test_federated_programs import world
@@ -61,16 +64,16 @@ class TestFederatedAveragingKeepsTheContract(ProtectionContract):
     )
 
     def request(self):
-        return f.request(f.terms())
+        return f.request(f.terms(dropouts=0))
 
     def facts(self):
-        return f.facts(f.terms())
+        return f.facts(f.terms(dropouts=0))
 
     def world(self, **faults):
-        return world(**faults)
+        return world(agreement={"dropouts": 0}, **faults)
 
     def declined(self):
-        terms, facts = f.terms(), self.facts()
+        terms, facts = f.terms(), f.facts(f.terms())
 
         def under(**changes):
             changed = f.terms(**changes)
@@ -114,6 +117,20 @@ class TestFederatedAveragingKeepsTheContract(ProtectionContract):
         assert UPDATE_WARNING in self.offer().discloses["coordinator"]
 
     def test_dropouts_are_those_of_the_agreement(self):
-        assert self.offer().parameters["dropouts"] == 1
-        strict = f.terms(dropouts=0)
-        assert f.offer(strict, f.request(strict)).parameters["minimum_answers"] == 3
+        assert self.offer().parameters["dropouts"] == 0
+        loose = f.terms(dropouts=1)
+        assert f.offer(loose, f.request(loose)).parameters["minimum_answers"] == 2
+
+    def test_with_two_answers_in_a_round_no_update_is_claimed_to_be_hidden_from_the_other_owner(self):
+        loose = f.terms(dropouts=1)
+        offer = f.offer(loose, f.request(loose))
+        told = [claim for claim in offer.claims.guarantees if claim.artefact is Artefact.UPDATE]
+        hidden = {seat for claim in told if isinstance(claim.reached, Hidden) for seat in claim.against.seats}
+        assert hidden == {"hub", "outsider"}
+        assert PAIR_WARNING in offer.discloses["owner"]
+
+    def test_of_two_answers_the_average_and_one_really_give_the_other(self):
+        """Why the claim above would be false."""
+        start, mine, other = (np.arange(3, dtype=np.float32) * factor for factor in (1, 2, 5))
+        seen = average(start, {"a": mine, "b": other}, {"a": 1.0, "b": 1.0})
+        np.testing.assert_allclose(2 * (seen - start) - mine, other, rtol=1e-6)

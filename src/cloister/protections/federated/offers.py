@@ -3,7 +3,8 @@
 Rules:
 1. Only training computations with a model, between a coordinator and owners that are not the coordinator.
 2. The claims are those of the protocol and no stronger: links are sealed and signed, records stay with their owner,
-   and each update is *disclosed* to the coordinator. What is not protected is said in words.
+   and each update is *disclosed* to the coordinator, and between owners where two answers make a round. What is not
+   protected is said in words.
 3. Everything that shapes the run is a public constant in the offer's parameters.
 """
 
@@ -38,10 +39,18 @@ RMS_LIMIT = 10.0
 """An update whose typical number is larger than this is a sign of diverged training, whatever the model."""
 
 UPDATE_WARNING = "each owner's update is seen by the coordinator; may contain input records"
+PAIR_WARNING = "in a round that only two owners answered, each of them can work out the other's update"
 
 
-def claims() -> Claims:
-    """What plain federated averaging guarantees, and what it does not."""
+def claims(answers: int, owners: int) -> Claims:
+    """What plain federated averaging guarantees, and what it does not.
+
+    Args:
+        answers: the fewest answers in a round.
+        owners: how many there are.
+    """
+    # Owners see the averages, which is claimed apart. Of two answers, the average and one give the other.
+    between: Hidden | Disclosed = Hidden() if answers > 2 or owners == 1 else Disclosed(what=PAIR_WARNING)
     outside = Adversary(seats=("hub", "outsider"), behaviour=Behaviour.MALICIOUS)
     return Claims(
         guarantees=(
@@ -49,7 +58,7 @@ def claims() -> Claims:
             Claim(artefact=Artefact.LINK, against=outside, reached=Signed()),
             Claim(artefact=Artefact.INPUT, against=outside, reached=Hidden()),
             Claim(artefact=Artefact.UPDATE, against=outside, reached=Hidden()),
-            Claim(artefact=Artefact.UPDATE, against=Adversary(seats=("owner",)), reached=Hidden()),
+            Claim(artefact=Artefact.UPDATE, against=Adversary(seats=("owner",)), reached=between),
             Claim(
                 artefact=Artefact.UPDATE,
                 against=Adversary(seats=("coordinator",)),
@@ -146,9 +155,13 @@ def _offer(request: Request, facts: Facts) -> Offer | Declined:
         seats=seats,
         discloses={
             "coordinator": (UPDATE_WARNING, "which owners answered each round"),
-            "owner": ("the averaged weights after every round", "which owners answered each round"),
+            "owner": (
+                "the averaged weights after every round",
+                "which owners answered each round",
+                *((PAIR_WARNING,) if answers == 2 else ()),
+            ),
         },
-        claims=claims(),
+        claims=claims(answers, len(owners)),
         cost=Cost(
             seconds=settings.rounds * settings.local_steps * step + 2 * each_way / rate,
             bytes_up=each_way,
