@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cloister.foundation.canonical import canonical, parse
+from cloister.cli.certificates import check_bundle
+from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import SystemClock
 from cloister.foundation.digests import digest, same
 from cloister.foundation.errors import Conflict, NotFound, NotTrusted
-from cloister.identity.directory import Directory
-from cloister.identity.envelopes import Envelope
-from cloister.release.certificate import Expectations, verify_statement
 from cloister.tools.builtin import builtin_tool
 from cloister.tools.install import InstalledTools
 from cloister.tools.package import Package
@@ -60,18 +58,7 @@ def verify_installed(tool: Tool, certificate: bytes | None) -> None:
         return
     if certificate is None or not same(digest(certificate), tool.manifest.certificate or ""):
         raise NotTrusted("The tool's certificate is missing or another one.", clause="certificate-content")
-    value = parse(certificate)
-    now = SystemClock().now()
-    directory = Directory()
-    for chain in value["cards"]:
-        directory.accept_chain([Envelope.from_json(item) for item in chain], now)
-    envelope = Envelope.from_json(value["certificate"])
-    predicate = envelope.document()["predicate"]
-    found = verify_statement(
-        envelope,
-        directory,
-        Expectations(frozenset(predicate["gates"]["owners"]), int(predicate["gates"]["quorum"]), now),
-    )
+    found = check_bundle(certificate, SystemClock().now()).certificate
     models = {digest(data) for data in tool.models.values()}
     if not any(same(found.content_digest, name) for name in models):
         raise NotTrusted(

@@ -91,5 +91,37 @@ def install(release: str, tool: str, for_user: bool, folder: Path) -> Answer:
     return Answer(state, f"Installed {tool} {state['version']} in {state['folder']}.")
 
 
+@command(release_group, "verify")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Its certificate; FILE.certificate.json if absent.",
+)
+@click.option("--owner", "owners", multiple=True, help="Fingerprint of an owner that you trust; repeat.")
+@click.option("--quorum", type=click.IntRange(min=1), default=None, help="How many of them must have signed.")
+def verify(file: Path, certificate: Path | None, owners: tuple[str, ...], quorum: int | None) -> Answer:
+    """Check offline that FILE is what a quorum of owners approved; needs no node."""
+    import time
+
+    from cloister.cli.certificates import BUNDLE_LIMIT, check_bundle, is_about
+    from cloister.foundation.files import read_limited
+
+    beside = certificate or file.with_name(file.name + ".certificate.json")
+    checked = check_bundle(read_limited(beside, BUNDLE_LIMIT), int(time.time()), owners=owners, quorum=quorum)
+    is_about(checked, read_limited(file, 1 << 30))
+    found = checked.certificate
+    return Answer(
+        {
+            "content": found.content_digest,
+            "signed_by": sorted(found.signed_by),
+            "names": checked.names,
+            "owners_named_by_verifier": checked.named_by_verifier,
+            "predicate": found.predicate.model_dump(mode="json"),
+        },
+        f"It holds: the file is what these owners approved.\n\n{checked.words()}",
+    )
+
+
 def _find(node: Any, given: str) -> str:
     return full([item["release"] for item in node.get("/releases")], given)

@@ -1,0 +1,107 @@
+"""A release certificate with the cards of its signers, as one file: checked offline, by anyone.
+
+Rules:
+1. The file comes from anybody: whatever does not fit is refused, nothing else is raised.
+2. The owners and the quorum are those that the verifier names. Where it names none, they are the certificate's own,
+   and the answer says so: such a check shows that the named fingerprints signed, not that they are the right ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cloister.foundation.canonical import parse
+from cloister.foundation.digests import digest, same
+from cloister.foundation.errors import BadInput, NotTrusted
+from cloister.identity.directory import Directory
+from cloister.identity.envelopes import Envelope
+from cloister.identity.keys import grouped
+from cloister.release.certificate import Certificate, Expectations, in_words, read_statement, verify_statement
+
+BUNDLE_LIMIT = 16 << 20
+_MAX_CARDS = 1000
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A certificate that holds, and the names its signers' cards give them."""
+
+    certificate: Certificate
+    names: dict[str, str]
+    named_by_verifier: bool
+
+    def words(self) -> str:
+        """For a person: the certificate, and the fingerprints to compare."""
+        lines = [in_words(self.certificate, self.names), "", "Signed by:"]
+        lines += [
+            f"  {self.names.get(party, '?')}  {grouped(party)}"
+            for party in sorted(self.certificate.signed_by)
+        ]
+        if not self.named_by_verifier:
+            lines += [
+                (
+                    "The owners are those that the certificate itself names. Compare the fingerprints, or name those that"
+                    " you trust with --owner."
+                )
+            ]
+        return "\n".join(lines)
+
+
+def check_bundle(data: bytes, now: int, *, owners: Sequence[str] = (), quorum: int | None = None) -> Checked:
+    """Checks a file `{"certificate": envelope, "cards": [chain, …]}`.
+
+    Args:
+        data: the file.
+        now: seconds since the epoch.
+        owners: fingerprints of the owners whose signatures count; the certificate's own if none.
+        quorum: how many of them it takes; the certificate's own if absent, never fewer than one.
+
+    Raises:
+        BadInput: it is no such file.
+        NotTrusted: a signature, a card or a rule of certificates does not hold.
+    """
+    if len(data) > BUNDLE_LIMIT:
+        raise BadInput(
+            "The certificate file is too large.", f"The limit is {BUNDLE_LIMIT} bytes.", "Check it."
+        )
+    value = parse(data)
+    cards = value.get("cards") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(cards, list) or "certificate" not in value:
+        raise BadInput(
+            "This is no certificate file.",
+            "It must hold a certificate and its signers' cards.",
+            "Write one with: cloister release save",
+        )
+    directory = Directory()
+    names: dict[str, str] = {}
+    for chain in cards[:_MAX_CARDS]:
+        if not isinstance(chain, list):
+            raise BadInput("This is no certificate file.", "Its cards are no lists.", "Save it again.")
+        card = directory.accept_chain([Envelope.from_json(item) for item in chain[:_MAX_CARDS]], now)
+        names[card.party] = card.name
+    envelope = Envelope.from_json(value["certificate"])
+    gates = read_statement(envelope).predicate.gates
+    wanted = frozenset("".join(owner.split()).lower() for owner in owners)
+    found = verify_statement(
+        envelope,
+        directory,
+        Expectations(
+            wanted or frozenset(gates.owners), max(1, gates.quorum if quorum is None else quorum), now
+        ),
+    )
+    return Checked(found, names, bool(wanted))
+
+
+def is_about(checked: Checked, content: bytes) -> None:
+    """Raises `NotTrusted` unless `content` is what the certificate is about."""
+    if (
+        not same(digest(content), checked.certificate.content_digest)
+        or len(content) != checked.certificate.predicate.size
+    ):
+        raise NotTrusted(
+            "The certificate is about another file.",
+            "The content has another digest than the one that was signed.",
+            "Do not use it; get both again from the same place.",
+            clause="certificate-content",
+        )
