@@ -304,3 +304,24 @@ def test_rule_6_mutated_attributes_and_shapes_give_a_graph_or_a_cloister_error(d
         load_model(model.SerializeToString(), Limits(activation_bytes=1 << 28, operations=10**9))
     except CloisterError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "extra", "shape", "attributes"),
+    [
+        ("Det", {}, [20000, 20000], {}),
+        ("LRN", {}, [64, 64, 512, 512], {"size": 4096}),
+        ("AveragePool", {}, [64, 64, 512, 512], {"kernel_shape": [100, 100]}),
+        ("MatMul", {}, [1 << 13, 1 << 13], {}),
+        ("Resize", {"roi": np.zeros(0, np.float32), "scales": np.asarray([1e8], np.float32)}, [1], {}),
+    ],
+)
+def test_rule_4_work_and_lengths_are_bounded_before_running(
+    kind: str, extra: dict, shape: list, attributes: dict
+) -> None:
+    inputs = {"x": shape, "z": shape} if kind == "MatMul" else {"x": shape}
+    error = refusal(
+        single(kind, inputs, extra, **attributes),
+        Limits(operations=10**11, activation_bytes=1 << 40, tensor_bytes=1 << 40),
+    )
+    assert "suspect" in error.what

@@ -96,6 +96,10 @@ def _operations(node: Node, inputs: list[Array], outputs: list[Array]) -> int:
         )
     if node.operator == "Einsum":
         return math.prod(max(_elements(value), 1) for value in inputs)
+    if node.operator == "Det":
+        return _elements(inputs[0]) * int(inputs[0].shape[-1])
+    if node.operator == "LRN":
+        return made * int(node.attributes["size"])
     if "kernel_shape" in node.attributes:
         return made * math.prod(int(size) for size in node.attributes["kernel_shape"])
     return made

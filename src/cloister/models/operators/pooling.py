@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -97,8 +99,9 @@ def _max_with_places(
         if node.attributes.get("storage_order", 0)
         else list(range(len(shape)))
     )
-    flat = np.arange(int(np.prod(shape)), dtype=np.int32).reshape([shape[i] for i in order])
-    places = jnp.asarray(flat.transpose(np.argsort(order)))
+    # Traced rather than known: a table of all places would be as large as the value itself.
+    flat = jnp.arange(math.prod(shape), dtype=jnp.int32).reshape([shape[i] for i in order])
+    places = flat.transpose(tuple(int(axis) for axis in np.argsort(order)))
 
     def better(left: tuple[Array, Array], right: tuple[Array, Array]) -> tuple[Array, Array]:
         first = (left[0] > right[0]) | ((left[0] == right[0]) & (left[1] <= right[1]))
@@ -131,14 +134,19 @@ def average_pool(node: Node, x: Array) -> Array:
     """The mean of each window; padding counts only if asked, and what `ceil_mode` adds never does."""
     kernel, strides, dilations, pads, more = _windows(node, x)
     grown = [(low, high + extra) for (low, high), extra in zip(pads, more, strict=True)]
-    ones = np.ones((1, 1, *x.shape[2:]), np.float32)
-    if node.attributes.get("count_include_pad", 0):
-        counted = np.pad(ones, [(0, 0), (0, 0), *pads], constant_values=1)
-        rest: list[tuple[int, int]] = [(0, extra) for extra in more]
-    else:
-        counted, rest = ones, grown
-    counts = _sum_windows(jnp.asarray(counted), kernel, strides, dilations, rest)
-    return _sum_windows(x, kernel, strides, dilations, grown) / counts.astype(x.dtype)
+    total = _sum_windows(x, kernel, strides, dilations, grown)
+    for i, (low, high) in enumerate(pads):
+        # Windows are boxes, so the number of elements in one is a product over axes.
+        count = (x.shape[2 + i] + sum(grown[i]) - (kernel[i] - 1) * dilations[i] - 1) // strides[i] + 1
+        taps = np.arange(count)[:, None] * strides[i] + np.arange(kernel[i]) * dilations[i] - low
+        within = (
+            (-low, x.shape[2 + i] + high)
+            if node.attributes.get("count_include_pad", 0)
+            else (0, x.shape[2 + i])
+        )
+        inside = ((taps >= within[0]) & (taps < within[1])).sum(1).reshape((-1,) + (1,) * (len(pads) - 1 - i))
+        total = total / jnp.asarray(inside, x.dtype)
+    return total
 
 
 @operator("LpPool")

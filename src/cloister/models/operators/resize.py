@@ -18,6 +18,9 @@ from cloister.models.graph import Array, Node, attribute_text
 from cloister.models.operators.arrays import axes_of, is_float
 from cloister.models.operators.registry import operator
 
+MAX_LENGTH = 1 << 20
+"""Elements along a resized axis: its coordinates are worked out before running."""
+
 
 def _text(node: Node, name: str, default: str) -> str:
     return attribute_text(node.attributes.get(name, default))
@@ -164,8 +167,8 @@ def resize(node: Node, x: Array, *more: Array | None) -> Array:
     outputs, factors = _targets(node, x, axes, scales, sizes)
     if any(value < 1 for value in outputs) or 0 in x.shape:
         raise refuse(node.label, "It would leave nothing.")
-    if math.prod(outputs) > 1 << 31:
-        raise refuse(node.label, "It would become too large.")
+    if max(outputs, default=1) > MAX_LENGTH:
+        raise refuse(node.label, f"An axis would become longer than {MAX_LENGTH}.")
     count = len(axes)
     crop = [0.0] * count + [1.0] * count
     if _text(node, "coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
