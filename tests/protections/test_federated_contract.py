@@ -129,6 +129,14 @@ class TestFederatedAveragingKeepsTheContract(ProtectionContract):
         assert hidden == {"hub", "outsider"}
         assert PAIR_WARNING in offer.discloses["owner"]
 
+    def test_an_owner_that_outweighs_the_others_is_not_claimed_to_be_hidden(self):
+        terms = f.terms(dropouts=0)
+        for first, hidden in ((8, False), (2, True)):
+            weights = {f.OWNERS[0]: first, f.OWNERS[1]: 1, f.OWNERS[2]: 1}
+            offer = f.offer(terms, f.request(terms, preferences={"weights": weights}))
+            (told,) = [claim for claim in offer.claims.guarantees if claim.against.seats == ("owner",)]
+            assert isinstance(told.reached, Hidden) == hidden
+
     def test_of_two_answers_the_average_and_one_really_give_the_other(self):
         """Why the claim above would be false."""
         start, mine, other = (np.arange(3, dtype=np.float32) * factor for factor in (1, 2, 5))

@@ -27,7 +27,7 @@ from cloister.claims.vocabulary import (
     Signed,
 )
 from cloister.foundation.errors import CloisterError, Refused
-from cloister.protections.federated.settings import read_recipe, read_settings
+from cloister.protections.federated.settings import Settings, read_recipe, read_settings
 from cloister.training.recipe import TrainingRecipe
 
 NAME = "federated-averaging"
@@ -40,17 +40,24 @@ RMS_LIMIT = 10.0
 
 UPDATE_WARNING = "each owner's update is seen by the coordinator; may contain input records"
 PAIR_WARNING = "in a round that only two owners answered, each of them can work out the other's update"
+HEAVY_WARNING = "an owner outweighs the others of a round together; the average is close to its update"
 
 
-def claims(answers: int, owners: int) -> Claims:
-    """What plain federated averaging guarantees, and what it does not.
+def _between_owners(settings: Settings, owners: tuple[str, ...]) -> Hidden | Disclosed:
+    """What owners learn of each other's updates besides the averages, which are claimed apart."""
+    if len(owners) == 1:
+        return Hidden()
+    if settings.minimum_answers <= 2:
+        # Of two answers, the average and one give the other.
+        return Disclosed(what=PAIR_WARNING)
+    shares = sorted(settings.shares(owners).values(), reverse=True)
+    least = sum(shares[-(settings.minimum_answers - 1) :])
+    return Disclosed(what=HEAVY_WARNING) if shares[0] > least else Hidden()
 
-    Args:
-        answers: the fewest answers in a round.
-        owners: how many there are.
-    """
-    # Owners see the averages, which is claimed apart. Of two answers, the average and one give the other.
-    between: Hidden | Disclosed = Hidden() if answers > 2 or owners == 1 else Disclosed(what=PAIR_WARNING)
+
+def claims(settings: Settings, owners: tuple[str, ...]) -> Claims:
+    """What plain federated averaging guarantees with these settings, and what it does not."""
+    between = _between_owners(settings, owners)
     outside = Adversary(seats=("hub", "outsider"), behaviour=Behaviour.MALICIOUS)
     return Claims(
         guarantees=(
@@ -161,7 +168,7 @@ def _offer(request: Request, facts: Facts) -> Offer | Declined:
                 *((PAIR_WARNING,) if answers == 2 else ()),
             ),
         },
-        claims=claims(answers, len(owners)),
+        claims=claims(settings, owners),
         cost=Cost(
             seconds=settings.rounds * settings.local_steps * step + 2 * each_way / rate,
             bytes_up=each_way,
