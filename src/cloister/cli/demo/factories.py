@@ -10,18 +10,10 @@ from typing import Any
 from rich.console import Console
 
 from cloister import __version__
-from cloister.cli.demo import acts
+from cloister.cli.demo import checking, opening, planning, training, using
+from cloister.cli.demo.cast import ACTORS, FACTORIES
 from cloister.cli.demo.stage import Stage, folder_for
 from cloister.cli.demo.view import View, amount
-
-ACTORS: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "North": (("owner", "witness"), "north"),
-    "River": (("owner", "witness"), "river"),
-    "Valley": (("owner", "witness"), "valley"),
-    "Lab": (("researcher", "witness"), ""),
-    "Coast": (("user", "witness"), "coast"),
-}
-FACTORIES = ("North", "River", "Valley")
 
 
 def play(console: Console, keep: Path | None, *, rounds: int, pictures: int, browser: bool) -> dict[str, Any]:
@@ -46,25 +38,25 @@ def play(console: Console, keep: Path | None, *, rounds: int, pictures: int, bro
             finally:
                 seconds[name] = round(time.monotonic() - started, 2)
 
-        step("start", acts.start)
-        told["datasets"] = step("datasets", acts.register, pictures)
-        told["agreement"] = step("agreement", acts.agree)
-        told["plan"] = step("plan", acts.plan, told["agreement"]["agreement"], rounds)
-        told["refusals"] += step("approval", acts.approve, told["plan"])
-        told["rounds"], fault = step("training", acts.train, told["plan"])
+        step("start", opening.start)
+        told["datasets"] = step("datasets", opening.register, pictures)
+        told["agreement"] = step("agreement", opening.agree)
+        told["plan"] = step("plan", planning.plan, told["agreement"]["agreement"], rounds)
+        told["refusals"] += step("approval", planning.approve, told["plan"])
+        told["rounds"], fault = step("training", training.train, told["plan"])
         told["faults"].append(fault)
-        told["release"] = step("release", acts.release, told["plan"])
-        told["tool"], told["images"] = step("tool", acts.use, told["release"])
-        told["crossed"] = step("crossed", acts.crossed)
-        told["refusals"] += step("forgery", acts.forgery, told["plan"])
-        told["ledger"], fault = step("ledger", acts.ledger)
+        told["release"] = step("release", training.release, told["plan"])
+        told["tool"], told["images"] = step("tool", using.use, told["release"])
+        told["crossed"] = step("crossed", checking.crossed)
+        told["refusals"] += step("forgery", checking.forgery, told["plan"])
+        told["ledger"], fault = step("ledger", checking.ledger)
         told["faults"].append(fault)
         told["memory_bytes"] = stage.processes.memory()
         seconds["total"] = round(time.monotonic() - view.started, 2)
         told["seconds"] = seconds
         _card(view, told, keep)
         if browser:
-            acts.show_report(stage, keep)
+            using.show_report(stage, keep)
     return told
 
 

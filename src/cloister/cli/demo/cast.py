@@ -1,0 +1,21 @@
+"""Who plays in the demonstration, and with what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ACTORS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "North": (("owner", "witness"), "north"),
+    "River": (("owner", "witness"), "river"),
+    "Valley": (("owner", "witness"), "valley"),
+    "Lab": (("researcher", "witness"), ""),
+    "Coast": (("user", "witness"), "coast"),
+}
+"""Name → roles, and which factory's pictures it has (see `applications.crystals.factories`)."""
+
+FACTORIES = ("North", "River", "Valley")
+PURPOSE = "Count seed crystals"
+FORGED_PURPOSE = "Sell pictures of crystals"
+HELD_OUT_SEED = 770_000
+HELD_OUT = 6
+"""Pictures of the fourth factory, which no training saw."""
