@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -125,14 +127,14 @@ def shrink(node: Node, x: Array) -> Array:
     return jnp.where(x < -threshold, x + bias, jnp.where(x > threshold, x - bias, jnp.zeros((), x.dtype)))
 
 
-def _over_axis(node: Node, x: Array, function: object, default: int) -> Array:
+def _over_axis(node: Node, x: Array, function: Callable[..., Array], default: int) -> Array:
     """Applies a function of the last axis. Before opset 13 the axis flattens everything behind it into one."""
     axis = axis_of(node, node.attributes.get("axis", -1 if node.version >= 13 else default), x.ndim)
     if node.version >= 13:
-        return function(x, axis)  # type: ignore[operator]  # jax functions are untyped here
+        return function(x, axis)
     rows = int(np.prod(x.shape[:axis], dtype=np.int64))
     columns = int(np.prod(x.shape[axis:], dtype=np.int64))
-    return function(x.reshape(rows, columns), 1).reshape(x.shape)  # type: ignore[operator]
+    return function(x.reshape(rows, columns), 1).reshape(x.shape)
 
 
 @operator("Softmax")
