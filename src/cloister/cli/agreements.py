@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cloister.cli.common import client, folder_option, full, short, table
+from cloister.cli.common import client, folder_option, short, soon, table, wait_option
 from cloister.cli.output import Answer, command
 from cloister.foundation.canonical import parse
 from cloister.foundation.errors import BadInput, NotFound
 from cloister.foundation.files import read_limited, write_atomically
+
+if TYPE_CHECKING:
+    from cloister.agreements.terms import Terms
+    from cloister.sdk.client import Client
 
 TEMPLATES = (
     "factories-and-lab",
@@ -49,8 +54,6 @@ def agreement_group() -> None:
 @folder_option
 def new(folder: Path, out: Path, **given: Any) -> Answer:
     """Write an agreement from a template; PARTY is a name or fingerprint that your node knows. Nothing is sent."""
-    import time
-
     from cloister.agreements.templates import new_from_template
     from cloister.agreements.words import describe
     from cloister.foundation.canonical import canonical
@@ -123,18 +126,18 @@ def listing(folder: Path) -> Answer:
 
 @command(agreement_group, "show")
 @click.argument("agreement")
+@wait_option
 @folder_option
-def show(agreement: str, folder: Path) -> Answer:
+def show(agreement: str, folder: Path, wait: int) -> Answer:
     """What AGREEMENT (a digest, or a file written by `new`) says, in plain words beside its clauses' names."""
     path = Path(agreement)
     if path.is_file():
-        from cloister.agreements.terms import Terms
         from cloister.agreements.words import describe
 
-        terms = Terms.from_odrl(parse(read_limited(path, 4 << 20)))
+        terms = _terms(path)
         return Answer({"terms": terms.to_odrl(), "agreement": terms.digest}, describe(terms))
     with client(folder) as node:
-        told = node.get(f"/agreements/{_find(node, agreement)}")
+        told = node.get(f"/agreements/{find_agreement(node, agreement, wait)}")
     signed = "\n".join(
         f"  {party['name']}: {'signed' if party['signed'] else 'not signed yet'}"
         f"{'' if party['trusted'] else ' (you have not compared its fingerprint)'}"
@@ -145,12 +148,13 @@ def show(agreement: str, folder: Path) -> Answer:
 
 @command(agreement_group, "sign")
 @click.argument("agreement")
+@wait_option
 @folder_option
 @click.option("--yes", is_flag=True, help="Do not ask; you have read it.")
-def sign(agreement: str, folder: Path, yes: bool) -> Answer:
-    """Sign AGREEMENT for your organisation, after showing it."""
+def sign(agreement: str, folder: Path, yes: bool, wait: int) -> Answer:
+    """Sign AGREEMENT (a digest, or the file of the terms that you have read) for your organisation, after showing it."""
     with client(folder) as node:
-        digest = _find(node, agreement)
+        digest = find_agreement(node, agreement, wait)
         if not yes:
             click.echo(node.get(f"/agreements/{digest}")["text"])
             click.confirm("Sign this for your organisation?", abort=True)
@@ -160,6 +164,31 @@ def sign(agreement: str, folder: Path, yes: bool) -> Answer:
     return Answer(told, f"Signed. {rest} State: {told['state']}.")
 
 
+@command(agreement_group, "watch")
+@click.argument("agreement")
+@click.option(
+    "--seconds", type=click.IntRange(min=1), default=600, show_default=True, help="How long to watch at most."
+)
+@folder_option
+def watch(agreement: str, seconds: int, folder: Path) -> Answer:
+    """Wait until AGREEMENT is in force; exit code 3 if it ended instead, 4 if signatures are still missing."""
+    end = time.monotonic() + seconds
+    with client(folder) as node:
+        digest = find_agreement(node, agreement, seconds)
+        while True:
+            told = node.get(f"/agreements/{digest}")
+            if told["state"] in _SETTLED or time.monotonic() > end:
+                break
+            time.sleep(0.5)
+    missing = ", ".join(party["name"] for party in told["parties"] if not party["signed"])
+    code = 0 if told["state"] == "finalized" else 3 if told["state"] in _SETTLED else 4
+    words = f"The agreement is {told['state']}." + (f" Not signed yet by: {missing}." if missing else "")
+    return Answer(told, words, exit_code=code)
+
+
+_SETTLED = frozenset({"finalized", "suspended", "revoked", "terminated", "expired"})
+
+
 def _mover(name: str, to: str, help_text: str) -> None:
     @command(agreement_group, name)
     @click.argument("agreement")
@@ -167,7 +196,9 @@ def _mover(name: str, to: str, help_text: str) -> None:
     @folder_option
     def move(agreement: str, reason: str | None, folder: Path) -> Answer:
         with client(folder) as node:
-            told = node.post(f"/agreements/{_find(node, agreement)}/state", {"to": to, "reason": reason})
+            told = node.post(
+                f"/agreements/{find_agreement(node, agreement)}/state", {"to": to, "reason": reason}
+            )
         return Answer(
             told, f"The agreement is {told['state']}. Running tasks under it stop unless it is finalized."
         )
@@ -181,8 +212,18 @@ _mover("revoke", "revoked", "End AGREEMENT for ever, for everybody.")
 _mover("terminate", "terminated", "End the negotiation of AGREEMENT.")
 
 
-def _find(node: Any, given: str) -> str:
-    return full([item["agreement"] for item in node.get("/agreements")], given)
+def find_agreement(node: Client, given: str, wait: int = 0) -> str:
+    """The digest of an agreement that the node holds: by its digest, the start of it, or the file of its terms."""
+    path = Path(given)
+    if path.is_file():
+        given = _terms(path).digest
+    return soon(lambda: [item["agreement"] for item in node.get("/agreements")], given, wait)
+
+
+def _terms(path: Path) -> Terms:
+    from cloister.agreements.terms import Terms
+
+    return Terms.from_odrl(parse(read_limited(path, 4 << 20)))
 
 
 def _party(known: list[dict[str, Any]], given: str) -> dict[str, str]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from cloister.cli.common import client, folder_option, full, short
+from cloister.cli.agreements import find_agreement
+from cloister.cli.common import client, folder_option, short
 from cloister.cli.output import Answer, command
 from cloister.foundation.canonical import parse
 from cloister.foundation.errors import BadInput, from_problem
@@ -21,7 +22,11 @@ def ask_group() -> None:
 
 
 @command(ask_group, "train")
-@click.option("--agreement", required=True, help="Under which agreement (its digest, or the start of it).")
+@click.option(
+    "--agreement",
+    required=True,
+    help="Under which agreement: its digest, the start of it, or the file of its terms.",
+)
 @click.option(
     "--tool", default=None, help="Go on training the model of this built-in tool, for example crystals."
 )
@@ -55,9 +60,7 @@ def train(folder: Path, yes: bool, **given: Any) -> Answer:
         told = node.post(
             "/plans",
             {
-                "agreement": full(
-                    [item["agreement"] for item in node.get("/agreements")], given["agreement"]
-                ),
+                "agreement": find_agreement(node, given["agreement"]),
                 "computation": {
                     "kind": "training",
                     "contents": {"model": added["digest"]},

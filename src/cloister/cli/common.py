@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,10 +67,40 @@ def short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:16]
 
 
-def full(listed: list[str], given: str) -> str:
-    """The digest that starts with what a person gave. Raises `NotFound` if none or several do."""
+def wait_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--wait`: documents travel between nodes; a script may wait for one to arrive."""
+    return click.option(
+        "--wait",
+        type=click.IntRange(min=0, max=3600),
+        default=0,
+        metavar="SECONDS",
+        help="Wait so long for it to arrive.",
+    )(function)
+
+
+def soon(listing: Callable[[], list[str]], given: str, wait: int = 0) -> str:
+    """Like `full`, trying again for `wait` seconds while there is nothing of that name."""
     from cloister.foundation.errors import NotFound
 
+    end = time.monotonic() + wait
+    while True:
+        try:
+            return full(listing(), given)
+        except NotFound:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(0.5)
+
+
+def full(listed: list[str], given: str) -> str:
+    """The digest that starts with what a person gave, or for `latest` the last one.
+
+    Raises `NotFound` if none or several do.
+    """
+    from cloister.foundation.errors import NotFound
+
+    if given == "latest" and listed:
+        return listed[-1]
     wanted = given.removeprefix("sha256:")
     found = [item for item in listed if item.removeprefix("sha256:").startswith(wanted)]
     if len(found) == 1 and len(wanted) >= 4:

@@ -65,6 +65,28 @@ def add_dataset(
     )
 
 
+@command(dataset_group, "sample")
+@click.argument("target", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--pictures", type=click.IntRange(1, 1000), default=4, show_default=True, help="How many.")
+@click.option(
+    "--factory", default="seed-like", show_default=True, help="Whose camera and crystals to imitate."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Another number, other pictures.")
+def sample(target: Path, pictures: int, factory: str, seed: int) -> Answer:
+    """Draw synthetic micrographs of crystals with their labels into the folder TARGET, to try things on."""
+    from cloister.applications.crystals.factories import preset
+    from cloister.applications.crystals.synthesis import write_dataset
+    from cloister.foundation.errors import Conflict
+
+    if target.exists() and any(target.iterdir()):
+        raise Conflict(f"{target} is not empty.", "Nothing is overwritten.", "Choose a new folder.")
+    write_dataset(target, preset(factory), pictures, seed)
+    return Answer(
+        {"folder": str(target), "pictures": pictures},
+        f"Drew {pictures} pictures in {target / 'images'}; where the crystals are stands in {target / 'labels'}.",
+    )
+
+
 @command(dataset_group, "list")
 @folder_option
 def datasets(folder: Path) -> Answer:

@@ -111,8 +111,19 @@ def up(
 
 
 @command(hub_group, "invite")
+@click.option(
+    "--wait",
+    type=click.IntRange(min=1, max=3600),
+    default=15,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait so long for the relay to answer.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Move the invitation to this file."
+)
 @_folder
-def invite(folder: Path) -> Answer:
+def invite(folder: Path, wait: int, out: Path | None) -> Answer:
     """An invitation for one more organisation, from the running relay."""
     import secrets
     import time
@@ -120,10 +131,11 @@ def invite(folder: Path) -> Answer:
     from cloister.foundation.errors import Unreachable
 
     place = folder.absolute() / "invitations"
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
     name = secrets.token_hex(8)
     write_atomically(place / f"{name}.wanted", b"", private=True)
     answer = place / f"{name}.invitation"
-    end = time.monotonic() + 15
+    end = time.monotonic() + wait
     while not answer.exists():
         if time.monotonic() > end:
             (place / f"{name}.wanted").unlink(missing_ok=True)
@@ -132,6 +144,13 @@ def invite(folder: Path) -> Answer:
             )
         time.sleep(0.1)
     text = answer.read_text()
+    if out is not None:
+        write_atomically(out, text.encode(), private=True)
+        answer.unlink(missing_ok=True)
+        return Answer(
+            {"invitation": text, "file": str(out)},
+            f"Wrote {out}. It enrols one organisation, once. Pass it on privately.",
+        )
     return Answer(
         {"invitation": text, "file": str(answer)},
         f"{text}\n\nIt enrols one organisation, once. Pass it on privately.",

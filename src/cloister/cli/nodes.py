@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cloister.cli.common import client, folder_option, keyring_option, unlock
+from cloister.cli.common import client, folder_option, keyring_option, unlock, wait_option
 from cloister.cli.output import Answer, command
 
 
@@ -84,11 +84,12 @@ def up(folder: Path, keyring: bool) -> Answer:
 
 
 @command(node_group, "status")
+@wait_option
 @folder_option
-def status(folder: Path) -> Answer:
-    """Who this node is, whether the relay is reached, who else is here."""
+def status(folder: Path, wait: int) -> Answer:
+    """Who this node is, whether the relay is reached, who else is here. With --wait: once it runs."""
     with client(folder) as node:
-        told = node.status()
+        told = node.wait_ready(wait) if wait else node.status()
         names = {item["party"]: item["name"] for item in node.get("/parties")}
     here = ", ".join(names.get(party, party[:8]) for party in told["here"]) or "nobody else"
     relay = "reached" if told["relay"]["reached"] else "not reached" if told["relay"]["hub"] else "none"

@@ -72,7 +72,8 @@ def distrust(fingerprint: str, folder: Path) -> Answer:
 @command(party_group, "card")
 @folder_option
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the card file here.")
-def card(folder: Path, out: Path | None) -> Answer:
+@click.option("--fingerprint", "only", is_flag=True, help="Print the fingerprint and nothing else.")
+def card(folder: Path, out: Path | None, only: bool) -> Answer:
     """Your own card, to hand to others."""
     from cloister.foundation.files import read_limited, write_atomically
     from cloister.identity.keys import grouped
@@ -83,6 +84,8 @@ def card(folder: Path, out: Path | None) -> Answer:
     party = place.config().party
     if out is not None:
         write_atomically(out, data)
+    if only:
+        return Answer({"party": party, "file": str(place.card_file)}, party)
     where = f"Written to {out}. " if out else f"It is in {place.card_file}. "
     return Answer(
         {"party": party, "file": str(out or place.card_file)}, f"{where}Fingerprint:\n  {grouped(party)}"

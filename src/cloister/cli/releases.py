@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cloister.cli.common import client, folder_option, full, short, table
+from cloister.cli.common import client, folder_option, short, soon, table, wait_option
 from cloister.cli.output import Answer, command
 from cloister.foundation.files import write_atomically
 
@@ -40,22 +40,24 @@ def releases(folder: Path) -> Answer:
 
 @command(release_group, "show")
 @click.argument("release")
+@wait_option
 @folder_option
-def show(release: str, folder: Path) -> Answer:
-    """The certificate of RELEASE in words."""
+def show(release: str, folder: Path, wait: int) -> Answer:
+    """The certificate of RELEASE (its digest, the start of it, or `latest`) in words."""
     with client(folder) as node:
-        told = node.get(f"/releases/{_find(node, release)}")
+        told = node.get(f"/releases/{_find(node, release, wait)}")
     return Answer(told, told["text"])
 
 
 @command(release_group, "save")
 @click.argument("release")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@wait_option
 @folder_option
-def save(release: str, file: Path, folder: Path) -> Answer:
+def save(release: str, file: Path, folder: Path, wait: int) -> Answer:
     """Write the content of RELEASE to FILE, and its certificate beside it."""
     with client(folder) as node:
-        digest = _find(node, release)
+        digest = _find(node, release, wait)
         told = node.get(f"/releases/{digest}")
         content = base64.b64decode(node.get(f"/releases/{digest}/content")["content"])
     write_atomically(file, content)
@@ -77,13 +79,14 @@ def save(release: str, file: Path, folder: Path) -> Answer:
     is_flag=True,
     help="Install for this user (cloister tool run), not for the node only.",
 )
+@wait_option
 @folder_option
-def install(release: str, tool: str, for_user: bool, folder: Path) -> Answer:
+def install(release: str, tool: str, for_user: bool, folder: Path, wait: int) -> Answer:
     """Put the model of RELEASE into a tool and install it, its certificate beside it."""
     from cloister.cli.installing import install_release
 
     with client(folder) as node:
-        digest = _find(node, release)
+        digest = _find(node, release, wait)
         told = node.get(f"/releases/{digest}")
         content = base64.b64decode(node.get(f"/releases/{digest}/content")["content"])
     place = None if for_user else folder.absolute() / "tools"
@@ -123,5 +126,5 @@ def verify(file: Path, certificate: Path | None, owners: tuple[str, ...], quorum
     )
 
 
-def _find(node: Any, given: str) -> str:
-    return full([item["release"] for item in node.get("/releases")], given)
+def _find(node: Any, given: str, wait: int = 0) -> str:
+    return soon(lambda: [item["release"] for item in node.get("/releases")], given, wait)

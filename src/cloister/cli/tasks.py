@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cloister.cli.common import client, folder_option, full, short, table
+from cloister.cli.common import client, folder_option, short, soon, table, wait_option
 from cloister.cli.output import Answer, command
 from cloister.foundation.errors import from_problem
 
@@ -40,11 +40,12 @@ def tasks(folder: Path) -> Answer:
 
 @command(task_group, "show")
 @click.argument("task")
+@wait_option
 @folder_option
-def show(task: str, folder: Path) -> Answer:
-    """The plan of TASK and how far it is."""
+def show(task: str, folder: Path, wait: int) -> Answer:
+    """The plan of TASK (its digest, the start of it, or `latest`) and how far it is."""
     with client(folder) as node:
-        told = node.task(_find(node, task))
+        told = node.task(_find(node, task, wait))
     lines = [told["text"], "", f"Status: {told['status']}"]
     if told.get("failure"):
         failure = told["failure"]
@@ -66,11 +67,12 @@ def show(task: str, folder: Path) -> Answer:
     help="Also accept that the result may contain input records (training without differential privacy).",
 )
 @click.option("--yes", is_flag=True, help="Do not ask; you have read the plan.")
+@wait_option
 @folder_option
-def approve(task: str, with_records: bool, yes: bool, folder: Path) -> Answer:
+def approve(task: str, with_records: bool, yes: bool, folder: Path, wait: int) -> Answer:
     """Approve the computation of TASK, after showing its plan."""
     with client(folder, timeout=600) as node:
-        digest = _find(node, task)
+        digest = _find(node, task, wait)
         if not yes:
             click.echo(node.task(digest)["text"])
             question = "Approve this"
@@ -144,5 +146,5 @@ def _words(event: dict[str, Any], names: dict[str, str]) -> str:
     return f"{event['kind']}: {facts}"[:300] if facts else str(event["kind"])
 
 
-def _find(node: Any, given: str) -> str:
-    return full([item["task"] for item in node.get("/tasks")], given)
+def _find(node: Any, given: str, wait: int = 0) -> str:
+    return soon(lambda: [item["task"] for item in node.get("/tasks")], given, wait)
