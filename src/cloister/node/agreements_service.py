@@ -2,6 +2,12 @@
 
 A person's signature is the consent. What the protocol still asks for after every party has signed (agreed, verified,
 finalized) is said by the nodes by themselves, each act signed, so that nobody has to press a button that adds nothing.
+
+Rules:
+1. Only an agreement's members may show it to this node, and only signatures that hold are kept.
+2. People sign and propose only with parties whose fingerprints they have compared.
+3. An agreement's state follows from the signed acts that this node holds; nobody's word about it counts.
+4. A verified document stays verified until a key of anybody changes; then it is verified anew.
 """
 
 from __future__ import annotations
@@ -37,6 +43,7 @@ from cloister.foundation.errors import CloisterError, Conflict, NotFound, Refuse
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import SecretKeys
 from cloister.node.parties_service import Parties
+from cloister.node.verified import Verified
 from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events
@@ -64,6 +71,7 @@ class AgreementsService:
         self._log = log
         self._changed = changed
         self._lock = threading.RLock()
+        self._verified = Verified(parties)
 
     # What people do ------------------------------------------------------------------------------------------------
 
@@ -91,7 +99,7 @@ class AgreementsService:
             envelope = self.envelope(digest)
             terms = read_terms(envelope)
             self._parties.require_trusted(terms.parties)
-            if self._state(view(envelope, self._parties.directory)) in (State.TERMINATED, State.REVOKED):
+            if self._state(self._view(envelope)) in (State.TERMINATED, State.REVOKED):
                 raise Conflict(
                     "The agreement was stopped.", "It can no longer be signed.", "Propose a new one."
                 )
@@ -182,11 +190,16 @@ class AgreementsService:
 
     def get(self, digest: str) -> AgreementView:
         """An agreement with its checked signatures. Raises `NotFound`."""
-        return view(self.envelope(digest), self._parties.directory)
+        return self._view(self.envelope(digest))
 
     def in_force(self, digest: str) -> AgreementView:
         """An agreement that every party signed and that has not ended. Raises `NotTrusted`, `Refused`, `NotFound`."""
-        return open_agreement(self.envelope(digest), self._parties.directory, self._clock.now())
+        envelope = self.envelope(digest)
+        found = self._view(envelope)
+        if not found.complete or self._clock.now() >= found.terms.valid.stop:
+            # Says why it is not; checks everything again, which nobody waits for.
+            return open_agreement(envelope, self._parties.directory, self._clock.now())
+        return found
 
     def state(self, digest: str) -> State:
         """Where it stands now."""
@@ -228,7 +241,7 @@ class AgreementsService:
             held = {item.keyid for item in known.signatures}
             added = tuple(item for item in envelope.signatures if item.keyid not in held)
             merged = known.model_copy(update={"signatures": known.signatures + added})
-        checked = view(merged, self._parties.directory)
+        checked = self._view(merged)
         # Signatures that do not hold are not kept, so that a bad one cannot crowd out a good one.
         good = tuple(item for item in merged.signatures if item.keyid.partition("/")[0] in checked.signed_by)
         if known is not None and {item.keyid for item in good} <= {item.keyid for item in known.signatures}:
@@ -249,7 +262,16 @@ class AgreementsService:
         return state_of(found, self._acts(found.digest), self._clock.now())
 
     def _acts(self, digest: str) -> list[Act]:
-        return [open_act(envelope, self._parties.directory) for envelope in self.act_envelopes(digest)]
+        found = []
+        for envelope in self.act_envelopes(digest):
+            try:
+                found.append(self._verified.get(envelope, open_act))
+            except CloisterError:
+                continue  # its signer has been revoked since: the act no longer counts
+        return found
+
+    def _view(self, envelope: Envelope) -> AgreementView:
+        return self._verified.get(envelope, view)
 
     def _act(self, found: AgreementView, before: State, to: State, reason: str | None) -> None:
         acts = self._acts(found.digest)

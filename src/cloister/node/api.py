@@ -24,9 +24,11 @@ from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import BadInput, CloisterError, NotFound, OutOfSpace
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import unb64
+from cloister.node.chores import DOCUMENTS
 from cloister.node.node import Node
 from cloister.node.reports import (
     export_ledger,
+    release_content,
     release_view,
     releases_view,
     task_view,
@@ -173,7 +175,7 @@ def _parties(app: FastAPI, node: Node) -> None:
     @app.post("/api/v1/parties/{party}/trust")
     def trust(party: str, body: Compared) -> Any:
         node.parties.pin(party, body.fingerprint)
-        node.steward.wake()
+        node.steward.wake(DOCUMENTS)
         return {"party": party, "trust": "pinned"}
 
     @app.post("/api/v1/parties/{party}/distrust")
@@ -190,7 +192,7 @@ def _datasets(app: FastAPI, node: Node) -> None:
     @app.post("/api/v1/datasets")
     def add_dataset(body: NewDataset) -> Any:
         made = node.datasets.add(Path(body.source), body.fields)
-        node.steward.wake()
+        node.steward.wake(DOCUMENTS)
         return made
 
     @app.get("/api/v1/catalogue")
@@ -284,7 +286,11 @@ def _releases(app: FastAPI, node: Node) -> None:
 
     @app.get("/api/v1/releases/{digest}/content")
     def content(digest: str) -> Any:
-        return {"content": base64.b64encode(node.contents.get(digest)).decode()}
+        return {"content": base64.b64encode(release_content(node, digest)).decode()}
+
+    @app.post("/api/v1/releases/{digest}/revoke")
+    def revoke(digest: str, body: Reason) -> Any:
+        return node.revocations.revoke(digest, body.reason)
 
     @app.get("/api/v1/ledger")
     def ledger() -> Any:

@@ -55,6 +55,10 @@ class Contents:
             )
         return data
 
+    def remove(self, name: str) -> None:
+        """Deletes it, if it is here."""
+        self._path(name).unlink(missing_ok=True)
+
     def has(self, name: str) -> bool:
         """Whether it is here."""
         return self._path(name).exists()

@@ -1,13 +1,23 @@
-"""The owner's datasets at this node: registered, listed, checked before each use; and what others see of them."""
+"""The owner's datasets at this node: registered, listed, checked before each use; and what others see of them.
+
+Rules:
+1. Every byte is checked against the registration before a step uses the data, and again when its worker has read it
+   (`still_same`): what changed in between is noticed before anything made from it leaves the step.
+2. The salt of the commitment lies encrypted in the keystore, never in a file beside the data.
+3. A catalogue entry counts only if the owner that it names signed it, and comes from that owner's node.
+
+Not noticed: files that are changed after the first check and changed back before the second. Whoever can do that is
+on the owner's own machine, and could register other data just as well.
+"""
 
 from __future__ import annotations
 
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cloister.data.registry import DatasetFields, Registration, looks_unchanged, register, verify_unchanged
 from cloister.data.registry import load as load_registration
@@ -24,6 +34,20 @@ from cloister.storage.datasets import Datasets
 from cloister.storage.documents import Documents
 
 CATALOGUE_TYPE = "application/vnd.cloister.dataset+json"
+_NO_SALT = "0" * 64
+"""What the manifest file has in the salt's place."""
+
+
+class SecretStore(Protocol):
+    """The part of the keystore that is needed here."""
+
+    def put(self, label: str, secret: bytes) -> None:
+        """Keeps a secret, encrypted."""
+        ...
+
+    def get(self, label: str) -> bytes:
+        """The secret."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -58,8 +82,10 @@ class DatasetsService:
         clock: Clock,
         keys: SecretKeys,
         parties: Parties,
+        secret_store: SecretStore,
         log: Callable[[Transaction, str, str], object],
     ) -> None:
+        self._secrets = secret_store
         self._folder = folder.root / "datasets"
         folder.private(self._folder)
         self._database = database
@@ -89,6 +115,7 @@ class DatasetsService:
             )
         registration = register(source, made, secrets.token_bytes(32), now=self._clock.now())
         description = registration.description
+        self._secrets.put(_label(description.commitment), bytes.fromhex(registration.manifest.salt))
         envelope = sign(
             CATALOGUE_TYPE, description.model_dump(mode="json"), self._parties.own.party, self._keys
         )
@@ -100,7 +127,8 @@ class DatasetsService:
                     "Choose another name, or register a new version with --version.",
                 )
             place = self._place(description.commitment)
-            save_registration(registration, place)
+            manifest = registration.manifest.model_copy(update={"salt": _NO_SALT})
+            save_registration(replace(registration, manifest=manifest), place)
             Datasets(tx).put(
                 description.commitment, description.name, {"folder": place.name}, self._clock.now()
             )
@@ -150,7 +178,11 @@ class DatasetsService:
                 "No registration has that commitment.",
                 "See: cloister dataset list",
             )
-        return load_registration(self._place(commitment))
+        found = load_registration(self._place(commitment))
+        if found.manifest.salt != _NO_SALT:
+            return found
+        salt = self._secrets.get(_label(commitment)).hex()
+        return replace(found, manifest=found.manifest.model_copy(update={"salt": salt}))
 
     def for_use(self, commitment: str) -> OwnData:
         """An own dataset, every byte of it checked against its registration. Raises `Refused` or `Tampered`."""
@@ -165,6 +197,10 @@ class DatasetsService:
             ) from None
         verify_unchanged(registration)
         return OwnData(registration)
+
+    def still_same(self, commitment: str) -> None:
+        """Checks every byte of an own dataset again, after a worker has read it. Raises `Tampered`."""
+        verify_unchanged(self.registration(commitment))
 
     # The catalogue -------------------------------------------------------------------------------------------------
 
@@ -208,3 +244,7 @@ class DatasetsService:
 
     def _place(self, commitment: str) -> Path:
         return self._folder / commitment.removeprefix("sha256:")[:32]
+
+
+def _label(commitment: str) -> str:
+    return f"dataset-{commitment.removeprefix('sha256:')[:32]}"

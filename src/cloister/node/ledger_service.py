@@ -60,6 +60,13 @@ class LedgerService:
         rows.add(LogRow(index, leaf.encode(), kind, opening.salt, document))
         return index
 
+    def log_card(self, card: str) -> None:
+        """Logs this party's card once; the next checkpoint then has another size, and is signed by the card's keys."""
+        with self._database.transaction() as tx:
+            if Settings(tx).get("ledger/card") != card:
+                Settings(tx).put("ledger/card", card)
+                self.append(tx, "card", card)
+
     def checkpoint(self) -> Note | None:
         """The log's present head, signed and kept; with the cosignatures it has. `None` for an empty log.
 

@@ -35,8 +35,10 @@ class Parties:
         self._database = database
         self._clock = clock
         self._lock = threading.RLock()
+        self._generation = 0
         with database.read() as tx:
             stored = Settings(tx).get(_KEY)
+        self._saved: Any = stored
         now = clock.now()
         self._directory = Directory.load(stored, now) if stored is not None else Directory()
         self.own = self._directory.accept_chain(list(own), now)
@@ -49,6 +51,11 @@ class Parties:
     def directory(self) -> KeyDirectory:
         """Keys for verifying documents, also those signed before a routine rotation."""
         return self._directory
+
+    @property
+    def generation(self) -> int:
+        """Grows whenever keys or trust change; what was verified before then is verified again."""
+        return self._generation
 
     def live(self) -> KeyDirectory:
         """Keys that speak now: for messages and new signatures."""
@@ -127,6 +134,15 @@ class Parties:
         with self._lock:
             return self._directory.chain(party)
 
+    def holds(self, card: str) -> bool:
+        """Whether the card of that digest is part of a chain that is held."""
+        with self._lock:
+            return any(
+                item.digest == card
+                for party in self._directory
+                for item in self._directory.record(party).cards
+            )
+
     def known(self, party: str) -> bool:
         """Whether a card of the party is held."""
         with self._lock:
@@ -159,5 +175,10 @@ class Parties:
         return found
 
     def _save(self) -> None:
+        exported = self._directory.export()
+        if exported == self._saved:
+            return  # most cards that come in are held already
+        self._generation += 1
         with self._database.transaction() as tx:
-            Settings(tx).put(_KEY, self._directory.export())
+            Settings(tx).put(_KEY, exported)
+        self._saved = exported

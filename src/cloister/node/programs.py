@@ -5,9 +5,13 @@ A task's seat runs the protection's program (recipients have none) and then the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from numpy.typing import NDArray
+
+from cloister.foundation.canonical import JSON
 from cloister.foundation.errors import Refused
 from cloister.journal.ports import Following
 from cloister.journal.program import Candidate, DataPort, Engine, PrivacyCost, Program
@@ -85,8 +89,8 @@ class TaskPorts:
         return self.contents.get(digest)
 
     def engine(self, name: str) -> Engine:
-        """A sandboxed worker."""
-        return self.engines(name)
+        """A sandboxed worker; after each call that read the dataset, the dataset is checked once more."""
+        return _Rechecked(self.engines(name), self.datasets, self.allowed_data)
 
     def charge(self, task: TaskRow, cost: PrivacyCost) -> None:
         """Nothing charges yet; what asks to is refused rather than let through unaccounted."""
@@ -98,6 +102,28 @@ class TaskPorts:
                 "Use a privacy method that spends none.",
                 clause="budget",
             )
+
+
+@dataclass(frozen=True)
+class _Rechecked:
+    """An engine whose results count only if the dataset is still the registered one (see `datasets_service`, rule 1)."""
+
+    inner: Engine
+    datasets: DatasetsService
+    commitment: str | None
+
+    def call(
+        self,
+        method: str,
+        arguments: Mapping[str, JSON],
+        arrays: Mapping[str, NDArray[Any]] | None = None,
+        deadline: float = 600.0,
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Runs a method in the worker."""
+        answer = self.inner.call(method, arguments, arrays, deadline)
+        if self.commitment is not None and "dataset" in arguments:
+            self.datasets.still_same(self.commitment)
+        return answer
 
 
 class Locals:

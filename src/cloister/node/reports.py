@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cloister.foundation.clock import rfc3339
-from cloister.foundation.errors import BadInput, NotFound
+from cloister.foundation.errors import BadInput, NotFound, Refused
 from cloister.identity.envelopes import Envelope
 from cloister.ledger.checkpoints import party_of
 from cloister.ledger.export import write_export
@@ -68,6 +68,22 @@ def release_view(node: Node, digest: str) -> dict[str, Any]:
         "statement": envelope.document(),
         "cards": [[card.model_dump(mode="json") for card in chain] for chain in chains],
     }
+
+
+def release_content(node: Node, digest: str) -> bytes:
+    """A release's bytes. Raises `NotFound`, or `Refused` once an owner has revoked it (clause `release-revoked`)."""
+    with node.durable.database.read() as tx:
+        found = Releases(tx).get(digest)
+    if found is None:
+        raise NotFound("There is no such release here.", "", "See: cloister release list")
+    if found.status == "revoked":
+        raise Refused(
+            "The release was revoked.",
+            str(found.facts.get("revoked_reason") or "One of its owners took it back."),
+            "Delete your copies; ask the owners for a new one.",
+            clause="release-revoked",
+        )
+    return node.contents.get(digest)
 
 
 def _release(item: Release) -> dict[str, Any]:

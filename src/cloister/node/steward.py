@@ -1,7 +1,7 @@
-"""What a running node does by itself, again and again: everything here may be interrupted at any time and done anew.
+"""What a running node does by itself, again and again (the chores are in `chores`).
 
-Cards are fetched from the hub, documents offered to whoever is here, unanswered plans asked again, witnesses shown the
-log's head, tasks stopped whose agreement no longer holds.
+Everything may be interrupted at any time and done anew. A chore is due after its interval, or soon after something has
+woken it by name; however often it is woken, it rests for a moment in between.
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ _LOG = logging.getLogger("cloister.node.steward")
 
 
 class Steward:
-    """A thread that does chores: each has a name, a function and seconds between two goes.
-
-    `wake` makes all of them due at once. A chore that fails is logged and tried again; failing often, less often.
-    """
+    """A thread that does chores. One that fails is logged and tried again; failing often, less often."""
 
     def __init__(self) -> None:
         self._chores: list[_Chore] = []
@@ -28,19 +25,27 @@ class Steward:
         self._closing = False
         self._thread: threading.Thread | None = None
 
-    def add(self, name: str, every: float, work: Callable[[], object]) -> None:
-        """Adds a chore."""
-        self._chores.append(_Chore(name, every, work))
+    def add(self, name: str, every: float, work: Callable[[], object], *, rest: float = 0.0) -> None:
+        """Adds a chore.
+
+        Args:
+            name: for `wake` and the log.
+            every: seconds from one go to the next.
+            work: may raise.
+            rest: the fewest seconds between two goes, however often it is woken.
+        """
+        self._chores.append(_Chore(name, every, work, rest))
 
     def start(self) -> None:
         """Begins."""
         self._thread = threading.Thread(target=self._run, name="steward", daemon=True)
         self._thread.start()
 
-    def wake(self) -> None:
-        """Something has changed: do all chores soon."""
+    def wake(self, *names: str) -> None:
+        """Something has changed that concerns these chores: do them soon."""
         for chore in self._chores:
-            chore.due = 0.0
+            if chore.name in names:
+                chore.due = min(chore.due, chore.last + chore.rest)
         self._woken.set()
 
     def close(self) -> None:
@@ -64,15 +69,17 @@ class Steward:
 
 
 class _Chore:
-    def __init__(self, name: str, every: float, work: Callable[[], object]) -> None:
+    def __init__(self, name: str, every: float, work: Callable[[], object], rest: float) -> None:
         self.name = name
         self.every = every
         self.work = work
-        self.due = 0.0
+        self.rest = rest
+        self.due = self.last = 0.0
         self.failures = 0
 
     def go(self) -> None:
-        self.due = time.monotonic() + self.every * min(8, 2**self.failures)
+        self.last = time.monotonic()
+        self.due = self.last + self.every * min(8, 2**self.failures)
         try:
             self.work()
             self.failures = 0

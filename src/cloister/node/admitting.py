@@ -1,0 +1,338 @@
+"""Whether this party takes part in a task: decided by its own node, asked of its own people.
+
+Rules:
+1. A node admits a plan only by its own decision (`agreements.decide`) on documents and facts that it holds itself; what
+   the requester says of the agreement or of other parties' consent counts for nothing.
+2. Before it admits, it has every part of the computation, by digest, has parsed it within limits, and has found its
+   own dataset unchanged.
+3. A task starts here only with the signed admission of every party of the plan, and is decided on once more then.
+4. A refusal tells its clause to the requester. What needs a person is *pending*, which is no refusal; trouble (a full
+   disk, a worker that stopped) is neither: the requester asks again.
+5. A locked node (see `ledger_service`) admits nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from cloister.agreements.decision import Approval, Balance, DecisionFacts, Permit, Refusal, decide
+from cloister.claims.offers import ADMISSION_TYPE, PLAN_TYPE, Plan
+from cloister.foundation.canonical import canonical, parse
+from cloister.foundation.clock import Clock, rfc3339
+from cloister.foundation.errors import (
+    BadInput,
+    CloisterError,
+    Conflict,
+    NotTrusted,
+    Refused,
+)
+from cloister.identity.envelopes import Envelope, sign, verify
+from cloister.identity.keys import SecretKeys
+from cloister.node.agreements_service import AgreementsService
+from cloister.node.contents import Contents
+from cloister.node.datasets_service import DatasetsService
+from cloister.node.ledger_service import LedgerService
+from cloister.node.parties_service import Parties
+from cloister.node.task_records import Admission, TaskRecords, read_admission, read_plan
+from cloister.protections.interface import Protection
+
+PROPOSE, ADMISSION, START, CONTENT = "task.propose", "task.admission", "task.start", "task.content"
+APPROVAL_TYPE = "application/vnd.cloister.approval+json"
+CALL_SECONDS = 60.0
+CONTENT_SECONDS = 600.0
+REFUSALS = (Refused, BadInput, Conflict)
+"""Errors that are a decision; all others are trouble, and the question is asked again."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What tasks need from the node around them.
+
+    Attributes:
+        call: `(to, method, body, deadline, key) -> answer` through the transport.
+        check: parses the computation's parts within limits, in a worker; raises `CloisterError`.
+        run: starts this node's seat of an admitted plan; harmless if it runs.
+        running: whether the journal knows the task already.
+        stop: ends this node's seat of a task, if it runs.
+    """
+
+    call: Callable[[str, str, bytes, float, str], bytes]
+    check: Callable[[Plan], None]
+    run: Callable[[Plan], None]
+    running: Callable[[str], bool]
+    stop: Callable[[str, CloisterError], None]
+
+
+class Admitting:
+    """Decides on plans for this party."""
+
+    def __init__(
+        self,
+        records: TaskRecords,
+        clock: Clock,
+        keys: SecretKeys,
+        parties: Parties,
+        agreements: AgreementsService,
+        datasets: DatasetsService,
+        contents: Contents,
+        ledger: LedgerService,
+        protections: Mapping[str, Protection],
+        ports: Ports,
+    ) -> None:
+        self._records = records
+        self._clock = clock
+        self._keys = keys
+        self._parties = parties
+        self._agreements = agreements
+        self._datasets = datasets
+        self._contents = contents
+        self._ledger = ledger
+        self._protections = protections
+        self._ports = ports
+        self._deciding: set[str] = set()
+        self._lock = threading.Lock()
+
+    # Deciding ------------------------------------------------------------------------------------------------------
+
+    def on_propose(self, sender: str, body: bytes) -> bytes:
+        """Another node asks whether this party admits its plan: an admission, or that a person must look at it."""
+        envelope = Envelope.decode(body)
+        plan = read_plan(envelope)
+        verify(envelope, PLAN_TYPE, [plan.request.requester], self._parties.live())
+        if sender != plan.request.requester:
+            raise NotTrusted(
+                "A plan came from another party than its requester.",
+                "Its signature is the requester's, its sender is not.",
+                "Ask the requester's own node to send it.",
+                clause="requester",
+            )
+        if self._parties.own.party not in plan.parties:
+            raise Refused(
+                "This party has no part in the plan.", "", "Check the plan's seats.", clause="parties"
+            )
+        # Also keeps strangers from filling this node's disk with plans.
+        agreement = self._agreements.in_force(plan.request.agreement)
+        if sender not in agreement.terms.parties:
+            raise Refused(
+                "The requester is no party of the agreement.",
+                "",
+                "Have the agreement name it.",
+                clause="parties",
+            )
+        self._records.keep_plan(envelope, plan)
+        return self._answer(plan)
+
+    def _answer(self, plan: Plan) -> bytes:
+        task, own = plan.digest, self._parties.own.party
+        known = self._records.note(task)["refusals"].get(own)
+        if known is not None:
+            raise Refused(
+                str(known.get("title", "This party has refused the task.")),
+                str(known.get("detail", "")),
+                str(known.get("remedy", "Make a new plan.")),
+                clause=str(known.get("clause", "refused")),
+            )
+        try:
+            admission = self.decide_here(plan)
+        except CloisterError as error:
+            if isinstance(error, REFUSALS):
+                self._records.refused(task, own, error)
+            raise
+        if admission is None:
+            return canonical({"pending": "A person at this node must approve the computation."})
+        return canonical({"admission": admission.model_dump(mode="json")})
+
+    def decide_here(self, plan: Plan) -> Envelope | None:
+        """This party's admission; `None` when a person must approve. Raises `Refused` with the clause otherwise."""
+        own = self._parties.own.party
+        with self._once(plan.digest):
+            known = self._records.admissions(plan.digest).get(own)
+            if known is not None:
+                return known
+            self._ledger.require_unlocked()
+            decision = self.decision(plan)
+            if isinstance(decision, Refusal) and not decision.needs_person:
+                raise decision.error()
+            self._check_offer(plan)
+            self._fetch(plan)
+            self._ports.check(plan)
+            if isinstance(decision, Refusal):
+                clause = decision.clause
+                self._records.update(plan.digest, lambda note: note.update(pending=clause))
+                return None
+            commitment = plan.request.datasets.get(own)
+            if commitment is not None:
+                self._datasets.for_use(commitment)
+            return self._admit(plan)
+
+    @contextlib.contextmanager
+    def _once(self, task: str) -> Iterator[None]:
+        with self._lock:
+            if task in self._deciding:
+                raise CloisterError(
+                    "This node is looking at the task already.",
+                    "Its model is being checked.",
+                    "Ask again soon.",
+                )
+            self._deciding.add(task)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._deciding.discard(task)
+
+    def decision(self, plan: Plan) -> Permit | Refusal:
+        """What this party's agreement says of a plan, on this node's own facts."""
+        name = plan.request.agreement
+        found = self._agreements.get(name)
+        facts = DecisionFacts(
+            now=self._clock.now(),
+            party=self._parties.own.party,
+            state=self._agreements.state(name),
+            protections={name: item.maturity for name, item in self._protections.items()},
+            catalogue=self._datasets.catalogue(),
+            approvals=tuple(self._records.approvals()),
+            remaining=self._remaining(),
+            columns={},
+        )
+        return decide(found, plan, facts)
+
+    def _remaining(self) -> dict[str, Balance]:
+        # No protection charges yet; an agreement with budgets then finds nothing left, and refuses (fail closed).
+        return {}
+
+    def _check_offer(self, plan: Plan) -> None:
+        protection = self._protections.get(plan.offer.protection)
+        seat = plan.offer.seat_of(self._parties.own.party)
+        if protection is None:
+            raise Refused("The plan's privacy method is not installed here.", clause="protection")
+        if seat is not None and seat != "recipient":  # recipients take part in the release only
+            protection.program(plan.offer, plan.request, seat)
+
+    def _fetch(self, plan: Plan) -> None:
+        for name in sorted(set(plan.request.computation.contents.values())):
+            if not self._contents.has(name):
+                data = self._ports.call(
+                    plan.request.requester,
+                    CONTENT,
+                    canonical({"task": plan.digest, "content": name}),
+                    CONTENT_SECONDS,
+                    f"content/{plan.digest}/{name}/{secrets.token_hex(8)}",
+                )
+                self._contents.put(data, name)
+
+    def _admit(self, plan: Plan) -> Envelope:
+        own = self._parties.own.party
+        admission = Admission(
+            task=plan.digest, agreement=plan.request.agreement, party=own, time=rfc3339(self._clock.now())
+        )
+        envelope = sign(ADMISSION_TYPE, admission.model_dump(mode="json"), own, self._keys)
+        self._records.keep_admission(envelope, admission, own=True)
+        self._records.update(plan.digest, lambda note: note.pop("pending", None))
+        return envelope
+
+    # People --------------------------------------------------------------------------------------------------------
+
+    def approve(self, task: str, *, with_records: bool) -> Envelope:
+        """A person at this node approves a plan's computation. Returns this party's admission.
+
+        Args:
+            task: the task.
+            with_records: the person also accepts that the result may contain input records.
+
+        Raises:
+            Refused: the agreement still says no (named), or the task is over.
+        """
+        plan = self._records.plan(task)
+        if self._records.over(task):
+            raise Conflict("The task was refused.", "Nothing is left to approve.", "Ask for a new plan.")
+        own = self._parties.own.party
+        approval = Approval(
+            agreement=plan.request.agreement,
+            computation=plan.request.computation.digest,
+            by=own,
+            with_records=with_records,
+            time=rfc3339(self._clock.now()),
+        )
+        self._records.keep_approval(
+            sign(APPROVAL_TYPE, approval.model_dump(mode="json"), own, self._keys), approval
+        )
+        admission = self.decide_here(plan)
+        if admission is None:
+            decision = self.decision(plan)
+            if isinstance(decision, Refusal):
+                raise decision.error()
+            raise Conflict("The task still waits for a person.", "", "Look at it again.")
+        if plan.request.requester != own:
+            self._tell(plan, admission.encode())
+        return admission
+
+    def refuse(self, task: str, reason: str) -> None:
+        """A person at this node refuses a task. Raises `Conflict` if it has started."""
+        plan = self._records.plan(task)
+        if self._ports.running(task):
+            raise Conflict(
+                "The task has started.", "It can be stopped, not refused.", f"cloister task stop {task}"
+            )
+        error = Refused(
+            "A person at this node refused the task.", reason[:200], "Ask them.", clause="approval"
+        )
+        self._records.refused(task, self._parties.own.party, error)
+        if plan.request.requester != self._parties.own.party:
+            self._tell(plan, canonical({"task": task, "problem": error.problem()}))
+
+    def _tell(self, plan: Plan, body: bytes) -> None:
+        key = f"admission/{plan.digest}/{secrets.token_hex(4)}"
+        with contextlib.suppress(CloisterError):  # the requester asks again by itself, and is told then
+            self._ports.call(plan.request.requester, ADMISSION, body, CALL_SECONDS, key)
+
+    # The start -----------------------------------------------------------------------------------------------------
+
+    def on_start(self, sender: str, body: bytes) -> bytes:
+        """The requester says that all have admitted, and shows it."""
+        value = parse(body)
+        try:
+            task = str(value["task"])
+            envelopes = [Envelope.from_json(item) for item in value["start"]["admissions"]]
+        except (KeyError, TypeError):
+            raise BadInput("A start could not be read.", "Fields are missing.", "") from None
+        plan = self._records.plan(task)
+        if sender != plan.request.requester:
+            raise Refused("Only the requester starts its task.", clause="requester")
+        if self._records.over(task):
+            raise Refused("The task was refused.", "", "Make a new plan.", clause="refused")
+        for envelope in envelopes:
+            self.accept_admission(envelope, None)
+        missing = plan.parties - set(self._records.admissions(task))
+        if missing:
+            raise Refused(
+                "Not every party has admitted the task.",
+                f"{len(missing)} admissions are missing.",
+                "Start when all are there.",
+                clause="admissions",
+            )
+        if not self._ports.running(task):
+            self._ledger.require_unlocked()
+            decision = self.decision(plan)
+            if isinstance(decision, Refusal):
+                error = decision.error()  # for example revoked since
+                self._records.refused(task, self._parties.own.party, error)
+                raise error
+            self._ports.run(plan)
+        return b"{}"
+
+    def accept_admission(self, envelope: Envelope, sender: str | None) -> str:
+        """Takes in a party's admission; returns the task. Raises `NotTrusted` if it is not that party's to that plan."""
+        admission = read_admission(envelope)
+        if sender is not None and sender != admission.party:
+            raise NotTrusted("An admission came from another party than it names.", clause="signature")
+        verify(envelope, ADMISSION_TYPE, [admission.party], self._parties.live())
+        plan = self._records.plan(admission.task)
+        if admission.party not in plan.parties or admission.agreement != plan.request.agreement:
+            raise NotTrusted("An admission does not belong to the plan that it names.", clause="admission")
+        self._records.keep_admission(envelope, admission, own=False)
+        return admission.task

@@ -1,0 +1,192 @@
+"""What this node does by itself while it runs; each chore may be interrupted at any time and done anew.
+
+Cards are fetched from the hub, documents offered to whoever is here, unanswered plans asked again, witnesses shown the
+log's head, tasks stopped whose agreement no longer holds, duties of agreements carried out.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from cloister.foundation.errors import CloisterError, NotFound, Refused, Unreachable
+from cloister.identity.cards import CARD_TYPE
+from cloister.identity.envelopes import Envelope
+from cloister.transport.hub_client import HubClient
+
+if TYPE_CHECKING:
+    from cloister.node.hub_link import Link
+    from cloister.node.node import Node
+
+_LOG = logging.getLogger("cloister.node.chores")
+
+AGREEMENTS, DOCUMENTS, PLANS, WITNESSES, RELAY = "agreements", "documents", "plans", "witnesses", "the relay"
+_CARDS_SECONDS = 12.0
+
+
+class Chores:
+    """The chores of one node, given to its steward."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._cards_seen = 0
+        self._cards_due = 0.0
+        self._published = ""
+
+    def begin(self) -> None:
+        """Adds all chores."""
+        add = self._node.steward.add
+        if self._node.link is not None:
+            add("presence", 0.2, self._presence)
+            add(RELAY, 5.0, self._meet_hub, rest=2.0)
+            add(DOCUMENTS, 5.0, self._offer_documents, rest=0.1)
+            add(PLANS, 2.0, self._node.tasks.asking.drive_all, rest=0.5)
+            add(WITNESSES, 5.0, self._show_log, rest=1.5)
+            add("revocations", 30.0, self._node.revocations.tell)
+            add("traffic", 3.0, self._report_traffic)
+            add("the certificate", 3600.0, self._node.link.renew)
+        add(AGREEMENTS, 2.0, self._stop_what_ended, rest=0.1)
+        add("duties", 600.0, self._node.duties.carry_out)
+
+    # Others come and go --------------------------------------------------------------------------------------------
+
+    def _presence(self) -> None:
+        node, link = self._node, self._link()
+        came = [event.party for event in link.transport.presence() if event.here]
+        for party in came:
+            if party == link.hub:
+                self._published, self._cards_seen, self._cards_due = "", 0, 0.0
+                node.steward.wake(RELAY, WITNESSES)
+            elif party != node.party:
+                node.sync.forget(party)
+                node.tasks.asking.hurry(party)
+                node.runner.poke(party)
+                if not node.parties.known(party):
+                    self._cards_due = 0.0
+                    node.steward.wake(RELAY)
+                node.steward.wake(DOCUMENTS, PLANS, WITNESSES)
+
+    def _offer_documents(self) -> None:
+        node, link = self._node, self._link()
+        for party in sorted(link.transport.here() - {node.party, link.hub or ""}):
+            if node.parties.known(party):
+                node.sync.offer(party)
+
+    # The hub -------------------------------------------------------------------------------------------------------
+
+    def meet_hub(self) -> None:
+        """Publishes this party's cards and learns the others'; at the start, and after a rotation."""
+        self._published, self._cards_due = "", 0.0
+        self._meet_hub()
+
+    def _meet_hub(self) -> None:
+        node, link = self._node, self._link()
+        if link.hub is None:
+            return
+        client = HubClient(link.transport, link.hub, deadline=10.0)
+        try:
+            chain = node.parties.chain(node.party)
+            if self._published != chain[-1].digest:
+                for envelope in chain:
+                    client.publish(envelope)
+                self._published = chain[-1].digest
+            if time.monotonic() >= self._cards_due:
+                self._cards_due = time.monotonic() + _CARDS_SECONDS
+                self._fetch_cards(client)
+        except Unreachable:
+            return
+        self._show_log_to(link.hub, client)
+
+    def _fetch_cards(self, client: HubClient) -> None:
+        """Only cards that came to the hub since the last look; a whole chain where one alone does not fit."""
+        node, learned = self._node, False
+        for listed in client.documents(self._cards_seen, CARD_TYPE):
+            if not node.parties.holds(listed.digest):
+                learned = self._learn(client, client.fetch(listed.digest)) or learned
+            self._cards_seen = max(self._cards_seen, listed.number + 1)
+        if learned:
+            node.steward.wake(DOCUMENTS)
+
+    def _learn(self, client: HubClient, card: Envelope) -> bool:
+        parties = self._node.parties
+        try:
+            try:
+                parties.accept(card)
+            except CloisterError:
+                for chain in client.cards(str(card.document().get("party", ""))):
+                    parties.accept_chain(chain)
+        except Unreachable:
+            raise
+        except CloisterError as error:
+            _LOG.info("the relay showed a card that was refused: %s", error.what)
+            return False
+        return True
+
+    def _report_traffic(self) -> None:
+        link = self._link()
+        if link.hub is None:
+            return
+        counts = {
+            party: (item.sent, item.sent_bytes, item.received, item.received_bytes)
+            for party, item in link.transport.traffic().items()
+        }
+        try:
+            HubClient(link.transport, link.hub, deadline=5.0).report_traffic(counts)
+        except Unreachable:
+            return
+
+    # The log -------------------------------------------------------------------------------------------------------
+
+    def _show_log(self) -> None:
+        node, link = self._node, self._link()
+        here = link.transport.here()
+        for party in sorted(self.witnesses() & here - {node.party}):
+            self._show_log_to(party, HubClient(link.transport, party, deadline=10.0))
+
+    def _show_log_to(self, party: str, client: HubClient) -> None:
+        if self._node.ledger.locked is not None:
+            return
+        try:
+            self._node.ledger.ask_witness(party, client.submit_checkpoint)
+        except Unreachable:
+            return
+
+    def witnesses(self) -> frozenset[str]:
+        """Who cosigns this node's log, by the agreements that it is in."""
+        found: set[str] = set()
+        for name in self._node.agreements.digests():
+            terms = self._node.agreements.get(name).terms
+            if terms.witnesses is not None:
+                found.update(witness.party for witness in terms.witnesses.parties)
+        return frozenset(found)
+
+    # Agreements ----------------------------------------------------------------------------------------------------
+
+    def _stop_what_ended(self) -> None:
+        node = self._node
+        for row in node.runner.tasks():
+            if row.status != "running":
+                continue
+            try:
+                state = str(node.agreements.state(node.tasks.plan(row.id).request.agreement))
+            except NotFound:
+                state = "unknown here"
+            if state != "finalized":
+                node.runner.stop(
+                    row.id,
+                    Refused(
+                        "The task was stopped.",
+                        f"Its agreement is {state}.",
+                        "Have the agreement resumed, or agree anew.",
+                        clause="state",
+                    ),
+                )
+
+    def _link(self) -> Link:
+        link = self._node.link
+        if link is None:
+            raise Unreachable(
+                "This node is connected to no relay.", "", "See: cloister node connect INVITATION"
+            )
+        return link

@@ -1,0 +1,80 @@
+"""What other nodes may ask of this one: a method of the transport for each, and nothing else.
+
+Rules:
+1. The transport has checked who speaks; what they may say is decided by the service behind each method.
+2. A message for a task that this node has admitted but not yet been told to start is answered "later", not refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cloister.foundation.canonical import canonical
+from cloister.foundation.errors import CloisterError, Conflict, NotFound, Refused
+from cloister.journal.ports import Taken
+from cloister.node.admitting import ADMISSION, CONTENT, PROPOSE, START
+from cloister.node.documents_sync import PUSH
+from cloister.node.ledger_service import WITNESS
+from cloister.node.messages import MESSAGE, unpack
+from cloister.node.revocations import REVOKE
+from cloister.transport.interface import Call
+from cloister.transport.messenger import Messenger
+
+if TYPE_CHECKING:
+    from cloister.node.node import Node
+
+INSTANCE = "node.instance"
+_OTHER_INSTANCE_SECONDS = 2.0
+
+
+def only_instance(party: str, transport: Messenger) -> None:
+    """Two nodes with one identity would tell two stories: the second one refuses to start. Raises `Conflict`."""
+    try:
+        transport.call(party, INSTANCE, b"", deadline=_OTHER_INSTANCE_SECONDS)
+    except CloisterError:
+        return
+    raise Conflict(
+        "Another node is running with this identity.",
+        "It answered through the relay under this party's fingerprint.",
+        "Stop the other one; a party has one node.",
+        clause="one-node",
+    )
+
+
+def serve(node: Node, transport: Messenger) -> None:
+    """Answers the other nodes' calls from now on."""
+    handlers: dict[str, Callable[[Call], bytes]] = {
+        INSTANCE: lambda _call: node.instance.encode(),
+        PUSH: lambda call: node.sync.take(call.sender, call.body),
+        PROPOSE: lambda call: node.tasks.admitting.on_propose(call.sender, call.body),
+        ADMISSION: lambda call: node.tasks.asking.on_admission(call.sender, call.body),
+        START: lambda call: node.tasks.admitting.on_start(call.sender, call.body),
+        CONTENT: lambda call: node.tasks.asking.on_content(call.sender, call.body),
+        MESSAGE: lambda call: _on_message(node, call),
+        REVOKE: lambda call: node.revocations.take(call.sender, call.body),
+        WITNESS: lambda call: node.ledger.witness(call.sender, call.body),
+    }
+    for method, handler in handlers.items():
+        transport.serve(method, handler)
+
+
+def _on_message(node: Node, call: Call) -> bytes:
+    header, body = unpack(call.body)
+    try:
+        taken = node.runner.deliver(
+            header.task, call.sender, header.phase, header.kind, header.sequence, body
+        )
+    except Refused as error:
+        if error.clause != "unknown-task" or not _expected(node, header.task, call.sender):
+            raise
+        taken = Taken.LATER
+    return canonical({"taken": taken.value})
+
+
+def _expected(node: Node, task: str, sender: str) -> bool:
+    try:
+        plan = node.tasks.plan(task)
+    except NotFound:
+        return False
+    return sender in plan.parties and not node.tasks.records.over(task)

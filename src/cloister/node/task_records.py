@@ -1,0 +1,232 @@
+"""What a node has on disk about tasks before and beside the journal: plans, admissions, approvals, and who said what.
+
+A plan never changes (its digest is the task's name); what is said about it is kept in a *note*: who is waited for and
+why, who refused and why, who was told to start, whether it is over before it began.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cloister.agreements.decision import Approval
+from cloister.claims.offers import ADMISSION_TYPE, PLAN_TYPE, Digest, Plan, Time
+from cloister.data.schema import invalid
+from cloister.foundation.canonical import canonical
+from cloister.foundation.clock import Clock
+from cloister.foundation.errors import CloisterError, NotFound, NotTrusted
+from cloister.identity.envelopes import Envelope
+from cloister.identity.keys import PartyId
+from cloister.storage.database import Database, Transaction
+from cloister.storage.documents import Documents
+from cloister.storage.events import Events
+from cloister.storage.settings import Settings
+
+_PLANS_KEPT = 64
+
+
+class Admission(BaseModel):
+    """A party's signed yes to a plan."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    type: Literal["cloister/admission@1"] = "cloister/admission@1"
+    task: Digest
+    agreement: Digest
+    party: PartyId
+    time: Time
+
+
+def read_plan(envelope: Envelope) -> Plan:
+    """The plan in an envelope, its form checked but no signature. Raises `NotTrusted` or `BadInput`."""
+    if envelope.payloadType != PLAN_TYPE:
+        raise NotTrusted("This is not a plan.", "", "Send the signed plan.", clause="payload-type")
+    try:
+        return Plan.model_validate_json(canonical(envelope.document()))
+    except ValidationError as error:
+        raise invalid(error, "A plan") from None
+
+
+def read_admission(envelope: Envelope) -> Admission:
+    """The admission in an envelope, its form checked but no signature. Raises `BadInput`."""
+    try:
+        return Admission.model_validate_json(canonical(envelope.document()))
+    except ValidationError as error:
+        raise invalid(error, "An admission") from None
+
+
+class TaskRecords:
+    """Plans, admissions, approvals and notes in the node's database.
+
+    Args:
+        database: the node's.
+        clock: for when something was kept.
+        log: appends a leaf about a document, inside the transaction that keeps it.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, log: Callable[[Transaction, str, str], object]
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._log = log
+        self._plans: OrderedDict[str, Plan] = OrderedDict()
+
+    # Plans ---------------------------------------------------------------------------------------------------------
+
+    def digests(self) -> list[str]:
+        """All tasks known here, oldest first."""
+        with self._database.read() as tx:
+            return [name for name, _ in Documents(tx).find(PLAN_TYPE)]
+
+    def known(self, task: str) -> bool:
+        """Whether the plan is here."""
+        with self._database.read() as tx:
+            return Documents(tx).get(task) is not None
+
+    def plan(self, task: str) -> Plan:
+        """A task's plan. Raises `NotFound`."""
+        known = self._plans.get(task)
+        if known is not None:
+            return known
+        found = read_plan(self.envelope(task))
+        self._plans[task] = found
+        while len(self._plans) > _PLANS_KEPT:
+            self._plans.popitem(last=False)
+        return found
+
+    def envelope(self, task: str) -> Envelope:
+        """A task's plan as its requester signed it. Raises `NotFound`."""
+        with self._database.read() as tx:
+            data = Documents(tx).get(task)
+        if data is None:
+            raise NotFound("There is no such task here.", "", "See: cloister task list")
+        return Envelope.decode(data)
+
+    def keep_plan(self, envelope: Envelope, plan: Plan) -> None:
+        """Keeps a plan whose signature was checked; again is harmless."""
+        now = self._clock.now()
+        with self._database.transaction() as tx:
+            if Documents(tx).get(plan.digest) is None:
+                Documents(tx).put(
+                    plan.digest, PLAN_TYPE, envelope.encode(), now, agreement=plan.request.agreement
+                )
+                Events(tx).add(plan.digest, now, "task.proposed", {"requester": plan.request.requester})
+
+    # Admissions and approvals --------------------------------------------------------------------------------------
+
+    def admissions(self, task: str) -> dict[str, Envelope]:
+        """Party → its signed admission."""
+        with self._database.read() as tx:
+            rows = Documents(tx).find(ADMISSION_TYPE, task=task)
+        found = [Envelope.decode(data) for _, data in rows]
+        return {str(item.document()["party"]): item for item in found}
+
+    def keep_admission(self, envelope: Envelope, admission: Admission, *, own: bool) -> None:
+        """Keeps a party's first admission of a task; a later one of the same party changes nothing."""
+        task, party, now = admission.task, admission.party, self._clock.now()
+        with self._database.transaction() as tx:
+            if Documents(tx).find(ADMISSION_TYPE, task=task, party=party):
+                return
+            Documents(tx).put(envelope.digest, ADMISSION_TYPE, envelope.encode(), now, task=task, party=party)
+            if own:
+                self._log(tx, "decision", envelope.digest)
+            Events(tx).add(task, now, "task.admitted", {"party": party})
+
+    def approvals(self) -> list[Approval]:
+        """All approvals by people at this node."""
+        with self._database.read() as tx:
+            return [Approval.model_validate(item) for item in Settings(tx).get("approvals", [])]
+
+    def keep_approval(self, envelope: Envelope, approval: Approval) -> None:
+        """Keeps what a person at this node approved, signed."""
+        with self._database.transaction() as tx:
+            known = Settings(tx).get("approvals", [])
+            Settings(tx).put("approvals", [*known, approval.model_dump(mode="json")])
+            Documents(tx).put(
+                envelope.digest,
+                envelope.payloadType,
+                envelope.encode(),
+                self._clock.now(),
+                agreement=approval.agreement,
+            )
+            self._log(tx, "decision", envelope.digest)
+
+    # Notes ---------------------------------------------------------------------------------------------------------
+
+    def note(self, task: str) -> dict[str, Any]:
+        """What was said about a task so far."""
+        with self._database.read() as tx:
+            return _note(tx, task)
+
+    def update(self, task: str, change: Callable[[dict[str, Any]], Any]) -> None:
+        """Changes a task's note."""
+        with self._database.transaction() as tx:
+            note = _note(tx, task)
+            before = canonical(note)
+            change(note)
+            if canonical(note) != before:
+                Settings(tx).put(f"task/{task}", note)
+
+    def over(self, task: str) -> bool:
+        """Whether the task was refused before it began."""
+        return bool(self.note(task).get("over"))
+
+    def refused(self, task: str, party: str, error: CloisterError) -> None:
+        """Keeps a party's refusal: the task is over."""
+        problem = error.problem()
+
+        def write(note: dict[str, Any]) -> None:
+            note["refusals"][party] = problem
+            note["waiting"].pop(party, None)
+            note.pop("pending", None)
+            note["over"] = True
+
+        self.update(task, write)
+        with self._database.transaction() as tx:
+            Events(tx).add(task, self._clock.now(), "task.refused", {"party": party, "problem": problem})
+
+    def waits(self, task: str, party: str, why: str) -> None:
+        """Notes that a party has not answered yet, and why."""
+        self.update(task, lambda note: note["waiting"].update({party: why}))
+
+    def waits_no_more(self, task: str, party: str) -> None:
+        """Notes that a party is no longer waited for."""
+        self.update(task, lambda note: note["waiting"].pop(party, None))
+
+    def summary(self, task: str) -> dict[str, Any]:
+        """A task before it runs: who has admitted, who refused and why, who is waited for."""
+        plan, note = self.plan(task), self.note(task)
+        admitted = sorted(self.admissions(task))
+        return {
+            "task": task,
+            "status": _status(plan, note, admitted),
+            "requester": plan.request.requester,
+            "agreement": plan.request.agreement,
+            "purpose": plan.request.purpose,
+            "kind": plan.request.computation.kind,
+            "computation": plan.request.computation.digest,
+            "protection": plan.offer.protection,
+            "seats": {seat: list(parties) for seat, parties in plan.offer.seats.items()},
+            "created": plan.created,
+            "admitted": admitted,
+            "waiting": note["waiting"],
+            "refusals": note["refusals"],
+            "pending": note.get("pending"),
+            "trouble": note.get("trouble"),
+        }
+
+
+def _note(tx: Transaction, task: str) -> dict[str, Any]:
+    return {"waiting": {}, "refusals": {}, "told": [], **Settings(tx).get(f"task/{task}", {})}
+
+
+def _status(plan: Plan, note: dict[str, Any], admitted: list[str]) -> str:
+    if note.get("over"):
+        return "refused"
+    if note.get("pending"):
+        return "pending"
+    return "admitted" if plan.parties <= set(admitted) else "proposed"
