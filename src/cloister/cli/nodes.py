@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cloister.cli.common import client, folder_option, keyring_option, unlock, wait_option
+from cloister.cli.keys import register
 from cloister.cli.output import Answer, command
 
 
@@ -34,7 +35,9 @@ def init(name: str, folder: Path, keyring: bool, roles: tuple[str, ...]) -> Answ
 
     socket_path_fits(folder)
     opener = unlock(keyring=keyring, new=True)
-    made = init_node(folder.absolute(), name, roles, opener, opener, SystemClock())
+    # This machine's keyring is lost with the machine: the recovery keys always have a passphrase.
+    recovery = unlock(keyring=False, new=True) if keyring else opener
+    made = init_node(folder.absolute(), name, roles, opener, recovery, SystemClock())
     return Answer(
         {"party": made.party, "name": name, "folder": str(made.folder), "recovery": str(made.recovery)},
         f"Made the node of {name} in {made.folder}.\n"
@@ -97,3 +100,6 @@ def status(folder: Path, wait: int) -> Answer:
     if told["locked"]:
         lines.append(f"LOCKED: {told['locked']['why']}")
     return Answer(told, "\n".join(lines))
+
+
+register(node_group)

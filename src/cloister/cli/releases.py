@@ -94,6 +94,21 @@ def install(release: str, tool: str, for_user: bool, folder: Path, wait: int) ->
     return Answer(state, f"Installed {tool} {state['version']} in {state['folder']}.")
 
 
+@command(release_group, "revoke")
+@click.argument("release")
+@click.option("--reason", default="", help="Told to everybody who holds it.")
+@click.option("--yes", is_flag=True, help="Do not ask; you know that it is final.")
+@folder_option
+def revoke(release: str, reason: str, yes: bool, folder: Path) -> Answer:
+    """Take RELEASE back, as one of the owners whose data it was made from: honest nodes use it no more."""
+    with client(folder) as node:
+        digest = _find(node, release)
+        if not yes:
+            click.confirm("Revoke this release for everybody?", abort=True)
+        told = node.post(f"/releases/{digest}/revoke", {"reason": reason})
+    return Answer(told, "Revoked. What somebody has already copied cannot be fetched back.")
+
+
 @command(release_group, "verify")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option(
