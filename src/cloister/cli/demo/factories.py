@@ -51,7 +51,7 @@ def play(console: Console, keep: Path | None, *, rounds: int, pictures: int, bro
         told["refusals"] += step("forgery", checking.forgery, told["plan"])
         told["ledger"], fault = step("ledger", checking.ledger)
         told["faults"].append(fault)
-        told["memory_bytes"] = stage.processes.memory()
+        told["memory_bytes"] = stage.processes.peak
         seconds["total"] = round(time.monotonic() - view.started, 2)
         told["seconds"] = seconds
         _card(view, told, keep)
@@ -86,7 +86,7 @@ def _card(view: View, told: Mapping[str, Any], keep: Path | None) -> None:
             ("Log", f"{told['ledger']['entries']} entries at North, verified; one changed byte was found"),
             (
                 "Took",
-                f"{told['seconds']['total']:.0f} s, {amount(told['memory_bytes'])} of memory at the end",
+                f"{told['seconds']['total']:.0f} s, {amount(told['memory_bytes'])} of memory at the most",
             ),
         ],
     )

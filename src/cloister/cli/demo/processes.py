@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,11 +93,15 @@ class Processes:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
         self.all: dict[str, Process] = {}
+        self.peak = 0
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, name="memory", daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self._ended.set()
         for process in reversed(self.all.values()):
             process._signal(signal.SIGTERM)  # noqa: SLF001 - all at once, then wait for each
         for process in reversed(self.all.values()):
@@ -128,9 +133,13 @@ class Processes:
             )
         return done.stdout
 
+    def _watch(self) -> None:
+        while not self._ended.wait(0.5):
+            self.peak = max(self.peak, self.memory())
+
     def memory(self) -> int:
         """Bytes of resident memory that the parts and their workers use now (Linux; elsewhere 0)."""
-        groups = {process.handle.pid for process in self.all.values() if process.handle is not None}
+        groups = {process.handle.pid for process in list(self.all.values()) if process.handle is not None}
         total = 0
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError, ValueError, IndexError):
