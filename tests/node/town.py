@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from cloister.agreements.templates import new_from_template
+from cloister.claims.offers import PLAN_TYPE, Plan
+from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import Clock, SystemClock, rfc3339
 from cloister.foundation.errors import CloisterError
+from cloister.identity.envelopes import Envelope, sign
 from cloister.identity.keystore import Cost, Passphrase
 from cloister.node.folder import Folder
 from cloister.node.hub_link import Ends, Link
@@ -159,7 +161,9 @@ class Town:
         """The agreement from the template, as it is shown and signed."""
         inputs = {
             "title": "Strength together",
-            "owners": [{"party": self.party[n], "name": n, "dataset": "tests"} for n in self._having("owner")],
+            "owners": [
+                {"party": self.party[n], "name": n, "dataset": "tests"} for n in self._having("owner")
+            ],
             "researchers": [{"party": self.party[n], "name": n} for n in self._having("researcher")],
             "users": [{"party": self.party[n], "name": n} for n in self._having("user")],
             "purposes": [PURPOSE],
@@ -180,7 +184,10 @@ class Town:
                 until(f"{name} to hold the agreement", lambda node=node: node.agreements.find(digest))
                 node.agreements.sign(digest)
         for name, node in self.nodes.items():
-            until(f"the agreement at {name}", lambda node=node: str(node.agreements.state(digest)) == "finalized")
+            until(
+                f"the agreement at {name}",
+                lambda node=node: str(node.agreements.state(digest)) == "finalized",
+            )
         return digest
 
     def asked(self, agreement: str, **changes: Any) -> dict[str, Any]:
@@ -205,7 +212,7 @@ class Town:
         """All of it up to an agreement in force."""
         self.start()
         self.meet()
-        self.data()
+        self.data(*self._having("owner"))
         digest = self.agree(self.terms(**terms))
         self.catalogued()
         return digest
@@ -214,12 +221,22 @@ class Town:
         for name in names or tuple(self._having("owner")):
             node = self.nodes[name]
             until(f"the plan at {name}", lambda node=node: node.tasks.records.known(task))
-            until(f"a question at {name}", lambda node=node: node.tasks.records.note(task).get("pending"))
-            node.tasks.approve(task, with_records=True)
+            asked = until(
+                f"a question at {name}",
+                lambda node=node: (
+                    node.tasks.records.note(task).get("pending")
+                    or (node.party in node.tasks.admissions(task) and "no question")
+                ),
+            )
+            if asked != "no question":  # the computation was approved before
+                node.tasks.approve(task, with_records=True)
+
+    def plan(self, agreement: str, **changes: Any) -> Plan:
+        return self.nodes[LAB].computations.plan(self.asked(agreement, **changes))[0]
 
     def run(self, agreement: str, **changes: Any) -> str:
         """A task that every owner approves; returns when it has begun."""
-        plan, _text = self.nodes[LAB].computations.plan(self.asked(agreement, **changes))
+        plan = self.plan(agreement, **changes)
         self.nodes[LAB].tasks.submit(plan)
         self.approve(plan.digest)
         return plan.digest
@@ -254,6 +271,27 @@ def until(what: str, holds: Callable[[], Any], seconds: float = 30) -> Any:
         time.sleep(0.02)
 
 
+PAIR = {LAB: ["researcher"], "Ash": ["owner"]}
+"""The smallest town: one lab, one owner."""
+
+
+def pair_terms(here: Town, **changes: Any) -> dict[str, Any]:
+    """What the two of `PAIR` agree on."""
+    return (
+        here.terms(template="one-researcher-one-owner", quality=None)
+        if not changes
+        else here.terms(**{"template": "one-researcher-one-owner", "quality": None, **changes})
+    )
+
+
+def signed_plan(here: Town, plan: Plan, by: str = LAB, **request: Any) -> Envelope:
+    """The plan with some fields of its request changed, signed by `by`: what a dishonest requester would send."""
+    document = plan.model_dump(mode="json")
+    changed = Plan.model_validate_json(canonical({**document, "request": {**document["request"], **request}}))
+    node = here.nodes[by]
+    return sign(PLAN_TYPE, changed.model_dump(mode="json"), node.party, node.keys)
+
+
 @contextmanager
 def town(root: Path, **settings: Any) -> Iterator[Town]:
     """A town that is closed at the end."""
@@ -267,5 +305,3 @@ def town(root: Path, **settings: Any) -> Iterator[Town]:
 
 def folder_of(made: Town, name: str) -> Folder:
     return Folder(made.root / name)
-
-

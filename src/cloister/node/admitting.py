@@ -29,6 +29,7 @@ from cloister.foundation.errors import (
     Conflict,
     NotTrusted,
     Refused,
+    Tampered,
 )
 from cloister.identity.envelopes import Envelope, sign, verify
 from cloister.identity.keys import SecretKeys
@@ -58,6 +59,7 @@ class Ports:
         run: starts this node's seat of an admitted plan; harmless if it runs.
         running: whether the journal knows the task already.
         stop: ends this node's seat of a task, if it runs.
+        meet_witnesses: shows the log to the witnesses that have not seen it since the start; may lock this node.
     """
 
     call: Callable[[str, str, bytes, float, str], bytes]
@@ -65,6 +67,7 @@ class Ports:
     run: Callable[[Plan], None]
     running: Callable[[str], bool]
     stop: Callable[[str, CloisterError], None]
+    meet_witnesses: Callable[[], None]
 
 
 class Admitting:
@@ -139,9 +142,10 @@ class Admitting:
         try:
             admission = self.decide_here(plan)
         except CloisterError as error:
-            if isinstance(error, REFUSALS):
-                self._records.refused(task, own, error)
-            raise
+            if not isinstance(error, REFUSALS):
+                raise
+            self._records.refused(task, own, error)
+            raise _outward(error) from None
         if admission is None:
             return canonical({"pending": "A person at this node must approve the computation."})
         return canonical({"admission": admission.model_dump(mode="json")})
@@ -153,6 +157,7 @@ class Admitting:
             known = self._records.admissions(plan.digest).get(own)
             if known is not None:
                 return known
+            self._ports.meet_witnesses()
             self._ledger.require_unlocked()
             decision = self.decision(plan)
             if isinstance(decision, Refusal) and not decision.needs_person:
@@ -209,7 +214,12 @@ class Admitting:
         protection = self._protections.get(plan.offer.protection)
         seat = plan.offer.seat_of(self._parties.own.party)
         if protection is None:
-            raise Refused("The plan's privacy method is not installed here.", clause="protection")
+            raise Refused(
+                "The plan's privacy method is not installed here.",
+                "This node would not know what it takes part in.",
+                "Update Cloister here, or plan with another method.",
+                clause="protection",
+            )
         if seat is not None and seat != "recipient":  # recipients take part in the release only
             protection.program(plan.offer, plan.request, seat)
 
@@ -302,7 +312,12 @@ class Admitting:
             raise BadInput("A start could not be read.", "Fields are missing.", "") from None
         plan = self._records.plan(task)
         if sender != plan.request.requester:
-            raise Refused("Only the requester starts its task.", clause="requester")
+            raise Refused(
+                "Only the requester starts its task.",
+                "The call came from another party.",
+                "Ask the requester.",
+                clause="requester",
+            )
         if self._records.over(task):
             raise Refused("The task was refused.", "", "Make a new plan.", clause="refused")
         for envelope in envelopes:
@@ -329,10 +344,27 @@ class Admitting:
         """Takes in a party's admission; returns the task. Raises `NotTrusted` if it is not that party's to that plan."""
         admission = read_admission(envelope)
         if sender is not None and sender != admission.party:
-            raise NotTrusted("An admission came from another party than it names.", clause="signature")
+            raise NotTrusted(
+                "An admission came from another party than it names.",
+                "Each party sends its own.",
+                "Ask that party.",
+                clause="signature",
+            )
         verify(envelope, ADMISSION_TYPE, [admission.party], self._parties.live())
         plan = self._records.plan(admission.task)
         if admission.party not in plan.parties or admission.agreement != plan.request.agreement:
-            raise NotTrusted("An admission does not belong to the plan that it names.", clause="admission")
+            raise NotTrusted(
+                "An admission does not belong to the plan that it names.",
+                "Its party or its agreement is not the plan's.",
+                "Ask for the admission again.",
+                clause="admission",
+            )
         self._records.keep_admission(envelope, admission, own=False)
         return admission.task
+
+
+def _outward(error: CloisterError) -> CloisterError:
+    """A refusal as the other side can understand it: of a class that every installation knows."""
+    if type(error) in (*REFUSALS, NotTrusted, Tampered):
+        return error
+    return Refused(error.what, error.why, error.remedy, clause=getattr(error, "clause", "") or error.type)

@@ -146,7 +146,12 @@ class AgreementsService:
                 return
             # The state is a function of the set of acts, in whatever order they arrive: only form and right count.
             if item.by not in found.terms.parties or (item.before, item.to) not in TRANSITIONS:
-                raise Refused("An act is not by a member, or no step of the lifecycle.", clause="lifecycle")
+                raise Refused(
+                    "An act is not by a member, or no step of the lifecycle.",
+                    "Only members move an agreement, and only along its lifecycle.",
+                    "Look at the agreement's state.",
+                    clause="lifecycle",
+                )
             self._keep_act(envelope, item)
         self.settle()
 

@@ -269,7 +269,11 @@ class Asking:
         """A party of one of this node's plans asks for a part of its computation."""
         asked = parse(body, max_bytes=4096)
         if not isinstance(asked, dict):
-            raise BadInput("A request for a part of a computation could not be read.", "", "")
+            raise BadInput(
+                "A request for a part of a computation could not be read.",
+                "It is no JSON object.",
+                "Use the same version of Cloister.",
+            )
         task, name = str(asked.get("task", "")), str(asked.get("content", ""))
         plan = self._records.plan(task)
         if sender not in plan.parties or name not in plan.request.computation.contents.values():

@@ -144,6 +144,17 @@ class Chores:
         for party in sorted(self.witnesses() & here - {node.party}):
             self._show_log_to(party, HubClient(link.transport, party, deadline=10.0))
 
+    def meet_witnesses(self) -> None:
+        """Shows the log to the witnesses here that have not seen it since the start; a contradiction locks this node."""
+        node, link = self._node, self._node.link
+        here = link.transport.here() if link is not None else frozenset()
+        for party in sorted(self.witnesses() & here - {node.party}):
+            if link is not None and not node.ledger.met(party):
+                try:
+                    self._show_log_to(party, HubClient(link.transport, party, deadline=5.0))
+                except CloisterError as error:
+                    _LOG.info("a witness: %s %s", error.what, error.why)
+
     def _show_log_to(self, party: str, client: HubClient) -> None:
         if self._node.ledger.locked is not None:
             return

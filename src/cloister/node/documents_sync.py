@@ -102,7 +102,11 @@ class DocumentsSync:
             self._parties.accept(envelope)
         elif envelope.payloadType == CATALOGUE_TYPE:
             if self._datasets.accept(envelope).owner != sender:
-                raise BadInput("A catalogue entry came from another party than its owner.")
+                raise BadInput(
+                    "A catalogue entry came from another party than its owner.",
+                    "Each owner tells of its own data.",
+                    "Ask the owner.",
+                )
         elif envelope.payloadType == AGREEMENT_TYPE:
             self._agreements.accept(envelope, sender)
         elif envelope.payloadType == ACT_TYPE:

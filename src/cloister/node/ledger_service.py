@@ -2,8 +2,8 @@
 
 Rules:
 1. A leaf is appended in the transaction of what it tells; there is no other way in.
-2. Time in the log never runs backwards: the clock's floor is the latest checkpoint and cosignature.
-3. When a witness has signed a longer history than this node has (a restored backup, a second node with the same keys),
+2. Time in the log never runs backwards: the clock's floor is the latest checkpoint, from before anything else is read.
+3. After each start every witness is shown the log once, also if it has cosigned its head: it may have seen more. When a witness has signed a longer history than this node has (a restored backup, a second node with the same keys),
    or another one, this node is *locked*: it admits nothing and signs no checkpoint until people have looked.
 4. As a witness it stores what it has seen before its cosignature leaves.
 """
@@ -30,9 +30,16 @@ from cloister.storage.log import LogRow, LogRows, TreeNodes
 from cloister.storage.settings import Settings
 
 WITNESS = "log.witness"
+_TIME_KEY = "ledger/time"
 _LOCK_KEY = "ledger/locked"
 _PROOF_LIMIT = 128
 _LOCKING = frozenset({"witness-rollback", "witness-split-view", "witness-proof"})
+
+
+def latest_time(database: Database) -> int:
+    """When the last checkpoint was signed, seconds since the epoch; 0 if none was."""
+    with database.read() as tx:
+        return int(Settings(tx).get(_TIME_KEY, 0))
 
 
 class LedgerService:
@@ -44,9 +51,8 @@ class LedgerService:
         self._keys = keys
         self._parties = parties
         self._witnessing = threading.Lock()
+        self._met: set[str] = set()
         self.origin = ledger_origin(parties.own.party)
-        with database.read() as tx:
-            self._clock.raise_floor(int(Settings(tx).get("ledger/time", 0)))
 
     # Writing -------------------------------------------------------------------------------------------------------
 
@@ -85,7 +91,7 @@ class LedgerService:
             root = Tree(TreeNodes(tx), size).root()
             note = sign_checkpoint(Checkpoint(self.origin, size, root), self._keys, now)
             Checkpoints(tx).put(self.origin, size, note.encode(), now)
-            Settings(tx).put("ledger/time", now)
+            Settings(tx).put(_TIME_KEY, now)
         self._clock.raise_floor(now)
         return note
 
@@ -132,7 +138,8 @@ class LedgerService:
         checkpoint = Checkpoint.parse(note.text)
         name = witness_name(witness)
         with self._database.read() as tx:
-            if name in Checkpoints(tx).cosignatures(self.origin, checkpoint.size):
+            cosigned = name in Checkpoints(tx).cosignatures(self.origin, checkpoint.size)
+            if cosigned and witness in self._met:
                 return True
             old = int(Settings(tx).get(f"ledger/seen-by/{witness}", 0))
         try:
@@ -142,8 +149,14 @@ class LedgerService:
                 self.lock(error.clause, error.why, witness)
                 self.require_unlocked()
             raise
-        self._keep_cosignature(witness, checkpoint, note, answer)
+        if not cosigned:
+            self._keep_cosignature(witness, checkpoint, note, answer)
+        self._met.add(witness)
         return True
+
+    def met(self, witness: str) -> bool:
+        """Whether the witness was shown this log since the node started."""
+        return witness in self._met
 
     def _submitted(
         self, note: Note, checkpoint: Checkpoint, old: int, submit: Callable[[bytes, int, list[bytes]], bytes]

@@ -25,7 +25,7 @@ from cloister.node.engines import Engines
 from cloister.node.feed import Feed
 from cloister.node.folder import Folder
 from cloister.node.hub_link import Connector, Ends, Link, by_relay
-from cloister.node.ledger_service import LedgerService
+from cloister.node.ledger_service import LedgerService, latest_time
 from cloister.node.messages import Courier
 from cloister.node.parties_service import Parties
 from cloister.node.programs import Locals, Programs
@@ -98,12 +98,13 @@ class Node:
 
     def _make(self, engines: Callable[[Folder, Callable[[], list[Path]]], EngineSource]) -> None:
         database = self.durable.database
+        self.clock.raise_floor(latest_time(database))
+        self.clock.now()  # a clock that is behind stops everything here
         self.parties = Parties(database, self.clock, read_cards(self.folder.card_file))
         self.party = self.parties.own.party
         self.parties.own.usable(self.clock.now())
         self.keys = load_current(self.keystore, self.parties.own)
         self.ledger = LedgerService(database, self.clock, self.keys, self.parties)
-        self.clock.now()  # the log has told it how late it is at least
         self.ledger.log_card(self.parties.chain(self.party)[-1].digest)
         self.contents = Contents(self.folder.private(self.folder.root / "contents"))
         self.datasets = DatasetsService(
@@ -118,6 +119,7 @@ class Node:
             self.ledger.append,
             lambda: self.steward.wake(AGREEMENTS, DOCUMENTS, WITNESSES),
         )
+        self.chores = Chores(self)
         self.engines = engines(self.folder, self.datasets.folders)
         self.protections = installed()
         self.computations = ComputationsService(
@@ -140,7 +142,14 @@ class Node:
             self.contents,
             self.ledger,
             self.protections,
-            Ports(self.call, self.computations.check_plan, self._run_task, self._is_running, self._stop_task),
+            Ports(
+                self.call,
+                self.computations.check_plan,
+                self._run_task,
+                self._is_running,
+                self._stop_task,
+                self.chores.meet_witnesses,
+            ),
         )
         self.shelf = Shelf(
             database,
@@ -179,7 +188,6 @@ class Node:
             self.ledger,
         )
         self.feed = Feed(self.durable)
-        self.chores = Chores(self)
 
     # Life ----------------------------------------------------------------------------------------------------------
 

@@ -85,7 +85,12 @@ class TaskPorts:
     def content(self, digest: str) -> bytes:
         """A part of the admitted computation."""
         if digest not in self.allowed_content:
-            raise Refused("A step asked for content that is no part of the task.", clause="content")
+            raise Refused(
+                "A step asked for content that is no part of the task.",
+                "Only what the plan names is given to a step.",
+                "Report this as a fault.",
+                clause="content",
+            )
         return self.contents.get(digest)
 
     def engine(self, name: str) -> Engine:

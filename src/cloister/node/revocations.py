@@ -139,7 +139,12 @@ class Revocations:
         with self._database.transaction() as tx:
             found = Releases(tx).get(document.release)
             if found is not None and found.task != document.task:
-                raise NotTrusted("A revocation names another task's release.", clause="release-task")
+                raise NotTrusted(
+                    "A revocation names another task's release.",
+                    "The release here was made by another task.",
+                    "Ask its sender for the right one.",
+                    clause="release-task",
+                )
             self._keep(tx, envelope, document)
         return b"{}"
 
