@@ -138,16 +138,22 @@ class Processes:
             self.peak = max(self.peak, self.memory())
 
     def memory(self) -> int:
-        """Bytes of resident memory that the parts and their workers use now (Linux; elsewhere 0)."""
-        groups = {process.handle.pid for process in list(self.all.values()) if process.handle is not None}
-        total = 0
+        """Bytes of resident memory that the parts and all their descendants use now (Linux; elsewhere 0)."""
+        parents: dict[int, int] = {}
+        pages: dict[int, int] = {}
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError, ValueError, IndexError):
-                stat = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-                if int(stat[2]) in groups:
-                    pages = int((entry / "statm").read_text().split()[1])
-                    total += pages * os.sysconf("SC_PAGE_SIZE")
-        return total
+                pid = int(entry.name)
+                parents[pid] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                pages[pid] = int((entry / "statm").read_text().split()[1])
+        ours = {process.handle.pid for process in list(self.all.values()) if process.handle is not None}
+        grew = True
+        while grew:
+            # Workers are in sessions of their own, so descent counts, not the process group.
+            found = {pid for pid, parent in parents.items() if parent in ours} - ours
+            ours |= found
+            grew = bool(found)
+        return sum(pages.get(pid, 0) for pid in ours) * (os.sysconf("SC_PAGE_SIZE") if pages else 0)
 
 
 def wait_for(path: Path, process: Process, seconds: float = 20.0) -> None:
