@@ -16,7 +16,7 @@ from cloister.claims.offers import Declined, Facts, Offer, Request
 from cloister.foundation.errors import Refused
 from cloister.journal.program import Program
 from cloister.protections.federated.coordinator import coordinator
-from cloister.protections.federated.offers import NAME, offers
+from cloister.protections.federated.offers import NAME, claims, discloses, offers
 from cloister.protections.federated.owner import owner
 from cloister.protections.federated.settings import read_recipe, read_settings
 
@@ -36,6 +36,9 @@ class FederatedAveraging:
     def program(self, offer: Offer, request: Request, seat: str) -> Program:
         """One seat's program. Raises `Refused` for an offer that it would not make, or a seat that it has not.
 
+        The requester writes the plan. What it claims is decided on (floors, records in the result, budgets) and shown
+        to people, so every seat's node works the claims out anew from the settings and refuses any others.
+
         Recipients take no part in the training; their node goes straight to the release.
         """
         owners = offer.seats.get("owner", ())
@@ -43,6 +46,7 @@ class FederatedAveraging:
         model = request.computation.contents.get("model")
         if (
             offer.protection != NAME
+            or request.computation.kind != "training"
             or seat not in {"coordinator", "owner"}
             or len(coordinators) != 1
             or not owners
@@ -64,6 +68,18 @@ class FederatedAveraging:
                 "Its local steps or its mu are not those of the computation's recipe.",
                 "Have the task planned again.",
                 clause="plan-parameters",
+            )
+        if (
+            offer.claims != claims(settings, owners)
+            or offer.discloses != discloses(settings, owners)
+            or offer.cost.epsilon != 0.0
+            or offer.maturity != self.maturity
+        ):
+            raise Refused(
+                "A plan claims what its privacy method does not give.",
+                "What it says of guarantees, gaps or disclosures is not what federated averaging says of these settings.",
+                "Have the task planned again, and ask the requester how the plan came about.",
+                clause="plan-claims",
             )
         if seat == "coordinator":
             return coordinator(settings, model, owners)

@@ -6,6 +6,8 @@ Rules:
    and each update is *disclosed* to the coordinator, and between owners where two answers make a round. What is not
    protected is said in words.
 3. Everything that shapes the run is a public constant in the offer's parameters.
+4. Claims and disclosures are a function of the settings and the owners alone, so that every node can hold a plan's
+   against its own.
 """
 
 from __future__ import annotations
@@ -93,6 +95,19 @@ def claims(settings: Settings, owners: tuple[str, ...]) -> Claims:
     )
 
 
+def discloses(settings: Settings, owners: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """What each seat learns on the way."""
+    between = _between_owners(settings, owners)
+    return {
+        "coordinator": (UPDATE_WARNING, "which owners answered each round"),
+        "owner": (
+            "the averaged weights after every round",
+            "which owners answered each round",
+            *((between.what,) if isinstance(between, Disclosed) else ()),
+        ),
+    }
+
+
 def offers(request: Request, facts: Facts) -> tuple[Offer | Declined, ...]:
     """One offer, or one reason why there is none."""
     return (_offer(request, facts),)
@@ -160,14 +175,7 @@ def _offer(request: Request, facts: Facts) -> Offer | Declined:
         protection=NAME,
         parameters=settings.model_dump(mode="json"),
         seats=seats,
-        discloses={
-            "coordinator": (UPDATE_WARNING, "which owners answered each round"),
-            "owner": (
-                "the averaged weights after every round",
-                "which owners answered each round",
-                *((PAIR_WARNING,) if answers == 2 else ()),
-            ),
-        },
+        discloses=discloses(settings, owners),
         claims=claims(settings, owners),
         cost=Cost(
             seconds=settings.rounds * settings.local_steps * step + 2 * each_way / rate,
