@@ -244,6 +244,7 @@ secrets never pass through arguments. Environment variables:
 | `CLOISTER_PASSPHRASE_FILE` | a file that only you can read (mode 0600) and whose first line is the passphrase |
 | `CLOISTER_PASSPHRASE_FD` | the number of an open file descriptor to read the passphrase from |
 | `CLOISTER_PYTHON` | for `scripts/setup`: which Python makes the environment |
+| `CLOISTER_TEST_POSTGRES` | for the tests: a PostgreSQL to run them on, instead of one of their own |
 
 Completion of commands and options with the Tab key: put the line for your shell into its start file.
 
