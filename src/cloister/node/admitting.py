@@ -45,6 +45,7 @@ PROPOSE, ADMISSION, START, CONTENT = "task.propose", "task.admission", "task.sta
 APPROVAL_TYPE = "application/vnd.cloister.approval+json"
 CALL_SECONDS = 60.0
 CONTENT_SECONDS = 600.0
+PATIENCE = 300.0
 REFUSALS = (Refused, BadInput, Conflict)
 """Errors that are a decision; all others are trouble, and the question is asked again."""
 
@@ -68,6 +69,10 @@ class Ports:
     running: Callable[[str], bool]
     stop: Callable[[str, CloisterError], None]
     meet_witnesses: Callable[[], None]
+
+
+class BeingDecided(CloisterError):
+    """The plan is being looked at in another thread; no decision, and no trouble either."""
 
 
 class Admitting:
@@ -97,7 +102,7 @@ class Admitting:
         self._protections = protections
         self._ports = ports
         self._deciding: set[str] = set()
-        self._lock = threading.Lock()
+        self._turn = threading.Condition()
 
     # Deciding ------------------------------------------------------------------------------------------------------
 
@@ -141,6 +146,8 @@ class Admitting:
             )
         try:
             admission = self.decide_here(plan)
+        except BeingDecided:
+            return canonical({"pending": "Its node is looking at it."})
         except CloisterError as error:
             if not isinstance(error, REFUSALS):
                 raise
@@ -150,10 +157,19 @@ class Admitting:
             return canonical({"pending": "A person at this node must approve the computation."})
         return canonical({"admission": admission.model_dump(mode="json")})
 
-    def decide_here(self, plan: Plan) -> Envelope | None:
-        """This party's admission; `None` when a person must approve. Raises `Refused` with the clause otherwise."""
+    def decide_here(self, plan: Plan, patience: float = 0.0) -> Envelope | None:
+        """This party's admission; `None` when a person must approve.
+
+        Args:
+            plan: signed by its requester.
+            patience: seconds to wait where the plan is being looked at already.
+
+        Raises:
+            Refused: with the clause.
+            BeingDecided: after `patience` it is still being looked at.
+        """
         own = self._parties.own.party
-        with self._once(plan.digest):
+        with self._once(plan.digest, patience):
             known = self._records.admissions(plan.digest).get(own)
             if known is not None:
                 return known
@@ -175,10 +191,10 @@ class Admitting:
             return self._admit(plan)
 
     @contextlib.contextmanager
-    def _once(self, task: str) -> Iterator[None]:
-        with self._lock:
-            if task in self._deciding:
-                raise CloisterError(
+    def _once(self, task: str, patience: float) -> Iterator[None]:
+        with self._turn:
+            if not self._turn.wait_for(lambda: task not in self._deciding, patience):
+                raise BeingDecided(
                     "This node is looking at the task already.",
                     "Its model is being checked.",
                     "Ask again soon.",
@@ -187,8 +203,9 @@ class Admitting:
         try:
             yield
         finally:
-            with self._lock:
+            with self._turn:
                 self._deciding.discard(task)
+                self._turn.notify_all()
 
     def decision(self, plan: Plan) -> Permit | Refusal:
         """What this party's agreement says of a plan, on this node's own facts."""
@@ -271,7 +288,7 @@ class Admitting:
         self._records.keep_approval(
             sign(APPROVAL_TYPE, approval.model_dump(mode="json"), own, self._keys), approval
         )
-        admission = self.decide_here(plan)
+        admission = self.decide_here(plan, PATIENCE)
         if admission is None:
             decision = self.decision(plan)
             if isinstance(decision, Refusal):

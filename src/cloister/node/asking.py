@@ -29,7 +29,16 @@ from cloister.foundation.errors import (
 )
 from cloister.identity.envelopes import Envelope, sign
 from cloister.identity.keys import SecretKeys
-from cloister.node.admitting import CALL_SECONDS, PROPOSE, REFUSALS, START, Admitting, Ports
+from cloister.node.admitting import (
+    CALL_SECONDS,
+    PATIENCE,
+    PROPOSE,
+    REFUSALS,
+    START,
+    Admitting,
+    BeingDecided,
+    Ports,
+)
 from cloister.node.contents import MAX_CONTENT, Contents
 from cloister.node.ledger_service import LedgerService
 from cloister.node.parties_service import Parties
@@ -92,7 +101,7 @@ class Asking:
         envelope = sign(PLAN_TYPE, plan.model_dump(mode="json"), own, self._keys)
         self._records.keep_plan(envelope, plan)
         try:
-            self._admitting.decide_here(plan)
+            self._admitting.decide_here(plan, PATIENCE)
         except REFUSALS as error:
             self._records.refused(plan.digest, own, error)
             raise
@@ -143,6 +152,8 @@ class Asking:
             except REFUSALS as error:
                 self._records.refused(plan.digest, self._parties.own.party, error)
                 return False
+            except BeingDecided:
+                pass  # it comes here again
             except CloisterError as error:
                 problem = error.problem()
                 self._records.update(plan.digest, lambda note: note.update(trouble=problem))
