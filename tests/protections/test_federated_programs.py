@@ -21,6 +21,7 @@ from protections.federation import (
     FakeEngine,
     FakePort,
     model_bytes,
+    party,
     recipe,
 )
 from protections.federation import plan as make_plan
@@ -272,6 +273,30 @@ def test_a_coordinator_that_lists_an_answer_which_was_not_sent_is_caught():
     assert loop.nodes[OWNERS[0]].error.clause == "training-trail"
 
 
+@pytest.mark.parametrize("kind", ["weights-2", "finished"])
+@pytest.mark.parametrize("whose", ["alone", "strangers"])
+def test_a_coordinator_that_averages_fewer_owners_than_the_plan_needs_is_caught(kind, whose):
+    """A result of one owner's update alone must not be signed as one of three."""
+
+    def lie(node, message):
+        if message.kind != kind or message.to != OWNERS[0]:
+            return message
+
+        def change(header):
+            answered = {OWNERS[0]: header.answered[OWNERS[0]]}
+            if whose == "strangers":
+                answered |= {party(name): "sha256:" + "5" * 64 for name in ("x", "y")}
+            trail = (*header.trail[:-1], messages.link(header.trail[-1].weights, answered))
+            return header.model_copy(update={"trail": trail, "answered": answered})
+
+        header = messages.FinishedHeader if kind == "finished" else messages.WeightsHeader
+        return rewrite(message, header, change)
+
+    loop = run(tamper=lie)
+    assert isinstance(loop.nodes[OWNERS[0]].error, Tampered)
+    assert loop.nodes[OWNERS[0]].error.clause == "training-trail"
+
+
 def test_different_weights_for_different_owners_end_in_trails_that_do_not_agree():
     split = {}
 
@@ -284,7 +309,7 @@ def test_different_weights_for_different_owners_end_in_trails_that_do_not_agree(
         header = messages.parse_header(kind, fields)
         other = vector + 1 if len(vector) else vector
         trail = [*header.trail[:1], *split.get("trail", [])]
-        answered = {}
+        answered = header.answered
         mark = framing.vector_digest(other) if len(vector) else header.trail[-1].weights
         split.setdefault("trail", []).append(messages.link(mark, answered))
         trail = [*trail, split["trail"][-1]]

@@ -84,7 +84,7 @@ def test_a_plan_that_leaves_out_a_gap_or_a_disclosure_is_refused():
 def test_a_weighting_under_which_one_owner_prevails_must_be_said():
     """Weights that make the average one owner's update are in the claims, whoever wrote the plan."""
     plan = f.plan(f.terms(dropouts=0))
-    heavy = {"rule": "agreed", "weights": {owner: 1 for owner in f.OWNERS[:3]} | {f.OWNERS[0]: 1_000_000}}
+    heavy = {"rule": "agreed", "weights": dict.fromkeys(f.OWNERS[:3], 1) | {f.OWNERS[0]: 1_000_000}}
     offer = plan.offer.model_copy(update={"parameters": {**plan.offer.parameters, "weighting": heavy}})
     assert refused(plan.model_copy(update={"offer": offer})) == "plan-claims"
 

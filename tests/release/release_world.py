@@ -8,6 +8,7 @@ from typing import Any
 
 from cloister.foundation.digests import digest
 from cloister.identity import envelopes
+from cloister.ledger.checkpoints import Checkpoint, ledger_origin
 from cloister.protections.federated import FederatedAveraging
 from cloister.release import Release, release_program
 from protections import federation as f
@@ -44,7 +45,7 @@ class Context:
         return envelopes.sign(payload_type, document, self.party, KEYS.secret[self.party])
 
     def checkpoints(self):
-        return ("hub\n1\nAAAA\n",)
+        return (Checkpoint(ledger_origin(self.party), 1, b"r" * 32).text,)
 
     def count_attempt(self, computation, dataset, task):
         self.counted.add(task)

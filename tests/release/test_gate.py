@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloister.foundation.digests import digest
+from cloister.ledger.checkpoints import Checkpoint, ledger_origin
 from cloister.release.gate import CHECKS, CLOCK_TOLERANCE, NOT_APPROVED, Failed, Gate, Passed, Submission
 from protections import federation as f
 
@@ -154,6 +155,48 @@ def test_trained_the_admitted_models_own_weights_are_refused():
 )
 def test_facts_that_the_node_saw_otherwise_are_refused(changes):
     refused("facts", **changes)
+
+
+@pytest.mark.parametrize(
+    "boast",
+    [
+        {"accuracy": 0.999},
+        {"audited": "by an authority"},
+        {"rounds": 300},
+        {"algorithm": "with differential privacy"},
+        {"answers": [1, 1, 1]},
+        {"answers": [9, 9, 9]},
+        {"answers": [3]},
+        {"answers": "all"},
+        {"answers": [True, True, True]},
+        {"dropouts": 0.5},
+    ],
+)
+def test_what_an_owner_cannot_know_is_not_signed_by_it(boast):
+    """Rule 7: a coordinator cannot have the owners' signatures put under words of its own."""
+    refused("facts", facts=FACTS | boast)
+
+
+def test_what_the_plan_says_and_the_counted_answers_may_be_said():
+    assert isinstance(verdict(facts=FACTS | {"algorithm": "fedavg", "answers": [2, 3, 3]}), Passed)
+
+
+@pytest.mark.parametrize(
+    "checkpoint",
+    [
+        "audited by an authority\n",
+        Checkpoint(ledger_origin(f.OWNERS[0]), 1, b"r" * 32).text,
+        "",
+    ],
+)
+def test_a_checkpoint_that_is_not_the_coordinators_is_not_evidence(checkpoint):
+    """Rule 8."""
+    refused("evidence", checkpoints=(checkpoint,))
+
+
+def test_the_coordinators_checkpoint_is_evidence():
+    text = Checkpoint(ledger_origin(f.LAB), 1, b"r" * 32).text
+    assert isinstance(verdict(checkpoints=(text,)), Passed)
 
 
 @pytest.mark.parametrize("drift", [-CLOCK_TOLERANCE - 1, CLOCK_TOLERANCE + 1])

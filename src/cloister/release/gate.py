@@ -10,8 +10,10 @@ Rules:
 4. `kind`, `size`: the output is of the kind that the computation makes, and not over the agreed size.
 5. `model`: the candidate is the admitted model, byte for byte, but for its weights.
 6. `finite`, `trained`: every weight is finite, and some differ from the admitted model's.
-7. `facts`: what is said of the making agrees with what this owner's node saw of it, and with the weights themselves.
-8. `time`, `evidence`: the statement was made now, and names the admissions that this node knows.
+7. `facts`: what is said of the making agrees with what this owner's node saw of it, with the plan, and with the
+   weights themselves; nothing else is said. Owners sign the facts: what they cannot know is not theirs to say.
+8. `time`, `evidence`: the statement was made now, names the admissions that this node knows, and no checkpoints but
+   the coordinator's.
 9. `attempts`: not more candidates of this computation than agreed were shown to these records: retrying until one
    passes selects on them.
 10. `quality`: the figure on this owner's own validation records is not below the agreed floor. The figure stays here.
@@ -30,6 +32,8 @@ from cloister.agreements.terms import Terms
 from cloister.claims.offers import Plan
 from cloister.foundation.canonical import JSON
 from cloister.foundation.digests import digest
+from cloister.foundation.errors import BadInput
+from cloister.ledger.checkpoints import Checkpoint, ledger_origin
 
 CLOCK_TOLERANCE = 3600
 """Seconds that a statement's time may differ from this node's clock."""
@@ -57,6 +61,7 @@ class Submission:
         rebuilt: digest of the admitted model with the candidate's weights put in; `None` if there are none.
         weights: the candidate's weights, shape (n,), float32; `None` if it is no model.
         initial: the admitted model's weights, shape (n,), float32.
+        checkpoints: log heads that the statement is to name, as text.
     """
 
     plan: Plan
@@ -72,6 +77,7 @@ class Submission:
     rebuilt: str | None = None
     weights: NDArray[np.float32] | None = field(default=None, repr=False)
     initial: NDArray[np.float32] | None = field(default=None, repr=False)
+    checkpoints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,7 +205,21 @@ def _facts(s: Submission) -> str | None:
     differing = sorted(key for key, value in s.seen.items() if key not in s.facts or s.facts[key] != value)
     if differing:
         return "This node saw otherwise: " + ", ".join(differing)[:200] + "."
+    parameters = s.plan.offer.parameters
+    for key in sorted(set(s.facts) - set(s.seen) - {"model", "weights"}):
+        known = _answers(s) if key == "answers" else key in parameters and s.facts[key] == parameters[key]
+        if not known:
+            return f"It says more than this node can know: {key[:100]}."
     return None
+
+
+def _answers(s: Submission) -> bool:
+    """Whether the answers counted in each round are as many as the plan allows. Their exact number only the coordinator knows."""
+    said, parameters = s.facts["answers"], s.plan.offer.parameters
+    least, most = parameters.get("minimum_answers", 1), len(s.plan.offer.seats.get("owner", ()))
+    if not isinstance(said, list | tuple) or len(said) != parameters.get("rounds", len(said)):
+        return False
+    return all(isinstance(item, int) and item is not True and least <= item <= most for item in said)
 
 
 def _time(s: Submission) -> str | None:
@@ -213,6 +233,13 @@ def _evidence(s: Submission) -> str | None:
         return "An admission that this node knows is missing or another."
     if not set(s.admissions) <= s.plan.parties:
         return "An admission is of a party outside the task."
+    origin = ledger_origin(s.plan.offer.seats["coordinator"][0])
+    for text in s.checkpoints:
+        try:
+            if Checkpoint.parse(text).origin != origin:
+                return "A checkpoint is of another log than the coordinator's."
+        except BadInput:
+            return "A checkpoint could not be read."
     return None
 
 

@@ -251,6 +251,7 @@ class _Owner:
             rebuilt=found.rebuilt,
             weights=found.weights,
             initial=found.initial,
+            checkpoints=header.checkpoints,
         )
         verdict = self.gate.public(submission)
         if isinstance(verdict, Failed):

@@ -6,7 +6,8 @@ round-1 ─► round-2 … round-R ─► finish        (a round that was missed
 
 Rules:
 1. The first weights are those of the agreed model file, which the owner computes itself; every later trail continues
-   the one it saw before, and its own answers are in it as it sent them. Otherwise: `Tampered`.
+   the one it saw before, its own answers are in it as it sent them, and each round that it is shown has as many
+   answers as the plan needs, of the plan's owners. Otherwise: `Tampered`.
 2. Weights are what the trail's last link says.
 3. An update that is not finite, or over the norm limit, never leaves: the owner's node refuses to send it.
 4. No loss, count or time leaves; they are shown to the owner's own people only.
@@ -168,6 +169,10 @@ class _Owner:
         last = len(trail) - 1
         if trail[-1] != link(trail[-1].weights, answered):
             raise _tampered("The list of answers is not the one that the trail names.")
+        if last and (
+            len(answered) < self.settings.minimum_answers or not set(answered) <= set(self.datasets)
+        ):
+            raise _tampered("A round has fewer answers than the plan needs, or answers of strangers.")
         mine = answered.get(local.party)
         if mine is not None and mine != sent.get(last):
             raise _tampered("An answer is listed as this node's that it did not send.")
