@@ -73,6 +73,7 @@ class Asking:
         self._lock = threading.Lock()
         self._asked: dict[tuple[str, str], Future[None]] = {}
         self._pauses: dict[tuple[str, str], tuple[float, float]] = {}
+        self._tried: set[tuple[str, str]] = set()
         self._open: set[str] | None = None
 
     def close(self) -> None:
@@ -229,8 +230,10 @@ class Asking:
             if isinstance(decision, Refusal):
                 self._refused(plan, own, decision.error())  # for example suspended since
                 return
-            self._ports.run(plan)
         untold = sorted(plan.parties - set(self._records.note(task)["told"]) - {own})
+        # This party's own seat begins last: what it sends before the others have begun would only travel in vain.
+        if all((task, party) in self._tried for party in untold):
+            self._ports.run(plan)
         if not untold:
             self._shut(task)
         going = [self._once(task, party, partial(self._tell, plan, party, body)) for party in untold]
@@ -240,10 +243,11 @@ class Asking:
         task = plan.digest
         try:
             self._ports.call(party, START, body, CALL_SECONDS, f"start/{task}/{secrets.token_hex(4)}")
-        except Unreachable:
-            return False
         except REFUSALS as error:
             self._refused(plan, party, error)
+            return False
+        except CloisterError:
+            self._tried.add((task, party))
             return False
         self._records.update(task, lambda note: note["told"].append(party))
         return True
@@ -287,7 +291,9 @@ class Asking:
             )
         task, name = str(asked.get("task", "")), str(asked.get("content", ""))
         plan = self._records.plan(task)
-        if sender not in plan.parties or name not in plan.request.computation.contents.values():
+        # Only of this party's own plans: by naming a digest in a plan of its own, nobody fetches what else lies here.
+        mine = plan.request.requester == self._parties.own.party
+        if not mine or sender not in plan.parties or name not in plan.request.computation.contents.values():
             raise Refused(
                 "That is no part of a computation of this party's.", "", "Check the plan.", clause="parties"
             )
@@ -306,14 +312,14 @@ class Asking:
 
     def _unfinished(self, task: str, own: str) -> bool:
         plan, note = self._records.plan(task), self._records.note(task)
-        return (
-            plan.request.requester == own
-            and not note.get("over")
-            and not plan.parties - {own} <= set(note["told"])
-        )
+        if plan.request.requester != own or note.get("over"):
+            return False
+        waits_for_own_seat = plan.offer.seat_of(own) is not None and not self._ports.running(task)
+        return waits_for_own_seat or not plan.parties - {own} <= set(note["told"])
 
     def _shut(self, task: str) -> None:
         with self._lock:
             self._opened().discard(task)
+            self._tried = {key for key in self._tried if key[0] != task}
             for key in [key for key in self._pauses if key[0] == task]:
                 del self._pauses[key]
