@@ -1,0 +1,176 @@
+"""A saved certificate, checked offline: who signed, about what, and every way in which a file from anybody is refused."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloister.cli.certificates import check_bundle, is_about
+from cloister.cli.installing import verify_installed
+from cloister.cli.main import cli
+from cloister.foundation.canonical import canonical
+from cloister.foundation.digests import digest
+from cloister.foundation.errors import BadInput, CloisterError, NotTrusted
+from cloister.identity import envelopes
+from cloister.identity.cards import genesis, read
+from cloister.identity.keys import SecretKeys
+from cloister.release import CHECKS
+from cloister.release.certificate import PAYLOAD_TYPE, statement
+from cloister.tools.builtin import builtin_tool
+from cloister.tools.tool import with_model
+from protections import federation as f
+
+CONTENT = b"a model"
+NOW = int(time.time())
+
+
+class Signers:
+    """Two owners with real cards, and a statement that names them."""
+
+    def __init__(self) -> None:
+        self.keys = [SecretKeys.generate() for _ in range(2)]
+        self.cards = [
+            genesis(name, ["owner"], keys, SecretKeys.generate().public, NOW - 1000)
+            for name, keys in zip(("North", "River"), self.keys, strict=True)
+        ]
+        self.parties = [read(card).party for card in self.cards]
+
+    def bundle(self, content=CONTENT, signing=2, quorum=2):
+        terms = f.terms()
+        plan = f.plan(terms)
+        said = statement(
+            plan,
+            terms,
+            kind="model",
+            content_digest=digest(content),
+            size=len(content),
+            facts={},
+            created=NOW,
+            admissions={},
+            checks=CHECKS,
+        )
+        said["predicate"]["gates"] |= {"owners": sorted(self.parties), "quorum": quorum}
+        envelope = envelopes.sign(PAYLOAD_TYPE, said, self.parties[0], self.keys[0])
+        for party, keys in list(zip(self.parties, self.keys, strict=True))[1:signing]:
+            envelope = envelopes.cosign(envelope, party, keys)
+        return canonical(
+            {
+                "certificate": envelope.model_dump(mode="json"),
+                "cards": [[card.model_dump(mode="json")] for card in self.cards],
+            }
+        )
+
+
+SIGNERS = Signers()
+GOOD = SIGNERS.bundle()
+
+
+def test_a_certificate_holds_for_its_owners_and_says_whether_the_verifier_named_them():
+    found = check_bundle(GOOD, NOW)
+    assert set(found.certificate.signed_by) == set(SIGNERS.parties)
+    assert "North" in found.words()
+    assert "Compare the fingerprints" in found.words()
+    named = check_bundle(GOOD, NOW, owners=SIGNERS.parties, quorum=2)
+    assert "Compare the fingerprints" not in named.words()
+
+
+def test_another_file_than_the_signed_one_is_refused():
+    found = check_bundle(GOOD, NOW)
+    is_about(found, CONTENT)
+    for other in (b"a modem", CONTENT + b"\n", b""):
+        with pytest.raises(NotTrusted) as caught:
+            is_about(found, other)
+        assert caught.value.clause == "certificate-content"
+
+
+def test_signatures_of_others_than_the_verifier_named_do_not_count():
+    stranger = Signers().parties
+    with pytest.raises(NotTrusted) as caught:
+        check_bundle(GOOD, NOW, owners=stranger)
+    assert caught.value.clause == "certificate-quorum"
+    with pytest.raises(NotTrusted):
+        check_bundle(GOOD, NOW, owners=[SIGNERS.parties[0], *stranger], quorum=2)
+    assert check_bundle(GOOD, NOW, owners=[SIGNERS.parties[0], *stranger], quorum=1)
+
+
+def test_too_few_signatures_are_refused_whatever_the_envelope_says():
+    with pytest.raises(NotTrusted):
+        check_bundle(SIGNERS.bundle(signing=1), NOW)
+
+
+def test_a_changed_statement_is_refused():
+    value = json.loads(GOOD)
+    other = json.loads(SIGNERS.bundle(content=b"another model"))
+    value["certificate"]["payload"] = other["certificate"]["payload"]
+    with pytest.raises(NotTrusted):
+        check_bundle(canonical(value), NOW)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"certificate":{},"cards":[]}',
+        b'{"certificate":null,"cards":{}}',
+        b'{"cards":[1],"certificate":{}}',
+        b'{"cards":[[]],"certificate":{}}',
+        b'{"cards":[[{"payload":1}]],"certificate":{}}',
+    ],
+)
+def test_a_file_that_is_no_certificate_is_refused_not_a_fault(data):
+    with pytest.raises(CloisterError):
+        check_bundle(data, NOW)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_whatever_is_changed_in_the_file_it_holds_or_is_refused(data):
+    value = json.loads(GOOD)
+    place, key = value, data.draw(st.sampled_from(["certificate", "cards"]))
+    while isinstance(place[key], dict | list) and place[key] and data.draw(st.booleans()):
+        place = place[key]
+        key = data.draw(
+            st.sampled_from(sorted(place) if isinstance(place, dict) else list(range(len(place))))
+        )
+    place[key] = data.draw(st.none() | st.integers(-5, 5) | st.text(max_size=8) | st.just([]) | st.just({}))
+    try:
+        found = check_bundle(canonical(value), NOW)
+    except CloisterError:
+        return
+    assert found.certificate.content_digest == digest(CONTENT)
+
+
+def test_a_tool_is_not_installed_under_a_certificate_of_another_model():
+    base = builtin_tool("crystals")
+    (model,) = base.models
+    with pytest.raises(NotTrusted) as caught:
+        verify_installed(
+            with_model(base, model, base.models[model], version="0.2.0", certificate=digest(GOOD)), GOOD
+        )
+    assert caught.value.clause == "certificate-content"
+    with pytest.raises(NotTrusted):  # it names a certificate that is missing
+        verify_installed(
+            with_model(base, model, base.models[model], version="0.2.0", certificate=digest(GOOD)), None
+        )
+    with pytest.raises((NotTrusted, BadInput)):  # its certificate is no certificate
+        verify_installed(
+            with_model(base, model, base.models[model], version="0.2.0", certificate=digest(b"{}")), b"{}"
+        )
+
+
+def test_the_command_ends_with_0_or_3(tmp_path):
+    file = tmp_path / "model.onnx"
+    file.write_bytes(CONTENT)
+    (tmp_path / "model.onnx.certificate.json").write_bytes(GOOD)
+    told = CliRunner().invoke(cli, ["release", "verify", str(file), "--json", "-"])
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout)["owners_named_by_verifier"] is False
+    file.write_bytes(b"a modem")
+    assert CliRunner().invoke(cli, ["release", "verify", str(file)]).exit_code == 3
