@@ -19,6 +19,7 @@ from storage_children import HOLD
 
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, OutOfSpace, Refused, Unreachable
 from cloister.storage import database as module
+from cloister.storage.blobs import INLINE, Blobs
 from cloister.storage.database import FILE, Database
 from cloister.storage.events import Events
 from cloister.storage.settings import Settings
@@ -219,3 +220,27 @@ def test_two_nodes_with_one_server_database_are_refused(database: Database) -> N
         pytest.skip("only for servers")
     with pytest.raises(Conflict):
         Database.open(database.engine.url.render_as_string(hide_password=False))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_nothing_of_a_database_can_be_read_by_other_users_of_the_machine(tmp_path: Path) -> None:
+    """Rule 5; also in a folder that somebody made beforehand, open to all, and under a lax umask."""
+    folder = tmp_path / "open-to-all"
+    folder.mkdir()
+    folder.chmod(0o755)
+    before = os.umask(0o000)
+    try:
+        database = Database.open(folder)
+        with database.transaction() as tx:
+            Settings(tx).put("a", "secret")
+        blobs = Blobs(folder / "blobs")
+        with blobs.keeping() as keep:
+            keep(b"x" * (INLINE + 1))
+        blobs.put_stream([b"y" * 10])
+    finally:
+        os.umask(before)
+    found = {path.name: path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
+    assert {FILE, f"{FILE}-wal", f"{FILE}-shm"} <= set(found)
+    assert set(found.values()) == {0o600}, found
+    assert (folder / "blobs").stat().st_mode & 0o777 == 0o700
+    database.close()

@@ -3,7 +3,8 @@
 Rules:
 1. A body is on disk (written, synchronised, renamed) before the transaction that names it commits.
 2. What is read is checked against its name.
-3. A file goes when no row names it and nobody is about to: writers *pin* what they wrote until their transaction has
+3. Files are their owner's alone (mode 0600), whatever the folder around them lets others do.
+4. A file goes when no row names it and nobody is about to: writers *pin* what they wrote until their transaction has
    ended, and the check for references is made while holding the same lock as pinning.
 """
 
@@ -19,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol
 
 from cloister.foundation.digests import digest, raw
 from cloister.foundation.errors import NotFound, Tampered
@@ -29,6 +30,7 @@ INLINE: Final = 64 << 10
 """Bodies up to this many bytes stay in their row."""
 
 _CHUNK: Final = 1 << 20
+_BINARY: Final = getattr(os, "O_BINARY", 0)  # Windows only
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Blobs:
         self._pins: Counter[str] = Counter()
         self._lock = threading.Lock()
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for leftover in folder.glob("*.part"):
                 leftover.unlink(missing_ok=True)
 
@@ -93,7 +95,7 @@ class Blobs:
             return Kept(digest(body), len(body))
         temporary = self._folder / f"{secrets.token_hex(8)}.part"
         state, size = hashlib.sha256(), 0
-        with _space(temporary), temporary.open("xb") as stream:
+        with _space(temporary), _private(temporary) as stream:
             for chunk in chunks:
                 state.update(chunk)
                 size += len(chunk)
@@ -190,7 +192,7 @@ class Blobs:
         if path.exists():
             return
         temporary = path.with_name(f"{path.name}.{secrets.token_hex(6)}.part")
-        with _space(temporary), temporary.open("xb") as stream:
+        with _space(temporary), _private(temporary) as stream:
             stream.write(body)
             stream.flush()
             os.fsync(stream.fileno())
@@ -221,3 +223,8 @@ def _space(temporary: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _private(path: Path) -> BinaryIO:
+    """A new file that only its owner may read."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600), "wb")

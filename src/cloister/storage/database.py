@@ -6,6 +6,7 @@ Rules:
 2. One process per folder or database: a lock the operating system (or the server) lets go when the process dies.
 3. A full disk is `OutOfSpace`, and nothing is half-written.
 4. A database that a newer Cloister wrote is not touched.
+5. The file is its owner's alone before anything is in it: SQLite gives its mode to the log and shared memory beside it.
 
 Sources: sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous, sqlite.org/rescode.html.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
 import sqlite3
 import threading
@@ -105,6 +107,11 @@ class Database:
     @classmethod
     def _open_folder(cls, folder: Path) -> Database:
         lock = FolderLock(folder)
+        try:
+            _private(folder / FILE)
+        except BaseException:
+            lock.release()
+            raise
         # Connections stay open: the last one to close would write the whole log back, and a new one needs space for
         # its shared memory, which a full disk has not.
         engine = create_engine(
@@ -119,7 +126,6 @@ class Database:
         try:
             with database.transaction() as tx:
                 migrate(tx.connection)
-            (folder / FILE).chmod(0o600)
         except BaseException:
             database.close()
             raise
@@ -268,6 +274,19 @@ class Database:
             f"The driver reported {type(error.orig).__name__} ({code if code is not None else 'no code'}).",
             "Try again; if it repeats, run `cloister doctor`.",
         )
+
+
+def _private(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        path.chmod(0o600)
+        for beside in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                path.with_name(path.name + beside).chmod(0o600)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise out_of_space() from None
+        raise
 
 
 def out_of_space() -> OutOfSpace:

@@ -18,7 +18,7 @@ class FolderLock:
     """Holds `<folder>/.lock` until `release`. Raises `Conflict` if another process holds it."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._descriptor: int | None = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _lock(self._descriptor)
