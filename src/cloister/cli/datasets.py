@@ -106,6 +106,21 @@ def datasets(folder: Path) -> Answer:
     return Answer(told, table(["Name", "Kind", "Records (only you see)", "Files", "Commitment"], rows))
 
 
+@command(dataset_group, "check")
+@click.argument("name")
+@folder_option
+def check(name: str, folder: Path) -> Answer:
+    """Compare every byte of the dataset NAME with what was registered, and say what changed."""
+    from cloister.foundation.errors import NotFound
+
+    with client(folder, timeout=3600) as node:
+        found = [item for item in node.get("/datasets") if item["name"] == name]
+        if not found:
+            raise NotFound(f"You have no dataset {name[:80]!r}.", "", "See: cloister dataset list")
+        told = node.post(f"/datasets/{found[-1]['commitment']}/check")
+    return Answer(told, f"{name} is as it was registered.")
+
+
 @command(dataset_group, "catalogue")
 @folder_option
 def catalogue(folder: Path) -> Answer:

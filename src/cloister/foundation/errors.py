@@ -113,12 +113,12 @@ class TaskFailed(CloisterError):
 
 
 def from_problem(document: dict[str, Any]) -> CloisterError:
-    """The error that a problem document describes; unknown types become `CloisterError`.
+    """The error that a problem document describes; an unknown type becomes the plain error of its status.
 
     The document may come from anybody: what does not fit is left out, and nothing it says can make this raise.
     """
     kind = str(document.get("type", "")).removeprefix("urn:cloister:problem:")
-    cls = _BY_TYPE.get(kind, CloisterError)
+    cls = _BY_TYPE.get(kind) or _BY_STATUS.get(str(document.get("status")), CloisterError)
     detail = {
         key: value
         for key, value in list(document.items())[:_MAX_DETAILS]
@@ -143,3 +143,7 @@ def _subclasses(cls: type[CloisterError]) -> dict[str, type[CloisterError]]:
 
 
 _BY_TYPE = _subclasses(CloisterError)
+_BY_STATUS = {
+    str(cls.status): cls
+    for cls in (BadInput, Refused, Conflict, NotFound, Unreachable, OutOfSpace, TaskFailed)
+}

@@ -107,7 +107,11 @@ def make_app(node: Node) -> FastAPI:
 
 def _problems(app: FastAPI) -> None:
     def answer(error: CloisterError) -> Response:
-        return Response(canonical(_plain(error.problem())), error.status, media_type=_PROBLEM)
+        document = _plain(error.problem())
+        # What exactly changed in a dataset: for its owner, who is the only one at this socket.
+        if local := getattr(error, "local", None):
+            document["local"] = [str(line)[:500] for line in local[:1000]]
+        return Response(canonical(document), error.status, media_type=_PROBLEM)
 
     @app.exception_handler(CloisterError)
     async def refused(_: Request, error: CloisterError) -> Response:
@@ -194,6 +198,11 @@ def _datasets(app: FastAPI, node: Node) -> None:
         made = node.datasets.add(Path(body.source), body.fields)
         node.steward.wake(DOCUMENTS)
         return made
+
+    @app.post("/api/v1/datasets/{commitment}/check")
+    def check_dataset(commitment: str) -> Any:
+        node.datasets.still_same(commitment)
+        return {"commitment": commitment, "unchanged": True}
 
     @app.get("/api/v1/catalogue")
     def catalogue() -> Any:

@@ -1,0 +1,129 @@
+"""Commands at a running node without a relay: what the operator is told, and what a changed dataset looks like."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from cloister.cli.main import cli
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("n")
+    secret = folder / "passphrase"
+    secret.write_text("four random words here\n")
+    secret.chmod(0o600)
+    (folder / "machines.csv").write_text("load,failed\n" + "".join(f"{i}.5,{i % 2}\n" for i in range(40)))
+    environment = {
+        **os.environ,
+        "CLOISTER_PASSPHRASE_FILE": str(secret),
+        "CLOISTER_FOLDER": str(folder / "node"),
+    }
+    run = [sys.executable, "-m", "cloister.cli.main", "node"]
+    subprocess.run([*run, "init", "Our plant"], env=environment, check=True, capture_output=True, timeout=120)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([*run, "up"], env=environment, stdout=log, stderr=log)
+        try:
+            told = call(folder, "node", "status", "--wait", "60")
+            assert told.exit_code == 0, told.output
+            yield folder
+        finally:
+            process.terminate()
+            process.wait(30)
+    assert b"four random words" not in (folder / "log").read_bytes()
+
+
+def call(folder, *arguments):
+    words = [str(item) for item in arguments]
+    return CliRunner().invoke(cli, [*words], env={"CLOISTER_FOLDER": str(folder / "node")})
+
+
+def test_the_operator_sees_parties_their_trust_and_fingerprints(node):
+    told = call(node, "party", "list")
+    assert "Our plant: you" in told.output
+    only = call(node, "party", "card", "--fingerprint").output.strip()
+    assert len(only) == 52
+    assert only in "".join(told.output.split())
+
+
+def test_a_changed_dataset_is_told_file_by_file_to_its_owner_with_exit_code_3(node):
+    source = node / "machines.csv"
+    added = call(node, "dataset", "add", "machines", source, "--residency", "at")
+    assert added.exit_code == 0, added.output
+    assert call(node, "dataset", "check", "machines").exit_code == 0
+    assert call(node, "dataset", "check", "no-such").exit_code == 2
+    before = source.read_text()
+    source.write_text(before.replace("7.5", "8.5"))
+    told = call(node, "dataset", "check", "machines", "--json", "-")
+    assert told.exit_code == 3
+    assert json.loads(told.stdout)["type"] == "urn:cloister:problem:refused"
+    assert "Only you see this:" in told.stderr
+    assert "Rule: dataset-unchanged" in told.stderr
+    assert "CHANGED" in call(node, "dataset", "list").output
+    assert call(node, "doctor").exit_code == 1
+    source.write_text(before)
+    assert call(node, "dataset", "check", "machines").exit_code == 0
+
+
+def test_a_draft_of_an_agreement_is_written_and_read_without_being_sent(node):
+    draft = node / "draft.json"
+    made = call(
+        node, "agreement", "new", "--template", "one-researcher-one-owner", "--title", "Trial", "--owner",
+        "Our plant=machines", "--researcher", "Our plant", "--purpose", "trial", "--out", draft,
+    )  # fmt: skip
+    assert made.exit_code == 0, made.output
+    shown = call(node, "agreement", "show", draft)
+    assert "What is not promised" in shown.output
+    assert json.loads(call(node, "agreement", "list", "--json", "-").stdout) == []
+    assert call(node, "agreement", "sign", draft, "--yes").exit_code == 2  # nobody has proposed it
+    wrong = call(
+        node, "agreement", "new", "--title", "Trial", "--owner", "Nobody=x", "--purpose", "p", "--out", draft
+    )
+    assert wrong.exit_code == 2
+    assert "no parties named Nobody" in wrong.stderr
+
+
+def test_a_log_is_exported_verified_and_one_flipped_byte_found(node):
+    file = node / "ours.ledger"
+    assert call(node, "ledger", "export", file).exit_code == 0
+    party = call(node, "party", "card", "--fingerprint").output.strip()
+    assert call(node, "ledger", "verify", file, "--party", party).exit_code == 0
+    assert call(node, "ledger", "verify", file, "--party", "a" * 52).exit_code == 3
+    assert call(node, "ledger", "verify", file, "--witness", party, "--threshold", "1").exit_code == 3
+    lines = file.read_bytes().splitlines(keepends=True)
+    place = next(i for i, line in enumerate(lines) if b"entry" in line)
+    flipped = bytearray(lines[place])
+    flipped[len(flipped) // 2] ^= 1
+    file.write_bytes(b"".join([*lines[:place], bytes(flipped), *lines[place + 1 :]]))
+    assert call(node, "ledger", "verify", file, "--json", "-").exit_code == 3
+
+
+def test_a_second_process_at_the_same_node_is_refused(node):
+    secret = {"CLOISTER_PASSPHRASE_FILE": str(node / "passphrase"), "CLOISTER_FOLDER": str(node / "node")}
+    for words in (["node", "rotate"], ["node", "up"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "cloister.cli.main", *words],
+            env={**os.environ, **secret},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 3, done.stderr
+        assert "What to do:" in done.stderr
+
+
+def test_everything_that_is_asked_of_a_node_is_json_too(node):
+    for words in (
+        ["node", "status"], ["party", "list"], ["dataset", "list"], ["dataset", "catalogue"],
+        ["agreement", "list"], ["task", "list"], ["release", "list"], ["ledger", "head"],
+    ):  # fmt: skip
+        told = call(node, *words, "--json", "-")
+        assert told.exit_code == 0
+        json.loads(told.stdout)
