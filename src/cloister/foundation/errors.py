@@ -118,7 +118,8 @@ def from_problem(document: dict[str, Any]) -> CloisterError:
     The document may come from anybody: what does not fit is left out, and nothing it says can make this raise.
     """
     kind = str(document.get("type", "")).removeprefix("urn:cloister:problem:")
-    cls = _BY_TYPE.get(kind) or _BY_STATUS.get(str(document.get("status")), CloisterError)
+    plain = _BY_STATUS.get(str(document.get("status")), CloisterError)
+    cls = _BY_TYPE.get(kind, plain)
     detail = {
         key: value
         for key, value in list(document.items())[:_MAX_DETAILS]
@@ -143,7 +144,7 @@ def _subclasses(cls: type[CloisterError]) -> dict[str, type[CloisterError]]:
 
 
 _BY_TYPE = _subclasses(CloisterError)
-_BY_STATUS = {
+_BY_STATUS: dict[str, type[CloisterError]] = {
     str(cls.status): cls
     for cls in (BadInput, Refused, Conflict, NotFound, Unreachable, OutOfSpace, TaskFailed)
 }
