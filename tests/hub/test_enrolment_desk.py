@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ from hub_town import UNLOCK, Someone, enrolled, eventually, joined
 from cloister.foundation.errors import BadInput, Conflict, NotFound, NotTrusted, Refused, Unreachable
 from cloister.hub import server
 from cloister.hub.app import MAX_REQUEST
+from cloister.hub.authority import EnrolmentDesk
 from cloister.hub.server import Hub, create_hub
 from cloister.identity import cards, enrolment
 from cloister.identity.keys import SecretKeys
@@ -75,7 +78,30 @@ def test_a_dropped_party_needs_a_new_invitation(hub, people):
     hub.drop(people["anna"].party)
     with pytest.raises(Refused):
         enrolled(people["anna"], invitation.model_copy(update={"code": "0" * 32}))
+    # Its old code was meant for the party that came, not for the one that was sent away.
+    with pytest.raises(Refused) as error:
+        enrolled(people["anna"], invitation)
+    assert error.value.clause == "invitation"
     enrolled(people["anna"], hub.invite())
+
+
+def test_a_code_that_two_parties_bring_at_once_enrols_one(hub, people, monkeypatch):
+    """Both are told that the code is free before either is noted as its user."""
+    invitation = hub.invite()
+    met = threading.Barrier(2)
+    check = EnrolmentDesk._check
+
+    def slow(desk, code, party):
+        found = check(desk, code, party)
+        met.wait(10)
+        return found
+
+    monkeypatch.setattr(EnrolmentDesk, "_check", slow)
+    with ThreadPoolExecutor(2) as pool:
+        tried = [pool.submit(enrolled, people[name], invitation) for name in ("anna", "bert")]
+        refused = [item.exception() for item in tried if item.exception() is not None]
+    assert [type(error) for error in refused] == [Refused]
+    assert len({people["anna"].party, people["bert"].party} & hub.members.permitted()) == 1
 
 
 def test_a_revoked_party_gets_nothing(hub):

@@ -6,7 +6,7 @@ Rules:
 2. An enrolled party needs no code to renew its certificate; its signed request is enough.
 3. The party shows its card chain from genesis on; its fingerprint follows from it, and the request must be signed by
    its current keys (`identity.enrolment`). A revoked or expired party gets nothing.
-4. Dropped parties need a new invitation.
+4. Dropped parties need a new invitation; the one they came with is spent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from cloister.foundation.clock import Clock, rfc3339
 from cloister.foundation.digests import same
 from cloister.foundation.errors import BadInput, Refused
-from cloister.hub.state import Members
+from cloister.hub.state import Members, code_used
 from cloister.identity import enrolment
 from cloister.identity.cards import read
 from cloister.identity.directory import Directory
@@ -101,7 +101,7 @@ class EnrolmentDesk:
         if int(expires) < self._clock.now():
             raise _refused("It has expired.")
         if self._members.code_used_by(name) not in {None, party}:
-            raise _refused("Another party has used it.")
+            raise code_used()
         return name
 
     def _mac(self, name: str, expires: int) -> str:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from cloister.foundation.clock import Clock
-from cloister.foundation.errors import NotTrusted
+from cloister.foundation.errors import NotTrusted, Refused
 from cloister.identity.directory import Directory
 from cloister.identity.envelopes import Envelope, KeyDirectory
 from cloister.identity.keys import PublicKeys
@@ -19,6 +19,18 @@ from cloister.storage.settings import Settings
 _DIRECTORY = "hub/directory"
 _MEMBERS = "hub/members"
 _CODES = "hub/codes/"
+_SPENT = ""
+"""In a party's place: a code that nobody may use any more."""
+
+
+def code_used() -> Refused:
+    """The error for an invitation's code that somebody else has used, or a party that was dropped since."""
+    return Refused(
+        "The invitation's code is not accepted.",
+        "Another party has used it, or the one that did was dropped.",
+        "Ask the hub's operator for a new invitation.",
+        clause="invitation",
+    )
 
 
 class Members:
@@ -85,8 +97,16 @@ class Members:
         self._tell(before)
 
     def enrol(self, party: str, cards: Sequence[Envelope], code: str | None) -> None:
-        """Lets a party connect from now on, with the cards it showed; `code` is noted as used by it."""
+        """Lets a party connect from now on, with the cards it showed; `code` is noted as used by it.
+
+        Raises:
+            Refused: another party has used the code meanwhile, or this one was dropped since (clause `invitation`).
+            NotTrusted: as `Directory.accept_chain`.
+        """
         with self._lock:
+            # Here, where no other request comes between: two that bring one code at once were both told it is free.
+            if code is not None and self.code_used_by(code) not in {None, party}:
+                raise code_used()
             before = self.permitted()
             self.known.accept_chain(cards, self._clock.now())
             self.known.current(party, self._clock.now())
@@ -95,15 +115,20 @@ class Members:
         self._tell(before)
 
     def drop(self, party: str) -> None:
-        """Lets a party connect no longer. Its cards and documents stay known."""
+        """Lets a party connect no longer, whatever codes it still has. Its cards and documents stay known."""
         with self._lock:
             before = self.permitted()
             self._members -= {party}
             self._save()
+            with self._database.transaction() as tx:
+                settings = Settings(tx)
+                for name in settings.names(_CODES):
+                    if settings.get(name) == party:
+                        settings.put(name, _SPENT)
         self._tell(before)
 
     def code_used_by(self, code: str) -> str | None:
-        """The party that used an invitation's code."""
+        """The party that used an invitation's code; an empty text if it was dropped since."""
         with self._database.read() as tx:
             found = Settings(tx).get(_CODES + code)
         return None if found is None else str(found)

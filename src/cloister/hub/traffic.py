@@ -43,6 +43,9 @@ class TrafficBook:
             if not _is_party(party) or not _are_counts(counts):
                 raise _malformed()
         with self._lock:
+            known = {party for reporter, party in self._last if reporter == sender}
+            if len(known | set(peers)) > MAX_PEERS:  # ever new names would fill the hub's memory
+                raise _malformed()
             for party, counts in peers.items():
                 key, now = (sender, party), tuple(counts)
                 last = self._last.get(key, (0, 0, 0, 0))
