@@ -2,7 +2,7 @@
 
 A peak is a pixel that is the highest within `min_distance` of itself and not below the threshold. A pixel on
 the outermost row or column is none, unless asked for: the map may rise further outside, and then the object's
-centre is not in the picture (of synthetic pictures this removes two false objects in three).
+centre is not in the picture (on synthetic seed-like pictures this removed two false objects in three).
 Training's counting metric and the tools' peak step call this same function, so that a count in a report
 is the count that was validated.
 """
