@@ -219,3 +219,36 @@ def test_no_option_takes_a_secret():
         for parameter in found.params:
             secret = {"passphrase", "password", "secret", "key"} & set((parameter.name or "").split("_"))
             assert not secret or isinstance(parameter.type, click.Path), f"{name}: {parameter.name}"
+
+
+def test_a_file_of_noise_is_an_error_wherever_a_file_is_asked_for(tmp_path):
+    noise = tmp_path / "noise"
+    noise.write_bytes(bytes(range(256)) * 4)
+    node = str(tmp_path / "node")
+    secret = tmp_path / "passphrase"
+    secret.write_text("four random words here\n")
+    secret.chmod(0o600)
+    env = {"CLOISTER_PASSPHRASE_FILE": str(secret)}
+    assert call("node", "init", "Our plant", "--folder", node, env=env).exit_code == 0
+    for words in (
+        ["node", "connect", str(noise), "--folder", node],
+        ["party", "add", str(noise), "--folder", node],
+        ["agreement", "show", str(noise)],
+        ["agreement", "propose", str(noise), "--folder", node],
+        ["ledger", "verify", str(noise)],
+        ["ledger", "verify", str(noise), "--checkpoint", str(noise)],
+        ["model", "check", str(noise)],
+        ["tool", "import", str(noise), "--folder", node],
+        ["tool", "run", "crystals", str(noise)],
+        ["release", "verify", str(noise), "--certificate", str(noise)],
+        ["node", "revoke", "--yes", "--recovery", str(noise), "--folder", node],
+    ):
+        told = call(*words, env=env)
+        assert told.exit_code in {2, 3}, f"{words}: {told.output} {told.exception!r}"
+        assert isinstance(told.exception, SystemExit)
+
+
+def test_an_answer_that_cannot_be_written_is_an_error_not_a_traceback(tmp_path):
+    told = call("doctor", "--folder", str(tmp_path / "none"), "--json", str(tmp_path))
+    assert told.exit_code == 2
+    assert "could not be written" in told.stderr

@@ -67,8 +67,22 @@ def test_a_changed_dataset_is_told_file_by_file_to_its_owner_with_exit_code_3(no
     assert "Rule: dataset-unchanged" in told.stderr
     assert "CHANGED" in call(node, "dataset", "list").output
     assert call(node, "doctor").exit_code == 1
-    source.write_text(before)
+    # As the error advises, the new state is registered as a new version, which takes the place of the old one.
+    again = ["dataset", "add", "machines", source, "--residency", "AT"]
+    assert call(node, *again).exit_code == 3
+    assert call(node, *again, "--version", "2").exit_code == 0
+    assert call(node, *again, "--version", "2").exit_code == 3
     assert call(node, "dataset", "check", "machines").exit_code == 0
+    assert len(json.loads(call(node, "dataset", "list", "--json", "-").stdout)) == 1
+
+
+def test_sensitivity_is_asked_for_by_column_in_a_table(node):
+    add = ["dataset", "add", "loads", node / "machines.csv", "--residency", "AT", "--sensitivity"]
+    for wrong in ("confidential", "load=secret"):
+        told = call(node, *add, wrong)
+        assert told.exit_code == 2
+        assert "What to do: Write" in told.stderr
+    assert call(node, *add, "load=personal").exit_code == 0
 
 
 def test_a_draft_of_an_agreement_is_written_and_read_without_being_sent(node):

@@ -99,8 +99,10 @@ def full(listed: list[str], given: str) -> str:
     """
     from cloister.foundation.errors import NotFound
 
-    if given == "latest" and listed:
-        return listed[-1]
+    if given == "latest":
+        if listed:
+            return listed[-1]
+        raise NotFound("There is none yet.", "Nothing has arrived here.", "Try again later, or with --wait.")
     wanted = given.removeprefix("sha256:")
     found = [item for item in listed if item.removeprefix("sha256:").startswith(wanted)]
     if len(found) == 1 and len(wanted) >= 4:

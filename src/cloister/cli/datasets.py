@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -48,10 +48,7 @@ def add_dataset(
         "version": version,
     }
     if sensitivity:
-        fields["sensitivity"] = dict(
-            (item.partition("=")[0], item.partition("=")[2]) if "=" in item else ("", item)
-            for item in sensitivity
-        )
+        fields["sensitivity"] = _levels(sensitivity, table=source.is_file())
     if unit is not None:
         fields["unit_of_privacy"] = (
             {"kind": unit} if unit in {"image", "record"} else {"kind": "column", "column": unit}
@@ -63,6 +60,30 @@ def add_dataset(
         f"Registered {name}: {told['private']['records']} records (only you see this number).\n"
         f"Commitment {told['commitment']}\nThe data stays where it is; if it changes, tasks will refuse it.",
     )
+
+
+def _levels(given: tuple[str, ...], *, table: bool) -> dict[str, str]:
+    from cloister.data.schema import Sensitivity
+    from cloister.foundation.errors import BadInput
+
+    levels = get_args(Sensitivity)
+    made: dict[str, str] = {}
+    for item in given:
+        column, sign, level = item.rpartition("=")
+        if level not in levels:
+            raise BadInput(
+                f"There is no sensitivity {level[:40]!r}.",
+                f"There are {', '.join(levels)}.",
+                "Write for example --sensitivity confidential, or for a table --sensitivity COLUMN=personal.",
+            )
+        if table and not sign:
+            raise BadInput(
+                "Which column?",
+                "In a table each column has its sensitivity; those that are not named are confidential.",
+                f"Write --sensitivity COLUMN={level}, once for each.",
+            )
+        made[column] = level
+    return made
 
 
 @command(dataset_group, "sample")

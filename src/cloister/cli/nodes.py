@@ -54,13 +54,16 @@ def init(name: str, folder: Path, keyring: bool, roles: tuple[str, ...]) -> Answ
 def connect(invitation: str, folder: Path, keyring: bool) -> Answer:
     """Enrol at the relay that gave INVITATION (its text, or a file that holds it)."""
     from cloister.foundation.clock import SystemClock
+    from cloister.foundation.files import read_limited
     from cloister.identity.keystore import Keystore
     from cloister.node.folder import Folder
     from cloister.node.hub_link import connect_to_hub
     from cloister.transport.invitation import Invitation
 
     path = Path(invitation)
-    text = path.read_text() if len(invitation) < 4096 and path.is_file() else invitation
+    text = invitation
+    if len(invitation) < 1000 and path.is_file():
+        text = read_limited(path, 1 << 20).decode("ascii", "replace")
     place = Folder(folder.absolute())
     place.config()
     keystore = Keystore.open(place.secrets, unlock(keyring=keyring))

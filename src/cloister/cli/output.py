@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from cloister.foundation.errors import CloisterError
+from cloister.foundation.errors import BadInput, CloisterError
 from cloister.foundation.files import write_atomically
 
 if TYPE_CHECKING:
@@ -62,10 +62,26 @@ def command(
             try:
                 answer = function(**arguments)
             except CloisterError as error:
-                _write(error.problem(), json_to)
-                _print_error(error)
-                sys.exit(error.exit_code)
-            _write(answer.data, json_to)
+                _fail(error, json_to)
+            except (OSError, UnicodeError) as error:
+                _fail(
+                    BadInput(
+                        "A file could not be read or written.",
+                        f"{getattr(error, 'strerror', None) or 'It is not text.'}"
+                        f" {getattr(error, 'filename', None) or ''}".rstrip(),
+                        "Check its path, its content and who may read it.",
+                    ),
+                    json_to,
+                )
+            try:
+                _write(answer.data, json_to)
+            except OSError as error:
+                _fail(
+                    BadInput(
+                        "The answer could not be written as JSON.", error.strerror or "", "Check the path."
+                    ),
+                    None,
+                )
             if json_to != "-" and answer.text:
                 from rich.text import Text
 
@@ -81,6 +97,12 @@ def command(
         return group.command(name, help=help_text, **settings)(made)
 
     return decorate
+
+
+def _fail(error: CloisterError, json_to: str | None) -> NoReturn:
+    _write(error.problem(), json_to)
+    _print_error(error)
+    sys.exit(error.exit_code)
 
 
 def _write(data: Any, json_to: str | None) -> None:

@@ -120,12 +120,16 @@ class DatasetsService:
             CATALOGUE_TYPE, description.model_dump(mode="json"), self._parties.own.party, self._keys
         )
         with self._database.transaction() as tx:
-            if description.name in Datasets(tx).names() and made.version == 1:
-                raise Conflict(
-                    f"There is a dataset named {description.name} already.",
-                    "Registered data never changes.",
-                    "Choose another name, or register a new version with --version.",
-                )
+            if (before := Datasets(tx).names().get(description.name)) is not None:
+                version = load_registration(self._place(before)).description.version
+                if made.version <= version:
+                    raise Conflict(
+                        f"There is a dataset named {description.name} already.",
+                        f"It is version {version}; registered data never changes.",
+                        f"Choose another name, or register this as a new version with --version {version + 1}.",
+                    )
+                # One version at a time: a plan that names the old one is refused, and made again from the catalogue.
+                Datasets(tx).remove(before)
             place = self._place(description.commitment)
             manifest = registration.manifest.model_copy(update={"salt": _NO_SALT})
             save_registration(replace(registration, manifest=manifest), place)
