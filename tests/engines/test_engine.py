@@ -139,8 +139,16 @@ def test_the_report_is_true_for_every_measure_that_it_calls_enforced(engine, tmp
         {
             "read": [str(secret), str(allowed / "record")],
             "write": [str(allowed / "new"), str(tmp_path / "new")],
+            "open_up": [str(secret), str(allowed / "record")],
         },
     )
+    if report["system-calls"] == "enforced":
+        # Landlock leaves modes alone: a node's keys must not be opened to the machine's other users by its own worker.
+        assert outcome[f"open up {secret}"] == outcome[f"open up {allowed / 'record'}"] == "PermissionError"
+        # Nothing stays behind when it is killed, nothing is left for others to read, and the node is not its to end.
+        for attempt in ("process", "signal", "shared-memory", "limit"):
+            assert outcome[attempt] == "PermissionError", attempt
+    assert outcome["thread"] == "done"
     if report["network"] == "enforced":
         assert (outcome["connect"], outcome["listen"], outcome["run"]) == ("PermissionError",) * 3
     if report["files"] == "enforced":

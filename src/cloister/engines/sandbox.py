@@ -13,7 +13,7 @@ Each measure is tried and reported as it really is: `enforced`, or why not. Rule
 | memory | private memory is capped |
 | open-files | 256 |
 | privileges | it can gain none, not even through setuid programs |
-| system-calls | no sockets, no other programs, no namespaces, tracing, mounts, io_uring (see `seccomp`) |
+| system-calls | no sockets, no other programs or processes, no namespaces, tracing, mounts, io_uring; nothing shared with, and no signal or limit to, other processes; no modes, owners, times or attributes of files changed (see `seccomp`) |
 | files | only its runtime and the folders given are readable, only its cache is writable (see `landlock`) |
 | network | follows from system-calls |
 | environment | nothing of the node's environment is passed on |

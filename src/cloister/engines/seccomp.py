@@ -1,4 +1,8 @@
-"""A filter in the kernel for what a worker may ask of it: no network sockets, no other programs, no new namespaces.
+"""A filter in the kernel for what a worker may ask of it.
+
+No network sockets, no other programs or processes, no new namespaces; no memory or messages shared with other
+processes, no signals to them and no limits set on them; and no file's mode, owner, times or attributes changed, which
+Landlock leaves free everywhere: a worker could otherwise open a node's folder to all users of the machine.
 
 Written as a classic BPF program for `prctl(PR_SET_SECCOMP)` (Linux: seccomp(2), Documentation/userspace-api/seccomp_filter.rst).
 It survives everything the worker does afterwards and needs no privilege once no_new_privs is set. Denied calls fail with EPERM
@@ -8,12 +12,15 @@ rather than killing, so that libraries which probe for something go on. Must be 
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import struct
 
-_LOAD_WORD, _JUMP_EQUAL, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_LOAD_WORD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_IF_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _DENY = 0x7FFF0000, 0x00050000 | 1  # SECCOMP_RET_ERRNO | EPERM
-_NUMBER, _ARCHITECTURE = 0, 4  # offsets in struct seccomp_data
+_UNKNOWN = 0x00050000 | 38  # SECCOMP_RET_ERRNO | ENOSYS: libraries then fall back to the call before it
+_NUMBER, _ARCHITECTURE, _FIRST = 0, 4, 16  # offsets in struct seccomp_data; the first argument's lower half
+_CLONE_THREAD = 0x10000
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
 # socket, execve, execveat, ptrace, process_vm_readv and _writev, mount, setns, unshare, bpf, perf_event_open, userfaultfd,
@@ -44,6 +51,27 @@ _CALLS = {
             438,
             304,
             161,
+            *(57, 58, 109, 112),  # fork, vfork, setpgid, setsid
+            *(
+                29,
+                30,
+                31,
+                64,
+                65,
+                66,
+                68,
+                69,
+                70,
+                71,
+                220,
+                240,
+                241,
+            ),  # System V and POSIX shared memory and messages
+            *(90, 91, 92, 93, 94, 260, 268, 452),  # chmod, chown
+            *(188, 189, 190, 197, 198, 199, 463, 466),  # extended attributes
+            *(132, 235, 261, 280),  # times
+            *(129, 200, 297, 424, 434),  # signals: rt_sigqueueinfo, tkill, rt_tgsigqueueinfo, pidfd
+            300,  # fanotify_init
         ),
     ),
     "aarch64": (
@@ -71,13 +99,27 @@ _CALLS = {
             438,
             265,
             51,
+            *(154, 157),  # setpgid, setsid
+            *(180, 181, 186, 187, 188, 189, 190, 191, 192, 193, 194, 195, 196),  # shared memory and messages
+            *(52, 53, 54, 55, 452),  # chmod, chown
+            *(5, 6, 7, 14, 15, 16, 463, 466),  # extended attributes
+            88,  # utimensat
+            *(138, 130, 240, 424, 434),  # signals
+            262,  # fanotify_init
         ),
     ),
 }
+_OWN_ONLY = {"x86_64": (62, 234), "aarch64": (129, 131)}
+"""kill, tgkill: to this process itself, which is how it aborts."""
+_LIMITS = {"x86_64": 302, "aarch64": 261}
+"""prlimit64: of this process itself (0, or its number)."""
+_CLONE = {"x86_64": 56, "aarch64": 220}
+"""clone: threads only. clone3 keeps its flags in memory, where no filter can look: it does not exist here."""
+_CLONE3 = 435
 
 
-def program(machine: str) -> bytes:
-    """The filter for a processor family. Raises `OSError` where there is none."""
+def program(machine: str, process: int) -> bytes:
+    """The filter for a processor family and the process of that number. Raises `OSError` where there is none."""
     if machine not in _CALLS:
         raise OSError("no filter for this processor")
     architecture, denied = _CALLS[machine]
@@ -92,13 +134,29 @@ def program(machine: str) -> bytes:
         lines += [(_JUMP_AT_LEAST, 0, 1, 0x40000000), (_RETURN, 0, 0, _DENY)]
     for number in denied:
         lines += [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, _DENY)]
+    lines += [(_JUMP_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _UNKNOWN)]
+    for number in _OWN_ONLY[machine]:
+        lines += _if_first(number, (_JUMP_EQUAL, 0, 1, process))
+    lines += _if_first(_LIMITS[machine], (_JUMP_EQUAL, 1, 0, process), (_JUMP_EQUAL, 0, 1, 0))
+    lines += _if_first(_CLONE[machine], (_JUMP_IF_SET, 0, 1, _CLONE_THREAD))
     lines.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("HBBI", *line) for line in lines)
 
 
+def _if_first(number: int, *tests: tuple[int, int, int, int]) -> list[tuple[int, int, int, int]]:
+    """Allows a call only if a test of its first argument, the last of which skips one line if it fails, holds."""
+    return [
+        (_JUMP_EQUAL, 0, len(tests) + 3, number),
+        (_LOAD_WORD, 0, 0, _FIRST),
+        *tests,
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _DENY),
+    ]
+
+
 def install() -> None:
     """Installs the filter for this process. Raises `OSError` where the system does not offer it."""
-    code = program(platform.machine())
+    code = program(platform.machine(), os.getpid())
     buffer = ctypes.create_string_buffer(code, len(code))
 
     class Program(ctypes.Structure):
