@@ -252,3 +252,27 @@ def test_an_answer_that_cannot_be_written_is_an_error_not_a_traceback(tmp_path):
     told = call("doctor", "--folder", str(tmp_path / "none"), "--json", str(tmp_path))
     assert told.exit_code == 2
     assert "could not be written" in told.stderr
+
+
+def test_questions_go_beside_the_answer_so_that_json_stays_json(tmp_path):
+    secret = tmp_path / "passphrase"
+    secret.write_text("four random words here\n")
+    secret.chmod(0o600)
+    env = {"CLOISTER_PASSPHRASE_FILE": str(secret)}
+    folder = str(tmp_path / "node")
+    assert call("node", "init", "Our plant", "--folder", folder, env=env).exit_code == 0
+    no = call("node", "revoke", "--folder", folder, "--json", "-", stdin="n\n", env=env)
+    assert no.exit_code == 1
+    assert no.stdout == ""
+    assert "End the identity of Our plant" in no.stderr
+    yes = call("node", "revoke", "--folder", folder, "--json", "-", stdin="y\n", env=env)
+    assert json.loads(yes.stdout)["status"] == "revoked"
+
+
+def test_a_relay_tells_what_it_can_see_or_that_it_never_ran(tmp_path):
+    assert call("hub", "status", "--folder", str(tmp_path)).exit_code == 2
+    passed = [{"from": "a" * 52, "to": "b" * 52, "messages": 3, "bytes": 4567}]
+    (tmp_path / "traffic.json").write_text(json.dumps(passed))
+    told = call("hub", "status", "--folder", str(tmp_path))
+    assert told.exit_code == 0
+    assert "4,567" in told.output

@@ -156,8 +156,8 @@ def sign(agreement: str, folder: Path, yes: bool, wait: int) -> Answer:
     with client(folder) as node:
         digest = find_agreement(node, agreement, wait)
         if not yes:
-            click.echo(node.get(f"/agreements/{digest}")["text"])
-            click.confirm("Sign this for your organisation?", abort=True)
+            click.echo(node.get(f"/agreements/{digest}")["text"], err=True)
+            click.confirm("Sign this for your organisation?", abort=True, err=True)
         told = node.post(f"/agreements/{digest}/sign")
     missing = [party["name"] for party in told["parties"] if not party["signed"]]
     rest = f"Not signed yet by: {', '.join(missing)}." if missing else "Every party has signed."

@@ -71,8 +71,8 @@ def train(folder: Path, yes: bool, **given: Any) -> Answer:
             },
         )
         if not yes:
-            click.echo(told["text"])
-            click.confirm("Send this plan to the parties?", abort=True)
+            click.echo(told["text"], err=True)
+            click.confirm("Send this plan to the parties?", abort=True, err=True)
         task = node.post("/tasks", {"plan": told["plan"]})
     answer = {
         "task": task["task"],

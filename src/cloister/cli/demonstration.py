@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cloister.cli.output import Answer, command, console
+from cloister.cli.output import Answer, command, story_console
 
 
 @click.group()
@@ -21,8 +21,12 @@ def _holder() -> None:
     "--keep", type=click.Path(path_type=Path, file_okay=False), help="Keep everything in this (new) folder."
 )
 @click.option("--no-browser", is_flag=True, help="Do not open the report of the pictures at the end.")
-@click.option("--rounds", default=3, show_default=True, help="Rounds of the training.")
-@click.option("--pictures", default=12, show_default=True, help="Pictures at each factory.")
+@click.option(
+    "--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Rounds of the training."
+)
+@click.option(
+    "--pictures", type=click.IntRange(4, 200), default=12, show_default=True, help="Pictures at each factory."
+)
 def demo_command(scenario: str, keep: Path | None, no_browser: bool, rounds: int, pictures: int) -> Answer:
     """Watch three factories and a laboratory train a crystal counter without showing each other a picture.
 
@@ -31,5 +35,7 @@ def demo_command(scenario: str, keep: Path | None, no_browser: bool, rounds: int
     del scenario
     from cloister.cli.demo.factories import play
 
-    told: dict[str, Any] = play(console(), keep, rounds=rounds, pictures=pictures, browser=not no_browser)
+    told: dict[str, Any] = play(
+        story_console(), keep, rounds=rounds, pictures=pictures, browser=not no_browser
+    )
     return Answer(told)

@@ -110,6 +110,37 @@ def up(
     return Answer({"stopped": True}, "Stopped.")
 
 
+@command(hub_group, "status")
+@_folder
+def status(folder: Path) -> Answer:
+    """What passed through the relay, as it can see it: from whom, to whom, how often, how much. Never what."""
+    import json
+
+    from cloister.cli.common import table
+    from cloister.foundation.errors import NotFound
+    from cloister.foundation.files import read_limited
+
+    place = folder.absolute() / "traffic.json"
+    if not place.is_file():
+        raise NotFound(
+            f"No relay has run in {folder}.",
+            "It has counted nothing yet.",
+            f"cloister hub up --folder {folder}",
+        )
+    passed = json.loads(read_limited(place, 16 << 20))
+    rows = [
+        [f"{item['from'][:8]}…", f"{item['to'][:8]}…", str(item["messages"]), f"{item['bytes']:,}"]
+        for item in passed
+    ]
+    return Answer(
+        passed,
+        [
+            table(["From", "To", "Messages", "Bytes"], rows),
+            "Every message is sealed and signed by its sender; the relay can open none.",
+        ],
+    )
+
+
 @command(hub_group, "invite")
 @click.option(
     "--wait",

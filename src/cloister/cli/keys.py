@@ -74,7 +74,7 @@ def register(group: click.Group) -> None:
         place = Folder(folder.absolute())
         name = place.config().name
         if not yes:
-            click.confirm(f"End the identity of {name} for good?", abort=True)
+            click.confirm(f"End the identity of {name} for good?", abort=True, err=True)
         made = revoke_identity(
             place.root,
             _recovery(recovery_passphrase),

@@ -39,6 +39,15 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=True, width=width)
 
 
+def story_console() -> Console:
+    """Where a long story is told while it happens: here, unless the JSON is wanted here."""
+    from rich.console import Console
+
+    if click.get_current_context().params.get("json_to") == "-":
+        return Console(stderr=True, highlight=False, soft_wrap=True)
+    return console()
+
+
 def progress_console() -> Console | None:
     """Where progress is shown: standard error, if a person looks at it; else None."""
     if not sys.stderr.isatty():

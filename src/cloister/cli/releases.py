@@ -104,7 +104,7 @@ def revoke(release: str, reason: str, yes: bool, folder: Path) -> Answer:
     with client(folder) as node:
         digest = _find(node, release)
         if not yes:
-            click.confirm("Revoke this release for everybody?", abort=True)
+            click.confirm("Revoke this release for everybody?", abort=True, err=True)
         told = node.post(f"/releases/{digest}/revoke", {"reason": reason})
     return Answer(told, "Revoked. What somebody has already copied cannot be fetched back.")
 

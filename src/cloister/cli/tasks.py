@@ -74,10 +74,10 @@ def approve(task: str, with_records: bool, yes: bool, folder: Path, wait: int) -
     with client(folder, timeout=600) as node:
         digest = _find(node, task, wait)
         if not yes:
-            click.echo(node.task(digest)["text"])
+            click.echo(node.task(digest)["text"], err=True)
             question = "Approve this"
             question += ", accepting that the result may contain your records?" if with_records else "?"
-            click.confirm(question, abort=True)
+            click.confirm(question, abort=True, err=True)
         told = node.post(f"/tasks/{digest}/approve", {"with_records": with_records})
     return Answer(told, "Approved and admitted.")
 
