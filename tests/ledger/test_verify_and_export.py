@@ -420,3 +420,21 @@ def test_problems_are_limited_in_number() -> None:
 
 
 EXPORTED = lines_of(full())
+
+
+def test_a_ledger_that_no_trusted_witness_saw_is_not_said_to_be_whole() -> None:
+    """Its owner can leave out the newest entries and their checkpoints; only what others saw shows that."""
+    log = Log()
+    log.write(5)
+    earlier = log.sign(NOW)
+    log.write(5)
+    log.sign(NOW)
+    report = verify_ledger(
+        [Stored(index, leaf) for index, leaf in enumerate(log.leaves[:5])],
+        [earlier],
+        origin=log.origin,
+        log_keys=[keys(log.label).public],
+    )
+    assert report.ok
+    assert any("would not be noticed" in remark for remark in report.remarks)
+    assert any("would not be noticed" in line for line in report.words())

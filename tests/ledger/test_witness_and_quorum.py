@@ -7,9 +7,16 @@ import copy
 import pytest
 from ledger_parties import NOW, Log, full, keys, party
 
-from cloister.foundation.errors import BadInput, NotTrusted
+from cloister.foundation.errors import BadInput, NotTrusted, from_problem
+from cloister.identity.keys import b64
 from cloister.ledger import checkpoints, quorum, witness
-from cloister.ledger.checkpoints import Checkpoint, cosigned_at, verify_checkpoint, witness_name
+from cloister.ledger.checkpoints import (
+    Checkpoint,
+    cosigned_at,
+    ledger_origin,
+    verify_checkpoint,
+    witness_name,
+)
 from cloister.ledger.notes import Line, Note
 from cloister.ledger.tree import EMPTY_ROOT
 from cloister.ledger.witness import Cosigned, Refusal, Seen
@@ -92,6 +99,60 @@ def test_a_larger_head_that_does_not_extend_the_one_seen_is_refused() -> None:
     answer = refusal(other.ask("first", other.sign(), NOW + 1))
     assert answer.clause == "witness-proof"
     assert len(answer.evidence) == 2
+
+
+def told(answer: Cosigned | Refusal) -> NotTrusted:
+    """The refusal as it arrives at the log: through a problem document."""
+    error = from_problem(refusal(answer).error().problem())
+    assert isinstance(error, NotTrusted)
+    return error
+
+
+def proven(error: NotTrusted, log: Log) -> bool:
+    return witness.proves(
+        error,
+        origin=log.origin,
+        log_keys=[keys(log.label).public],
+        size=len(log.leaves),
+        root=log.tree.root,
+    )
+
+
+def test_an_accusation_proves_itself_to_a_log_that_was_restored_or_forked() -> None:
+    """Rule 6."""
+    log = Log()
+    log.write(10)
+    restored, forked = copy.deepcopy(log), copy.deepcopy(log)
+    restored.leaves = restored.leaves[:7]
+    forked.leaves[4] = forked.leaves[3]
+    crowded = log.sign(NOW)
+    for label in ("second", "third"):
+        crowded = crowded.with_lines(
+            checkpoints.cosignature(crowded, witness_name(party(label)), keys(label), NOW)
+        )
+    log.ask("first", crowded, NOW)
+    for other in (restored, forked):
+        other.seen = log.seen
+        error = told(other.ask("first", other.sign(), NOW + 1))
+        assert proven(error, other)
+        assert len(str(error.problem())) < 20_000
+
+
+def test_an_accusation_without_proof_is_not_believed() -> None:
+    """Rule 6: a relay, or anybody who calls itself a witness, could otherwise lock every node with one answer."""
+    log = Log()
+    log.write(10)
+    lie = {"clause": "witness-rollback", "size": 11}
+    forged = checkpoints.sign_checkpoint(Checkpoint(log.origin, 11, b"r" * 32), keys("thief"))
+    other = checkpoints.sign_checkpoint(
+        Checkpoint(ledger_origin(party("thief")), 11, b"r" * 32), keys("plant")
+    )
+    for head in (None, "", "x", 7, b64(forged.encode()), b64(other.encode()), b64(log.sign().encode())):
+        detail = lie if head is None else {**lie, "head": head}
+        assert not proven(NotTrusted("No.", "It has 10 entries; 11 were signed.", **detail), log)
+    # What was signed while a question was on its way is the log's own history too.
+    log.ask("first", log.sign(), NOW)
+    assert not proven(told(log.ask("first", log.sign(size=7), NOW + 1)), log)
 
 
 def test_a_proof_from_another_size_is_answered_with_the_size_known() -> None:

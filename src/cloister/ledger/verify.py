@@ -194,6 +194,12 @@ def verify_ledger(
     remarks = (
         [f"{scan.count - signed} entries are newer than the last checkpoint."] if scan.count > signed else []
     )
+    if latest is not None and not seen_by:
+        # A signature is made by the log's owner, who can leave out the newest heads together with their entries.
+        remarks.append(
+            "No witness that you trust has seen this: entries cut off at the end, together with the checkpoints over"
+            " them, would not be noticed. Name witnesses, or hold it against a checkpoint that you got elsewhere."
+        )
     return Report(
         origin, scan.count, signed, scan.root, seen_by, tuple(found.items), tuple(remarks if latest else ())
     )

@@ -11,19 +11,21 @@ Rules:
 4. Time does not go back: a witness whose clock runs behind its last cosignature for the log refuses.
 5. The new state is stored before the cosignature leaves; a cosignature that was sent and forgotten is a rollback of
    the witness.
+6. An accusation shows what it rests on: a head that the log's own keys signed. A log believes no accusation without;
+   anybody may say that it is a witness.
 
 Source: c2sp.org/tlog-witness (the rules, not its HTTP interface).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cloister.foundation.clock import rfc3339
 from cloister.foundation.digests import same
 from cloister.foundation.errors import BadInput, NotTrusted
-from cloister.identity.keys import PublicKeys, SecretKeys
+from cloister.identity.keys import PublicKeys, SecretKeys, b64, unb64
 from cloister.ledger.checkpoints import cosignature, verify_checkpoint
 from cloister.ledger.notes import Line, Note
 from cloister.ledger.tree import HASH, verify_consistency
@@ -62,7 +64,7 @@ class Cosigned:
 
 @dataclass(frozen=True)
 class Refusal:
-    """No, and why. For `witness-rollback` and `witness-split-view`, `evidence` holds both signed heads.
+    """No, and why. An accusation has both signed heads as `evidence`: the one seen and the one shown.
 
     `witness-stale` is no accusation: the log should send a proof from `size` on.
     """
@@ -73,14 +75,46 @@ class Refusal:
     evidence: tuple[bytes, ...] = ()
 
     def error(self) -> NotTrusted:
-        """The refusal as an error."""
+        """The refusal as an error; with an accusation goes the head that the log signed before (`head`, base64)."""
+        told: dict[str, str] = {}
+        if self.evidence:
+            seen = Note.parse(self.evidence[0])
+            origin = seen.text.partition("\n")[0]
+            # Without the lines of other witnesses, which prove nothing here and would make it large.
+            own = Note(seen.text, tuple(line for line in seen.lines if line.name == origin))
+            told = {"head": b64(own.encode())}
         return NotTrusted(
             "A witness does not cosign this checkpoint.",
             self.why,
             "Verify the ledger with `cloister ledger verify`; if it was restored from a backup, reconcile it first.",
             clause=self.clause,
             size=self.size,
+            **told,
         )
+
+
+def proves(
+    error: NotTrusted,
+    *,
+    origin: str,
+    log_keys: Sequence[PublicKeys],
+    size: int,
+    root: Callable[[int], bytes],
+) -> bool:
+    """Whether a witness's refusal proves that this log's keys signed a history that this log does not hold (rule 6).
+
+    Args:
+        error: what the witness answered (`Refusal.error`, over the transport).
+        origin: this log.
+        log_keys: its keysets, present and past.
+        size: how many entries it has now.
+        root: the root over its first so many entries.
+    """
+    try:
+        head = verify_checkpoint(Note.parse(unb64(str(error.detail.get("head", "")))), origin, log_keys)
+    except (NotTrusted, BadInput):
+        return False
+    return head.size > size or not same(root(head.size), head.root)
 
 
 def consider(
