@@ -19,5 +19,6 @@ docs:  ## regenerate the reference pages that are generated
 lock:  ## pin every requirement, with hashes
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/base.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra test -c requirements/base.lock pyproject.toml -o requirements/test.lock
-wheel:
-	.venv/bin/python -m build --wheel
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements/test.lock requirements/build.in -o requirements/build.lock
+wheel:  ## build it
+	.venv/bin/python -m build --wheel --no-isolation
