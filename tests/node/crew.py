@@ -45,6 +45,7 @@ class Crew:
         self.clients: dict[str, Client] = {}
         self.party: dict[str, str] = {}
         self.clock = SystemClock()
+        self.asked = 0
 
     def up(self) -> None:
         """Makes and starts everything; everybody trusts everybody."""
@@ -176,10 +177,16 @@ class Crew:
     def ask(self, agreement: str, rounds: int) -> str:
         """Submits a training and has every owner approve it."""
         lab = self.clients[LAB]
+        # Each time another computation: the gates count how often one was tried on their records.
+        self.asked += 1
         added = lab.post("/models", {"content": b64(model())})["digest"]
         asked = {
             "agreement": agreement,
-            "computation": {"kind": "training", "contents": {"model": added}, "settings": recipe()},
+            "computation": {
+                "kind": "training",
+                "contents": {"model": added},
+                "settings": recipe(seed=self.asked),
+            },
             "purpose": PURPOSE,
             "preferences": {"rounds": rounds, "local_steps": 10, "round_seconds": 120},
         }

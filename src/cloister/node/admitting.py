@@ -284,6 +284,7 @@ class Admitting:
             by=own,
             with_records=with_records,
             time=rfc3339(self._clock.now()),
+            task=task,
         )
         self._records.keep_approval(
             sign(APPROVAL_TYPE, approval.model_dump(mode="json"), own, self._keys), approval

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cloister.foundation.errors import CloisterError, NotFound, Refused, Unreachable
+from cloister.foundation.errors import CloisterError, NotFound, NotTrusted, Refused, Unreachable
 from cloister.identity.cards import CARD_TYPE
 from cloister.identity.envelopes import Envelope
 from cloister.transport.hub_client import HubClient
@@ -62,10 +63,8 @@ class Chores:
                 node.sync.forget(party)
                 node.tasks.asking.hurry(party)
                 node.runner.poke(party)
-                if not node.parties.known(party):
-                    self._cards_due = 0.0
-                    node.steward.wake(RELAY)
-                node.steward.wake(DOCUMENTS, PLANS, WITNESSES)
+                self._cards_due = 0.0  # it may be new, or have new keys
+                node.steward.wake(RELAY, DOCUMENTS, PLANS, WITNESSES)
 
     def _offer_documents(self) -> None:
         node, link = self._node, self._link()
@@ -78,7 +77,11 @@ class Chores:
     def meet_hub(self) -> None:
         """Publishes this party's cards and learns the others'; at the start, and after a rotation."""
         self._published, self._cards_due = "", 0.0
-        self._meet_hub()
+        try:
+            self._meet_hub()
+        except CloisterError as error:
+            # Nothing that the hub says keeps a node from starting.
+            _LOG.warning("the relay: %s %s", error.what, error.why)
 
     def _meet_hub(self) -> None:
         node, link = self._node, self._link()
@@ -88,8 +91,7 @@ class Chores:
         try:
             chain = node.parties.chain(node.party)
             if self._published != chain[-1].digest:
-                for envelope in chain:
-                    client.publish(envelope)
+                self._publish(client, chain)
                 self._published = chain[-1].digest
             if time.monotonic() >= self._cards_due:
                 self._cards_due = time.monotonic() + _CARDS_SECONDS
@@ -97,6 +99,15 @@ class Chores:
         except Unreachable:
             return
         self._show_log_to(link.hub, client)
+
+    @staticmethod
+    def _publish(client: HubClient, chain: Sequence[Envelope]) -> None:
+        for envelope in chain:
+            try:
+                client.publish(envelope)
+            except NotTrusted as error:
+                if error.clause != "card-rolled-back":  # the hub holds a later one of ours already
+                    raise
 
     def _fetch_cards(self, client: HubClient) -> None:
         """Only cards that came to the hub since the last look; a whole chain where one alone does not fit."""

@@ -99,7 +99,8 @@ class DocumentsSync:
 
     def _take(self, sender: str, envelope: Envelope) -> None:
         if envelope.payloadType == CARD_TYPE:
-            self._parties.accept(envelope)
+            if not self._parties.holds(envelope.digest):  # also an earlier one of a chain that has moved on
+                self._parties.accept(envelope)
         elif envelope.payloadType == CATALOGUE_TYPE:
             if self._datasets.accept(envelope).owner != sender:
                 raise BadInput(
