@@ -195,13 +195,21 @@ def facts(agreement: Terms, party: str = NORTH, **changes) -> DecisionFacts:
     return DecisionFacts(**(data | changes))
 
 
-def approval(agreement: Terms, party: str, kind: str = "training", *, with_records: bool = False) -> Approval:
+def approval(
+    agreement: Terms,
+    party: str,
+    kind: str = "training",
+    *,
+    with_records: bool = False,
+    task: str | None = None,
+) -> Approval:
     return Approval(
         agreement=agreement.digest,
         computation=COMPUTATIONS[kind].digest,
         by=party,
         with_records=with_records,
         time=rfc3339(NOW - 30),
+        task=task,
     )
 
 

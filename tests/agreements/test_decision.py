@@ -316,6 +316,7 @@ def test_approval_each_owner_approves_the_computation_s_digest():
         approval(agreement, SOUTH),
         approval(agreement, NORTH, "query"),
         approval(terms(title="Another"), NORTH),
+        approval(agreement, NORTH, task=sha(9)),
     ):
         assert refused_by(known={"approvals": (wrong,)}) == "approval"
 
@@ -363,6 +364,24 @@ def test_records_training_without_privacy_needs_the_owner_s_acceptance_of_this_d
     assert refused_by(**case) == "records"
     accepted = (approval(agreement, NORTH, with_records=True),)
     assert isinstance(outcome(**case, known={"approvals": accepted}), Permit)
+
+
+def test_a_yes_to_one_plan_is_none_to_another_plan_of_the_same_computation():
+    """Each time is each time: other rounds, owners, weights or recipients were not looked at."""
+    agreement = terms(budgets=())
+    plain = {"offered": {"claims": PLAIN, "cost": FREE}}
+    seen = plan(agreement, **plain)
+    given = approval(agreement, NORTH, with_records=True, task=seen.digest)
+    known = facts(agreement, NORTH, approvals=(given,))
+    assert isinstance(decide(view(agreement), seen, known), Permit)
+    for other in (
+        plan(agreement, **plain, nonce="1" * 32),
+        plan(agreement, offered=plain["offered"] | {"parameters": {"rounds": 1000}}),
+    ):
+        found = decide(view(agreement), other, known)
+        assert isinstance(found, Refusal)
+        assert found.clause == "records"
+        assert found.needs_person
 
 
 def test_records_refused_means_refused_whoever_accepts():

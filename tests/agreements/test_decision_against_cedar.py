@@ -188,6 +188,7 @@ def context(signed, made, known):
         for item in known.approvals
         if (item.agreement, item.computation, item.by)
         == (asked.agreement, asked.computation.digest, known.party)
+        and (item.task is None or item.task == made.digest)
     ]
     return {
         "agreement": asked.agreement,
@@ -416,7 +417,12 @@ def cases(draw):
             lambda code: {COMMITMENTS[owner]: entry(owner, residency=code) for owner in OWNERS}
         ),
         "approvals": st.sampled_from(
-            [(), (approval(agreement, party, with_records=True),), (approval(agreement, LAB),)]
+            [
+                (),
+                (approval(agreement, party, with_records=True),),
+                (approval(agreement, LAB),),
+                (approval(agreement, party, with_records=True, task=sha(5)),),
+            ]
         ),
         "remaining": st.sampled_from([{}, {"pumps": Balance(0.5, 1e-3)}, {"pumps": Balance(9.0, 1e-8)}]),
         "columns": st.sampled_from([("hours", "age"), ("hours", "operator"), ("hours",), ()]).map(

@@ -29,7 +29,8 @@ clauses say no, the first in this order is named. Clauses, in their order (each 
 24. `budget`: what is spent fits what is left; exact answers are never given of a population that has a budget.
 25. `records`: training without differential privacy needs this owner's acceptance, for this computation's digest, that
     the result may contain input records.
-26. `approval`: the computation is listed, or this owner approved its digest.
+26. `approval`: the computation is listed, or this owner approved its digest. (Both: in this plan, where the yes was
+    given to a plan; a yes to one says nothing of another's owners, weights, rounds and recipients.)
 
 People are asked last, so that nobody is asked for what is refused all the same (`Refusal.needs_person`).
 An owner's approvals, acceptance, dataset facts and budget are asked at that owner's own node: a task starts only when

@@ -26,6 +26,8 @@ class Approval(BaseModel):
 
     Attributes:
         agreement, computation: their digests.
+        task: the plan that was looked at: the yes is for it alone, since another plan of the same computation may have
+            other owners, weights, rounds and recipients. Absent: for this computation in whatever plan.
         by: the owner.
         with_records: it also accepts that the result may contain input records.
         time: when.
@@ -38,6 +40,7 @@ class Approval(BaseModel):
     by: PartyId
     with_records: bool
     time: Instant
+    task: Digest | None = None
 
 
 @dataclass(frozen=True)

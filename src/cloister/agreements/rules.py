@@ -290,6 +290,7 @@ def _approved(case: Case, *, with_records: bool) -> bool:
         item.agreement == case.agreement.digest
         and item.computation == case.plan.request.computation.digest
         and item.by == case.facts.party
+        and item.task in (None, case.plan.digest)
         and (item.with_records or not with_records)
         for item in case.facts.approvals
     )
