@@ -28,12 +28,12 @@ from pathlib import Path
 from typing import Any
 
 from cloister.claims.offers import Computation, Cost, Offer, Request
-from cloister.claims.vocabulary import Claims
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
 from cloister.identity import cards
 from cloister.identity.keys import SecretKeys
-from cloister.protections.federated.offers import NAME, RMS_LIMIT
+from cloister.protections.federated.offers import NAME, RMS_LIMIT, claims, discloses
+from cloister.protections.federated.settings import read_settings
 from federated import flower
 
 HERE = Path(__file__).parent / "federated"
@@ -195,12 +195,14 @@ def plan(coordinator: str, owners: list[str], size: int, rounds: int) -> tuple[O
         "aggregation": {"name": "none"},
         "noise": {"name": "none"},
     }
+    seated = tuple(sorted(owners))
+    settings = read_settings(parameters, seated)
     offer = Offer(
         protection=NAME,
         parameters=parameters,
-        seats={"coordinator": (coordinator,), "owner": tuple(sorted(owners))},
-        discloses={},
-        claims=Claims(),
+        seats={"coordinator": (coordinator,), "owner": seated},
+        discloses=discloses(settings, seated),
+        claims=claims(settings, seated),
         cost=Cost(seconds=1, bytes_up=1, bytes_down=1),
     )
     return offer, request
