@@ -66,7 +66,7 @@ def forgery(stage: Stage, view: View, planned: Mapping[str, Any]) -> list[dict[s
     names = stage.names()
     told = []
     for party, problem in said.items():
-        view.say(names[party], "")
+        view.say(names[party], "looks at the plan with its own copy of the agreement")
         view.bad(
             f"Refused, clause “{problem.get('clause')}”: {problem.get('detail')} {problem.get('remedy')}"
         )
