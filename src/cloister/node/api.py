@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from starlette.exceptions import HTTPException
 from cloister.agreements.lifecycle import State
 from cloister.agreements.signing import read_terms
 from cloister.agreements.words import describe
-from cloister.claims.offers import Plan
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import BadInput, CloisterError, NotFound, OutOfSpace
 from cloister.identity.envelopes import Envelope
@@ -34,6 +34,7 @@ from cloister.node.reports import (
     task_view,
     tasks_view,
 )
+from cloister.node.task_records import parse_plan
 from cloister.planner.explain import explain
 
 _LOG = logging.getLogger("cloister.node.api")
@@ -142,16 +143,18 @@ def _problems(app: FastAPI) -> None:
             CloisterError("The system refused something.", error.strerror or "", "See the node's log.")
         )
 
-    @app.exception_handler(Exception)
-    async def failed(_: Request, error: Exception) -> Response:
-        _LOG.error(
-            "a request failed: %s", type(error).__name__, exc_info=error if _LOG.isEnabledFor(10) else None
-        )
-        return answer(
-            CloisterError(
-                "Something went wrong inside the node.", type(error).__name__, "See `cloister doctor`."
+    @app.middleware("http")
+    async def failed(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        # Not an exception handler: those for `Exception` raise it again, and the server would log a trace with values.
+        try:
+            return await go_on(request)
+        except Exception as error:
+            _LOG.error("a request failed: %s", type(error).__name__)
+            return answer(
+                CloisterError(
+                    "Something went wrong inside the node.", type(error).__name__, "See `cloister doctor`."
+                )
             )
-        )
 
 
 def _parties(app: FastAPI, node: Node) -> None:
@@ -258,7 +261,7 @@ def _tasks(app: FastAPI, node: Node) -> None:
 
     @app.post("/api/v1/tasks")
     def submit(body: Submit) -> Any:
-        return node.tasks.submit(Plan.model_validate_json(canonical(body.plan)))
+        return node.tasks.submit(parse_plan(body.plan))
 
     @app.get("/api/v1/tasks")
     def tasks() -> Any:

@@ -44,8 +44,13 @@ def read_plan(envelope: Envelope) -> Plan:
     """The plan in an envelope, its form checked but no signature. Raises `NotTrusted` or `BadInput`."""
     if envelope.payloadType != PLAN_TYPE:
         raise NotTrusted("This is not a plan.", "", "Send the signed plan.", clause="payload-type")
+    return parse_plan(envelope.document())
+
+
+def parse_plan(document: Any) -> Plan:
+    """The plan that a JSON value is. Raises `BadInput` naming the field."""
     try:
-        return Plan.model_validate_json(canonical(envelope.document()))
+        return Plan.model_validate_json(canonical(document))
     except ValidationError as error:
         raise invalid(error, "A plan") from None
 
