@@ -153,3 +153,20 @@ def test_working_state_is_deleted_when_the_agreement_says_so_and_releases_stay(t
         assert release_content(here[LAB], release)
         kinds = [event["kind"] for event in here["Ash"].events(0, 0)]
         assert "duty.report" in kinds
+
+
+def test_one_refusal_ends_the_task_for_everybody_and_only_the_requester_hears_why(tmp_path):
+    """Rule 3 of `asking`."""
+    names = {LAB: ["researcher"], "Ash": ["owner"], "Birch": ["owner"], "Cedar": ["owner"]}
+    with town(tmp_path, names=names) as here:
+        plan = here.plan(here.ready())
+        here[LAB].tasks.submit(plan, 5)
+        here.approve(plan.digest, "Ash")
+        until("the plan at Birch", lambda: here["Birch"].tasks.records.known(plan.digest))
+        here["Birch"].tasks.refuse(plan.digest, "Not with our tests")
+        until("the end at the lab", lambda: here[LAB].tasks.records.over(plan.digest))
+        until("the end at Ash", lambda: here["Ash"].tasks.records.over(plan.digest))
+        assert "Not with our tests" in str(here[LAB].tasks.summary(plan.digest)["refusals"])
+        told = here["Ash"].tasks.summary(plan.digest)["refusals"]
+        assert "Not with our tests" not in str(told)
+        assert told[here.party[LAB]]["clause"] == "withdrawn"

@@ -42,6 +42,7 @@ from cloister.node.task_records import Admission, TaskRecords, read_admission, r
 from cloister.protections.interface import Protection
 
 PROPOSE, ADMISSION, START, CONTENT = "task.propose", "task.admission", "task.start", "task.content"
+WITHDRAWN = "task.withdrawn"
 APPROVAL_TYPE = "application/vnd.cloister.approval+json"
 CALL_SECONDS = 60.0
 CONTENT_SECONDS = 600.0
@@ -356,6 +357,31 @@ class Admitting:
                 self._records.refused(task, self._parties.own.party, error)
                 raise error
             self._ports.run(plan)
+        return b"{}"
+
+    def on_withdrawn(self, sender: str, body: bytes) -> bytes:
+        """The requester says that the task will not begin: somebody has refused it. Who and why is between those two."""
+        asked = parse(body, max_bytes=4096)
+        task = str(asked.get("task", "")) if isinstance(asked, dict) else ""
+        plan = self._records.plan(task)
+        if sender != plan.request.requester or self._ports.running(task):
+            raise Refused(
+                "Only the requester withdraws its task, before it begins.",
+                "The call came from another party, or too late.",
+                "A task that runs can be stopped.",
+                clause="requester",
+            )
+        if not self._records.over(task):
+            self._records.refused(
+                task,
+                sender,
+                Refused(
+                    "The task will not begin.",
+                    "Another party has refused it.",
+                    "Ask the requester.",
+                    clause="withdrawn",
+                ),
+            )
         return b"{}"
 
     def accept_admission(self, envelope: Envelope, sender: str | None) -> str:

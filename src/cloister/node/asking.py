@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import threading
@@ -35,6 +36,7 @@ from cloister.node.admitting import (
     PROPOSE,
     REFUSALS,
     START,
+    WITHDRAWN,
     Admitting,
     BeingDecided,
     Ports,
@@ -257,6 +259,15 @@ class Asking:
         # Where some have begun already, they are told by the journal that this seat has ended.
         self._ports.stop(plan.digest, error)
         self._shut(plan.digest)
+        for other in sorted(plan.parties - {party, self._parties.own.party}):
+            with contextlib.suppress(RuntimeError):  # closing
+                self._pool.submit(self._withdraw, plan.digest, other)
+
+    def _withdraw(self, task: str, party: str) -> None:
+        """Lets a party forget a task that was refused by another; one that is away sees at its next look that it waits."""
+        key = f"withdrawn/{task}/{secrets.token_hex(4)}"
+        with contextlib.suppress(CloisterError):
+            self._ports.call(party, WITHDRAWN, canonical({"task": task}), CALL_SECONDS, key)
 
     # What others ask -----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import CloisterError, Conflict, NotFound, Refused
 from cloister.journal.ports import Taken
-from cloister.node.admitting import ADMISSION, CONTENT, PROPOSE, START
+from cloister.node.admitting import ADMISSION, CONTENT, PROPOSE, START, WITHDRAWN
 from cloister.node.documents_sync import PUSH
 from cloister.node.ledger_service import WITNESS
 from cloister.node.messages import MESSAGE, unpack
@@ -50,6 +50,7 @@ def serve(node: Node, transport: Messenger) -> None:
         PROPOSE: lambda call: node.tasks.admitting.on_propose(call.sender, call.body),
         ADMISSION: lambda call: node.tasks.asking.on_admission(call.sender, call.body),
         START: lambda call: node.tasks.admitting.on_start(call.sender, call.body),
+        WITHDRAWN: lambda call: node.tasks.admitting.on_withdrawn(call.sender, call.body),
         CONTENT: lambda call: node.tasks.asking.on_content(call.sender, call.body),
         MESSAGE: lambda call: _on_message(node, call),
         REVOKE: lambda call: node.revocations.take(call.sender, call.body),
