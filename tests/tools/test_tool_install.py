@@ -55,6 +55,15 @@ def test_rule_1_nothing_is_installed_that_the_verifier_refuses(tools, versions):
     assert not (tools.folder / "discs").exists()
 
 
+def test_rule_4_a_released_tool_is_not_replaced_by_one_that_nobody_released(tools, versions):
+    tools.install(Package(versions[0], b"certificate"), now=NOW, verify=trusting)
+    with pytest.raises(NotTrusted) as caught:
+        tools.install(Package(versions[1]), now=NOW, verify=trusting)
+    assert caught.value.clause == "tool-uncertified"
+    assert tools.get("discs") == Package(versions[0], b"certificate")
+    tools.install(Package(versions[1], b"another certificate"), now=NOW, verify=trusting)
+
+
 def test_rule_2_only_a_newer_version_replaces(tools, versions):
     tools.install(Package(versions[1]), now=NOW, verify=trusting)
     with pytest.raises(Conflict, match="does not replace"):
@@ -64,7 +73,8 @@ def test_rule_2_only_a_newer_version_replaces(tools, versions):
         tools.install(Package(other), now=NOW, verify=trusting)
     assert tools.install(Package(versions[1], b"later"), now=NOW, verify=trusting).current.version == "1.1.0"
     assert tools.get("discs").certificate == b"later"
-    assert tools.install(Package(versions[2]), now=NOW, verify=trusting).current.action == "replaced"
+    later = Package(versions[2], b"later still")
+    assert tools.install(later, now=NOW, verify=trusting).current.action == "replaced"
 
 
 def test_rolling_back_undoes_installations_one_by_one(tools, versions):

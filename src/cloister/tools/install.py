@@ -10,6 +10,8 @@ Rules:
    not this package's to judge.
 2. An older version never replaces a newer one by `install`; going back is `rollback`, which is in the history.
 3. A package is read again, with all its digests, each time it is used.
+4. A tool whose certificate was verified is never replaced by one without: a file under the same name and a higher
+   version would otherwise take the place of what a quorum of owners released.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from pydantic import Field
 from cloister.data.schema import Digest, Document, Name, parse_document
 from cloister.foundation.clock import rfc3339
 from cloister.foundation.digests import same
-from cloister.foundation.errors import BadInput, Conflict, NotFound, Tampered
+from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, NotTrusted, Tampered
 from cloister.foundation.files import read_limited, write_atomically
 from cloister.tools.manifest import Version
 from cloister.tools.package import SUFFIX, Package, load_tool, pack
@@ -108,6 +110,7 @@ class InstalledTools:
 
         Raises:
             Conflict: a newer version, or other content under the same version, is installed.
+            NotTrusted: it has no certificate, and the installed one has (clause `tool-uncertified`).
         """
         tool = package.tool
         verify(tool, package.certificate)
@@ -115,6 +118,7 @@ class InstalledTools:
         if (self._home(tool.name) / "state.json").is_file():
             known = self.state(tool.name).history
             self._newer(tool, known[-1])
+            self._certified(package, known[-1])
         self._keep(package)
         entry = Entry(
             action="replaced" if known else "installed",
@@ -149,6 +153,21 @@ class InstalledTools:
             else "The same version has different content.",
             "Go back with a rollback, or have the tool released under a higher version.",
         )
+
+    def _certified(self, package: Package, current: Entry) -> None:
+        if package.certificate is not None:
+            return
+        try:
+            present = self._package(package.tool.name, current)
+        except CloisterError:
+            return  # gone or spoiled: there is nothing to keep
+        if present.certificate is not None:
+            raise NotTrusted(
+                f"{package.tool.name} {current.version} was released by its owners; this file was released by nobody.",
+                "It has no certificate, and would take the place of a tool that has one.",
+                "Run the file without installing it, or have it given another name.",
+                clause="tool-uncertified",
+            )
 
     def _keep(self, package: Package) -> None:
         data = pack(package)
