@@ -73,18 +73,20 @@ def run(script: str, folder: Path, seconds: int) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_plant_managers_tutorial_runs_as_it_stands(tmp_path):
-    told = run(script_of(ROOT / "docs/tutorial/plant-manager.md"), tmp_path, 280)
+    told = run(script_of(ROOT / "docs/tutorial/plant-manager.md"), tmp_path, 580)
     assert "D50" in told
     assert (tmp_path / "results/index.html").is_file()
     assert "What is not promised" in told
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_researchers_tutorial_trains_releases_and_verifies(tmp_path):
     page = ROOT / "docs/tutorial/researcher.md"
     script = script_of(page).replace("7447", str(free_port())).replace("7448", str(free_port()))
-    told = run(script, tmp_path, 290)
+    told = run(script, tmp_path, 580)
     assert "refused, exit code 3" in told  # a plain approval does not accept records in the result
     assert "It holds: the file is what these owners approved." in told
     assert "Nothing is wrong: no entry was changed" in told
