@@ -29,10 +29,10 @@ from cloister.agreements.clauses import Instant, Line
 from cloister.agreements.signing import AgreementView
 from cloister.agreements.terms import Terms
 from cloister.claims.offers import Digest
-from cloister.data.schema import invalid
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import parse_rfc3339, rfc3339
 from cloister.foundation.digests import digest_json
+from cloister.foundation.documents import invalid
 from cloister.foundation.errors import Conflict, Refused
 from cloister.identity import envelopes
 from cloister.identity.envelopes import Envelope, KeyDirectory

@@ -19,8 +19,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from cloister.agreements.terms import Terms
-from cloister.data.schema import invalid
 from cloister.foundation.canonical import canonical
+from cloister.foundation.documents import invalid
 from cloister.foundation.errors import BadInput, Refused
 
 PROFILE = "https://cloister.example/ns/agreement/1"

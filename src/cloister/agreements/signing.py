@@ -17,9 +17,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from cloister.agreements.terms import Terms
-from cloister.data.schema import invalid
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import rfc3339
+from cloister.foundation.documents import invalid
 from cloister.foundation.errors import NotTrusted, Refused
 from cloister.identity import envelopes
 from cloister.identity.envelopes import Envelope, KeyDirectory

@@ -42,9 +42,10 @@ from cloister.claims.vocabulary import (
     Sealed,
     Signed,
 )
-from cloister.data.schema import Name, invalid
+from cloister.data.schema import Name
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import parse_rfc3339, rfc3339
+from cloister.foundation.documents import invalid
 from cloister.foundation.errors import BadInput
 from cloister.identity.keys import PartyId
 

@@ -22,9 +22,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from cloister.data.schema import Column, Digest, Document, parse_document
+from cloister.data.schema import Column, Digest
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest_json, raw, same
+from cloister.foundation.documents import Document, parse_document
 from cloister.foundation.errors import BadInput, NotTrusted
 
 SALT_BYTES = 32

@@ -17,17 +17,10 @@ from cloister.data import commitment as merkle
 from cloister.data.column_kinds import TABLE_LIMITS
 from cloister.data.images import LIMITS, ImageLimits
 from cloister.data.readers import LabelledImage, read_image_folder
-from cloister.data.schema import (
-    ColumnKind,
-    DatasetDescription,
-    Digest,
-    Document,
-    Sensitivity,
-    UnitOfPrivacy,
-    parse_document,
-)
+from cloister.data.schema import ColumnKind, DatasetDescription, Digest, Sensitivity, UnitOfPrivacy
 from cloister.data.tables import read_table
 from cloister.foundation.digests import same
+from cloister.foundation.documents import Document, parse_document
 from cloister.foundation.errors import BadInput, Tampered
 from cloister.foundation.files import read_limited, write_atomically
 

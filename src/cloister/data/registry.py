@@ -32,10 +32,11 @@ from cloister.data.registration import (
     load,
     save,
 )
-from cloister.data.schema import DatasetDescription, ImageFacts, SizeBand, UnitOfPrivacy, invalid, size_band
+from cloister.data.schema import DatasetDescription, ImageFacts, SizeBand, UnitOfPrivacy, size_band
 from cloister.data.tables import columns_of, read_table, rows_of
 from cloister.foundation.clock import rfc3339
 from cloister.foundation.digests import digest_file, same
+from cloister.foundation.documents import invalid
 from cloister.foundation.errors import BadInput, NotFound
 
 __all__ = [

@@ -10,22 +10,14 @@ plans quote it. Rules:
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from cloister.foundation import canonical
 from cloister.foundation.clock import parse_rfc3339
-from cloister.foundation.digests import DIGEST_PATTERN, digest
-from cloister.foundation.errors import BadInput, CloisterError
+from cloister.foundation.digests import DIGEST_PATTERN
+from cloister.foundation.documents import Document, parse_document
+from cloister.foundation.documents import invalid as invalid  # noqa: PLC0414 - some callers still ask for it here
 
 Sensitivity: TypeAlias = Literal["public", "internal", "confidential", "personal"]
 ColumnKind: TypeAlias = Literal["boolean", "integer", "real", "text", "timestamp"]
@@ -50,43 +42,6 @@ _ISO_3166 = (
     "TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW"
 )
 _COUNTRIES = frozenset(_ISO_3166.split())
-
-
-class Document(BaseModel):
-    """A frozen document that crosses parties; unknown fields are refused, types are not coerced."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    def canonical(self) -> bytes:
-        """RFC 8785 bytes."""
-        return canonical.canonical(self.model_dump(mode="json"))
-
-    def digest(self) -> str:
-        """`sha256:<hex>` of the canonical bytes."""
-        return digest(self.canonical())
-
-
-AnyDocument = TypeVar("AnyDocument", bound=BaseModel)
-
-
-def parse_document(
-    cls: type[AnyDocument], data: bytes, what: str, *, max_bytes: int = canonical.MAX_BYTES
-) -> AnyDocument:
-    """A document of class `cls` from foreign JSON bytes. Raises `BadInput` naming the field, never its value."""
-    canonical.parse(data, max_bytes=max_bytes)  # limits, duplicate keys, unsafe numbers
-    try:
-        return cls.model_validate_json(data)
-    except CloisterError:
-        raise
-    except ValidationError as error:
-        raise invalid(error, what) from None
-
-
-def invalid(error: ValidationError, what: str) -> BadInput:
-    """A validation error as advice: which field and why, without the value that was given."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"])[:200] or "the document"
-    return BadInput(f"{what} is malformed.", f"At {place}: {first['msg'][:200]}.", "Correct that field.")
 
 
 class Column(Document):

@@ -16,7 +16,8 @@ from typing import Any
 
 from cloister.data.column_kinds import TABLE_LIMITS, TableLimits, arrow_type, kind_of
 from cloister.data.csv_tables import parse_csv
-from cloister.data.schema import Column, ColumnKind, Sensitivity, invalid
+from cloister.data.schema import Column, ColumnKind, Sensitivity
+from cloister.foundation.documents import invalid
 from cloister.foundation.errors import BadInput, NotFound
 
 

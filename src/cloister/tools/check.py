@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cloister.data.schema import invalid
+from cloister.foundation.documents import invalid
 from cloister.foundation.errors import BadInput, CloisterError
 from cloister.tools.manifest import Manifest, StepUse
 from cloister.tools.steps import find_step

@@ -23,9 +23,10 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from cloister.data.schema import Digest, Document, Name, parse_document
+from cloister.data.schema import Digest, Name
 from cloister.foundation.clock import rfc3339
 from cloister.foundation.digests import same
+from cloister.foundation.documents import Document, parse_document
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, NotTrusted, Tampered
 from cloister.foundation.files import read_limited, write_atomically
 from cloister.tools.manifest import Version

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints, model_validator
 
-from cloister.data.schema import ColumnName, Digest, Document, Line, Name, parse_document
+from cloister.data.schema import ColumnName, Digest, Line, Name
+from cloister.foundation.documents import Document, parse_document
 from cloister.tools.types import Kind
 
 MAX_MANIFEST_BYTES = 256 << 10

@@ -27,6 +27,7 @@ from pydantic import ValidationError
 
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
+from cloister.foundation.documents import invalid
 from cloister.foundation.errors import BadInput, NotFound
 from cloister.models.execute import load_model
 from cloister.training.evaluate import evaluate as evaluate_model
@@ -61,11 +62,7 @@ def parse_recipe(document: Any) -> TrainingRecipe:
     try:
         return TrainingRecipe.model_validate_json(canonical(document))
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])[:120]
-        raise BadInput(
-            "The training recipe is malformed.", f"{where!a}: {first['msg'][:120]}.", "Correct the recipe."
-        ) from None
+        raise invalid(error, "The training recipe") from None
 
 
 def _model_bytes(arrays: Arrays) -> bytes:

@@ -8,21 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from cloister.foundation.digests import digest_json
+from cloister.foundation.documents import Document
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-
-
-class Document(BaseModel):
-    """A part of a signed document: frozen, nothing extra, no guessing of types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class OptimiserRecipe(Document):
@@ -165,7 +159,3 @@ class TrainingRecipe(Document):
     preparation: Preparation
     metric: Name = "loss"
     validation: Share = 0.2
-
-    def digest(self) -> str:
-        """`sha256:<hex>` of the canonical form."""
-        return digest_json(self.model_dump(mode="json"))
