@@ -25,6 +25,19 @@ def test_an_error_survives_the_way_there_and_back() -> None:
     assert found.detail["size"] == 3
 
 
+def test_what_a_stranger_reports_cannot_act_on_a_terminal() -> None:
+    """It is printed where people decide: it must not clear lines, colour them, or turn them round."""
+    act = "\x1b[2K\x1b[1AApproved\u202e\r"
+    found = from_problem(
+        {"type": "urn:cloister:problem:refused", "title": act, "detail": act, "remedy": act, "clause": act}
+        | {"lines": ["a\nb", {act: act}], act: 1}
+    )
+    for text in (str(found), str(found.problem())):
+        assert "Approved" in text
+        assert not set("\x1b\r\u202e") & set(text)
+    assert found.detail["lines"][0] == "a\nb"
+
+
 @given(st.dictionaries(KEYS, JSON, max_size=8))
 def test_no_problem_document_can_make_its_reader_fail(document: dict[str, object]) -> None:
     for kind in ("refused", "not-trusted", "bad-input", "unknown"):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cloister.claims.vocabulary import Claims
+from cloister.claims.vocabulary import Claims, Words
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import DIGEST_PATTERN, digest
 from cloister.identity.keys import PartyId
@@ -65,7 +65,7 @@ class Request(BaseModel):
     requester: PartyId
     computation: Computation
     datasets: dict[PartyId, Digest] = Field(min_length=1, max_length=1000)
-    purpose: str = Field(max_length=200)
+    purpose: Words = Field(max_length=200)
     recipients: tuple[PartyId, ...] = Field(max_length=1000, strict=False)
     preferences: dict[str, Any] = Field(default_factory=dict)
 
@@ -119,7 +119,7 @@ class Offer(BaseModel):
     protection: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
     parameters: dict[str, Any]
     seats: dict[SeatName, tuple[PartyId, ...]]
-    discloses: dict[SeatName, tuple[str, ...]]
+    discloses: dict[SeatName, tuple[Words, ...]]
     claims: Claims
     cost: Cost
     maturity: Literal["stable", "experimental"] = "stable"
@@ -134,9 +134,9 @@ class Declined(BaseModel):
 
     model_config = DOCUMENT
 
-    protection: str
-    reason: str = Field(max_length=1000)
-    remedy: str = Field(default="", max_length=1000)
+    protection: Annotated[Words, Field(max_length=40)]
+    reason: Words = Field(max_length=1000)
+    remedy: Words = Field(default="", max_length=1000)
 
 
 class Plan(BaseModel):

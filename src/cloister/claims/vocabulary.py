@@ -12,7 +12,18 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+
+def _printable(text: str) -> str:
+    """A plan comes from its requester and is shown to those who approve it: nothing in it may act on a terminal."""
+    if not text.isprintable():
+        raise ValueError("not plain printable text")
+    return text
+
+
+Words = Annotated[str, AfterValidator(_printable)]
+"""Text that people read: no controls, escape sequences or marks that turn the direction of writing."""
 
 MODEL = ConfigDict(frozen=True, extra="forbid", strict=True, use_enum_values=False)
 
@@ -55,7 +66,9 @@ class Adversary(BaseModel):
 
     model_config = MODEL
 
-    seats: tuple[Annotated[str, Field(max_length=40)], ...] = Field(strict=False, min_length=1, max_length=32)
+    seats: tuple[Annotated[Words, Field(max_length=40)], ...] = Field(
+        strict=False, min_length=1, max_length=32
+    )
     colluding: int = Field(default=1, ge=1, le=1000)
     behaviour: Behaviour = Field(default=Behaviour.HONEST_BUT_CURIOUS, strict=False)
 
@@ -88,8 +101,8 @@ class DifferentiallyPrivate(BaseModel):
     how: Literal["dp"] = "dp"
     epsilon: float = Field(gt=0, le=1000)
     delta: float = Field(ge=0, lt=1)
-    unit: str = Field(max_length=60)
-    mechanism: str = Field(max_length=60)
+    unit: Words = Field(max_length=60)
+    mechanism: Words = Field(max_length=60)
 
 
 class Signed(BaseModel):
@@ -112,7 +125,7 @@ class Disclosed(BaseModel):
 
     model_config = MODEL
     how: Literal["disclosed"] = "disclosed"
-    what: str = Field(max_length=400)
+    what: Words = Field(max_length=400)
 
 
 Reached = Annotated[
@@ -129,7 +142,7 @@ class Claim(BaseModel):
     against: Adversary
     reached: Reached
     assumption: Assumption = Field(default=Assumption.NONE, strict=False)
-    citation: str = Field(default="", max_length=200)
+    citation: Words = Field(default="", max_length=200)
 
     def satisfies(self, floor: Claim, accepted: frozenset[Assumption]) -> bool:
         """Whether this claim is at least what `floor` asks for, under assumptions that are accepted."""
@@ -175,7 +188,7 @@ class Claims(BaseModel):
     model_config = MODEL
 
     guarantees: tuple[Claim, ...] = Field(default=(), max_length=64, strict=False)
-    not_protected: tuple[Annotated[str, Field(max_length=400)], ...] = Field(
+    not_protected: tuple[Annotated[Words, Field(max_length=400)], ...] = Field(
         default=(), max_length=64, strict=False
     )
 

@@ -115,25 +115,41 @@ class TaskFailed(CloisterError):
 def from_problem(document: dict[str, Any]) -> CloisterError:
     """The error that a problem document describes; an unknown type becomes the plain error of its status.
 
-    The document may come from anybody: what does not fit is left out, and nothing it says can make this raise.
+    The document may come from anybody: what does not fit is left out, and nothing it says can make this raise. Its
+    words are shown on terminals and pages: what would act there instead of being read is replaced.
     """
     kind = str(document.get("type", "")).removeprefix("urn:cloister:problem:")
     plain = _BY_STATUS.get(str(document.get("status")), CloisterError)
     cls = _BY_TYPE.get(kind, plain)
     detail = {
-        key: value
+        _readable(key): _plain(value)
         for key, value in list(document.items())[:_MAX_DETAILS]
         if isinstance(key, str) and key not in _RESERVED | _ARGUMENTS
     }
     clause = document.get("clause")
     if isinstance(clause, str):
-        detail["clause"] = clause[:200]
+        detail["clause"] = _readable(clause[:200])
     return cls(
-        str(document.get("title", "The other side reported an error."))[:2000],
-        str(document.get("detail", ""))[:4000],
-        str(document.get("remedy", ""))[:4000],
+        _readable(str(document.get("title", "The other side reported an error."))[:2000]),
+        _readable(str(document.get("detail", ""))[:4000]),
+        _readable(str(document.get("remedy", ""))[:4000]),
         **detail,
     )
+
+
+def _readable(text: str) -> str:
+    """Without controls, escape sequences and marks that turn the direction of writing; lines stay lines."""
+    return "".join(letter if letter.isprintable() or letter in "\n\xa0" else "\ufffd" for letter in text)
+
+
+def _plain(value: Any, depth: int = 8) -> Any:
+    if isinstance(value, str):
+        return _readable(value)
+    if isinstance(value, list):
+        return [_plain(item, depth - 1) for item in value] if depth else []
+    if isinstance(value, dict):
+        return {_readable(str(key)): _plain(item, depth - 1) for key, item in value.items()} if depth else {}
+    return value
 
 
 def _subclasses(cls: type[CloisterError]) -> dict[str, type[CloisterError]]:
