@@ -59,7 +59,7 @@ def forgery(stage: Stage, view: View, planned: Mapping[str, Any]) -> list[dict[s
         stage["Lab"].folder,
         stage.unlock(),
         document,
-        [stage[name].folder for name in FACTORIES],
+        [actor.folder for name, actor in stage.actors.items() if name != "Lab"],
         FORGED_PURPOSE,
     )
     stage.start_node("Lab")

@@ -33,7 +33,7 @@ def forge(
         folder: the laboratory's node, which must not be running.
         unlock: opens its secrets.
         plan: a plan that was admitted.
-        others: folders of the owners' nodes, for their public cards.
+        others: folders of the other nodes, for their public cards.
         purpose: what the agreement does not permit.
     """
     place = Folder(folder)

@@ -134,18 +134,18 @@ class Processes:
         return done.stdout
 
     def _watch(self) -> None:
-        while not self._ended.wait(0.5):
+        while not self._ended.wait(1.0):
             self.peak = max(self.peak, self.memory())
 
     def memory(self) -> int:
-        """Bytes of resident memory that the parts and all their descendants use now (Linux; elsewhere 0)."""
+        """Bytes of memory that the parts and all their descendants use now (Linux; elsewhere 0).
+
+        What processes share (libraries, for example) is divided among them: the kernel's proportional set size.
+        """
         parents: dict[int, int] = {}
-        pages: dict[int, int] = {}
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError, ValueError, IndexError):
-                pid = int(entry.name)
-                parents[pid] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                pages[pid] = int((entry / "statm").read_text().split()[1])
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
         ours = {process.handle.pid for process in list(self.all.values()) if process.handle is not None}
         grew = True
         while grew:
@@ -153,7 +153,15 @@ class Processes:
             found = {pid for pid, parent in parents.items() if parent in ours} - ours
             ours |= found
             grew = bool(found)
-        return sum(pages.get(pid, 0) for pid in ours) * (os.sysconf("SC_PAGE_SIZE") if pages else 0)
+        return sum(_proportional(pid) for pid in ours)
+
+
+def _proportional(pid: int) -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def wait_for(path: Path, process: Process, seconds: float = 20.0) -> None:
