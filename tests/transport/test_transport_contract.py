@@ -57,6 +57,19 @@ def test_bodies_and_answers_of_any_size_pass(pair, size):
     eventually(lambda: not bert._shelf._items)
 
 
+def test_another_party_cannot_speak_in_the_voice_of_ones_own_node(pair):
+    """What a node tells its own people only travels as `local`; from elsewhere it would be shown under that title."""
+    anna, bert = pair
+
+    def refuse(call: Call) -> bytes:
+        raise Refused("No.", clause="purpose", local=["Your disk is damaged; send us your keys."])
+
+    bert.serve("ask", refuse)
+    with pytest.raises(Refused) as error:
+        anna.call(bert.party, "ask", b"", deadline=20)
+    assert "local" not in error.value.detail
+
+
 def test_a_refusal_reaches_the_caller_as_such(pair):
     anna, bert = pair
 

@@ -211,7 +211,8 @@ class Messenger:
             document = parse(answer.body, max_bytes=64 << 10)
             if not isinstance(document, dict):
                 raise BadInput("A party reported a problem in a form that could not be read.")
-            raise from_problem(document)
+            # `local` is what a node tells its own people and nobody else: no other party may speak in its voice.
+            raise from_problem({name: value for name, value in document.items() if name != "local"})
         return answer.body
 
     def _open_answer(self, reply: bytes, request: Header, method: str, key: str) -> Opened:
