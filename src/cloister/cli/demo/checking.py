@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from cloister.cli.demo.cast import FACTORIES, FORGED_PURPOSE
+from cloister.cli.demo.cast import FORGED_PURPOSE
 from cloister.cli.demo.stage import Stage
 from cloister.cli.demo.view import View, amount
 from cloister.foundation.errors import CloisterError
