@@ -1,4 +1,4 @@
-"""Whether this party takes part in a task: decided by its own node, asked of its own people.
+"""Whether this party takes part in a task: decided by its own node (what its people say to it: `approving`).
 
 Rules:
 1. A node admits a plan only by its own decision (`agreements.decide`) on documents and facts that it holds itself; what
@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from cloister.agreements.decision import Approval, Balance, DecisionFacts, Permit, Refusal, decide
+from cloister.agreements.decision import Balance, DecisionFacts, Permit, Refusal, decide
 from cloister.claims.offers import ADMISSION_TYPE, PLAN_TYPE, Plan
 from cloister.foundation.canonical import canonical, parse
 from cloister.foundation.clock import Clock, rfc3339
@@ -43,7 +43,6 @@ from cloister.protections.interface import Protection
 
 PROPOSE, ADMISSION, START, CONTENT = "task.propose", "task.admission", "task.start", "task.content"
 WITHDRAWN = "task.withdrawn"
-APPROVAL_TYPE = "application/vnd.cloister.approval+json"
 CALL_SECONDS = 60.0
 CONTENT_SECONDS = 600.0
 PATIENCE = 300.0
@@ -262,62 +261,6 @@ class Admitting:
         self._records.keep_admission(envelope, admission, own=True)
         self._records.update(plan.digest, lambda note: note.pop("pending", None))
         return envelope
-
-    # People --------------------------------------------------------------------------------------------------------
-
-    def approve(self, task: str, *, with_records: bool) -> Envelope:
-        """A person at this node approves a plan's computation. Returns this party's admission.
-
-        Args:
-            task: the task.
-            with_records: the person also accepts that the result may contain input records.
-
-        Raises:
-            Refused: the agreement still says no (named), or the task is over.
-        """
-        plan = self._records.plan(task)
-        if self._records.over(task):
-            raise Conflict("The task was refused.", "Nothing is left to approve.", "Ask for a new plan.")
-        own = self._parties.own.party
-        approval = Approval(
-            agreement=plan.request.agreement,
-            computation=plan.request.computation.digest,
-            by=own,
-            with_records=with_records,
-            time=rfc3339(self._clock.now()),
-            task=task,
-        )
-        self._records.keep_approval(
-            sign(APPROVAL_TYPE, approval.model_dump(mode="json"), own, self._keys), approval
-        )
-        admission = self.decide_here(plan, PATIENCE)
-        if admission is None:
-            decision = self.decision(plan)
-            if isinstance(decision, Refusal):
-                raise decision.error()
-            raise Conflict("The task still waits for a person.", "", "Look at it again.")
-        if plan.request.requester != own:
-            self._tell(plan, admission.encode())
-        return admission
-
-    def refuse(self, task: str, reason: str) -> None:
-        """A person at this node refuses a task. Raises `Conflict` if it has started."""
-        plan = self._records.plan(task)
-        if self._ports.running(task):
-            raise Conflict(
-                "The task has started.", "It can be stopped, not refused.", f"cloister task stop {task}"
-            )
-        error = Refused(
-            "A person at this node refused the task.", reason[:200], "Ask them.", clause="approval"
-        )
-        self._records.refused(task, self._parties.own.party, error)
-        if plan.request.requester != self._parties.own.party:
-            self._tell(plan, canonical({"task": task, "problem": error.problem()}))
-
-    def _tell(self, plan: Plan, body: bytes) -> None:
-        key = f"admission/{plan.digest}/{secrets.token_hex(4)}"
-        with contextlib.suppress(CloisterError):  # the requester asks again by itself, and is told then
-            self._ports.call(plan.request.requester, ADMISSION, body, CALL_SECONDS, key)
 
     # The start -----------------------------------------------------------------------------------------------------
 

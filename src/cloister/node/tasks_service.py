@@ -1,4 +1,6 @@
-"""Tasks at this node, from one door: asked for (`asking`), decided on and approved (`admitting`), kept (`task_records`)."""
+"""Tasks at this node, from one door: asked for (`asking`), decided on (`admitting`), approved by
+people (`approving`), kept (`task_records`).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import SecretKeys
 from cloister.node.admitting import ADMISSION, CONTENT, PROPOSE, START, Admitting, Ports
 from cloister.node.agreements_service import AgreementsService
+from cloister.node.approving import Approving
 from cloister.node.asking import Asking
 from cloister.node.contents import Contents
 from cloister.node.datasets_service import DatasetsService
@@ -34,6 +37,7 @@ class TasksService:
         protections: the privacy methods installed here, by name.
         records: plans, admissions and notes.
         admitting: this party's decisions.
+        approving: its people's word.
         asking: this party's own requests.
     """
 
@@ -65,6 +69,7 @@ class TasksService:
             self.protections,
             ports,
         )
+        self.approving = Approving(self.records, self.admitting, clock, keys, parties, ports)
         self.asking = Asking(self.records, self.admitting, keys, parties, contents, ledger, ports)
 
     # People --------------------------------------------------------------------------------------------------------
@@ -75,14 +80,14 @@ class TasksService:
         return self.summary(plan.digest)
 
     def approve(self, task: str, *, with_records: bool) -> dict[str, Any]:
-        """A person approves a plan's computation here; see `Admitting.approve`."""
-        self.admitting.approve(task, with_records=with_records)
+        """A person approves a plan's computation here; see `Approving.approve`."""
+        self.approving.approve(task, with_records=with_records)
         self.asking.drive(task, ANSWER_SECONDS)
         return self.summary(task)
 
     def refuse(self, task: str, reason: str) -> dict[str, Any]:
-        """A person refuses a task here; see `Admitting.refuse`."""
-        self.admitting.refuse(task, reason)
+        """A person refuses a task here; see `Approving.refuse`."""
+        self.approving.refuse(task, reason)
         return self.summary(task)
 
     # Looking -------------------------------------------------------------------------------------------------------
