@@ -9,7 +9,7 @@ import pytest
 from cloister.agreements.clauses import AllowedComputation, Budget, Duty, UsableDataset
 from cloister.agreements.decision import RULES
 from cloister.agreements.lifecycle import ACT_TYPE, State
-from cloister.agreements.odrl import (
+from cloister.agreements.profile import (
     ACTION_REFINEMENTS,
     ACTIONS,
     CONSTRAINTS,

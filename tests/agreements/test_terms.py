@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from cloister.agreements.clauses import AllowedComputation, Budget, Duty, Member, ReleaseTerms, UsableDataset
 from cloister.agreements.enforceable import check_enforceable
-from cloister.agreements.odrl import PROFILE
+from cloister.agreements.profile import PROFILE
 from cloister.agreements.terms import Terms
 from cloister.foundation.canonical import canonical, parse, parse_canonical
 from cloister.foundation.clock import rfc3339

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cloister.agreements.odrl import (
+from cloister.agreements.profile import (
     ACTION_REFINEMENTS,
     ACTIONS,
     CONSTRAINTS,
