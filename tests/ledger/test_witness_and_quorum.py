@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 from ledger_parties import NOW, Log, full, keys, party
@@ -254,3 +255,15 @@ def test_a_spoiled_line_and_one_from_the_future_do_not_count() -> None:
     assert quorum.enough(spoiled, NAMES, 1)
     assert quorum.enough(note, NAMES, 2, now=NOW + 3000 - 300)
     assert not quorum.enough(note, NAMES, 1, now=NOW + 3000 - 301)
+
+
+def test_rule_5_a_stored_state_is_read_as_it_was_or_not_at_all():
+    seen = Seen(origin="log", size=3, root=bytes(range(32)), time=7, note=b"log\n3\n")
+    stored = json.loads(json.dumps(seen.to_json()))
+    assert Seen.from_json(stored) == seen
+    for change in ({"root": "AAAA"}, {"size": -1}, {"size": None}, {"note": 5}, {"root": "!"}):
+        with pytest.raises(BadInput, match="stored state"):
+            Seen.from_json(stored | change)
+    for missing in stored:
+        with pytest.raises(BadInput, match="stored state"):
+            Seen.from_json({key: value for key, value in stored.items() if key != missing})

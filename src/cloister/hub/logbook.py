@@ -15,12 +15,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from cloister.foundation.canonical import JSON
 from cloister.foundation.clock import Clock, rfc3339
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, Conflict, NotTrusted
 from cloister.hub.state import Members
-from cloister.identity.keys import SecretKeys, b64, unb64
+from cloister.identity.keys import SecretKeys
 from cloister.ledger import checkpoints
 from cloister.ledger.checkpoints import Checkpoint
 from cloister.ledger.leaves import Leaf, conceal
@@ -113,12 +112,21 @@ class Logbook:
         head = Checkpoint.parse(note.text)
         name = checkpoints.witness_name(sender)
         if checkpoints.cosigned_at(note, name, [self._members.keys_for(sender)]) is None:
-            raise NotTrusted("A checkpoint lacks its bringer's cosignature.", clause="cosignature")
+            raise NotTrusted(
+                "A checkpoint lacks its bringer's cosignature.",
+                "None of its lines is by that party's present keys.",
+                "Cosign it with the present keys and bring it again.",
+                clause="cosignature",
+            )
         with self._lock, self._database.transaction() as tx:
             kept = Checkpoints(tx)
             held = kept.get(OWN, head.size)
             if held is None or Note.parse(held).text != note.text:
-                raise Conflict("The hub did not sign this checkpoint.", "", "Keep it as evidence.")
+                raise Conflict(
+                    "The hub did not sign this checkpoint.",
+                    "It keeps none of that size, or another.",
+                    "Keep it as evidence.",
+                )
             own = Note(note.text, tuple(line for line in note.lines if line.name == name))
             kept.cosign(OWN, head.size, sender, own.encode())
 
@@ -144,7 +152,7 @@ class Logbook:
             settings = Settings(tx)
             stored = settings.get(_SEEN + sender)
             decision = consider(
-                None if stored is None else _seen(stored),
+                None if stored is None else Seen.from_json(stored),
                 note,
                 old_size,
                 proof,
@@ -156,7 +164,7 @@ class Logbook:
             )
             if isinstance(decision, Refusal):
                 raise decision.error()
-            settings.put(_SEEN + sender, _stored(decision.seen))
+            settings.put(_SEEN + sender, decision.seen.to_json())
             leaf, _ = conceal("checkpoint-received", digest(data), self._clock.now())
             self._append(tx, sender, leaf.encode(), leaf.kind)
         return note.with_lines(decision.lines).encode()
@@ -166,25 +174,6 @@ class Logbook:
         with self._database.read() as tx:
             settings = Settings(tx)
             return {
-                name.removeprefix(_SEEN): _seen(settings.get(name)).note for name in settings.names(_SEEN)
+                name.removeprefix(_SEEN): Seen.from_json(settings.get(name)).note
+                for name in settings.names(_SEEN)
             }
-
-
-def _stored(seen: Seen) -> dict[str, JSON]:
-    return {
-        "origin": seen.origin,
-        "size": seen.size,
-        "root": b64(seen.root),
-        "time": seen.time,
-        "note": b64(seen.note),
-    }
-
-
-def _seen(stored: dict[str, str | int]) -> Seen:
-    return Seen(
-        str(stored["origin"]),
-        int(stored["size"]),
-        unb64(str(stored["root"])),
-        int(stored["time"]),
-        unb64(str(stored["note"])),
-    )

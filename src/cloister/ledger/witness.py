@@ -19,9 +19,11 @@ Source: c2sp.org/tlog-witness (the rules, not its HTTP interface).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from cloister.foundation.canonical import JSON
 from cloister.foundation.clock import rfc3339
 from cloister.foundation.digests import same
 from cloister.foundation.errors import BadInput, NotTrusted
@@ -51,7 +53,34 @@ class Seen:
 
     def __post_init__(self) -> None:
         if self.size < 0 or len(self.root) != HASH or self.time < 0:
-            raise BadInput("A witness's stored state is malformed.", "", "Restore it from a backup.")
+            raise _malformed_state()
+
+    def to_json(self) -> dict[str, JSON]:
+        """The state as a JSON value, for whoever stores it (rule 5)."""
+        return {
+            "origin": self.origin,
+            "size": self.size,
+            "root": b64(self.root),
+            "time": self.time,
+            "note": self.note.decode("utf-8"),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Seen:
+        """Reads what `to_json` wrote. Raises `BadInput` for anything else: a witness does not guess what it saw."""
+        try:
+            root, note = unb64(value["root"]), value["note"].encode("utf-8")
+            return cls(str(value["origin"]), int(value["size"]), root, int(value["time"]), note)
+        except (BadInput, KeyError, TypeError, ValueError, AttributeError):
+            raise _malformed_state() from None
+
+
+def _malformed_state() -> BadInput:
+    return BadInput(
+        "A witness's stored state is malformed.",
+        "It does not say which head was cosigned last.",
+        "Restore the database from a backup.",
+    )
 
 
 @dataclass(frozen=True)
