@@ -110,10 +110,6 @@ def columns(text: str, clause: str, width: int) -> list[str]:
     return wrapped
 
 
-def _wrap(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
-
-
 @dataclass(frozen=True)
 class _People:
     terms: Terms

@@ -9,7 +9,6 @@ The manifest is signed and certified; whoever holds it knows everything that the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints, model_validator
@@ -29,7 +28,6 @@ Prose: TypeAlias = Annotated[str, StringConstraints(max_length=2000, pattern=r"^
 Licence: TypeAlias = Annotated[
     str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9.+() -]+$")
 ]
-Scalar: TypeAlias = bool | int | float | str | None
 
 
 class Input(Document):
@@ -138,8 +136,3 @@ class Manifest(Document):
 def parse_manifest(data: bytes) -> Manifest:
     """A manifest from foreign bytes. Raises `BadInput` naming the field."""
     return parse_document(Manifest, data, "A tool's manifest", max_bytes=MAX_MANIFEST_BYTES)
-
-
-def step_uses(manifest: Manifest) -> Mapping[str, StepUse]:
-    """The pipeline's steps by name."""
-    return {use.name: use for use in manifest.pipeline}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest, same
 from cloister.foundation.errors import BadInput, Tampered
 from cloister.tools.check import check_pipeline
@@ -76,12 +77,6 @@ def with_model(tool: Tool, name: str, data: bytes, *, version: str, certificate:
         )
     content = tool.manifest.model_dump(mode="json") | {"version": version, "certificate": certificate}
     content["models"] = {**tool.manifest.models, name: digest(data)}
-    made = Tool(Manifest.model_validate_json(_json(content)), {**tool.models, name: data})
+    made = Tool(Manifest.model_validate_json(canonical(content)), {**tool.models, name: data})
     made.load(threads=1)
     return made
-
-
-def _json(content: object) -> bytes:
-    from cloister.foundation.canonical import canonical
-
-    return canonical(content)  # type: ignore[arg-type] # model_dump(mode="json") gives JSON values only

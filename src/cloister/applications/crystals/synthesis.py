@@ -20,6 +20,7 @@ from cloister.applications.crystals.factories import Factory, Range
 from cloister.applications.crystals.mimics import draw_rim, lay_fibres, scatter_dust, scratch
 from cloister.applications.crystals.optics import Appearance, Optics, show_bubble, show_crystal
 from cloister.applications.crystals.polyhedra import Polyhedron, make_crystal
+from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import BadInput
 
 REFERENCE_AREA = 640 * 512
@@ -141,8 +142,6 @@ def write_dataset(folder: Path, factory: Factory, images: int, seed: int) -> Non
         seed: of the dataset; picture i is `synthesise(factory, (seed, i))`.
     """
     from PIL import Image
-
-    from cloister.foundation.canonical import canonical
 
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "labels").mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ import numpy as np
 from cloister.models.errors import refuse
 from cloister.models.graph import Array, Node, attribute_text
 from cloister.models.operators.arrays import axes_of, axis_of, guard, module, numbers
+from cloister.models.operators.mathematics import dtype_named
 from cloister.models.operators.registry import operator
 
 
@@ -205,8 +206,6 @@ def range_(node: Node, start: Array, limit: Array, step: Array) -> Array:
 @operator("EyeLike")
 def eye_like(node: Node, x: Array) -> Array:
     """Ones on a diagonal, in the shape of another value."""
-    from cloister.models.operators.mathematics import dtype_named
-
     dtype = dtype_named(node, node.attributes["dtype"]) if "dtype" in node.attributes else x.dtype
     if x.ndim != 2:
         raise refuse(node.label, "It needs a matrix.")

@@ -23,6 +23,7 @@ from cloister.tools.steps.base import (
     columns_needed,
     rank_needed,
 )
+from cloister.tools.steps.tiling import activate
 
 _BATCH = 4096
 _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -129,8 +130,6 @@ def scale(_context: Context, parameters: Scale, *, table: t.Table) -> t.Table:
 
 def score(context: Context, parameters: Score, *, table: t.Table) -> t.Table:
     """Adds a model's outputs to every row."""
-    from cloister.tools.steps.tiling import activate
-
     model = context.models[parameters.model]
     rows = np.stack([numbers(table, name) for name in parameters.columns], axis=1).astype(np.float32)
     if not np.isfinite(rows).all():
