@@ -68,13 +68,19 @@ def enrolment_app(desk: EnrolmentDesk, hub_cards: Callable[[], list[JSON]]) -> F
 
     @app.exception_handler(HTTPException)
     async def unknown(_: Request, error: HTTPException) -> Response:
-        problem = NotFound("There is nothing here.", "This service only enrols nodes.", "").problem()
+        problem = NotFound(
+            "There is nothing here.", "This service only enrols nodes.", "Use the address in the invitation."
+        ).problem()
         return Response(canonical(problem), error.status_code, media_type=_PROBLEM)
 
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> Response:
         _LOG.error("Enrolment failed: %s", type(error).__name__)
-        problem = CloisterError("The hub could not answer.", "Something went wrong inside it.", "").problem()
+        problem = CloisterError(
+            "The hub could not answer.",
+            "Something went wrong inside it.",
+            "Ask its operator to look at the hub's log.",
+        ).problem()
         return Response(canonical(problem), 500, media_type=_PROBLEM)
 
     return app
@@ -100,7 +106,11 @@ async def _limited(request: Request) -> bytes:
     async for part in request.stream():
         body += part
         if len(body) > MAX_REQUEST:
-            raise BadInput("A request is over the size limit.", f"The limit is {MAX_REQUEST} bytes.", "")
+            raise BadInput(
+                "A request is over the size limit.",
+                f"The limit is {MAX_REQUEST} bytes.",
+                "Leave out old cards.",
+            )
     return bytes(body)
 
 

@@ -64,7 +64,12 @@ class Registry:
         envelope.document()
         if envelope.payloadType == CARD_TYPE:
             if read_card(envelope).party != sender:
-                raise NotTrusted("A card is published by its own party.", clause="publisher")
+                raise NotTrusted(
+                    "A card is published by its own party.",
+                    "This one was brought by another.",
+                    "Let the party that the card is of publish it.",
+                    clause="publisher",
+                )
             self._members.accept(envelope)
         elif sender not in signers(envelope, envelope.payloadType, self._members.live()):
             raise NotTrusted(

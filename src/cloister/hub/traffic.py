@@ -85,4 +85,8 @@ def _are_counts(counts: Sequence[int]) -> bool:
 
 
 def _malformed() -> BadInput:
-    return BadInput("A traffic report could not be read.", "Its form is not the one expected.", "")
+    return BadInput(
+        "A traffic report could not be read.",
+        "Its form is not the one expected.",
+        "Use the same release of Cloister at the hub and here.",
+    )

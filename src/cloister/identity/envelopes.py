@@ -141,7 +141,12 @@ def verify(envelope: Envelope, payload_type: str, required: Iterable[str], direc
     """
     wanted = frozenset(required)
     if not wanted:
-        raise NotTrusted("A signed document was to be checked against no signer.", clause="signature")
+        raise NotTrusted(
+            "A signed document was to be checked against no signer.",
+            "Anything would pass.",
+            "Name who has to have signed it.",
+            clause="signature",
+        )
     missing = wanted - signers(envelope, payload_type, directory)
     if missing:
         raise NotTrusted(
@@ -165,7 +170,12 @@ class _Single:
 
     def keys(self, party: str, keyset: str) -> PublicKeys:
         if party != self._party or keyset != self._keys.keyset:
-            raise NotTrusted("A signature is by other keys.", clause="signature")
+            raise NotTrusted(
+                "A signature is by other keys.",
+                "It was to be checked against one party's one keyset.",
+                "Have it signed with the expected keys.",
+                clause="signature",
+            )
         return self._keys
 
 

@@ -154,7 +154,11 @@ class Sender:
             raise
         except Exception as error:
             log_frames(log, "sending a message", error)
-            raise CloisterError("A message could not be sent.") from None
+            raise CloisterError(
+                "A message could not be sent.",
+                "Something went wrong inside this node.",
+                "See this node's log; the message is tried again.",
+            ) from None
 
     def _done(self, message: Outgoing, event: str, error: CloisterError | None) -> None:
         facts = {"to": message.recipient, "kind": message.kind, "bytes": message.body.size}

@@ -130,7 +130,11 @@ def read_export(lines: Iterable[bytes]) -> Export:
             problems.append(Finding("malformed", f"Line {number} comes after the end.", len(entries)))
             break
         if len(entries) > MAX_ENTRIES or len(heads) > MAX_CHECKPOINTS:
-            raise BadInput("A ledger's export is too large.", f"The limit is {MAX_ENTRIES} entries.", "")
+            raise BadInput(
+                "A ledger's export is too large.",
+                f"The limit is {MAX_ENTRIES} entries and {MAX_CHECKPOINTS} checkpoints.",
+                "Verify it at the node that keeps the ledger.",
+            )
         try:
             kind, content = _line(line)
             if kind == "entry":

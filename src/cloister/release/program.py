@@ -58,7 +58,12 @@ def release_program(seat: str, context: ReleaseContext) -> Program:
         return _Owner(context).program()
     if seat == "recipient":
         return _Recipient(context).program()
-    raise Refused("A seat has no part in a release.", f"There is no seat {seat[:40]}.", clause="release-seat")
+    raise Refused(
+        "A seat has no part in a release.",
+        f"There is no seat {seat[:40]}.",
+        "Have the task planned again.",
+        clause="release-seat",
+    )
 
 
 class _Proposal(BaseModel):
@@ -103,7 +108,10 @@ class _Coordinator:
         candidate = self.context.candidate
         if candidate is None or not candidate.content:
             raise TaskFailed(
-                "There is nothing to release.", "The task ended without a candidate.", phase="propose"
+                "There is nothing to release.",
+                "The task ended without a candidate.",
+                "Start the task again.",
+                phase="propose",
             )
         header = messages.CandidateHeader(
             kind=candidate.kind,
@@ -307,7 +315,7 @@ def _receive(context: ReleaseContext, inbox: Inbox) -> tuple[Certificate, bytes 
 
 def _statement(context: ReleaseContext, header: messages.CandidateHeader, content: bytes) -> dict[str, Any]:
     if not content:
-        raise BadInput("A candidate is empty.", "There is nothing to sign.")
+        raise BadInput("A candidate is empty.", "There is nothing to sign.", "Start the task again.")
     return statement(
         context.plan,
         context.terms,

@@ -76,7 +76,11 @@ class Offer(BaseModel):
         except ValidationError:
             offer = None
         if offer is None or len(unb64(offer.key)) != 32:
-            raise BadInput("An offer of a large body could not be read.", "Its fields do not fit.", "")
+            raise BadInput(
+                "An offer of a large body could not be read.",
+                "Its fields do not fit.",
+                "Use the same release of Cloister at both parties.",
+            )
         return offer
 
 
@@ -172,7 +176,11 @@ class Shelf:
         with self._lock:
             item = self._items.get(offer)
             if item is None or item.recipient != recipient or not 0 <= index < item.chunks:
-                raise NotFound("There is no such offer.", "It has ended, or was made to another party.", "")
+                raise NotFound(
+                    "There is no such offer.",
+                    "It has ended, or was made to another party.",
+                    "Make the call again.",
+                )
             if item.path is None:
                 return item.parts[index]
             path = item.path
@@ -181,7 +189,7 @@ class Shelf:
                 stream.seek(index * (CHUNK + TAG))
                 return stream.read(CHUNK + TAG)
         except OSError:
-            raise NotFound("There is no such offer.", "It has ended.", "") from None
+            raise NotFound("There is no such offer.", "It has ended.", "Make the call again.") from None
 
     def answer(self, recipient: str, ask: bytes) -> bytes:
         """The reply to what `Pull` asks: a chunk, or that there is none."""
@@ -284,10 +292,20 @@ class Pull:
         try:
             plain = self._cipher.decrypt(_nonce(index), reply[1:], _bound(self.offer, index))
         except InvalidTag:
-            raise Tampered("A part of a large body was changed on the way.", "", "", clause="chunk") from None
+            raise Tampered(
+                "A part of a large body was changed on the way.",
+                "It does not open with the key in the offer.",
+                "Make the call again; if it happens again, ask the hub's operator.",
+                clause="chunk",
+            ) from None
         start = index * CHUNK
         if len(plain) != min(CHUNK, self.offer.size - start):
-            raise Tampered("A part of a large body has another size than offered.", clause="chunk")
+            raise Tampered(
+                "A part of a large body has another size than offered.",
+                "Its sender does not keep to its own offer.",
+                "Ask the sender; use the same release of Cloister at both parties.",
+                clause="chunk",
+            )
         with self._lock:
             self._body[start : start + len(plain)] = plain
             self._missing.discard(index)

@@ -81,7 +81,7 @@ def enrol(
         certificate = str(answer["certificate"]).encode("ascii")
         hub_cards = tuple(Envelope.from_json(item) for item in answer["hub_cards"])
     except (KeyError, TypeError, UnicodeEncodeError):
-        raise BadInput("The hub's answer could not be read.", "It lacks fields.", "") from None
+        raise _unreadable("It lacks fields.") from None
     enrolment.check_certificate(certificate, authority, party, now)
     return Enrolled(Credentials(authority, certificate, key), hub_cards)
 
@@ -106,7 +106,7 @@ def _post(url: str, body: bytes, authority: bytes, timeout: float) -> dict[str, 
                 for part in response.iter_bytes():
                     data += part
                     if len(data) > _MAX_REPLY:
-                        raise BadInput("The hub's answer is over the size limit.", "", "")
+                        raise _unreadable(f"It is over the limit of {_MAX_REPLY} bytes.")
                 status = response.status_code
         except httpx.HTTPError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -123,7 +123,7 @@ def _post(url: str, body: bytes, authority: bytes, timeout: float) -> dict[str, 
             ) from None
     value = parse(bytes(data), max_bytes=_MAX_REPLY)
     if not isinstance(value, dict):
-        raise BadInput("The hub's answer could not be read.", "", "")
+        raise _unreadable("Its form is not the one expected.")
     if status != 200:
         raise from_problem(value)
     return value
@@ -222,7 +222,7 @@ class HubClient:
             self._transport.call(self._hub, method, body, deadline=self._deadline), max_bytes=_MAX_REPLY
         )
         if not isinstance(answer, dict):
-            raise BadInput("The hub's answer could not be read.", "", "")
+            raise _unreadable("Its form is not the one expected.")
         return _Answer(answer)
 
     def _json(self, method: str, asked: Mapping[str, JSON]) -> dict[str, Any]:
@@ -231,14 +231,16 @@ class HubClient:
     def _list(self, method: str, asked: Mapping[str, JSON], name: str) -> list[bytes]:
         values = self._json(method, asked)[name]
         if not isinstance(values, list) or len(values) > MAX_ENTRIES:
-            raise BadInput("The hub's answer could not be read.", "", "")
+            raise _unreadable("Its form is not the one expected.")
         return [unb64(str(item)) for item in values]
 
 
 class _Answer(dict[str, Any]):
     def __missing__(self, key: str) -> Any:
-        raise BadInput(
-            "The hub's answer could not be read.",
-            f"It lacks {key}.",
-            "Use the same release of Cloister at the hub and here.",
-        )
+        raise _unreadable(f"It lacks {key}.")
+
+
+def _unreadable(why: str) -> BadInput:
+    return BadInput(
+        "The hub's answer could not be read.", why, "Use the same release of Cloister at the hub and here."
+    )

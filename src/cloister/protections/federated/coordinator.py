@@ -147,9 +147,17 @@ class _Coordinator:
     def _answer(self, number: int, state: _State, local: Local, body: bytes) -> tuple[UpdateHeader, Vector]:
         header, update = read(UpdateHeader, body, length=self.settings.parameters)
         if header.round != number or header.attempt != local.attempt:
-            raise BadInput("An answer is of another round.", "Its round or attempt is not the present one.")
+            raise BadInput(
+                "An answer is of another round.",
+                "Its round or attempt is not the present one.",
+                "Nothing: the owner's node answers the present round by itself.",
+            )
         if header.on != state.trail[-1].weights:
-            raise BadInput("An answer is on other weights.", "It does not start from this round's weights.")
+            raise BadInput(
+                "An answer is on other weights.",
+                "It does not start from this round's weights.",
+                "Ask the owner whether its node was restored from a backup, and start the task again.",
+            )
         averaging.check(update, self.settings.parameters, self.settings.norm_limit)
         return header, update
 
