@@ -115,6 +115,15 @@ def _running(
                 "Stop a second node with the same keys, or restore the newest backup; else retire this identity.",
             )
         )
+    if status.get("relay_contradicts"):
+        found.append(
+            Finding(
+                "Relay",
+                "wrong",
+                "it showed two logs that contradict each other; both heads, signed by it, are kept here",
+                "Tell the other parties and the relay's operator; do not rely on its log.",
+            )
+        )
     relay = status["relay"]
     if relay["hub"] is None:
         found.append(Finding("Relay", "note", "not connected to one", "cloister node connect INVITATION"))

@@ -45,6 +45,7 @@ class Chores:
             add(PLANS, 2.0, self._node.tasks.asking.drive_all, rest=0.5)
             add(WITNESSES, 5.0, self._show_log, rest=1.5)
             add("revocations", 30.0, self._node.revocations.tell)
+            add("the relay's log", 15.0, self._watch_hub)
             add("traffic", 3.0, self._report_traffic)
             add("the certificate", 3600.0, self._node.link.renew)
         add(AGREEMENTS, 2.0, self._stop_what_ended, rest=0.1)
@@ -108,6 +109,16 @@ class Chores:
             except NotTrusted as error:
                 if error.clause != "card-rolled-back":  # the hub holds a later one of ours already
                     raise
+
+    def _watch_hub(self) -> None:
+        """Cosigns the hub's head if it extends what was seen; a contradiction is kept and shown by `doctor`."""
+        node, link = self._node, self._link()
+        if link.hub is None or node.hub_witness is None:
+            return
+        try:
+            node.hub_witness.look(HubClient(link.transport, link.hub, deadline=10.0))
+        except Unreachable:
+            return
 
     def _fetch_cards(self, client: HubClient) -> None:
         """Only cards that came to the hub since the last look; a whole chain where one alone does not fit."""

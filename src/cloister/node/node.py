@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 from cloister.claims.offers import Plan
 from cloister.foundation.clock import Clock, FloorClock, SystemClock
 from cloister.foundation.errors import CloisterError, Conflict, NotFound, Unreachable
+from cloister.identity.cards import read as read_card
 from cloister.identity.keystore import Keystore, Unlock
 from cloister.journal.durable import Durable
 from cloister.journal.program import Engine
@@ -25,6 +26,7 @@ from cloister.node.engines import Engines
 from cloister.node.feed import Feed
 from cloister.node.folder import Folder
 from cloister.node.hub_link import Connector, Ends, Link, by_relay
+from cloister.node.hub_witness import HubWitness
 from cloister.node.ledger_service import LedgerService, latest_time
 from cloister.node.messages import Courier
 from cloister.node.parties_service import Parties
@@ -89,6 +91,7 @@ class Node:
         self.clock = FloorClock(clock or SystemClock())
         self.instance = secrets.token_hex(16)
         self.link: Link | None = None
+        self.hub_witness: HubWitness | None = None
         self._connector = connect
         try:
             self._make(engines)
@@ -209,6 +212,8 @@ class Node:
                 raise
             serve(self, self.link.transport)
             self.chores.meet_hub()
+            if self.link.hub is not None:
+                self.hub_witness = self._watching(self.link.hub)
         self.runner.resume()
         self.chores.begin()
         self.steward.start()
@@ -245,6 +250,16 @@ class Node:
             )
         return self.link.transport.call(to, method, body, deadline=deadline, key=key)
 
+    def _watching(self, hub: str) -> HubWitness:
+        return HubWitness(
+            self.durable.database,
+            self.clock,
+            self.party,
+            self.keys,
+            hub,
+            lambda: [read_card(card).keys for card in self.parties.chain(hub)],
+        )
+
     def _run_task(self, plan: Plan) -> None:
         seat = plan.offer.seat_of(self.party)
         if seat is not None and not self._is_running(plan.digest):  # a requester without a seat only asks
@@ -272,6 +287,7 @@ class Node:
             "relay": {"hub": hub, "reached": hub in here},
             "here": sorted(here - {self.party, hub or ""}),
             "locked": self.ledger.locked,
+            "relay_contradicts": self.hub_witness.evidence() if self.hub_witness is not None else None,
             "time": self.clock.inner.now(),
             "engines": self.engines.report(),
         }
