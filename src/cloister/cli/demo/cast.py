@@ -19,3 +19,6 @@ FORGED_PURPOSE = "Sell pictures of crystals"
 HELD_OUT_SEED = 770_000
 HELD_OUT = 6
 """Pictures of the fourth factory, which no training saw."""
+
+LOCAL_STEPS = 12
+"""In each round; few, so that the whole story takes two minutes on two cores."""

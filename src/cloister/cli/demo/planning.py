@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from cloister.cli.demo.cast import FACTORIES, FORGED_PURPOSE
+from cloister.cli.demo.cast import FACTORIES, FORGED_PURPOSE, LOCAL_STEPS
 from cloister.cli.demo.stage import Stage
 from cloister.cli.demo.view import View
 from cloister.foundation.errors import CloisterError
@@ -32,7 +32,7 @@ def plan(stage: Stage, view: View, agreement: str, rounds: int) -> dict[str, Any
                 "contents": {"model": model["digest"]},
                 "settings": crystals_recipe().model_dump(mode="json"),
             },
-            "preferences": {"rounds": rounds},
+            "preferences": {"rounds": rounds, "local_steps": LOCAL_STEPS},
         },
     )
     view.text(told["text"], "The plan")
