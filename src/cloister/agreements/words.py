@@ -8,7 +8,7 @@ address book has another name for a fingerprint, both are shown.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cloister.agreements.clauses import AllowedComputation, Duty, Floor, Member, UsableDataset
@@ -89,16 +89,23 @@ def describe(terms: Terms, names: Mapping[str, str] | None = None, width: int = 
     """
     version = f", version {terms.version}" if terms.version > 1 else ""
     lines = [f"{terms.title}{version}", "=" * min(width, len(terms.title) + len(version)), ""]
-    for section in sections(terms, names):
-        lines.append(section.title)
-        for sentence in section.sentences:
-            lines.extend(columns(sentence.text, sentence.clause, width))
-        lines.append("")
+    lines.extend(printed(sections(terms, names), width))
     lines.append(f"Agreement {terms.digest}")
     return "\n".join(lines) + "\n"
 
 
-def columns(text: str, clause: str, width: int) -> list[str]:
+def printed(found: Iterable[Section], width: int) -> list[str]:
+    """Sections as lines, each with an empty line behind it; `width` as in `describe`."""
+    lines = []
+    for section in found:
+        lines.append(section.title)
+        for sentence in section.sentences:
+            lines.extend(_columns(sentence.text, sentence.clause, width))
+        lines.append("")
+    return lines
+
+
+def _columns(text: str, clause: str, width: int) -> list[str]:
     """A sentence as a list item with a clause's name at the right (`width` ≥ 72) or behind it."""
     if width < 72:
         return textwrap.wrap(

@@ -152,7 +152,7 @@ class Router:
         many_threads()
         import zenoh
 
-        endpoint = f"{self._bracketed()}:{self._port}"
+        endpoint = f"{bracketed(self._host)}:{self._port}"
         try:
             self._session = zenoh.open(configuration(router([endpoint], self._credentials, self._parties)))
             self._opened = time.monotonic()
@@ -180,8 +180,10 @@ class Router:
         closing.start()
         closing.join(10)
 
-    def _bracketed(self) -> str:
-        return f"[{self._host}]" if ":" in self._host else self._host
+
+def bracketed(host: str) -> str:
+    """A host as it stands before a port: IPv6 addresses in brackets (RFC 3986, section 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
 
 
 def free_port(host: str, port: int) -> int:

@@ -25,7 +25,7 @@ from cloister.hub.app import EnrolmentServer, enrolment_app
 from cloister.hub.authority import INVITATION_LIFETIME, EnrolmentDesk
 from cloister.hub.logbook import Logbook
 from cloister.hub.registry import Registry
-from cloister.hub.router import Router, Status
+from cloister.hub.router import Router, Status, bracketed
 from cloister.hub.services import serve
 from cloister.hub.state import Members
 from cloister.hub.traffic import Passed, TrafficBook
@@ -222,8 +222,8 @@ class Hub:
         name = self._names[0]
         return self._desk.invite(
             self.party,
-            f"{_bracketed(name)}:{self._router.port}",
-            f"{_bracketed(name)}:{self._enrolment.port}",
+            f"{bracketed(name)}:{self._router.port}",
+            f"{bracketed(name)}:{self._enrolment.port}",
             lifetime,
         )
 
@@ -281,7 +281,7 @@ class Hub:
         return [card.model_dump(mode="json") for card in self._cards]
 
     def _own_address(self) -> str:
-        return "127.0.0.1" if self._host in {"0.0.0.0", "::", ""} else _bracketed(self._host)  # noqa: S104 - compared
+        return "127.0.0.1" if self._host in {"0.0.0.0", "::", ""} else bracketed(self._host)  # noqa: S104 - compared
 
     def _server_certificate(self) -> tuple[bytes, bytes]:
         local = ("localhost", "127.0.0.1")
@@ -353,7 +353,3 @@ def run_hub(
             if waited >= enrolment.LIFETIME - enrolment.RENEW_BEFORE:
                 hub.renew()
                 waited = 0.0
-
-
-def _bracketed(name: str) -> str:
-    return f"[{name}]" if ":" in name else name

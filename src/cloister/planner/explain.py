@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cloister.agreements.words import KINDS, Section, Sentence, columns, join
+from cloister.agreements.words import KINDS, Section, Sentence, join, printed
 from cloister.claims.offers import Plan
 from cloister.claims.statements import statements
 from cloister.planner.cost import in_words
@@ -63,13 +63,7 @@ def sections(plan: Plan, names: Mapping[str, str] | None = None) -> tuple[Sectio
 
 def explain(plan: Plan, names: Mapping[str, str] | None = None, width: int = 100) -> str:
     """The plan as text, the clauses' machine names at the right; see `sections`."""
-    lines = []
-    for section in sections(plan, names):
-        lines.append(section.title)
-        for sentence in section.sentences:
-            lines.extend(columns(sentence.text, sentence.clause, width))
-        lines.append("")
-    lines.append(f"Task {plan.digest}")
+    lines = [*printed(sections(plan, names), width), f"Task {plan.digest}"]
     return "\n".join(lines) + "\n"
 
 
