@@ -25,7 +25,6 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -47,6 +46,7 @@ from cloister.identity.keys import SecretKeys
 from cloister.transport import envelope
 from cloister.transport.answers import Answer, Answers
 from cloister.transport.blobs import Offer, Pull, Shelf
+from cloister.transport.bounded import Bounded
 from cloister.transport.carrier import Carrier, NoReply, Reply
 from cloister.transport.envelope import Content, Header, Limits, Opened
 from cloister.transport.interface import Call, Handler, Presence
@@ -140,9 +140,9 @@ class Messenger:
         self._traffic: dict[str, list[int]] = {}
         self._here: set[str] = set()
         self._events: deque[Presence] = deque(maxlen=4096)
-        self._small = _Bounded("cloister-call", self._tuning.handlers, self._tuning.waiting)
-        self._large = _Bounded("cloister-pull", self._tuning.pulls, self._tuning.waiting)
-        self._chunks = _Bounded("cloister-chunk", self._tuning.window, self._tuning.waiting)
+        self._small = Bounded("cloister-call", self._tuning.handlers, self._tuning.waiting)
+        self._large = Bounded("cloister-pull", self._tuning.pulls, self._tuning.waiting)
+        self._chunks = Bounded("cloister-chunk", self._tuning.window, self._tuning.waiting)
         carrier.receive("call", self._arrived)
         carrier.receive("blob", self._asked)
         carrier.watch(self._seen)
@@ -511,35 +511,6 @@ class Messenger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class _Bounded:
-    """A thread pool that says no instead of queueing without end."""
-
-    def __init__(self, name: str, threads: int, waiting: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._room = threading.BoundedSemaphore(threads + waiting)
-
-    def submit(self, job: Callable[[], None]) -> bool:
-        if not self._room.acquire(blocking=False):
-            return False
-        try:
-            self._pool.submit(self._do, job)
-        except RuntimeError:  # closed
-            self._room.release()
-            return False
-        return True
-
-    def _do(self, job: Callable[[], None]) -> None:
-        try:
-            job()
-        except Exception as error:
-            _LOG.error("Answering failed: %s", type(error).__name__)
-        finally:
-            self._room.release()
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _pauses() -> Iterator[float]:
