@@ -243,6 +243,7 @@ secrets never pass through arguments. Environment variables:
 | `CLOISTER_HUB_FOLDER` | the relay's folder, for `cloister hub` |
 | `CLOISTER_PASSPHRASE_FILE` | a file that only you can read (mode 0600) and whose first line is the passphrase |
 | `CLOISTER_PASSPHRASE_FD` | the number of an open file descriptor to read the passphrase from |
+| `CLOISTER_UNCONFINED_WORKERS` | `accepted`: a node starts its workers even where the system cannot confine them; `cloister doctor` says what is missing |
 | `CLOISTER_PYTHON` | for `scripts/setup`: which Python makes the environment |
 | `CLOISTER_TEST_POSTGRES` | for the tests: a PostgreSQL to run them on, instead of one of their own |
 

@@ -208,7 +208,7 @@ class Engine:
             raise Refused(
                 "The engine is not confined as demanded.",
                 reasons,
-                "Run on a system that offers it.",
+                "Run on a system that offers it (Linux 5.13 or newer); an operator can accept less, see the node's settings.",
                 clause="sandbox",
             )
 

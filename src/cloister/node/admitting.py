@@ -216,7 +216,7 @@ class Admitting:
             party=self._parties.own.party,
             state=self._agreements.state(name),
             protections={name: item.maturity for name, item in self._protections.items()},
-            catalogue=self._datasets.catalogue(),
+            catalogue=self._datasets.catalogue(plan.request.datasets),
             approvals=tuple(self._records.approvals()),
             remaining=self._remaining(),
             columns={},

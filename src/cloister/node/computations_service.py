@@ -120,7 +120,8 @@ class ComputationsService:
         terms = self._agreements.in_force(digest).terms
         found: dict[str, str] = {}
         versions: dict[str, int] = {}
-        for commitment, entry in self._datasets.catalogue().items():
+        for entry in self._datasets.entries():
+            commitment = entry.commitment
             usable = terms.dataset(entry.owner, commitment, entry)
             if usable is not None and entry.version >= versions.get(entry.owner, 0):
                 found[entry.owner] = commitment
@@ -136,7 +137,7 @@ class ComputationsService:
 
     def _facts(self, request: Request) -> Facts:
         terms = self._agreements.in_force(request.agreement).terms
-        catalogue = self._datasets.catalogue()
+        catalogue = self._datasets.catalogue(request.datasets)
         model = request.computation.contents.get("model")
         parameters = None
         if model is not None:

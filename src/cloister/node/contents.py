@@ -34,7 +34,7 @@ class Contents:
             )
         path = self._path(name)
         if not path.exists():
-            write_atomically(path, data)
+            write_atomically(path, data, private=True)
         return name
 
     def get(self, name: str) -> bytes:

@@ -216,14 +216,27 @@ class DatasetsService:
             self._keep(tx, envelope, description)
         return description
 
-    def catalogue(self) -> dict[str, DatasetDescription]:
-        """All entries by commitment, own and others'."""
+    def entries(self) -> list[DatasetDescription]:
+        """Every entry, also several with one commitment; each is signed by the owner that it names."""
         with self._database.read() as tx:
             rows = Documents(tx).find(CATALOGUE_TYPE)
-        found = {}
-        for _digest, data in rows:
-            description = parse_description(json.dumps(Envelope.decode(data).document()).encode())
-            found[description.commitment] = description
+        return [
+            parse_description(json.dumps(Envelope.decode(data).document()).encode()) for _digest, data in rows
+        ]
+
+    def catalogue(self, wanted: Mapping[str, str] | None = None) -> dict[str, DatasetDescription]:
+        """All entries by commitment, own and others'; with `wanted` (owner → commitment), only those owners' entries.
+
+        Commitments are public, so anybody can publish an entry with another's: whose entry counts is the asker's word.
+        """
+        own = self._parties.own.party
+        found: dict[str, DatasetDescription] = {}
+        for description in self.entries():
+            if wanted is not None and wanted.get(description.owner) != description.commitment:
+                continue
+            known = found.get(description.commitment)
+            if known is None or known.owner != own:
+                found[description.commitment] = description
         return found
 
     def envelopes(self, owner: str | None = None) -> list[Envelope]:

@@ -15,8 +15,9 @@ from cloister.agreements.lifecycle import ACT_TYPE
 from cloister.agreements.signing import AGREEMENT_TYPE, read_terms
 from cloister.foundation.canonical import canonical, parse
 from cloister.foundation.digests import digest
-from cloister.foundation.errors import BadInput, CloisterError, Unreachable
+from cloister.foundation.errors import BadInput, CloisterError, Refused, Unreachable
 from cloister.identity.cards import CARD_TYPE
+from cloister.identity.cards import read as read_card
 from cloister.identity.envelopes import MAX_ENVELOPE_BYTES, Envelope
 from cloister.node.agreements_service import AgreementsService
 from cloister.node.datasets_service import CATALOGUE_TYPE, DatasetsService
@@ -99,8 +100,18 @@ class DocumentsSync:
 
     def _take(self, sender: str, envelope: Envelope) -> None:
         if envelope.payloadType == CARD_TYPE:
-            if not self._parties.holds(envelope.digest):  # also an earlier one of a chain that has moved on
-                self._parties.accept(envelope)
+            if self._parties.holds(envelope.digest):
+                return  # also an earlier one of a chain that has moved on
+            party = read_card(envelope).party
+            if party != sender and not self._parties.known(party):
+                # Strangers' cards come through the relay's registry, so that no party can fill this directory.
+                raise Refused(
+                    "A card came from another party than its own.",
+                    "Strangers are met through the relay.",
+                    "Have the party publish its card.",
+                    clause="card-sender",
+                )
+            self._parties.accept(envelope)
         elif envelope.payloadType == CATALOGUE_TYPE:
             if self._datasets.accept(envelope).owner != sender:
                 raise BadInput(

@@ -6,6 +6,8 @@ call starts a new worker that may read it too.
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +28,20 @@ METHODS = {
     "initial": "cloister.training.methods:initial",
     "train": "cloister.training.methods:train",
 }
+
+
+UNCONFINED = "CLOISTER_UNCONFINED_WORKERS"
+_DEMANDED = ("privileges", "system-calls", "files")
+
+
+def demands() -> tuple[str, ...]:
+    """Measures without which a worker does not start: on Linux all that confine it, elsewhere none exist.
+
+    An operator whose kernel lacks them can set `CLOISTER_UNCONFINED_WORKERS=accepted`; `doctor` then says so.
+    """
+    if not sys.platform.startswith("linux") or os.environ.get(UNCONFINED) == "accepted":
+        return ()
+    return _DEMANDED
 
 
 class Engines:
@@ -53,7 +69,9 @@ class Engines:
                 self._running = None
             if self._running is None:
                 cache = self._folder.private(self._folder.cache)
-                self._running = _Running(Worker(METHODS, folders=folders, cache=cache), folders)
+                self._running = _Running(
+                    Worker(METHODS, folders=folders, cache=cache, demands=demands()), folders
+                )
             return self._running
 
     def report(self) -> dict[str, Any]:

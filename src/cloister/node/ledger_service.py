@@ -17,12 +17,13 @@ from typing import Any, cast
 from cloister.foundation.canonical import canonical, parse
 from cloister.foundation.clock import FloorClock
 from cloister.foundation.errors import BadInput, CloisterError, NotTrusted, Refused
+from cloister.identity.cards import read as read_card
 from cloister.identity.keys import PublicKeys, SecretKeys, b64, unb64
 from cloister.ledger.checkpoints import Checkpoint, cosigned_at, ledger_origin, sign_checkpoint, witness_name
 from cloister.ledger.leaves import Kind, conceal
 from cloister.ledger.notes import Note
 from cloister.ledger.tree import Tree
-from cloister.ledger.witness import Cosigned, Seen, consider
+from cloister.ledger.witness import Cosigned, Seen, consider, proves
 from cloister.node.parties_service import Parties
 from cloister.storage.checkpoints import Checkpoints
 from cloister.storage.database import Database, Transaction
@@ -145,7 +146,7 @@ class LedgerService:
         try:
             answer = self._submitted(note, checkpoint, old, submit)
         except NotTrusted as error:
-            if error.clause in _LOCKING:
+            if error.clause in _LOCKING and self._proven(error):
                 self.lock(error.clause, error.why, witness)
                 self.require_unlocked()
             raise
@@ -153,6 +154,19 @@ class LedgerService:
             self._keep_cosignature(witness, checkpoint, note, answer)
         self._met.add(witness)
         return True
+
+    def _proven(self, error: NotTrusted) -> bool:
+        """Whether a witness's accusation shows a head that this party's own keys signed and this log does not hold."""
+        chain = self._parties.chain(self._parties.own.party)
+        with self._database.read() as tx:
+            size = LogRows(tx).size()
+            return proves(
+                error,
+                origin=self.origin,
+                log_keys=[read_card(card).keys for card in chain],
+                size=size,
+                root=Tree(TreeNodes(tx), size).root,
+            )
 
     def met(self, witness: str) -> bool:
         """Whether the witness was shown this log since the node started."""

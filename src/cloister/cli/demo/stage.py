@@ -62,7 +62,18 @@ class Stage:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if name in {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "SYSTEMROOT"}
+            if name
+            in {
+                "CLOISTER_UNCONFINED_WORKERS",
+                "PATH",
+                "HOME",
+                "LANG",
+                "LC_ALL",
+                "TMPDIR",
+                "VIRTUAL_ENV",
+                "PYTHONPATH",
+                "SYSTEMROOT",
+            }
         }
         environment |= {
             "CLOISTER_PASSPHRASE_FILE": str(self.passphrase),
