@@ -22,6 +22,7 @@ from cloister.identity.keys import SecretKeys
 from cloister.release import CHECKS
 from cloister.release.certificate import PAYLOAD_TYPE, statement
 from cloister.tools.builtin import builtin_tool
+from cloister.tools.package import Package, export_tool
 from cloister.tools.tool import with_model
 from protections import federation as f
 
@@ -163,6 +164,48 @@ def test_a_tool_is_not_installed_under_a_certificate_of_another_model():
         verify_installed(
             with_model(base, model, base.models[model], version="0.2.0", certificate=digest(b"{}")), b"{}"
         )
+
+
+def packed(folder, bundle):
+    """The crystal tool as a file, under a certificate that its owners may or may not have signed for its model."""
+    base = builtin_tool("crystals")
+    (model,) = base.models
+    made = with_model(base, model, base.models[model], version="0.2.0", certificate=digest(bundle))
+    file = folder / "crystals.tool"
+    export_tool(Package(made, bundle), file)
+    return file
+
+
+def test_an_imported_tool_says_who_signed_and_that_nobody_named_them(tmp_path):
+    base = builtin_tool("crystals")
+    (content,) = base.models.values()
+    file = packed(tmp_path, SIGNERS.bundle(content))
+    env = {"XDG_DATA_HOME": str(tmp_path)}
+    told = CliRunner().invoke(cli, ["tool", "import", str(file)], env=env)
+    assert told.exit_code == 0, told.output
+    assert "North" in told.output
+    assert "Compare the fingerprints" in told.output
+    named = [word for party in SIGNERS.parties for word in ("--owner", party)]
+    told = CliRunner().invoke(cli, ["tool", "import", str(file), *named, "--quorum", "2"], env=env)
+    assert told.exit_code == 0, told.output
+    assert "Compare the fingerprints" not in told.output
+    stranger = ["--owner", Signers().parties[0]]
+    refused = CliRunner().invoke(cli, ["tool", "import", str(file), *stranger], env=env)
+    assert refused.exit_code == 3
+    shown = CliRunner().invoke(cli, ["tool", "show", str(file), "--json", "-"], env=env)
+    certificate = json.loads(shown.stdout)["certificate"]
+    assert certificate["holds"] is True
+    assert certificate["owners_named_by_verifier"] is False
+
+
+def test_a_tool_file_whose_certificate_does_not_hold_is_neither_run_nor_called_certified(tmp_path):
+    file = packed(tmp_path, GOOD)  # a good certificate, of another model
+    env = {"XDG_DATA_HOME": str(tmp_path)}
+    told = CliRunner().invoke(cli, ["tool", "run", str(file), str(file)], env=env)
+    assert told.exit_code == 3
+    assert "another model" in told.stderr
+    shown = CliRunner().invoke(cli, ["tool", "show", str(file), "--json", "-"], env=env)
+    assert json.loads(shown.stdout)["certificate"]["holds"] is False
 
 
 def test_the_command_ends_with_0_or_3(tmp_path):

@@ -60,12 +60,17 @@ def test_a_tool_travels_as_a_file_and_is_listed_where_it_is_installed(tmp_path):
     assert call("tool", "export", "crystals", file, home=tmp_path).exit_code == 0
     listed = json.loads(call("tool", "list", "--json", "-", home=tmp_path).stdout)
     assert [item["how"] for item in listed] == ["comes with Cloister"]
-    assert call("tool", "import", file, home=tmp_path).exit_code == 0
+    asked = call("tool", "import", file, "--owner", "a" * 52, home=tmp_path)
+    assert asked.exit_code == 3
+    assert "nobody vouches" in asked.stderr
+    told = call("tool", "import", file, home=tmp_path)
+    assert told.exit_code == 0
+    assert "carries no certificate: nobody vouches for it" in told.output
     listed = json.loads(call("tool", "list", "--json", "-", home=tmp_path).stdout)
     assert [item["how"] for item in listed] == ["installed"]
     shown = call("tool", "show", file, home=tmp_path)
     assert "threshold:" in shown.output
-    assert "claims no release" in shown.output
+    assert "carries no certificate: nobody vouches for it" in shown.output
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloister.cli.certificates import check_bundle
+from cloister.cli.certificates import Checked, check_bundle
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import SystemClock
 from cloister.foundation.digests import digest, same
@@ -49,21 +49,48 @@ def install_release(
 
 
 def verify_installed(tool: Tool, certificate: bytes | None) -> None:
-    """Refuses a tool whose certificate does not hold for its model. A tool without one claims nothing.
+    """Refuses a tool whose certificate does not hold by itself; see `check_tool`. One without claims nothing."""
+    check_tool(tool, certificate)
 
-    The owners and the quorum are those that the certificate itself names; their cards come with it. Whoever installs
-    from a file compares fingerprints, as the certificate prints them.
+
+def check_tool(
+    tool: Tool, certificate: bytes | None, *, owners: Sequence[str] = (), quorum: int | None = None
+) -> Checked | None:
+    """What a tool's certificate is worth, or None for a tool that has none and claims none.
+
+    Without `owners` this shows that a quorum of the owners *that the certificate itself names* signed one of the
+    tool's models: whoever made the file may have made those owners too. It says who vouches only to somebody who
+    compares the fingerprints (`Checked.words`) or names the owners. It is about the models, not about the steps, limits
+    and texts around them.
+
+    Args:
+        tool: the tool.
+        certificate: the bytes that came with it.
+        owners: fingerprints of the owners whose signatures count.
+        quorum: how many of them it takes.
+
+    Raises:
+        BadInput: the certificate is none.
+        NotTrusted: it is missing, does not hold, or is about another model; or owners were asked for and nobody signed.
     """
     if tool.manifest.certificate is None and certificate is None:
-        return
+        if owners or quorum is not None:
+            raise NotTrusted(
+                "This tool carries no certificate: nobody vouches for it.",
+                "Signatures of owners were asked for.",
+                "Get a released one, or leave out --owner and --quorum.",
+                clause="tool-uncertified",
+            )
+        return None
     if certificate is None or not same(digest(certificate), tool.manifest.certificate or ""):
         raise NotTrusted("The tool's certificate is missing or another one.", clause="certificate-content")
-    found = check_bundle(certificate, SystemClock().now()).certificate
+    checked = check_bundle(certificate, SystemClock().now(), owners=owners, quorum=quorum)
     models = {digest(data) for data in tool.models.values()}
-    if not any(same(found.content_digest, name) for name in models):
+    if not any(same(checked.certificate.content_digest, name) for name in models):
         raise NotTrusted(
             "The certificate is about another model than the tool's.", clause="certificate-content"
         )
+    return checked
 
 
 def _next(version: str) -> str:

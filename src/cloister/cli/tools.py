@@ -15,8 +15,10 @@ from cloister.cli.common import FOLDER_VARIABLE, table
 from cloister.cli.output import Answer, command, progress_console
 
 if TYPE_CHECKING:
+    from cloister.cli.certificates import Checked
     from cloister.tools.install import InstalledTools
     from cloister.tools.run import Progress, Result
+    from cloister.tools.tool import Tool
 
 
 @click.group("tool")
@@ -78,10 +80,12 @@ def run(
     folder: Path | None,
 ) -> Answer:
     """Run TOOL (for example crystals, or a .tool file) on IMAGES. Nothing leaves this machine."""
+    from cloister.cli.installing import verify_installed
     from cloister.tools.builtin import open_tool
     from cloister.tools.run import exit_code, run_tool
 
     package = open_tool(tool, _tools(folder))
+    verify_installed(package.tool, package.certificate)
     started = time.perf_counter()
     with _progress(len(images)) as told:
         results = run_tool(
@@ -183,9 +187,18 @@ def _closing(name: str, version: str, out: Path | None) -> str:
 @_node_folder
 def show(tool: str, folder: Path | None) -> Answer:
     """What TOOL does, what it is not good for, what you can set, and where its models come from."""
+    from cloister.cli.installing import check_tool
+    from cloister.foundation.errors import CloisterError
     from cloister.tools.builtin import open_tool
 
     package = open_tool(tool, _tools(folder))
+    checked, wrong = None, ""
+    try:
+        checked = check_tool(package.tool, package.certificate)
+        vouched = _NO_CERTIFICATE if checked is None else checked.words()
+    except CloisterError as error:
+        wrong = error.what
+        vouched = f"Its certificate does not hold: {wrong}"
     manifest = package.tool.manifest
     lines = [f"{manifest.title} ({manifest.name} {manifest.version})", "", manifest.description]
     if manifest.intended_use:
@@ -197,15 +210,12 @@ def show(tool: str, folder: Path | None) -> Answer:
         lines += [f"  {name}: {item.about}" for name, item in manifest.adjustable.items()]
     lines += ["", f"Steps: {', '.join(use.step for use in manifest.pipeline)}"]
     lines += [f"Model {name}: {digest}" for name, digest in manifest.models.items()]
-    lines += [
-        f"Release certificate: {manifest.certificate or 'none; this tool claims no release'}",
-        f"Digest: {package.tool.digest}",
-    ]
+    lines += [f"Digest: {package.tool.digest}", "", vouched]
     return Answer(
         {
             "manifest": manifest.model_dump(mode="json"),
             "digest": package.tool.digest,
-            "certified": package.certificate is not None,
+            "certificate": {"holds": checked is not None, "error": wrong or None, **_signers(checked)},
         },
         "\n".join(lines),
     )
@@ -260,15 +270,42 @@ def export(tool: str, file: Path, folder: Path | None) -> Answer:
 
 @command(tool_group, "import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--owner", "owners", multiple=True, help="Fingerprint of an owner that you trust; repeat.")
+@click.option("--quorum", type=click.IntRange(min=1), default=None, help="How many of them must have signed.")
 @_node_folder
-def import_(file: Path, folder: Path | None) -> Answer:
-    """Install the tool in FILE, its certificate verified first."""
-    from cloister.cli.installing import verify_installed
+def import_(file: Path, owners: tuple[str, ...], quorum: int | None, folder: Path | None) -> Answer:
+    """Install the tool in FILE; a certificate that it carries is checked first, and what was checked is printed."""
+    from cloister.cli.installing import check_tool
     from cloister.tools.package import load_tool
 
     package = load_tool(file)
-    state = _tools(folder).install(package, now=int(time.time()), verify=verify_installed)
-    return Answer(state.model_dump(mode="json"), f"Installed {state.name} {state.current.version}.")
+    found: list[Checked | None] = []
+
+    def verify(tool: Tool, certificate: bytes | None) -> None:
+        found.append(check_tool(tool, certificate, owners=owners, quorum=quorum))
+
+    state = _tools(folder).install(package, now=int(time.time()), verify=verify)
+    checked = found[-1]
+    return Answer(
+        {
+            **state.model_dump(mode="json"),
+            "certificate": {"holds": checked is not None, "error": None, **_signers(checked)},
+        },
+        f"Installed {state.name} {state.current.version}.\n"
+        + (_NO_CERTIFICATE if checked is None else f"\nIts certificate holds:\n{checked.words()}"),
+    )
+
+
+_NO_CERTIFICATE = "This tool carries no certificate: nobody vouches for it."
+
+
+def _signers(checked: Checked | None) -> dict[str, Any]:
+    if checked is None:
+        return {"signed_by": [], "owners_named_by_verifier": False}
+    return {
+        "signed_by": sorted(checked.certificate.signed_by),
+        "owners_named_by_verifier": checked.named_by_verifier,
+    }
 
 
 @command(tool_group, "rollback")
