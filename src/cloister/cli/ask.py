@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cloister.cli.agreements import find_agreement
-from cloister.cli.common import client, folder_option, short
+from cloister.cli.common import brief, client, folder_option, short
 from cloister.cli.output import Answer, command
 from cloister.foundation.canonical import parse
 from cloister.foundation.errors import BadInput, from_problem
@@ -44,7 +44,7 @@ def ask_group() -> None:
 @click.option(
     "--preference", multiple=True, metavar="NAME=VALUE", help="Other wishes for the planner; repeat."
 )
-@click.option("--yes", is_flag=True, help="Send the plan without asking.")
+@click.option("--yes", is_flag=True, help="Send the plan without asking; the short form of it is printed.")
 @folder_option
 def train(folder: Path, yes: bool, **given: Any) -> Answer:
     """Train a model together: print the plan, ask to proceed, send it to every party for admission."""
@@ -70,15 +70,17 @@ def train(folder: Path, yes: bool, **given: Any) -> Answer:
                 "preferences": wishes,
             },
         )
+        click.echo(brief(told["text"]) if yes else told["text"], err=True)
         if not yes:
-            click.echo(told["text"], err=True)
             click.confirm("Send this plan to the parties?", abort=True, err=True)
         task = node.post("/tasks", {"plan": told["plan"]})
+        reached = node.status()["relay"]["reached"]
     answer = {
         "task": task["task"],
         "status": task["status"],
         "plan": told["plan"],
         "refusals": task["refusals"],
+        "relay_reached": reached,
     }
     if task["refusals"]:
         party, problem = min(task["refusals"].items())
@@ -89,6 +91,8 @@ def train(folder: Path, yes: bool, **given: Any) -> Answer:
         raise error
     waiting = ", ".join(told["names"].get(party, party[:8]) for party in task["waiting"])
     text = f"Task {short(task['task'])}: {task['status']}." + (f" Waiting for: {waiting}." if waiting else "")
+    if not reached:
+        text += "\nThe relay is not reached; it goes out when it is."
     return Answer(answer, f"{text}\nWatch it with: cloister task watch {short(task['task'])}")
 
 

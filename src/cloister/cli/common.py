@@ -116,6 +116,15 @@ def full(listed: list[str], given: str) -> str:
     )
 
 
+_BRIEF = frozenset({"What will be done", "What each one learns on the way", "What is not protected"})
+
+
+def brief(plan: str) -> str:
+    """Of a plan in words, what nobody may send or approve unseen: what is done, who learns what, what is not protected."""
+    blocks = plan.split("\n\n")
+    return "\n\n".join(block for block in blocks if block.partition("\n")[0] in _BRIEF) or plan
+
+
 def table(columns: list[str], rows: list[list[str]]) -> Any:
     """A plain table for the terminal."""
     from rich.table import Table

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from cloister.cli.common import client, folder_option, short, soon, table, wait_option
+from cloister.cli.common import brief, client, folder_option, short, soon, table, wait_option
+from cloister.cli.happenings import in_words
 from cloister.cli.output import Answer, command
 from cloister.foundation.errors import from_problem
 
@@ -66,15 +67,16 @@ def show(task: str, folder: Path, wait: int) -> Answer:
     is_flag=True,
     help="Also accept that the result may contain input records (training without differential privacy).",
 )
-@click.option("--yes", is_flag=True, help="Do not ask; you have read the plan.")
+@click.option("--yes", is_flag=True, help="Do not ask; the short form of the plan is printed.")
 @wait_option
 @folder_option
 def approve(task: str, with_records: bool, yes: bool, folder: Path, wait: int) -> Answer:
     """Approve the computation of TASK, after showing its plan."""
     with client(folder, timeout=600) as node:
         digest = _find(node, task, wait)
+        plan = node.task(digest)["text"]
+        click.echo(brief(plan) if yes else plan, err=True)
         if not yes:
-            click.echo(node.task(digest)["text"], err=True)
             question = "Approve this"
             question += ", accepting that the result may contain your records?" if with_records else "?"
             click.confirm(question, abort=True, err=True)
@@ -125,7 +127,7 @@ def watch(task: str, seconds: int, folder: Path) -> Answer:
             for event in node.events(seen, wait=0.0 if told["status"] in _ENDED else 2.0):
                 seen = max(seen, int(event["id"]))
                 if event["task"] == digest:
-                    click.echo(_words(event, told["names"]), err=True)
+                    click.echo(in_words(event, told["names"]), err=True)
             if told["status"] in _ENDED or time.monotonic() > end:
                 break
     if told.get("failure"):
@@ -136,14 +138,6 @@ def watch(task: str, seconds: int, folder: Path) -> Answer:
 
 
 _ENDED = frozenset({"done", "failed", "stopped", "refused"})
-
-
-def _words(event: dict[str, Any], names: dict[str, str]) -> str:
-    """One event as one line: who in names, the rest as it is."""
-    facts = ", ".join(
-        f"{key} {names.get(str(value), value)}" for key, value in event["facts"].items() if value is not None
-    )
-    return f"{event['kind']}: {facts}"[:300] if facts else str(event["kind"])
 
 
 def _find(node: Any, given: str, wait: int = 0) -> str:

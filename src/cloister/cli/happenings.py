@@ -1,0 +1,88 @@
+"""What happens in a task, one event as one line that a person reads.
+
+An event that is not known here is told by its name alone: its facts are for programs, which take `--json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cloister.cli.common import short
+
+_LONGEST = 300
+
+
+def in_words(event: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """One line for an event as the node gives it: `kind` and `facts`; parties by name."""
+    facts = event["facts"]
+
+    def name(key: str) -> str:
+        party = str(facts.get(key, "?"))
+        return names.get(party, party[:8])
+
+    match event["kind"]:
+        case "task.proposed":
+            text = f"{name('requester')} asks"
+        case "task.admitted":
+            text = f"{name('party')} admits it"
+        case "task.refused":
+            problem = facts.get("problem") or {}
+            text = f"{name('party')} refuses: {problem.get('detail') or problem.get('title') or 'no reason given'}"
+        case "task.started":
+            text = f"started here, as {facts.get('seat', '?')}"
+        case "phase.entered":
+            text = f"{_step(facts.get('program'))}: {_step(facts.get('phase'))}"
+        case "message.accepted":
+            text = f"{_step(facts.get('kind') or 'message')} from {name('from')}"
+            if isinstance(facts.get("bytes"), int):
+                text += f", {facts['bytes']:,} bytes"
+        case "party.left":
+            text = f"{name('party')} left: {_step(facts.get('error', 'no reason given'))}"
+        case "figures":
+            text = _figures(facts.get("figures") or {})
+        case "task.finished" | "task.stopped":
+            text = str(event["kind"]).removeprefix("task.")
+        case "task.failed":
+            failure = facts.get("failure") or {}
+            text = f"failed: {failure.get('title') or 'no reason given'}"
+        case kind:
+            text = str(kind).replace(".", " ")
+    return text[:_LONGEST]
+
+
+def _figures(figures: Mapping[str, Any]) -> str:
+    """What a seat reports of its own step; the first pattern that fits."""
+    if "answers" in figures:
+        left = len(figures.get("left_out") or {})
+        text = f"round {figures.get('round')}: {_several(figures['answers'], 'update')} averaged"
+        return text + (f", {left} left out" if left else "")
+    if "counted" in figures:
+        return f"round {figures.get('round')}: this node's update {'was' if figures['counted'] else 'was not'} counted"
+    if "gate" in figures:
+        why = figures.get("why") or figures.get("check")
+        return f"gate {figures['gate']}" + (f": {why}" if why else "")
+    if "votes" in figures:
+        return (
+            f"{_several(figures['votes'], 'vote')}, {figures.get('permits')} for the release;"
+            f" it needs {figures.get('quorum')}"
+        )
+    if "delivered" in figures:
+        return f"result delivered to {_several(figures['delivered'], 'recipient')}"
+    numbers = [
+        f"{key.replace('_', ' ')} {value:.4g}"
+        for key, value in figures.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and key != "round"
+    ]
+    lead = f"round {figures['round']}" if "round" in figures else "here"
+    return f"{lead}: {', '.join(numbers)}" if numbers else lead
+
+
+def _several(number: Any, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _step(name: Any) -> str:
+    """A phase's or message's name as words; a long one that is a digest, as people copy digests."""
+    text = str(name)
+    return short(text) if text.startswith("sha256:") else text.replace("-", " ")
