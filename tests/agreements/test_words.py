@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cloister.agreements.clauses import (
     AllowedComputation,
     Duty,
+    Floor,
     QualityFloor,
     ReleaseTerms,
     Witness,
@@ -19,6 +20,7 @@ from cloister.agreements.decision import RULES
 from cloister.agreements.differences import differences
 from cloister.agreements.signing import amend
 from cloister.agreements.words import describe, sections
+from cloister.claims.vocabulary import Adversary, Artefact, Claim, Disclosed, Hidden
 
 FULL = terms(
     computations=(
@@ -98,10 +100,41 @@ def test_the_clauses_names_are_those_that_refusals_use():
     told_of = {
         "validity", "parties", "purpose", "forbidden", "computation", "experimental", "datasets", "residency",
         "minimum-parties", "dropouts", "colluders", "minimum-group", "recipients", "claims", "approval", "records",
-        "budget", "signatures", "state",
+        "budget", "signatures", "state", "attempts",
     }  # fmt: skip
     assert told_of <= named
     assert told_of <= rules
+
+
+UPDATES_SEEN = (
+    "The coordinator of a training sees each owner's model update, which may contain input records."
+)
+
+
+def not_promised(agreement):
+    (found,) = [section for section in sections(agreement) if section.title == "What is not promised"]
+    return [sentence.text for sentence in found.sentences]
+
+
+def hidden_update(*seats, reached=None):
+    claim = Claim(artefact=Artefact.UPDATE, against=Adversary(seats=seats), reached=reached or Hidden())
+    return terms(floors=(*terms().floors, Floor(party=NORTH, claims=(claim,))))
+
+
+def test_who_reads_only_the_agreement_learns_that_the_coordinator_sees_the_updates():
+    for agreement in (
+        FULL,
+        terms(floors=()),
+        hidden_update("owner", "hub"),
+        hidden_update("coordinator", reached=Disclosed(what="updates")),
+    ):
+        assert UPDATES_SEEN in not_promised(agreement)
+
+
+def test_that_updates_are_seen_is_not_said_where_it_is_asked_that_they_are_hidden_or_nothing_is_trained_so():
+    assert UPDATES_SEEN not in not_promised(hidden_update("coordinator"))
+    noised = tuple(item.model_copy(update={"records": "refused"}) for item in terms().computations)
+    assert UPDATES_SEEN not in not_promised(terms(computations=noised))
 
 
 @pytest.mark.parametrize("width", [40, 71, 72, 100, 160])

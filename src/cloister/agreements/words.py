@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from cloister.agreements.clauses import AllowedComputation, Duty, Floor, Member, UsableDataset
 from cloister.agreements.terms import Terms
 from cloister.claims.statements import ASSUMPTIONS, number, statement
-from cloister.claims.vocabulary import Assumption
+from cloister.claims.vocabulary import Artefact, Assumption, Disclosed
 
 
 @dataclass(frozen=True)
@@ -255,6 +255,11 @@ def _not_promised(terms: Terms) -> tuple[Sentence, ...]:
             "Where an owner accepts training without added noise, the model may contain parts of its records."
         )
         found.append(Sentence(text, "records"))
+    if _coordinator_sees(terms):
+        text = (
+            "The coordinator of a training sees each owner's model update, which may contain input records."
+        )
+        found.append(Sentence(text, "claims"))
     if not terms.budgets:
         text = "No limit is set on what results tell about single records; no privacy budget is agreed."
         found.append(Sentence(text, "budget"))
@@ -272,6 +277,21 @@ def _not_promised(terms: Terms) -> tuple[Sentence, ...]:
         Sentence("What a recipient does with an approved result cannot be taken back or watched.", "default")
     )
     return tuple(found)
+
+
+def _coordinator_sees(terms: Terms) -> bool:
+    # Methods are no names to know here. Training without added noise shows the coordinator every update unless the
+    # method hides them, and then a floor can ask for that; where none does, nobody has promised it.
+    hidden = any(
+        claim.artefact is Artefact.UPDATE
+        and "coordinator" in claim.against.seats
+        and not isinstance(claim.reached, Disclosed)
+        for floor in terms.floors
+        for claim in floor.claims
+    )
+    return not hidden and any(
+        item.kind == "training" and item.records == "owner-accepts" for item in terms.computations
+    )
 
 
 def _budgets(terms: Terms, people: _People) -> tuple[Sentence, ...]:
