@@ -32,7 +32,7 @@ from agreement_cases import (
 )
 
 from cloister.agreements import decision
-from cloister.agreements.clauses import AllowedComputation, Budget, Member, UsableDataset
+from cloister.agreements.clauses import AllowedComputation, Budget, Member, ReleaseTerms, UsableDataset
 from cloister.agreements.decision import RULES, Balance, Permit, Refusal, decide
 from cloister.agreements.lifecycle import State
 from cloister.claims.offers import Cost
@@ -404,6 +404,45 @@ def test_records_accepted_by_signing_for_listed_digests():
     )
     agreement = terms(budgets=(), computations=(allowed,))
     assert isinstance(outcome(agreement=agreement, offered={"claims": PLAIN, "cost": FREE}), Permit)
+
+
+def test_attempts_a_computation_that_has_shown_its_candidates_as_often_as_agreed_trains_no_more():
+    shown = {COMMITMENTS[NORTH]: 2}
+    assert isinstance(outcome(known={"attempts": shown}), Permit)
+    assert refused_by(known={"attempts": {COMMITMENTS[NORTH]: 3}}) == "attempts"
+    once = terms(release=ReleaseTerms(quorum=2, attempts=1))
+    assert isinstance(outcome(agreement=once), Permit)
+    assert refused_by(agreement=once, known={"attempts": {COMMITMENTS[NORTH]: 1}}) == "attempts"
+
+
+def test_attempts_are_counted_for_one_s_own_dataset():
+    others = {COMMITMENTS[SOUTH]: 9, COMMITMENTS[WEST]: 9}
+    assert isinstance(outcome(known={"attempts": others}), Permit)
+    assert isinstance(outcome(party=LAB, known={"attempts": others}), Permit)
+
+
+def test_attempts_are_asked_before_a_person_is():
+    assert refused_by(known={"attempts": {COMMITMENTS[NORTH]: 3}, "approvals": ()}) == "attempts"
+
+
+@pytest.mark.parametrize("with_records", [False, True])
+def test_what_a_person_can_still_accept_is_told_as_the_command_that_does_it(with_records):
+    agreement = terms(budgets=())
+    made = plan(agreement, offered={"claims": PLAIN, "cost": FREE})
+    known = {"approvals": (approval(agreement, NORTH),) if with_records else ()}
+    found = decide(view(agreement), made, facts(agreement, NORTH, **known))
+    assert isinstance(found, Refusal)
+    assert found.needs_person
+    assert f"cloister task approve {made.digest} --with-records" in found.remedy
+
+
+def test_a_method_that_is_not_installed_is_answered_with_those_that_are():
+    found = outcome(known={"protections": {"trial": "experimental"}})
+    assert isinstance(found, Refusal)
+    assert (found.clause, found.remedy) == ("protection", "Plan with one that is: trial.")
+    none = outcome(known={"protections": {"other": "stable"}})
+    assert isinstance(none, Refusal)
+    assert (none.clause, none.remedy) == ("protection", "Amend the agreement to name one that is.")
 
 
 def test_budget_what_is_spent_fits_what_is_left():

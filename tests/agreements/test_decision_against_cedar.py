@@ -36,7 +36,7 @@ from agreement_cases import (
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from cloister.agreements.clauses import AllowedComputation, Budget, Floor
+from cloister.agreements.clauses import AllowedComputation, Budget, Floor, ReleaseTerms
 from cloister.agreements.decision import Balance, Permit, decide
 from cloister.agreements.lifecycle import State
 from cloister.claims.offers import Cost
@@ -90,6 +90,7 @@ def policy(agreement):
         ),
         f"{quoted(list(agreement.recipients))}.containsAll(context.recipients)",
     ]
+    conditions.append(f"context.attempts < {agreement.release.attempts}")
     conditions += [_dataset(agreement, owner) for owner in (*OWNERS, LAB, VISITOR)]
     conditions += [_claim(claim, floor.accepted) for floor in agreement.floors for claim in floor.claims]
     conditions += [_budget(agreement, owner) for owner in OWNERS]
@@ -216,6 +217,7 @@ def context(signed, made, known):
         "colluders": made.offer.parameters["colluders"],
         "minimumGroup": made.offer.parameters.get("minimum_group", -1),
         "recipients": sorted(asked.recipients),
+        "attempts": known.attempts.get(asked.datasets.get(known.party), 0),
         "approved": bool(approvals),
         "acceptedRecords": any(item.with_records for item in approvals),
         "privateResult": any(claim.artefact is Artefact.RESULT for claim in private),
@@ -354,6 +356,7 @@ def agreements(draw):
         "minimum_group": draw(st.sampled_from([1, 5, 10, 11])),
         "residency": draw(st.sampled_from([(), ("DE",), ("DE", "FR"), ("FR",)])),
         "recipients": draw(_with((LAB, VISITOR), st.just((LAB,)))),
+        "release": ReleaseTerms(quorum=2, attempts=draw(st.integers(1, 3))),
     }
     count = draw(st.sampled_from([0, 1, 1]))
     names = draw(st.lists(st.sampled_from(sorted(changes)), min_size=count, max_size=count))
@@ -429,6 +432,9 @@ def cases(draw):
             lambda read: {COMMITMENTS[owner]: read for owner in OWNERS}
         ),
     }
+    known["attempts"] = st.sampled_from([2, 3, 4]).map(
+        lambda count: dict.fromkeys(COMMITMENTS.values(), count)
+    )
     odd = {
         "created": st.sampled_from([NOW - 1001, NOW - 1000, NOW + 120, NOW + 121]).map(rfc3339),
     }

@@ -26,16 +26,18 @@ clauses say no, the first in this order is named. Clauses, in their order (each 
 21. `minimum-group`: answers speak of no smaller groups than agreed.
 22. `recipients`: only agreed parties receive results.
 23. `claims`: the plan's claims reach every party's floor.
-24. `budget`: what is spent fits what is left; exact answers are never given of a population that has a budget.
-25. `records`: training without differential privacy needs this owner's acceptance, for this computation's digest, that
+24. `attempts`: this computation has shown fewer candidates to this owner's own dataset than agreed; a training whose
+    result the gate would refuse all the same only gives its coordinator new updates to look at.
+25. `budget`: what is spent fits what is left; exact answers are never given of a population that has a budget.
+26. `records`: training without differential privacy needs this owner's acceptance, for this computation's digest, that
     the result may contain input records.
-26. `approval`: the computation is listed, or this owner approved its digest. (Both: in this plan, where the yes was
+27. `approval`: the computation is listed, or this owner approved its digest. (Both: in this plan, where the yes was
     given to a plan; a yes to one says nothing of another's owners, weights, rounds and recipients.)
 
 People are asked last, so that nobody is asked for what is refused all the same (`Refusal.needs_person`).
 An owner's approvals, acceptance, dataset facts and budget are asked at that owner's own node: a task starts only when
 every seat's node has admitted it, so that together they are asked of every owner. Balances never depend on data, so
-no refusal here tells anything about data.
+no refusal here tells anything about data; attempts count tasks, not their results.
 """
 
 from __future__ import annotations

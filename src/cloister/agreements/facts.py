@@ -64,6 +64,7 @@ class DecisionFacts:
         approvals: approvals of computations by digest.
         remaining: population → what is left of its budget; own populations.
         columns: commitment → the columns that the computation reads, as this node's own analysis found them.
+        attempts: commitment → how many other tasks showed a candidate of this computation to that dataset; one's own.
     """
 
     now: int
@@ -74,6 +75,7 @@ class DecisionFacts:
     approvals: tuple[Approval, ...] = ()
     remaining: Mapping[str, Balance] = field(default_factory=dict)
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    attempts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def _seats(case: Case) -> Found:
         if member is None or seat not in member.seats:
             return (
                 f"{case.terms.name_of(party)} may not take the seat {seat}.",
-                "Choose another method or seating, or amend the agreement.",
+                "Seat somebody else, or amend the agreement.",
             )
     if len({party for _, party in seated}) != len(seated):
         return "A party has two seats.", "Give every party at most one seat."
@@ -142,7 +142,13 @@ def _protection(case: Case) -> Found:
         listed = ", ".join(allowed.protections) if allowed else "nothing"
         return f"The privacy method {name} was not agreed for this work.", f"Agreed: {listed}."
     if name not in case.facts.protections:
-        return f"The privacy method {name} is not installed here.", "Install it, or plan with another one."
+        usable = sorted(set(allowed.protections) & set(case.facts.protections))
+        remedy = (
+            f"Plan with one that is: {', '.join(usable)}."
+            if usable
+            else "Amend the agreement to name one that is."
+        )
+        return f"The privacy method {name} is not installed here.", remedy
     return None
 
 
@@ -152,7 +158,7 @@ def _experimental(case: Case) -> Found:
     if not stable and (allowed is None or name not in allowed.experimental):
         return (
             f"The privacy method {name} is experimental.",
-            "Choose a stable one, or name it in the agreement.",
+            "Amend the agreement so that it names this method as accepted although experimental.",
         )
     return None
 
@@ -276,12 +282,25 @@ def _recipients(case: Case) -> Found:
     return None
 
 
+_FLOOR_REMEDY = "Plan with more owners or fewer dropouts if that reaches it; otherwise amend the agreement."
+
+
 def _claims(case: Case) -> Found:
     below: tuple[tuple[str | None, Claim], ...] = case.terms.below_floor(case.plan.offer.claims)
     if below:
         party, need = below[0]
         whose = f"{case.terms.name_of(party)} asks" if party else "The agreement asks"
-        return f"{whose} for more than the plan gives: {statement(need)}", "Choose a method that gives it."
+        return f"{whose} for more than the plan gives: {statement(need)}", _FLOOR_REMEDY
+    return None
+
+
+def _attempts(case: Case) -> Found:
+    agreed = case.terms.release.attempts
+    if case.own is not None and case.facts.attempts.get(case.own, 0) >= agreed:
+        return (
+            f"This computation has shown its result to this owner's checks as often as agreed ({agreed}).",
+            "Ask for another computation, or amend the agreement (release attempts).",
+        )
     return None
 
 
@@ -303,7 +322,7 @@ def _approval(case: Case) -> Found:
     if not _approved(case, with_records=False):
         return (
             "This owner has not approved this computation.",
-            "Look at the computation and approve its digest.",
+            f"Look at it (cloister task show {case.plan.digest}), then: cloister task approve {case.plan.digest}",
         )
     return None
 
@@ -315,14 +334,14 @@ def _records(case: Case) -> Found:
     if allowed.records == "refused":
         return (
             "The result may contain input records, and the agreement does not accept that.",
-            "Plan with differential privacy.",
+            "Amend the agreement so that owners may accept it.",
         )
     if computation.digest in allowed.digests_with_records or case.own is None:
         return None
     if not _approved(case, with_records=True):
         return (
             "The result may contain input records, and this owner has not accepted that for this computation.",
-            "Approve this computation with records, or plan with differential privacy.",
+            f"Accept it if you agree: cloister task approve {case.plan.digest} --with-records",
         )
     return None
 
@@ -340,7 +359,7 @@ def _budget(case: Case) -> Found:
     if exact:
         return (
             "Exact answers of a population with a privacy budget would void its guarantee.",
-            "Plan with differential privacy.",
+            "Amend the agreement so that this dataset has no privacy budget.",
         )
     if any(item.unit != budget.unit for item in case.private):
         return f"The plan protects another unit than agreed ({budget.unit}).", "Plan for the agreed unit."
@@ -377,6 +396,7 @@ RULES: tuple[tuple[str, Callable[[Case], Found]], ...] = (
     ("minimum-group", _minimum_group),
     ("recipients", _recipients),
     ("claims", _claims),
+    ("attempts", _attempts),
     ("budget", _budget),
     ("records", _records),
     ("approval", _approval),

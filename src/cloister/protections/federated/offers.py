@@ -214,14 +214,14 @@ def _objection(
     if allowed is None or NAME not in allowed.protections:
         return _declined(
             "The agreement does not permit training by federated averaging.",
-            "Ask for another method, or amend the agreement.",
+            "Amend the agreement so that it names this method.",
         )
     if request.computation.digest in terms.forbidden:
         return _declined("The agreement forbids exactly this computation.", "Ask for another one.")
     if allowed.records == "refused":
         return _declined(
             "The result may contain input records, and the agreement does not accept that.",
-            "Ask for training with differential privacy, or amend the agreement.",
+            "Amend the agreement so that owners may accept it; this method adds no noise.",
         )
     if len(seats["owner"]) < least:
         return _declined(
