@@ -211,6 +211,7 @@ class Admitting:
         """What this party's agreement says of a plan, on this node's own facts."""
         name = plan.request.agreement
         found = self._agreements.get(name)
+        own = plan.request.datasets.get(self._parties.own.party)
         facts = DecisionFacts(
             now=self._clock.now(),
             party=self._parties.own.party,
@@ -220,6 +221,7 @@ class Admitting:
             approvals=tuple(self._records.approvals()),
             remaining=self._remaining(),
             columns={},
+            attempts={} if own is None else {own: self._records.attempts(plan, own)},
         )
         return decide(found, plan, facts)
 

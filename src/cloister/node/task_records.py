@@ -160,6 +160,12 @@ class TaskRecords:
             )
             self._log(tx, "decision", envelope.digest)
 
+    def attempts(self, plan: Plan, dataset: str) -> int:
+        """How many other tasks of the plan's computation showed a candidate to this owner's dataset (`TaskRelease`)."""
+        with self._database.read() as tx:
+            tasks = Settings(tx).get(f"attempts/{plan.request.computation.digest}/{dataset}", [])
+        return len(set(tasks) - {plan.digest})
+
     # Notes ---------------------------------------------------------------------------------------------------------
 
     def note(self, task: str) -> dict[str, Any]:
