@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from release_world import ADMISSIONS, KEYS
 
+from cloister.claims.vocabulary import Adversary, Artefact, Claim, Claims, Disclosed
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, CloisterError, NotTrusted
 from cloister.identity import envelopes
 from cloister.identity.envelopes import Envelope
+from cloister.planner.explain import sections as plan_in_words
+from cloister.protections.federated.offers import PAIR_WARNING
 from cloister.release import CHECKS, Expectations, verify_certificate
 from cloister.release.certificate import PAYLOAD_TYPE, in_words, read_statement, statement, verify_statement
 from protections import federation as f
@@ -90,6 +93,39 @@ def test_a_person_can_read_it():
     ):
         assert part in text
     assert "accuracy at least 0.5" in text
+
+
+def test_it_says_all_that_the_plan_says_is_not_protected():
+    """Also what the plan discloses: where two answers make a round, that each owner can work out the other's update."""
+    terms = f.terms(dropouts=1)
+    plan = f.plan(terms)
+    said = statement(
+        plan, terms, kind="model", content_digest=digest(CONTENT), size=len(CONTENT), facts={}, created=f.NOW,
+        admissions=ADMISSIONS, checks=CHECKS,
+    )  # fmt: skip
+    (shown,) = [section for section in plan_in_words(plan) if section.title == "What is not protected"]
+    limits = said["predicate"]["card"]["limits"]
+    assert limits == [sentence.text for sentence in shown.sentences]
+    assert any(PAIR_WARNING in limit for limit in limits)
+    text = in_words(verify_statement(signed(said), KEYS, Expectations.of(terms, plan, f.NOW)))
+    assert all(f"  - {limit}" in text for limit in limits)
+
+
+def test_the_longest_claims_fit_into_a_certificate():
+    seats = tuple(f"{number:02}{'s' * 38}" for number in range(32))
+    longest = Claim(
+        artefact=Artefact.RESULT,
+        against=Adversary(seats=seats, colluding=1000),
+        reached=Disclosed(what="w" * 400),
+    )
+    claims = Claims(guarantees=(longest,) * 64, not_protected=("n" * 400,) * 64)
+    plan = PLAN.model_copy(update={"offer": PLAN.offer.model_copy(update={"claims": claims})})
+    said = statement(
+        plan, TERMS, kind="model", content_digest=digest(CONTENT), size=len(CONTENT), facts={}, created=f.NOW,
+        admissions=ADMISSIONS, checks=CHECKS,
+    )  # fmt: skip
+    assert len(said["predicate"]["card"]["limits"]) == 128
+    assert read_statement(signed(said)).predicate.claims == claims
 
 
 def changed(path, value):

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloister.agreements.terms import Terms
 from cloister.claims.offers import Digest, Plan, SeatName, Time
+from cloister.claims.statements import statements
 from cloister.claims.vocabulary import Claims
 from cloister.foundation.canonical import JSON, canonical
 from cloister.foundation.clock import parse_rfc3339, rfc3339
@@ -66,7 +67,7 @@ class Evidence(BaseModel):
 
 
 class Card(BaseModel):
-    """What a person should know of a result before using it."""
+    """What a person should know of a result before using it; `limits` has every line that its plan showed as not protected."""
 
     model_config = MODEL
 
@@ -75,7 +76,8 @@ class Card(BaseModel):
     method: str = Field(max_length=400)
     data: str = Field(max_length=400)
     quality: str = Field(max_length=400)
-    limits: tuple[Annotated[str, Field(max_length=400)], ...] = Field(strict=False, max_length=64)
+    # One for every disclosure (against up to 32 seats, each named) and every gap that claims can hold.
+    limits: tuple[Annotated[str, Field(max_length=2400)], ...] = Field(strict=False, max_length=128)
     attribution: tuple[Annotated[str, Field(max_length=200)], ...] = Field(
         default=(), strict=False, max_length=32
     )
@@ -189,7 +191,7 @@ def statement(
                     if quality
                     else "No least quality was agreed."
                 ),
-                limits=offer.claims.not_protected,
+                limits=statements(offer.claims)[1],
                 attribution=attribution,
             ),
             created=rfc3339(created),
@@ -325,7 +327,8 @@ def in_words(certificate: Certificate, names: Mapping[str, str] | None = None) -
         f"From: {card.data}",
         f"Approved by {approved} owners ({predicate.gates.quorum} needed): {named(sorted(certificate.signed_by))}",
         f"Quality: {card.quality}",
-        *(f"Not protected: {limit}" for limit in card.limits),
+        *(["Not protected:"] if card.limits else []),
+        *(f"  - {limit}" for limit in card.limits),
         *(f"Attribution: {text}" for text in card.attribution),
         f"Digest: {certificate.content_digest}",
         f"Agreement: {predicate.agreement}",
