@@ -69,6 +69,19 @@ def test_factories_accept_records_only_without_a_budget():
     assert [budget.epsilon for budget in private.budgets] == [8.0] * 3
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_factories_are_at_least_three_since_of_two_each_learns_the_other_s_update(count):
+    few = inputs()["owners"][:count]
+    with pytest.raises(BadInput) as caught:
+        new_from_template("factories-and-lab", inputs(owners=few))
+    assert "subtract" in caught.value.why
+    assert "one-researcher-one-owner" in caught.value.remedy
+    other = new_from_template("one-researcher-one-owner", inputs(owners=few))
+    assert not [
+        claim for floor in other.floors for claim in floor.claims if claim.against.seats == ("owner",)
+    ]
+
+
 def test_a_clinic_s_results_are_always_differentially_private():
     terms = new_from_template("clinic-and-lab", inputs())
     assert all(item.records == "refused" for item in terms.computations)

@@ -118,6 +118,11 @@ def test_a_dropout_among_three_is_below_a_floor_that_hides_updates_from_other_ow
     assert found.clause == "claims"
 
 
+def test_a_template_that_permits_dropouts_among_three_is_kept_by_a_plan_that_asks_for_all_answers():
+    terms = factories(dropouts=1)
+    assert isinstance(verdict(terms, planned(terms, minimum_answers=3), f.OWNERS[0]), Permit)
+
+
 def test_a_privacy_budget_asks_for_noise_that_is_not_there_yet():
     terms = factories(epsilon=8.0)
     asked = f.request(terms, recipients=(f.LAB, f.USER))

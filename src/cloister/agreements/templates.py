@@ -126,8 +126,19 @@ def factories_and_lab(inputs: Inputs) -> Terms:
     """Owners train a model together; a lab asks and coordinates; users receive the tool.
 
     Without `epsilon` each owner accepts each training, or none, as possibly containing its records.
+
+    It asks that no owner learns another's update. Of two answers the average and one give the other, so that there are
+    at least three owners; with `dropouts` the same holds of those that may remain, and a plan that lets it come to two
+    answers is refused by the clause `claims` (`minimum_answers` in a request's preferences asks for more).
     """
-    _needs(inputs, owners=2, researchers=1)
+    if len(inputs.owners) < 3:
+        raise BadInput(
+            "This agreement would promise what no training between fewer than three owners can keep.",
+            "The template asks that no owner learns another's update, and between two each can subtract its own from "
+            "the average.",
+            "Name a third owner, or take the template one-researcher-one-owner, which does not promise it.",
+        )
+    _needs(inputs, owners=3, researchers=1)
     noise = inputs.epsilon is not None
     training = AllowedComputation(
         kind="training",
