@@ -41,6 +41,14 @@ def test_a_run_prints_counts_and_sizes_and_says_which_picture_could_not_be_used(
         assert f"{size:.3g} µm" in told.output
         assert str(image["count"]) in told.output
     assert (tmp_path / "out" / "index.html").is_file()
+    assert "index.html" in told.output
+
+
+def test_where_the_report_is_is_not_told_when_there_is_nothing_to_see(tmp_path):
+    told = call("tool", "run", "crystals", tmp_path, "--out", tmp_path / "out", home=tmp_path)
+    assert told.exit_code == 2
+    assert f"Name the pictures: {tmp_path}/*.png" in told.output
+    assert "index.html" not in told.output
 
 
 def test_a_setting_changes_the_count_and_a_wrong_one_is_refused_by_name(pictures, tmp_path):
@@ -53,6 +61,11 @@ def test_a_setting_changes_the_count_and_a_wrong_one_is_refused_by_name(pictures
     refused = call("tool", "run", "crystals", pictures[0], "--set", "treshold=0.4", home=tmp_path)
     assert refused.exit_code == 2
     assert "treshold" in refused.stderr
+    for value in ("6", "-1", "NaN"):
+        refused = call("tool", "run", "crystals", pictures[0], "--set", f"threshold={value}", home=tmp_path)
+        assert refused.exit_code == 2
+        assert "from 0 to 1" in refused.stderr
+    assert "threshold (0 to 1):" in call("tool", "show", "crystals", home=tmp_path).output
 
 
 def test_a_tool_travels_as_a_file_and_is_listed_where_it_is_installed(tmp_path):
@@ -69,7 +82,7 @@ def test_a_tool_travels_as_a_file_and_is_listed_where_it_is_installed(tmp_path):
     listed = json.loads(call("tool", "list", "--json", "-", home=tmp_path).stdout)
     assert [item["how"] for item in listed] == ["installed"]
     shown = call("tool", "show", file, home=tmp_path)
-    assert "threshold:" in shown.output
+    assert "threshold (0 to 1):" in shown.output
     assert "carries no certificate: nobody vouches for it" in shown.output
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1

@@ -36,6 +36,11 @@ def test_tiles_count_as_the_validated_whole_picture_does(tool, tmp_path, width, 
         assert result.count == len(centres(run, pixels))
 
 
+def test_the_tool_says_what_gives_false_crystals_and_which_sizes_it_knows(tool):
+    assert any("Foam and dense bubbles" in line for line in tool.manifest.limits)
+    assert (tool.manifest.sizes.smallest, tool.manifest.sizes.largest) == (8.0, 90.0)
+
+
 @pytest.mark.slow
 def test_counts_on_fresh_synthetic_seed_like_pictures_are_right_to_nine_in_ten(tool, tmp_path):
     made = {seed: synthesise(SEED_LIKE, seed) for seed in range(7000, 7012)}

@@ -289,3 +289,56 @@ def test_a_large_overlay_is_shown_smaller_on_the_page_and_whole_beside_it(tmp_pa
     shown = re.search(r'src="data:image/jpeg;base64,([^"]+)"', page)
     with Image.open(io.BytesIO(base64.b64decode(shown.group(1)))) as preview:
         assert preview.size == (1600, 240)
+
+
+KNOWS = {"sizes": {"smallest": 8.0, "typical": 16.0, "largest": 24.0}}
+
+
+def test_sizes_that_the_tool_does_not_know_are_told_with_what_to_try(tmp_path):
+    """Twelve discs of about 12 pixels, which the tool knows, and two of about 28, which it does not."""
+    tool = discs_tool(about=KNOWS)
+    pixels = discs(300, 200, [(30 + 40 * (i % 6), 30 + 40 * (i // 6)) for i in range(12)], radius=7.0)
+    pixels = np.maximum(pixels, discs(300, 200, [(60, 150), (200, 150)], radius=14.0))
+    path = tmp_path / "a.png"
+    path.write_bytes(png(pixels))
+    (result,) = run_tool(tool, [path], tmp_path / "out")
+    (warning,) = result.warnings
+    assert re.fullmatch(
+        r"\d+ of \d+ measured lie outside the sizes this tool knows \(8 to 24 pixels\): try --set scale=0\.\d+",
+        warning,
+    )
+    assert result.as_json()["warnings"] == [warning]
+    for page in ("a.report.html", "index.html"):
+        assert warning in (tmp_path / "out" / page).read_text(encoding="utf-8")
+    (in_micrometres,) = run_tool(tool, [path], micrometres_per_pixel=100.0)
+    assert in_micrometres.warnings == (warning,)
+    narrow = discs_tool(about={"sizes": {"smallest": 12.0, "typical": 16.0, "largest": 16.0}})
+    assert "do not rely on" in run_tool(narrow, [path])[0].warnings[0]
+    (fitting,) = run_tool(tool, [picture(tmp_path, "b.png", spread_centres(200, 150, 8), radius=7.0)])
+    assert fitting.warnings == ()
+
+
+def test_reports_tell_the_limits_and_the_index_leads_to_them_by_pictures(tool, tmp_path):
+    paths = [picture(tmp_path, name, [(50, 50), (90, 90)]) for name in ("a.png", "b.png")]
+    run_tool(tool, paths, tmp_path / "out")
+    assert "Made for tests." in (tmp_path / "out" / "a.report.html").read_text(encoding="utf-8")
+    index = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    for name in ("a", "b"):
+        assert re.search(rf'<a href="{name}\.report\.html"><figure><img [^>]*src="data:image/', index)
+
+
+def test_outlines_grow_with_the_picture():
+    from cloister.tools import types as t
+    from cloister.tools.steps.base import Context
+    from cloister.tools.steps.overlay import Overlay, overlay
+
+    def drawn(side):
+        numbers = np.zeros((side, side), np.int32)
+        numbers[side // 4 : side // 2, side // 4 : side // 2] = 1
+        image = t.Image(np.zeros((side, side), np.uint8))
+        made = overlay(Context(), Overlay(numbers=False), image=image, regions=t.Regions(numbers, 1))
+        with Image.open(io.BytesIO(made.data)) as shown:
+            return np.count_nonzero(np.asarray(shown)[side * 3 // 8].any(axis=1)) // 2
+
+    assert drawn(400) == 1
+    assert drawn(4000) == 5

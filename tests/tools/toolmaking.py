@@ -49,9 +49,9 @@ def blob_model(gain=8.0):
     return serialise([node], {"x": ["N", 1, "H", "W"]}, {"y": ["N", 2, "H", "W"]}, {"w": weight, "b": bias})
 
 
-def discs_tool(model=None, **changes):
+def discs_tool(model=None, about=None, **changes):
     parameters = {"tile": 64, "overlap": 16, "multiple": 1, "min_distance": 5, "counted": "discs"} | changes
-    return counting_tool(model or blob_model(), Counting(**parameters), ABOUT)
+    return counting_tool(model or blob_model(), Counting(**parameters), ABOUT | (about or {}))
 
 
 def discs(width, height, centres, radius=6.0, seed=0):

@@ -17,6 +17,7 @@ from cloister.cli.output import Answer, command, progress_console
 if TYPE_CHECKING:
     from cloister.cli.certificates import Checked
     from cloister.tools.install import InstalledTools
+    from cloister.tools.manifest import Adjustable
     from cloister.tools.run import Progress, Result
     from cloister.tools.tool import Tool
 
@@ -105,7 +106,10 @@ def run(
             "seconds": round(time.perf_counter() - started, 3),
             "images": [result.as_json() for result in results],
         },
-        [*_summary(results), _closing(package.tool.name, package.tool.manifest.version, out)],
+        [
+            *_summary(results),
+            _closing(package.tool.name, package.tool.manifest.version, out, results),
+        ],
         exit_code=exit_code(results),
     )
 
@@ -170,10 +174,13 @@ def _summary(results: Sequence[Result]) -> list[Any]:
     if len(results) > 1:
         total = sum(result.count or 0 for result in results)
         parts.append(f"{len(results) - len(failed)} of {len(results)} pictures, {total} objects in all.")
+    parts += [f"Doubtful: {result.name}: {line}" for result in results for line in result.warnings]
     return parts + [f"Not used: {line}" for line in failed]
 
 
-def _closing(name: str, version: str, out: Path | None) -> str:
+def _closing(name: str, version: str, out: Path | None, results: Sequence[Result]) -> str:
+    if not any(result.ok for result in results):
+        return f"{name} {version}. Nothing left this machine."
     written = (
         f"Overlays, tables and a report: {out / 'index.html'}"
         if out
@@ -207,7 +214,7 @@ def show(tool: str, folder: Path | None) -> Answer:
         lines += ["", "Not good for:", *(f"  - {line}" for line in manifest.limits)]
     if manifest.adjustable:
         lines += ["", "What you can set (--set NAME=VALUE):"]
-        lines += [f"  {name}: {item.about}" for name, item in manifest.adjustable.items()]
+        lines += [f"  {name}{_range(item)}: {item.about}" for name, item in manifest.adjustable.items()]
     lines += ["", f"Steps: {', '.join(use.step for use in manifest.pipeline)}"]
     lines += [f"Model {name}: {digest}" for name, digest in manifest.models.items()]
     lines += [f"Digest: {package.tool.digest}", "", vouched]
@@ -219,6 +226,12 @@ def show(tool: str, folder: Path | None) -> Answer:
         },
         "\n".join(lines),
     )
+
+
+def _range(item: Adjustable) -> str:
+    if item.lowest is None or item.highest is None:
+        return ""
+    return f" ({item.lowest:g} to {item.highest:g})"
 
 
 @command(tool_group, "list")

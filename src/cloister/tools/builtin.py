@@ -39,6 +39,9 @@ BUILTIN: Mapping[str, Builtin] = {
             "title": "Crystals in micrographs",
             "description": "Counts translucent crystals in a micrograph and measures each.",
             "intended_use": "Seed and product crystals in suspension, bright or dark field, a few to a thousand in a picture.",
+            "limits": [
+                "Foam and dense bubbles: they give false crystals, sometimes more than there are true ones."
+            ],
             "licence": "Apache-2.0",
         },
     )
@@ -54,10 +57,10 @@ def builtin_tool(name: str) -> Tool:
         )
     module = importlib.import_module(entry.module)
     told = getattr(module, f"{name}_parameters")()
-    limits = _limits(told)
-    return counting_tool(
-        module.shipped_model(), counting_parameters(told, entry.counted), {**entry.about, "limits": limits}
-    )
+    about = {**entry.about, "limits": [*entry.about.get("limits", ()), *_limits(told)]}
+    if told.get("diameters"):
+        about["sizes"] = {name: float(told["diameters"][name]) for name in ("smallest", "typical", "largest")}
+    return counting_tool(module.shipped_model(), counting_parameters(told, entry.counted), about)
 
 
 def counting_parameters(told: Mapping[str, Any], counted: str = "objects") -> Counting:

@@ -5,6 +5,7 @@ Errors name the step as its author called it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 
 from cloister.foundation.documents import invalid
 from cloister.foundation.errors import BadInput, CloisterError
-from cloister.tools.manifest import Manifest, StepUse
+from cloister.tools.manifest import Adjustable, Manifest, StepUse
 from cloister.tools.steps import find_step
 from cloister.tools.steps.base import Model, Parameters, Step
 from cloister.tools.types import ValueType
@@ -79,6 +80,7 @@ def adjusted(manifest: Manifest, settings: Mapping[str, Any]) -> dict[str, dict[
                 f"Users may set {offered}.",
                 "Leave it out, or check its name.",
             )
+        _within(name, target, value)
         made.setdefault(target.step, {})[target.parameter] = value
         use = next(use for use in manifest.pipeline if use.name == target.step)
         try:
@@ -88,6 +90,20 @@ def adjusted(manifest: Manifest, settings: Mapping[str, Any]) -> dict[str, dict[
                 f"The setting {name!r} cannot have this value.", error.why, manifest.adjustable[name].about
             ) from None
     return made
+
+
+def _within(name: str, target: Adjustable, value: object) -> None:
+    """Raises `BadInput` with the allowed range. What is no number, the step itself refuses."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    low = -math.inf if target.lowest is None else target.lowest
+    high = math.inf if target.highest is None else target.highest
+    if not low <= value <= high:
+        raise BadInput(
+            f"The setting {name!r} cannot have this value.",
+            f"It may be from {low:g} to {high:g}; {value:g} was given.",
+            target.about,
+        )
 
 
 def _check_adjustable(manifest: Manifest) -> None:

@@ -67,11 +67,23 @@ class Adjustable(Document):
         step: the step's name.
         parameter: its parameter.
         about: what to set it to, for people.
+        lowest: the least value, where it is a number.
+        highest: the greatest.
     """
 
     step: Word
     parameter: Word
     about: Line = ""
+    lowest: float | None = None
+    highest: float | None = None
+
+
+class Sizes(Document):
+    """Diameters that a tool's model was made for, in pixels of the copy that it looks at."""
+
+    smallest: Annotated[float, Field(gt=0, lt=1e6)]
+    typical: Annotated[float, Field(gt=0, lt=1e6)]
+    largest: Annotated[float, Field(gt=0, lt=1e6)]
 
 
 class Calibration(Document):
@@ -98,6 +110,7 @@ class Manifest(Document):
         outputs: by name.
         adjustable: what users may set, by name.
         calibration: default size of a pixel.
+        sizes: of objects that the model knows; results outside are told to be doubtful.
         certificate: digest of the release certificate that the models come from, if any.
     """
 
@@ -115,6 +128,7 @@ class Manifest(Document):
     outputs: Annotated[dict[Word, Output], Field(min_length=1, max_length=32)]
     adjustable: Annotated[dict[Word, Adjustable], Field(default_factory=dict, max_length=16)]
     calibration: Calibration = Calibration()
+    sizes: Sizes | None = None
     certificate: Digest | None = None
 
     @model_validator(mode="after")

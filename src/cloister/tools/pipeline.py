@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +43,7 @@ def run_pipeline(
 
         tick(0.0)
         given = {slot: values[source] for slot, source in use.inputs.items()}
-        here = Context(
-            models,
-            context.title,
-            context.subject,
-            context.micrometres_per_pixel,
-            context.image_limits,
-            context.facts,
-            tick,
-        )
+        here = replace(context, models=models, tick=tick)
         try:
             values[use.name] = step.run(here, parameters_of(use, (settings or {}).get(use.name)), **given)
         except CloisterError:

@@ -19,7 +19,9 @@ from cloister.foundation.errors import BadInput, CloisterError, NotFound
 from cloister.foundation.files import read_limited, write_atomically
 from cloister.tools import types as t
 from cloister.tools.check import adjusted
+from cloister.tools.manifest import Manifest
 from cloister.tools.pipeline import run_pipeline, write_outputs
+from cloister.tools.sizes import KnownSizes, outside_known_sizes
 from cloister.tools.steps.base import Context, Model
 from cloister.tools.summary import index_page
 from cloister.tools.tool import Tool
@@ -44,6 +46,7 @@ class Result:
         tool_digest: of the tool's manifest.
         model_digests: of the models by name.
         files: what was written, if a folder was given.
+        warnings: why the result is doubtful, for people.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Result:
     tool_digest: str
     model_digests: Mapping[str, str]
     files: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -77,6 +81,7 @@ class Result:
             "tool": self.tool_digest,
             "models": dict(self.model_digests),
             "files": [str(path) for path in self.files],
+            "warnings": list(self.warnings),
         }
 
 
@@ -175,7 +180,16 @@ def _one(
             "unknown: sizes are in pixels" if calibrated is None else f"{calibrated:g}"
         )
         facts |= {f"setting {name}": f"{value}" for name, value in chosen.settings.items()}
-        context = Context(models, tool.manifest.title, path.name, calibrated, chosen.limits, facts)
+        context = Context(
+            models,
+            tool.manifest.title,
+            path.name,
+            calibrated,
+            chosen.limits,
+            facts,
+            tool.manifest.limits,
+            _known_sizes(tool.manifest, chosen.by_step),
+        )
 
         def tick(step: str, share: float) -> None:
             if progress is not None:
@@ -186,11 +200,13 @@ def _one(
         )
         tick("done", 1.0)
         files = write_outputs(out, label, outputs, context) if out is not None else ()
+        table = next((value for value in outputs.values() if isinstance(value, t.Table)), None)
+        doubt = outside_known_sizes(table, context.sizes, calibrated)
         error = None
     except CloisterError as problem:
-        outputs, files, error = {}, (), problem
+        outputs, files, table, doubt, error = {}, (), None, "", problem
     except OSError as problem:
-        outputs, files = {}, ()
+        outputs, files, table, doubt = {}, (), None, ""
         error = BadInput(
             f"{path.name} could not be read, or its result not written.",
             problem.strerror or "",
@@ -203,14 +219,37 @@ def _one(
         error=error,
         count=None if count is None else int(count),
         figures=figures,
-        table=next((value for value in outputs.values() if isinstance(value, t.Table)), None),
+        table=table,
         outputs=outputs,
         seconds=time.perf_counter() - started,
         input_digest=seen,
         tool_digest=tool.digest,
         model_digests=dict(tool.manifest.models),
         files=files,
+        warnings=(doubt,) if doubt else (),
     )
+
+
+def _known_sizes(manifest: Manifest, by_step: Mapping[str, Mapping[str, Any]]) -> KnownSizes | None:
+    """The sizes that the model knows and the scale it looks at; None where that depends on the picture."""
+    if manifest.sizes is None:
+        return None
+    factor, setting = 1.0, ""
+    for use in manifest.pipeline:
+        if use.step.startswith("rescale@"):
+            given = {**use.parameters, **by_step.get(use.name, {})}.get("factor")
+            if not isinstance(given, int | float):
+                return None
+            factor *= given
+            setting = next(
+                (
+                    name
+                    for name, item in manifest.adjustable.items()
+                    if (item.step, item.parameter) == (use.name, "factor")
+                ),
+                "",
+            )
+    return KnownSizes(manifest.sizes.smallest, manifest.sizes.largest, factor, setting)
 
 
 def _input(tool: Tool, path: Path, limits: ImageLimits) -> tuple[t.Value, str]:
@@ -221,10 +260,12 @@ def _input(tool: Tool, path: Path, limits: ImageLimits) -> tuple[t.Value, str]:
     wanted = next(iter(tool.manifest.inputs.values()))
     if not path.exists():
         raise NotFound(f"There is no file {path}.", "", "Check the path.")
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder.", "A tool looks at files.", f"Name the pictures: {path}/*.png")
     if not path.is_file():
         raise BadInput(
             f"{path.name} is not a file.",
-            "Folders and devices cannot be looked at.",
+            "Devices cannot be looked at.",
             "Name the pictures themselves.",
         )
     if wanted.kind == "file":

@@ -49,7 +49,7 @@ def counting_tool(model: bytes, parameters: Counting, about: Mapping[str, Any]) 
         model: ONNX bytes.
         parameters: see `Counting`.
         about: the manifest's descriptive fields: name, version, title, licence, and optionally description,
-            intended_use, limits, calibration, certificate.
+            intended_use, limits, calibration, sizes, certificate.
 
     Raises:
         BadInput: a field is malformed, or the model does not fit.
@@ -65,11 +65,15 @@ def counting_tool(model: bytes, parameters: Counting, about: Mapping[str, Any]) 
                 "step": "sized",
                 "parameter": "factor",
                 "about": "Below 1 looks at a smaller copy, for pictures whose objects are larger than the model knows.",
+                "lowest": 0.05,
+                "highest": 4.0,
             },
             "threshold": {
                 "step": "centres",
                 "parameter": "threshold",
                 "about": "Between 0 and 1; higher counts fewer objects, surer ones.",
+                "lowest": 0.0,
+                "highest": 1.0,
             },
         },
         "outputs": {

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cloister.data.images import LIMITS, ImageLimits
 from cloister.foundation.errors import BadInput
+from cloister.tools.sizes import KnownSizes
 from cloister.tools.types import Kind, Value, ValueType
 
 
@@ -50,6 +51,8 @@ class Context:
         subject: what is being looked at, for reports (a file's name).
         micrometres_per_pixel: of the given picture, or None if unknown.
         image_limits: for decoding.
+        limits: what the tool is not good for, one sentence each.
+        sizes: that the tool's model knows, or None.
         facts: what a report states about tool, models and input (digests, version).
         tick: called now and then with the share done of the present step, 0..1.
     """
@@ -60,6 +63,8 @@ class Context:
     micrometres_per_pixel: float | None = None
     image_limits: ImageLimits = LIMITS
     facts: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+    sizes: KnownSizes | None = None
     tick: Callable[[float], None] = lambda _share: None
 
 

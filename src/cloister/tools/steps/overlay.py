@@ -58,7 +58,7 @@ def overlay(
     pixels = image.pixels if image.pixels.ndim == 3 else np.repeat(image.pixels[:, :, None], 3, axis=2)
     canvas = pixels.copy()
     height, width = canvas.shape[:2]
-    thickness = parameters.thickness or max(1, round(max(height, width) / 1500))
+    thickness = parameters.thickness or max(1, round(max(height, width) / 800))
     wanted = None if table is None else {int(number) for number in table.columns.get("number", ())}
     if regions is not None:
         _outlines(canvas, regions, wanted, thickness)

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from html import escape
 from typing import Annotated, Any
 
@@ -15,13 +16,14 @@ from pydantic import Field
 
 from cloister.data.schema import Line
 from cloister.tools import types as t
+from cloister.tools.sizes import outside_known_sizes
 from cloister.tools.steps.base import Context, Parameters, Slot, Step
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:64rem;margin:2rem auto;padding:0 1rem}
 table{border-collapse:collapse;margin:1rem 0}th,td{border:1px solid #ccc;padding:.2rem .6rem;text-align:right}
 th{background:#f3f3f3}th:first-child,td:first-child{text-align:left}img,svg{max-width:100%;height:auto}
-.count{font-size:2rem;font-weight:600}small,dd{color:#555;overflow-wrap:anywhere}
+.warning{border-left:.3rem solid #d55e00;padding-left:.6rem}figure{margin:.5rem 0}.count{font-size:2rem;font-weight:600}small,dd{color:#555;overflow-wrap:anywhere}
 """
 
 
@@ -121,11 +123,13 @@ def _page(
     parts = [f"<h1>{escape(heading)}</h1>", f"<p>{escape(context.subject)}</p>"]
     if "count" in figures.values:
         parts.append(f'<p class="count">{_shown(figures.values["count"])} {escape(parameters.counted)}</p>')
+    if warning := outside_known_sizes(table, context.sizes, context.micrometres_per_pixel):
+        parts.append(f'<p class="warning">{escape(warning)}</p>')
     if overlay is not None:
-        parts.append(_image(_preview(overlay, parameters.preview)))
+        parts.append(image(preview(overlay, parameters.preview)))
     parts.append("<h2>Figures</h2>" + figure_table(figures))
     if chart is not None:
-        parts.append(_image(chart))
+        parts.append(image(chart))
     for name, (edges, counts) in figures.histograms.items():
         bars = "".join(
             f"<tr><td>{low:.4g} to {high:.4g}</td><td>{count}</td></tr>"
@@ -137,6 +141,8 @@ def _page(
         )
     if table is not None and parameters.rows:
         parts.append(_rows(table, parameters.rows))
+    if context.limits:
+        parts.append(limits_list(context.limits))
     facts = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in context.facts.items()
     )
@@ -156,14 +162,21 @@ def _rows(table: t.Table, limit: int) -> str:
     return f"<h2>Table</h2>{note}<table><tr>{head}</tr>{body}</table>"
 
 
-def _image(picture: t.Picture) -> str:
+def limits_list(limits: Sequence[str]) -> str:
+    """What a tool is not good for, as HTML."""
+    lines = "".join(f"<li>{escape(line)}</li>" for line in limits)
+    return f"<h2>What this tool is not good for</h2><ul>{lines}</ul>"
+
+
+def image(picture: t.Picture) -> str:
+    """A picture as HTML that needs no other file."""
     if picture.media_type == "image/svg+xml":
         return f"<figure>{picture.data.decode('utf-8')}</figure>"
     data = base64.b64encode(picture.data).decode("ascii")
     return f'<figure><img alt="{escape(picture.alternative)}" src="data:{picture.media_type};base64,{data}"></figure>'
 
 
-def _preview(picture: t.Picture, longest: int) -> t.Picture:
+def preview(picture: t.Picture, longest: int) -> t.Picture:
     """A smaller JPEG, so that a page about a large picture stays small."""
     if picture.media_type != "image/png":
         return picture
