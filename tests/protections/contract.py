@@ -6,6 +6,7 @@ class TestMine(ProtectionContract):
     table = Claims(...)          # the strongest that its protocol supports, and the gaps that it must name
     def request(self): ...       # one that it offers for, under `facts()`
     def facts(self): ...
+    def others(self): ...        # offers for the same request whose parameters give other claims, if there are any
     def declined(self): ...      # name → (request, facts) that it must decline
     def world(self, **faults): ...  # a `Loop` with every seat's node
 ```
@@ -34,6 +35,7 @@ from cloister.release.program import PHASES as RELEASE_PHASES
 from cloister.storage.blobs import Kept
 from cloister.storage.messages import Counters
 from cloister.storage.tasks import TaskRow
+from protections.boasts import HonestOffers
 from protections.loop import Loop
 from simulators.bus import Crash, Fate, Ports, run_task
 
@@ -61,7 +63,7 @@ def garbage(body: bytes) -> list[bytes]:
     ]
 
 
-class ProtectionContract:
+class ProtectionContract(HonestOffers):
     """See the module."""
 
     protection: Any

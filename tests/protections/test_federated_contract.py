@@ -69,6 +69,13 @@ class TestFederatedAveragingKeepsTheContract(ProtectionContract):
     def facts(self):
         return f.facts(f.terms(dropouts=0))
 
+    def others(self):
+        loose = f.terms(dropouts=1)
+        pair = f.offer(loose, f.request(loose))
+        weights = {f.OWNERS[0]: 8, f.OWNERS[1]: 1, f.OWNERS[2]: 1}
+        terms = f.terms(dropouts=0)
+        return pair, f.offer(terms, f.request(terms, preferences={"rounds": 3, "weights": weights}))
+
     def world(self, **faults):
         return world(agreement={"dropouts": 0}, **faults)
 
