@@ -146,8 +146,8 @@ def test_every_command_writes_json_even_when_it_fails(name, tmp_path):
         (["tool", "run", "crystals", "x.png", "--set", "threshold"], 2),
         (["tool", "run", "crystals", "x.png", "--set", "no-such-setting=1"], 2),
         (["tool", "rollback", "crystals"], 2),
-        (["node", "status", "--folder", "none"], 4),
-        (["party", "list", "--folder", "none"], 4),
+        (["node", "status", "--folder", "none"], 2),
+        (["party", "list", "--folder", "none"], 2),
         (["ask", "train", "--agreement", "a", "--folder", "none"], 2),
         (["hub", "invite", "--folder", "none", "--wait", "1"], 4),
         (["doctor", "--folder", "none"], 0),
@@ -159,6 +159,30 @@ def test_exit_codes_of_real_mistakes(words, code, tmp_path, monkeypatch):
     assert told.exit_code == code, told.output
     if code and "Usage" not in told.stderr:
         assert "What to do:" in told.stderr
+
+
+def test_a_folder_without_a_node_is_told_as_such_by_every_command(tmp_path):
+    told = call("node", "status", "--folder", str(tmp_path / "none"))
+    assert "There is no node in" in told.stderr
+    assert "cloister node init" in told.stderr
+
+
+def test_a_passphrase_file_that_is_missing_is_told_as_such(tmp_path):
+    secret = str(tmp_path / "none")
+    told = call(
+        "node", "init", "X", "--folder", str(tmp_path / "n"), env={"CLOISTER_PASSPHRASE_FILE": secret}
+    )
+    assert told.exit_code == 2
+    assert f"There is no passphrase file {secret}" in told.stderr
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "hello", '{"@type": "Offer"}'])
+def test_a_file_that_is_no_agreement_is_named_and_not_called_unenforceable(content, tmp_path):
+    file = tmp_path / "recipe.json"
+    file.write_text(content)
+    told = call("agreement", "show", str(file))
+    assert told.exit_code == 2
+    assert f"{file} is not an agreement." in told.stderr
 
 
 def test_a_model_that_is_refused_ends_with_3_and_its_reason(tmp_path):
@@ -276,3 +300,35 @@ def test_a_relay_tells_what_it_can_see_or_that_it_never_ran(tmp_path):
     told = call("hub", "status", "--folder", str(tmp_path))
     assert told.exit_code == 0
     assert "4,567" in told.output
+
+
+def test_a_signature_that_arrives_while_one_signs_is_not_called_missing(monkeypatch):
+    from cloister.cli import agreements
+
+    reads = []
+
+    class Node:
+        def get(self, path):
+            if path == "/agreements":
+                return [{"agreement": "sha256:" + "1" * 64}]
+            reads.append(path)
+            return self.post(path, signed=len(reads) > 1)
+
+        def post(self, _path, _body=None, *, signed=False):
+            parties = [{"name": "North", "signed": True}, {"name": "River", "signed": signed}]
+            return {
+                "agreement": "sha256:" + "1" * 64,
+                "parties": parties,
+                "state": "finalized" if signed else "offered",
+            }
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_exc):
+            pass
+
+    monkeypatch.setattr(agreements, "client", lambda *_given, **_named: Node())
+    told = call("agreement", "sign", "latest", "--yes")
+    assert told.exit_code == 0, told.output
+    assert "Every party has signed. State: finalized." in told.output

@@ -65,7 +65,10 @@ def test_a_changed_dataset_is_told_file_by_file_to_its_owner_with_exit_code_3(no
     assert json.loads(told.stdout)["type"] == "urn:cloister:problem:refused"
     assert "Only you see this:" in told.stderr
     assert "Rule: dataset-unchanged" in told.stderr
-    assert "CHANGED" in call(node, "dataset", "list").output
+    listed = call(node, "dataset", "list").output
+    assert "CHANGED" in listed
+    assert "cloister dataset check machines" in listed
+    assert "--version" in listed
     assert call(node, "doctor").exit_code == 1
     # As the error advises, the new state is registered as a new version, which takes the place of the old one.
     again = ["dataset", "add", "machines", source, "--residency", "AT"]
@@ -92,6 +95,8 @@ def test_a_draft_of_an_agreement_is_written_and_read_without_being_sent(node):
         "Our plant=machines", "--researcher", "Our plant", "--purpose", "trial", "--out", draft,
     )  # fmt: skip
     assert made.exit_code == 0, made.output
+    assert f"cloister agreement show {draft}" in made.output
+    assert "What is not promised" not in made.output  # `show` prints the terms
     shown = call(node, "agreement", "show", draft)
     assert "What is not promised" in shown.output
     assert json.loads(call(node, "agreement", "list", "--json", "-").stdout) == []

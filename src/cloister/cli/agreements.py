@@ -11,7 +11,7 @@ import click
 from cloister.cli.common import client, folder_option, short, soon, table, wait_option
 from cloister.cli.output import Answer, command
 from cloister.foundation.canonical import parse
-from cloister.foundation.errors import BadInput, NotFound
+from cloister.foundation.errors import BadInput, CloisterError, NotFound
 from cloister.foundation.files import read_limited, write_atomically
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ def agreement_group() -> None:
 def new(folder: Path, out: Path, **given: Any) -> Answer:
     """Write an agreement from a template; PARTY is a name or fingerprint that your node knows. Nothing is sent."""
     from cloister.agreements.templates import new_from_template
-    from cloister.agreements.words import describe
     from cloister.foundation.canonical import canonical
     from cloister.foundation.clock import rfc3339
 
@@ -90,7 +89,8 @@ def new(folder: Path, out: Path, **given: Any) -> Answer:
     write_atomically(out, canonical(terms.to_odrl()))
     return Answer(
         {"file": str(out), "agreement": terms.digest, "terms": terms.to_odrl()},
-        f"{describe(terms)}\n\nWritten to {out}. Read it, then: cloister agreement propose {out}",
+        f"Written to {out}. Nothing is sent.\n"
+        f"Read it with: cloister agreement show {out}\nOffer it with: cloister agreement propose {out}",
     )
 
 
@@ -99,7 +99,7 @@ def new(folder: Path, out: Path, **given: Any) -> Answer:
 @folder_option
 def propose(file: Path, folder: Path) -> Answer:
     """Sign the agreement in FILE for your organisation and offer it to the others."""
-    document = parse(read_limited(file, 4 << 20))
+    document = _terms(file).to_odrl()
     with client(folder) as node:
         told = node.post("/agreements", {"terms": document})
     return Answer(told, f"Signed and offered: {short(told['agreement'])} “{told['title']}”.")
@@ -158,10 +158,22 @@ def sign(agreement: str, folder: Path, yes: bool, wait: int) -> Answer:
         if not yes:
             click.echo(node.get(f"/agreements/{digest}")["text"], err=True)
             click.confirm("Sign this for your organisation?", abort=True, err=True)
-        told = node.post(f"/agreements/{digest}/sign")
+        told = _settled(node, node.post(f"/agreements/{digest}/sign"))
     missing = [party["name"] for party in told["parties"] if not party["signed"]]
     rest = f"Not signed yet by: {', '.join(missing)}." if missing else "Every party has signed."
     return Answer(told, f"Signed. {rest} State: {told['state']}.")
+
+
+def _settled(node: Client, told: dict[str, Any]) -> dict[str, Any]:
+    """The agreement read again for a moment: another party's signature may be on its way while this one is made."""
+    end = time.monotonic() + _MOMENT
+    while not all(party["signed"] for party in told["parties"]) and time.monotonic() < end:
+        time.sleep(0.25)
+        told = node.get(f"/agreements/{told['agreement']}")
+    return told
+
+
+_MOMENT = 2.0
 
 
 @command(agreement_group, "watch")
@@ -223,7 +235,18 @@ def find_agreement(node: Client, given: str, wait: int = 0) -> str:
 def _terms(path: Path) -> Terms:
     from cloister.agreements.terms import Terms
 
-    return Terms.from_odrl(parse(read_limited(path, 4 << 20)))
+    data = read_limited(path, 4 << 20)
+    try:
+        document = parse(data)
+    except CloisterError:
+        document = None
+    if not isinstance(document, dict) or document.get("@type") != "Agreement":
+        raise BadInput(
+            f"{path} is not an agreement.",
+            "It is no JSON document whose @type is Agreement.",
+            "Write one with: cloister agreement new; or name a file that was sent to you as one.",
+        )
+    return Terms.from_odrl(document)
 
 
 def _party(known: list[dict[str, Any]], given: str) -> dict[str, str]:

@@ -36,9 +36,11 @@ def folder_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def client(folder: Path, timeout: float = 120.0) -> Client:
-    """A client of the running node in `folder`."""
+    """A client of the running node in `folder`. Raises `NotFound` if there is no node in it at all."""
+    from cloister.node.folder import Folder
     from cloister.sdk.client import Client
 
+    Folder(folder.absolute()).config()
     return Client(folder.absolute(), timeout)
 
 

@@ -124,7 +124,15 @@ def datasets(folder: Path) -> Answer:
         ]
         for item in told
     ]
-    return Answer(told, table(["Name", "Kind", "Records (only you see)", "Files", "Commitment"], rows))
+    parts: list[Any] = [table(["Name", "Kind", "Records (only you see)", "Files", "Commitment"], rows)]
+    parts += [
+        f"{item['name']} has changed: tasks refuse it. See what changed with: cloister dataset check {item['name']}\n"
+        f"If it is right as it is now, register it again: cloister dataset add {item['name']} PATH … --version N,"
+        " one more than before."
+        for item in told
+        if not item["private"]["looks_unchanged"]
+    ]
+    return Answer(told, parts)
 
 
 @command(dataset_group, "check")

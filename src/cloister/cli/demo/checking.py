@@ -92,7 +92,7 @@ def ledger(stage: Stage, view: View) -> tuple[dict[str, Any], dict[str, Any]]:
 
     view.chapter(
         "Anybody can verify the log",
-        "North exports its log; an outsider verifies it; somebody changes one byte.",
+        "North exports its log; an outsider verifies it; somebody changes one bit.",
     )
     north = stage["North"]
     stage.until(

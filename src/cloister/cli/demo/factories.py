@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -71,7 +74,7 @@ def _card(view: View, told: Mapping[str, Any], keep: Path | None) -> None:
                 "its model updates (to the laboratory), and the model that the owners approved",
             ),
             ("Who saw it", told["plan"]["offer"]["discloses"]["coordinator"][0]),
-            ("What no one saw", "any picture or label of another; the relay saw sealed bytes only"),
+            ("What no one was sent", "any picture or label of another; the relay saw sealed bytes only"),
             ("What crossed the relay", f"{amount(crossed)}, sealed and signed with two algorithms each"),
             (
                 "What it gave",
@@ -83,13 +86,24 @@ def _card(view: View, told: Mapping[str, Any], keep: Path | None) -> None:
             ("Privacy spent", "none is accounted: this training adds no noise, and the plan says so"),
             ("Approved by", f"{len(told['release']['signed_by'])} of {len(FACTORIES)} factories"),
             ("Refused", f"{len(told['refusals'])} times, each by a named clause"),
-            ("Log", f"{told['ledger']['entries']} entries at North, verified; one changed byte was found"),
+            ("Log", f"{told['ledger']['entries']} entries at North, verified; one changed bit was found"),
             (
                 "Took",
                 f"{told['seconds']['total']:.0f} s, {amount(told['memory_bytes'])} of memory at the most",
             ),
         ],
     )
-    view.console.print("Try a picture of your own:  cloister tool run crystals PICTURE.jpg --out result")
+    view.console.print("Try a picture of your own:")
+    view.console.print(f"  {_command()} tool run crystals PICTURE.jpg --out results")
     if keep is not None:
         view.console.print(f"Everything is in {keep}: folders of the nodes, logs, results.")
+
+
+def _command() -> str:
+    """How this program is called from here: by its name if that is found, else by its path."""
+    if shutil.which("cloister"):
+        return "cloister"
+    path = Path(sys.executable).with_name("cloister")
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)

@@ -6,10 +6,13 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from cloister.claims.offers import Plan
 from cloister.cli.demo.cast import FACTORIES, FORGED_PURPOSE, LOCAL_STEPS
 from cloister.cli.demo.stage import Stage
 from cloister.cli.demo.view import View
+from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import CloisterError
+from cloister.planner.explain import explain
 
 
 def plan(stage: Stage, view: View, agreement: str, rounds: int) -> dict[str, Any]:
@@ -35,7 +38,9 @@ def plan(stage: Stage, view: View, agreement: str, rounds: int) -> dict[str, Any
             "preferences": {"rounds": rounds, "local_steps": LOCAL_STEPS},
         },
     )
-    view.text(told["text"], "The plan")
+    view.text(
+        explain(Plan.model_validate_json(canonical(told["plan"])), stage.names(), view.width), "The plan"
+    )
     return {**told["plan"], "task": told["task"], "text": told["text"]}
 
 

@@ -147,7 +147,7 @@ class Stage:
         for name in self.actors:
             self.ready(name)
         self.until(
-            "the nodes to meet",
+            "the nodes to meet (each to hold every other's card)",
             lambda: all(
                 {item["party"] for item in actor.client.get("/parties")} >= set(self.names())
                 for actor in self.actors.values()

@@ -62,7 +62,7 @@ def train(
 
 def _kill(stage: Stage, view: View, name: str) -> dict[str, Any]:
     stage.processes.all[name].kill()
-    view.bad(f"{name}'s node is killed (SIGKILL) in the middle of a round.")
+    view.bad(f"{name}'s node is killed on purpose (SIGKILL), in the middle of a round.")
     killed = time.monotonic()
     stage.start_node(name)
     stage.ready(name)

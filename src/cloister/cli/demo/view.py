@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -52,10 +53,13 @@ class View:
         self.console.print(line)
 
     def text(self, text: str, title: str = "") -> None:
-        """A block of text, as it stands."""
-        self.console.print(
-            Padding(Panel(Text(text), title=title or None, title_align="left", border_style="dim"), (0, 1))
-        )
+        """A block of text; lines that are too long go on below, nothing is cut off."""
+        lines: list[str] = []
+        for line in text.rstrip().splitlines():
+            indent = " " * (len(line) - len(line.lstrip()) + 2)
+            lines += textwrap.wrap(line, self.width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+        block = Panel(Text("\n".join(lines)), title=title or None, title_align="left", border_style="dim")
+        self.console.print(Padding(block, (0, 1)), soft_wrap=False)
 
     def good(self, text: str) -> None:
         """Something that holds."""
