@@ -436,6 +436,31 @@ def test_what_a_person_can_still_accept_is_told_as_the_command_that_does_it(with
     assert f"cloister task approve {made.digest} --with-records" in found.remedy
 
 
+@pytest.mark.parametrize(
+    ("clause", "case"),
+    [
+        ("claims", {"offered": {"claims": Claims()}}),
+        ("budget", {"offered": {"claims": PLAIN, "cost": FREE}}),
+        (
+            "records",
+            {
+                "agreement": terms(
+                    budgets=(), computations=(AllowedComputation(kind="training", protections=("fake",)),)
+                ),
+                "offered": {"claims": PLAIN, "cost": FREE},
+            },
+        ),
+        ("experimental", {"offered": {"maturity": "experimental"}}),
+    ],
+)
+def test_where_only_another_agreement_or_another_method_helps_the_remedy_names_what_there_is(clause, case):
+    found = outcome(**case)
+    assert isinstance(found, Refusal)
+    assert found.clause == clause
+    assert "mend the agreement" in found.remedy
+    assert "differential privacy" not in found.remedy
+
+
 def test_a_method_that_is_not_installed_is_answered_with_those_that_are():
     found = outcome(known={"protections": {"trial": "experimental"}})
     assert isinstance(found, Refusal)

@@ -129,6 +129,7 @@ def test_a_privacy_budget_asks_for_noise_that_is_not_there_yet():
     (found,) = FederatedAveraging().offers(asked, f.facts(terms))
     assert isinstance(found, Declined)
     assert "input records" in found.reason
+    assert "Amend the agreement" in found.remedy  # and no method that nobody has
 
 
 def test_no_claim_is_below_the_templates_floor():
