@@ -432,9 +432,6 @@ def cases(draw):
             lambda read: {COMMITMENTS[owner]: read for owner in OWNERS}
         ),
     }
-    known["attempts"] = st.sampled_from([2, 3, 4]).map(
-        lambda count: dict.fromkeys(COMMITMENTS.values(), count)
-    )
     odd = {
         "created": st.sampled_from([NOW - 1001, NOW - 1000, NOW + 120, NOW + 121]).map(rfc3339),
     }
@@ -450,6 +447,8 @@ def cases(draw):
     values[0].setdefault("computation", COMPUTATIONS[kind])
     if kind == "query" and draw(st.booleans()):
         values[2].setdefault("approvals", (approval(agreement, party, "query"),))
+    shown = draw(st.sampled_from([0, 2, 3]))
+    values[2]["attempts"] = dict.fromkeys(COMMITMENTS.values(), shown)
     made = plan(agreement, asked=values[0], offered=values[1], **values[3])
     signed = list(agreement.parties) if draw(st.integers(0, 29)) < 29 else [LAB, NORTH]
     return agreement, signed, made, facts(agreement, party, **values[2])
