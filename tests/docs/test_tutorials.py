@@ -79,6 +79,8 @@ def test_the_plant_managers_tutorial_runs_as_it_stands(tmp_path):
     assert "D50" in told
     assert (tmp_path / "results/index.html").is_file()
     assert "What is not promised" in told
+    assert "nothing to go back to, exit code 3" in told
+    assert "nobody vouches for it" in told
 
 
 @pytest.mark.slow
@@ -91,6 +93,12 @@ def test_the_researchers_tutorial_trains_releases_and_verifies(tmp_path):
     assert "It holds: the file is what these owners approved." in told
     assert "Nothing is wrong: no entry was changed" in told
     assert re.search(r"will fail\n.*is fine", told)
+
+
+def test_the_front_page_and_the_tutorials_draw_their_samples_into_different_folders():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs/tutorial").glob("*.md"))]
+    drawn = [name for page in pages for name in re.findall(r"dataset sample (\S+)", page.read_text())]
+    assert len(drawn) == len(set(drawn))
 
 
 def test_every_code_block_of_the_tutorials_is_run_or_written():

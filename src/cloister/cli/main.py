@@ -14,7 +14,7 @@ COMMANDS = {
         "cloister.cli.tools:tool_group", "Run tools on your own premises; install and pass them on."
     ),
     "demo": Entry(
-        "cloister.cli.demonstration:demo_command", "Watch all of it on this machine, in two minutes."
+        "cloister.cli.demonstration:demo_command", "Watch all of it on this machine, in two to four minutes."
     ),
     "doctor": Entry("cloister.cli.diagnosis:doctor_command", "What is wrong, and what to do."),
     "node": Entry("cloister.cli.nodes:node_group", "Your Cloister server: make it, connect it, run it."),
