@@ -342,3 +342,20 @@ def test_outlines_grow_with_the_picture():
 
     assert drawn(400) == 1
     assert drawn(4000) == 5
+
+
+def test_pieces_of_objects_that_are_too_large_do_not_make_it_advise_to_enlarge():
+    from cloister.tools import types as t
+    from cloister.tools.sizes import KnownSizes, outside_known_sizes
+
+    known = KnownSizes(8.0, 90.0, setting="scale")
+
+    def told(*diameters):
+        return outside_known_sizes(
+            t.Table({"diameter": np.array(diameters)}, {"diameter": "px"}), known, None
+        )
+
+    assert told(4, 5, 6, 5).endswith("try --set scale=2")
+    assert told(100, 120, 30, 50).endswith("try --set scale=0.75")
+    assert told(4, 5, 6, 5, 100).endswith("try --set scale=0.75")
+    assert told(*([30.0] * 20), 100) == ""

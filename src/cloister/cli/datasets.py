@@ -21,7 +21,12 @@ def dataset_group() -> None:
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @folder_option
 @click.option("--title", default=None, help="For people; the name if absent.")
-@click.option("--residency", required=True, metavar="CC", help="Country where the data lies, two letters of ISO 3166: AT is Austria.")
+@click.option(
+    "--residency",
+    required=True,
+    metavar="CC",
+    help="Country where the data lies, two letters of ISO 3166: AT is Austria.",
+)
 @click.option(
     "--sensitivity", multiple=True, metavar="[COLUMN=]LEVEL", help="public, internal, confidential, personal."
 )

@@ -63,8 +63,11 @@ def outside_known_sizes(
         f"{found} of {len(diameters)} measured lie outside the sizes this tool knows"
         f" ({known.smallest:g} to {known.largest:g} pixels)"
     )
+    # Of objects far too large the model marks pieces, which look too small: enlarging would make that worse.
+    large = bool((diameters * known.factor > known.largest).any())
+    tried = [factor for factor in _TRIED if not large or factor < known.factor] or [known.factor]
     best = min(
-        _TRIED, key=lambda factor: (_outside(diameters, known, factor), abs(np.log(factor / known.factor)))
+        tried, key=lambda factor: (_outside(diameters, known, factor), abs(np.log(factor / known.factor)))
     )
     if not known.setting or _outside(diameters, known, best) >= found:
         return f"{said}: do not rely on the count and sizes of this picture."
