@@ -79,14 +79,20 @@ def up(
     place = folder.absolute() / "invitations"
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
 
+    def tell(hub: Hub) -> None:
+        relay = hub.status().relay
+        told = {"port": relay.port, "may_connect": relay.parties, "settled": relay.settled}
+        write_atomically(folder.absolute() / "running.json", json.dumps(told).encode())
+
     def ready(hub: Hub) -> None:
         for number in range(invitations):
             write_atomically(place / f"{number + 1}.invitation", hub.invite().encode().encode(), private=True)
         status = hub.status()
-        write_atomically(folder.absolute() / "running.json", json.dumps({"port": status.relay.port}).encode())
+        tell(hub)
         click.echo(f"The relay is open on port {status.relay.port}; enrolment on port {status.enrol_port}.")
 
     def every(hub: Hub) -> None:
+        tell(hub)
         for wanted in place.glob("*.wanted"):
             answer = wanted.with_suffix(".invitation")
             write_atomically(answer, hub.invite().encode().encode(), private=True)

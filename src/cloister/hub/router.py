@@ -37,6 +37,7 @@ class Status:
         host, port: where.
         parties: how many may connect.
         restarts: how often it was opened again since it started.
+        settled: everybody who may connect can: no opening again is due.
     """
 
     running: bool
@@ -44,6 +45,7 @@ class Status:
     port: int
     parties: int
     restarts: int
+    settled: bool = True
 
 
 class Router:
@@ -119,7 +121,8 @@ class Router:
     def status(self) -> Status:
         """What the relay is doing."""
         with self._lock:
-            return Status(self._running, self._host, self._port, len(self._parties), self._restarts)
+            settled = self._timer is None and self._running
+            return Status(self._running, self._host, self._port, len(self._parties), self._restarts, settled)
 
     def close(self) -> None:
         """Closes the router; nodes wait for it to come back."""

@@ -86,6 +86,7 @@ def by_relay(ends: Ends) -> Link | None:
         credentials=credentials(folder, ends.keystore, ends.clock),
         clock=ends.clock,
         folder=folder.private(folder.root / "offers"),
+        hub=invitation.hub,
     )
 
     def renew() -> None:

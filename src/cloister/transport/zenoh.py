@@ -47,13 +47,16 @@ class ZenohCarrier:
         party: this party's fingerprint; the certificate's common name.
         endpoint: `host:port` of the hub's relay.
         credentials: the enrolment authority's certificate, this party's and its key.
+        hub: the hub's fingerprint, if the hub itself must be reached for the connection to count as working. After the
+            relay was opened again while nodes connected, a session was seen that reached itself and not the hub.
 
     Raises:
         BadInput: the certificates or the endpoint cannot be used. An unreachable hub is no error: see `trouble`.
     """
 
-    def __init__(self, party: str, endpoint: str, credentials: Credentials) -> None:
+    def __init__(self, party: str, endpoint: str, credentials: Credentials, hub: str | None = None) -> None:
         self.party = party
+        self.hub = hub
         self._endpoint = endpoint
         self._receivers: dict[Lane, Receiver] = {}
         self._watchers: list[Callable[[str, bool], None]] = []
@@ -236,10 +239,16 @@ class _Links:
         """Whether one session reaches the other through the hub. Also true while there is nothing to reach yet."""
         if not self._ready.is_set() or "probe" not in self._served:
             return not self._ready.is_set()
-        party = self._owner.party
+        party, hub = self._owner.party, self._owner.hub
+        ways: list[tuple[Lane, str]] = [("blob", party)]
+        if hub is not None:
+            ways.append(("call", hub))
+        return all(self._answers(lane, to, timeout) for lane, to in ways)
+
+    def _answers(self, lane: Lane, to: str, timeout: float) -> bool:
         try:
-            replies = self._sessions["blob"].get(
-                call_key(party, party, "probe"),
+            replies = self._sessions[lane].get(
+                call_key(to, self._owner.party, "probe"),
                 timeout=timeout,
                 allowed_destination=self._zenoh.Locality.REMOTE,
             )
@@ -248,11 +257,11 @@ class _Links:
             return False
 
     def _declare_probe(self) -> None:
-        key = call_key(self._owner.party, self._owner.party, "probe")
+        key = call_key(self._owner.party, "*", "probe")
 
         def answer(query: Any) -> None:
             with contextlib.suppress(self._zenoh.ZError), query:
-                query.reply(key, b"")
+                query.reply(query.key_expr, b"")
 
         self._kept.append(self._sessions["call"].declare_queryable(key, answer))
         self._served.add("probe")
@@ -332,12 +341,13 @@ def connect(
     clock: Clock | None = None,
     tuning: Tuning | None = None,
     folder: Path | None = None,
+    hub: str | None = None,
 ) -> Messenger:
     """A transport for `party` through the hub at `endpoint`; see `ZenohCarrier` and `Messenger`.
 
     Returns at once even if the hub is not there: calls then wait for it until their deadlines.
     """
-    carrier = ZenohCarrier(party, endpoint, credentials)
+    carrier = ZenohCarrier(party, endpoint, credentials, hub)
     try:
         return Messenger(carrier, party, keys, peers, clock=clock, tuning=tuning, folder=folder)
     except CloisterError:

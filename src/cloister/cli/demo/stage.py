@@ -131,6 +131,13 @@ class Stage:
                 place, Keystore.open(place.secrets, self._unlock()), Invitation.decode(text), clock
             )
 
+        # The relay opens again for those who were just enrolled; nodes that connect meanwhile would have to do so twice.
+        self.until("the relay to let everybody in", self._settled, seconds=30)
+
+    def _settled(self) -> bool:
+        told = json.loads((self.hub_folder / "running.json").read_text())
+        return bool(told["settled"]) and int(told["may_connect"]) > len(self.actors)
+
     def start_node(self, name: str) -> Process:
         """Starts a node's process (again)."""
         actor = self.actors[name]
