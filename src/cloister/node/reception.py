@@ -20,20 +20,26 @@ from cloister.node.messages import MESSAGE, unpack
 from cloister.node.revocations import REVOKE
 from cloister.transport.interface import Call
 from cloister.transport.messenger import Messenger
+from cloister.transport.zenoh import ZenohCarrier
 
 if TYPE_CHECKING:
     from cloister.node.node import Node
 
 INSTANCE = "node.instance"
-_OTHER_INSTANCE_SECONDS = 2.0
+_OTHER_INSTANCE_SECONDS = 3.0
 
 
 def only_instance(party: str, transport: Messenger) -> None:
     """Two nodes with one identity would tell two stories: the second one refuses to start. Raises `Conflict`."""
-    try:
-        transport.call(party, INSTANCE, b"", deadline=_OTHER_INSTANCE_SECONDS)
-    except CloisterError:
-        return
+    carrier = transport.carrier
+    if isinstance(carrier, ZenohCarrier):
+        if not carrier.another(_OTHER_INSTANCE_SECONDS):
+            return
+    else:
+        try:
+            transport.call(party, INSTANCE, b"", deadline=_OTHER_INSTANCE_SECONDS)
+        except CloisterError:
+            return
     raise Conflict(
         "Another node is running with this identity.",
         "It answered through the relay under this party's fingerprint.",

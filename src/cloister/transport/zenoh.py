@@ -103,6 +103,10 @@ class ZenohCarrier:
         if self._closed.is_set():
             fresh.close()
 
+    def another(self, timeout: float) -> bool:
+        """Whether another node is connected under this party's name. Own calls to oneself are answered here at home."""
+        return self._links.another(timeout)
+
     def exchange(self, to: str, lane: Lane, data: bytes, timeout: float) -> bytes:
         """Sends `data` and waits for the reply. Raises `NoReply`."""
         if self._closed.is_set():
@@ -244,6 +248,10 @@ class _Links:
         if hub is not None:
             ways.append(("call", hub))
         return all(self._answers(lane, to, timeout) for lane, to in ways)
+
+    def another(self, timeout: float) -> bool:
+        """Whether somebody else answers this party's probe: the relay gives a session nothing of its own back."""
+        return self._ready.wait(timeout) and self._answers("call", self._owner.party, timeout)
 
     def _answers(self, lane: Lane, to: str, timeout: float) -> bool:
         try:
