@@ -17,7 +17,6 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.digests import DIGEST_PATTERN
 from cloister.foundation.documents import Document, parse_document
-from cloister.foundation.documents import invalid as invalid  # noqa: PLC0414 - some callers still ask for it here
 
 Sensitivity: TypeAlias = Literal["public", "internal", "confidential", "personal"]
 ColumnKind: TypeAlias = Literal["boolean", "integer", "real", "text", "timestamp"]

@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from cloister.claims.offers import Facts, Plan, Request
-from cloister.data.schema import invalid
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import Clock
+from cloister.foundation.documents import invalid
 from cloister.foundation.errors import BadInput, NotFound, Refused
 from cloister.journal.program import Engine
 from cloister.node.agreements_service import AgreementsService

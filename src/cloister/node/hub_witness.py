@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from cloister.foundation.clock import Clock
 from cloister.foundation.errors import NotTrusted
-from cloister.identity.keys import PublicKeys, SecretKeys, b64, unb64
+from cloister.identity.keys import PublicKeys, SecretKeys
 from cloister.ledger.checkpoints import Checkpoint, ledger_origin, witness_name
 from cloister.ledger.notes import Note
 from cloister.ledger.witness import Refusal, Seen, consider
@@ -97,7 +97,7 @@ class HubWitness:
                 clause=found.clause,
             )
         with self._database.transaction() as tx:
-            Settings(tx).put(f"hub-log/{self._hub}", _stored(found.seen))
+            Settings(tx).put(f"hub-log/{self._hub}", found.seen.to_json())
         log.cosign(note.with_lines(found.lines).encode())
         return size
 
@@ -110,11 +110,7 @@ class HubWitness:
     def _seen(self) -> Seen | None:
         with self._database.read() as tx:
             kept = Settings(tx).get(f"hub-log/{self._hub}")
-        if kept is None:
-            return None
-        return Seen(
-            kept["origin"], int(kept["size"]), unb64(kept["root"]), int(kept["time"]), kept["note"].encode()
-        )
+        return None if kept is None else Seen.from_json(kept)
 
     def _keep(self, refusal: Refusal) -> None:
         if len(refusal.evidence) != 2:
@@ -128,13 +124,3 @@ class HubWitness:
                 "at": self._clock.now(),
             }
             Settings(tx).put(f"hub-log-evidence/{self._hub}", value)
-
-
-def _stored(seen: Seen) -> dict[str, Any]:
-    return {
-        "origin": seen.origin,
-        "size": seen.size,
-        "root": b64(seen.root),
-        "time": seen.time,
-        "note": seen.note.decode(),
-    }

@@ -226,7 +226,7 @@ class LedgerService:
             with self._database.read() as tx:
                 stored = Settings(tx).get(f"witness/{sender}")
             result = consider(
-                _seen(stored),
+                None if stored is None else Seen.from_json(stored),
                 note,
                 old,
                 proof,
@@ -241,7 +241,7 @@ class LedgerService:
                     self._keep_evidence(sender, result.clause, result.evidence)
                 raise result.error()
             with self._database.transaction() as tx:
-                Settings(tx).put(f"witness/{sender}", _stored(result.seen))
+                Settings(tx).put(f"witness/{sender}", result.seen.to_json())
         return canonical({"note": b64(note.with_lines(result.lines).encode())})
 
     def witnessed(self) -> dict[str, dict[str, Any]]:
@@ -287,25 +287,3 @@ class LedgerService:
             "cosigned_by": [name.rpartition("/")[2] for name in cosigned],
             "note": note.encode().decode(),
         }
-
-
-def _seen(stored: Any) -> Seen | None:
-    if stored is None:
-        return None
-    return Seen(
-        stored["origin"],
-        int(stored["size"]),
-        unb64(stored["root"]),
-        int(stored["time"]),
-        stored["note"].encode(),
-    )
-
-
-def _stored(seen: Seen) -> dict[str, Any]:
-    return {
-        "origin": seen.origin,
-        "size": seen.size,
-        "root": b64(seen.root),
-        "time": seen.time,
-        "note": seen.note.decode(),
-    }

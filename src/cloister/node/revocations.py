@@ -18,9 +18,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloister.claims.offers import Digest, Time
-from cloister.data.schema import invalid
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import Clock, rfc3339
+from cloister.foundation.documents import invalid
 from cloister.foundation.errors import CloisterError, NotFound, NotTrusted, Refused
 from cloister.identity.envelopes import Envelope, sign, verify
 from cloister.identity.keys import PartyId, SecretKeys

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cloister.agreements.decision import Approval
 from cloister.claims.offers import ADMISSION_TYPE, PLAN_TYPE, Digest, Plan, Time
-from cloister.data.schema import invalid
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import Clock
+from cloister.foundation.documents import invalid
 from cloister.foundation.errors import CloisterError, NotFound, NotTrusted
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import PartyId
