@@ -6,7 +6,18 @@ import pytest
 
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, Refused, Tampered
-from cloister.journal.phases import NOTICE, Header, Readiness, Verdict, View, full, judge, missing, readiness
+from cloister.journal.phases import (
+    NOTICE,
+    Header,
+    Readiness,
+    Verdict,
+    View,
+    full,
+    judge,
+    missing,
+    outstanding,
+    readiness,
+)
 from cloister.journal.program import Phase, Program
 from cloister.storage.blobs import Kept
 from cloister.storage.messages import Counters
@@ -204,3 +215,10 @@ def test_who_is_missing_is_known_by_kind() -> None:
     assert missing(state, task(), LEAD, [(A, "first")]) == {B: ["first", "other"], C: ["first", "other"]}
     assert not full(state, task(), LEAD, [(A, "first"), (B, "first"), (C, "first")])
     assert full(phase({"first": "owner"}), task(), LEAD, [(A, "first"), (B, "first"), (C, "first")])
+
+
+def test_rule_6_what_is_enough_ends_a_phase_whoever_is_missing() -> None:
+    state = phase({"first": "owner"}, quorum=3)
+    ready = readiness(state, task(), LEAD, [(A, "first")], (B, C), overdue=False, enough=True)
+    assert ready is Readiness.READY
+    assert outstanding(state, task(), LEAD, [(A, "first")], (B,)) == {C}

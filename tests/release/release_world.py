@@ -30,6 +30,7 @@ class Context:
     candidate: Any = None
     revoked: frozenset[str] = frozenset()
     patience: float = 100.0
+    grace: float = 5.0
     waiting: float = 10_000.0
     time: int = f.NOW
     figure: float = 0.9

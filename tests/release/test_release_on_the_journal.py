@@ -45,15 +45,23 @@ class ChainedSeat(_Seat):
 
 
 def run(world, *, fate=lambda _sent: Fate.DELIVER, crashes=(), seed=0):
-    bus = Bus(fate, seed)
+    return run_on(Bus(fate, seed), world, crashes=crashes)
+
+
+def run_on(bus, world, *, crashes=(), until=lambda _rows: False):
+    """Runs a task until nobody has anything to do, or until a condition on its rows holds."""
     for node in world.loop.nodes.values():
         ports = Ports(datasets=node.ports, contents=node.contents, engines={"jax": node.worker})
         own = [crash for crash in crashes if crash.party == node.party]
         bus.seats[node.party] = ChainedSeat(bus, node.party, world, ports, own)
     for seat in bus.seats.values():
         seat.start()
-    bus.settle()
-    return {party: seat.runner.task(TASK) for party, seat in bus.seats.items()}
+
+    def rows():
+        return {party: seat.runner.task(TASK) for party, seat in bus.seats.items()}
+
+    bus.settle(until=lambda: until(rows()))
+    return rows()
 
 
 def released(world, rows):

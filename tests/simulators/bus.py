@@ -277,9 +277,11 @@ class Bus:
             seat.restart()
             raise Unreachable("No answer.") from None
 
-    def settle(self, most: int = 100_000) -> None:
-        """Runs until nobody has anything to do, now or later."""
+    def settle(self, most: int = 100_000, until: Callable[[], bool] = lambda: False) -> None:
+        """Runs until nobody has anything to do, now or later, or until something holds."""
         for _ in range(most):
+            if until():
+                return
             order = [seat for party, seat in self.seats.items() if party not in self.away]
             self.random.shuffle(order)
             busy = False

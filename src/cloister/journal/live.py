@@ -17,12 +17,18 @@ MAX_WAITING = 1024
 
 @dataclass
 class Live:
-    """One running task. Times are the timer's seconds."""
+    """One running task. Times are the timer's seconds.
+
+    `enough_at`: when the phase ends because what has come is enough; `weighed`: the answers and the parties awaited that
+    this was last asked of.
+    """
 
     task: str
     program: Program
     position: int = -1
     deadline: float = math.inf
+    enough_at: float = math.inf
+    weighed: tuple[int, int] | None = None
     retry: float = 0.0
     tries: int = 0
     look: bool = True
@@ -31,13 +37,14 @@ class Live:
 
     def due(self, now: float) -> float:
         """When to look at it next."""
-        return max(self.retry, now if self.look else self.deadline)
+        return max(self.retry, now if self.look else min(self.deadline, self.enough_at))
 
     def enter(self, row: TaskRow, now: float) -> None:
         """Notes that the task is in its present phase; its deadline runs from the first time this is seen."""
         if row.position != self.position:
             self.position = row.position
             self.deadline = now + row.deadline
+            self.enough_at, self.weighed = math.inf, None
 
 
 class LiveTasks:

@@ -7,9 +7,9 @@ Rules, each with a test that names it:
 4. A message that a phase waited for and ended without is late: acknowledged, and dropped.
 5. If a sender's message waits while a later one of the same sender fits the present phase, the sender has moved on:
    the later one is taken, the earlier one refused from then on.
-6. A phase ends when every party it accepts from has sent something that it accepts, or has left the task; at its
-   deadline with at least `quorum` of them; otherwise the task fails by the phase's name, as soon as the quorum is out
-   of reach.
+6. A phase ends when every party it accepts from has sent something that it accepts, or has left the task; when what
+   has come is enough by the phase's own word and its grace has passed (`program.Enough`); at its deadline with at least
+   `quorum` of them; otherwise the task fails by the phase's name, as soon as the quorum is out of reach.
 7. A party's failure notice speaks for that party only: it has left, and no phase waits for it any more. So an owner's
    failure ends its own part, unless too few are left; that of the only coordinator ends the task for all who wait for
    it.
@@ -136,13 +136,23 @@ def readiness(
     gone: Collection[Party],
     *,
     overdue: bool,
+    enough: bool = False,
 ) -> Readiness:
-    """Whether the phase's step may run (rule 6)."""
-    if task.closed:
+    """Whether the phase's step may run (rule 6).
+
+    Args:
+        phase: the present one.
+        task: the task in it.
+        me: whose node this is.
+        answered: senders and kinds in the inbox.
+        gone: parties that left the task.
+        overdue: the phase's deadline has passed.
+        enough: what has come is enough, and the grace for the others has passed.
+    """
+    if task.closed or enough:
         return Readiness.READY
-    expected = awaited(phase, task, me)
-    here = {party for party, _ in answered} & expected
-    open_ = expected - here - set(gone)
+    here = {party for party, _ in answered} & awaited(phase, task, me)
+    open_ = outstanding(phase, task, me, answered, gone)
     if len(here) + len(open_) < phase.quorum:
         return Readiness.FAILED
     if not open_:
@@ -155,6 +165,17 @@ def readiness(
 def awaited(phase: Phase, task: TaskRow, me: Party) -> set[Party]:
     """The parties that the phase waits for."""
     return {party for seat in phase.accepts.values() for party in task.seats.get(seat, ())} - {me}
+
+
+def outstanding(
+    phase: Phase,
+    task: TaskRow,
+    me: Party,
+    answered: Collection[tuple[Party, str]],
+    gone: Collection[Party],
+) -> set[Party]:
+    """The parties that have not answered and still may."""
+    return awaited(phase, task, me) - {party for party, _ in answered} - set(gone)
 
 
 def missing(

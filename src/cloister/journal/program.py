@@ -8,8 +8,8 @@ and its messages are on disk.
 Rules:
 1. A node serves only the phases of its programs; a message of another kind, from another seat, or for no current
    phase is refused.
-2. A phase ends when every party of the seats that it accepts from has answered, or at its deadline with at least
-   `quorum` answers. With fewer the task fails by the phase's name.
+2. A phase ends when every party of the seats that it accepts from has answered, or once what has come is `enough`, or
+   at its deadline with at least `quorum` answers. With fewer the task fails by the phase's name.
 3. A step is a function of its state, its inbox and what `Local` gives; run again after a crash it may be asked for the
    same secrets by the same labels, and gets the same bytes.
 4. A candidate goes nowhere but to the gates.
@@ -17,7 +17,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -54,6 +54,18 @@ class Received:
 
 Inbox: TypeAlias = Sequence[Received]
 """At most one message of each kind from each sender, in the order of the senders' fingerprints."""
+
+
+Enough: TypeAlias = Callable[[bytes, Inbox, Collection[Party]], float | None]
+"""Whether a phase need not wait for everybody: `(state, answers so far, parties that may still answer)` → seconds.
+
+`None`: it waits on. A number: what has come decides the step, whatever else comes; the others get so many seconds
+more (0: none), counted from when this first held, or from when a node that was killed is back. Then the step runs on
+what is there, also if that is fewer answers than `quorum`.
+
+Pure, and lasting: what is enough is still enough when more has come. So it may be asked again after a crash, when the
+same answers lie on disk, and says the same.
+"""
 
 
 @dataclass(frozen=True)
@@ -97,12 +109,15 @@ class Phase:
         quorum: the fewest answers to go on with at the deadline; with fewer the task fails by this phase's name.
         deadline: seconds from entering the phase.
         step: what to do then.
+        enough: ends the phase before its deadline although some have not answered (see `Enough`); if absent, it waits
+            for them.
     """
 
     accepts: Mapping[str, Seat]
     quorum: int
     deadline: float
     step: Callable[[Local, Inbox], Step] = field(repr=False)
+    enough: Enough | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -216,6 +231,7 @@ __all__ = [
     "Candidate",
     "DataPort",
     "Engine",
+    "Enough",
     "Inbox",
     "Local",
     "Message",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cloister.foundation.canonical import JSON
@@ -63,6 +63,7 @@ class Stepper:
         jobs = []
         for live in self._live.take_due():
             try:
+                self._weigh(live)
                 job = self._begin(live)
             except CloisterError as error:
                 self._put_off(live, error)
@@ -86,6 +87,41 @@ class Stepper:
             job.live.running = False
             self._live.look(job.row.id)
 
+    def _weigh(self, live: Live) -> None:
+        """Asks the phase, after each answer, whether what has come is enough. Outside transactions: it may take a while."""
+        if all(phase.enough is None for phase in live.program.phases.values()):
+            return
+        with self._durable.read() as records:
+            row = records.tasks.get(live.task)
+            if row is None or row.status != "running" or row.closed:
+                return
+            phase = live.program.phases[row.phase]
+            if phase.enough is None:
+                return
+            inbox = records.messages.inbox(row.id, row.position)
+            gone = {party for party, counters in records.messages.counters(row.id).items() if counters.gone}
+        live.enter(row, self._live.timer.now())
+        answered = {(item.sender, item.kind) for item in inbox}
+        waits = phases.outstanding(phase, row, self._party, answered, gone)
+        if live.weighed == (len(inbox), len(waits)):
+            return
+        live.weighed = (len(inbox), len(waits))
+        state, received = self._durable.load(row.state), self._received(row, inbox)
+        try:
+            seconds = phase.enough(state, received, waits)
+        except Exception as error:
+            # The phase then waits for everybody, as one that does not know what is enough.
+            notices.log_frames(log, f"weighing the answers of phase {row.phase}", error)
+            return
+        if seconds is not None:
+            live.enough_at = min(live.enough_at, self._live.timer.now() + max(seconds, 0.0))
+
+    def _received(self, row: TaskRow, inbox: Sequence[AcceptedMessage]) -> tuple[Received, ...]:
+        return tuple(
+            Received(item.sender, row.seat_of(item.sender) or "", item.kind, self._durable.load(item.body))
+            for item in inbox
+        )
+
     def _begin(self, live: Live) -> Job | None:
         now = self._live.timer.now()
         with self._durable.transaction() as records:
@@ -96,8 +132,15 @@ class Stepper:
             phase = live.program.phases[row.phase]
             answered = records.messages.answered(row.id, row.position)
             gone = {party for party, counters in records.messages.counters(row.id).items() if counters.gone}
-            overdue = now >= live.deadline
-            ready = phases.readiness(phase, row, self._party, answered, gone, overdue=overdue)
+            ready = phases.readiness(
+                phase,
+                row,
+                self._party,
+                answered,
+                gone,
+                overdue=now >= live.deadline,
+                enough=now >= live.enough_at,
+            )
             if ready is Readiness.READY:
                 inbox = tuple(records.messages.inbox(row.id, row.position))
                 if not row.closed and not phases.full(phase, row, self._party, answered):
@@ -119,10 +162,7 @@ class Stepper:
     def _step(self, job: Job) -> None:
         row = job.row
         state = self._durable.load(row.state)
-        inbox = tuple(
-            Received(item.sender, row.seat_of(item.sender) or "", item.kind, self._durable.load(item.body))
-            for item in job.inbox
-        )
+        inbox = self._received(row, job.inbox)
         local = StepLocal(self._durable, self._factory.ports(row), row, self._party, state)
         self._probe("step.before", row.id)
         try:

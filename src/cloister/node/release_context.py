@@ -32,6 +32,12 @@ from cloister.storage.releases import Releases
 from cloister.storage.settings import Settings
 
 PATIENCE = 600.0
+"""Seconds for one phase of a release: measuring a candidate on one's own records may take minutes."""
+
+GRACE = 30.0
+"""Seconds for the votes of the others once there is a quorum: more signatures make a stronger certificate, and owners of
+more records need longer; but one that is away must not hold up those that are here."""
+
 _REVOKED = "revoked"
 
 
@@ -102,6 +108,11 @@ class TaskRelease:
     def patience(self) -> float:
         """Seconds for one phase of the release."""
         return PATIENCE
+
+    @property
+    def grace(self) -> float:
+        """Seconds for those who have not answered when the rest suffices."""
+        return GRACE
 
     @property
     def waiting(self) -> float:

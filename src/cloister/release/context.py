@@ -61,7 +61,12 @@ class ReleaseContext(Protocol):
 
     @property
     def patience(self) -> float:
-        """Seconds that a seat waits for the others in one phase of the release."""
+        """Seconds that a seat waits at most for the others in one phase of the release."""
+        ...
+
+    @property
+    def grace(self) -> float:
+        """Seconds that those still have who have not answered when the rest suffices."""
         ...
 
     @property

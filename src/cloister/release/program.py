@@ -13,11 +13,14 @@ Rules:
 3. The coordinator counts a vote only if it is on the statement that it wrote itself and the signature holds.
 4. Recipients and owners verify the quorum themselves, against owners and quorum from their own documents.
 5. Every owner gets the certificate, and notices if it is about another candidate than the one it was shown.
+6. Nobody is waited for in vain: once a quorum of valid permits is there, the others have `ReleaseContext.grace` seconds
+   to add theirs; once a quorum is out of reach the release is refused at once. A vote that comes later is acknowledged
+   and counts for nothing; its sender gets the certificate, or the refusal, like everybody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,7 +31,7 @@ from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, CloisterError, NotTrusted, Refused, Tampered, TaskFailed
 from cloister.identity.envelopes import Envelope, EnvelopeSignature, signers
 from cloister.identity.keys import b64
-from cloister.journal.program import Inbox, Local, Message, Phase, Program, Received, Step
+from cloister.journal.program import Inbox, Local, Message, Party, Phase, Program, Received, Step
 from cloister.release import messages
 from cloister.release.certificate import (
     PAYLOAD_TYPE,
@@ -97,10 +100,12 @@ class _Coordinator:
             "propose",
             {
                 "propose": Phase({}, 0, wait, self.propose),
-                "votes": Phase({VOTE: "owner"}, self.context.terms.release.quorum, wait, self.votes),
+                "votes": Phase(
+                    {VOTE: "owner"}, self.context.terms.release.quorum, wait, self.votes, self.decided
+                ),
                 "refused": Phase({}, 0, wait, self.refused),
                 # The release stands whether or not anybody says so: messages lie in the outbox until delivered.
-                "delivered": Phase(acknowledged, 0, wait, self.delivered),
+                "delivered": Phase(acknowledged, 0, wait, self.delivered, self.received),
             },
         )
 
@@ -127,8 +132,17 @@ class _Coordinator:
             tuple(Message(owner, CANDIDATE, body) for owner in self.owners),
         )
 
+    def decided(self, state: bytes, inbox: Inbox, waits: Collection[Party]) -> float | None:
+        """Rule 6: a quorum of permits, or none that could still come."""
+        proposal, content = _proposal(state)
+        payload = canonical(_statement(self.context, proposal.header, content))
+        permits = sum(self._vote(item, payload, []) is not None for item in inbox)
+        if permits >= self.context.terms.release.quorum:
+            return self.context.grace
+        return 0.0 if permits + len(waits) < self.context.terms.release.quorum else None
+
     def votes(self, local: Local, inbox: Inbox) -> Step:
-        proposal, content = self._load(local)
+        proposal, content = _proposal(local.state)
         payload = canonical(_statement(self.context, proposal.header, content))
         signatures: list[EnvelopeSignature] = []
         told: list[str] = []
@@ -162,9 +176,13 @@ class _Coordinator:
         return Step(messages.write(_Proposal(header=proposal.header)), "delivered", tuple(sent))
 
     def refused(self, local: Local, _inbox: Inbox) -> Step:
-        proposal, _ = self._load(local)
+        proposal, _ = _proposal(local.state)
         assert proposal.withdrawn is not None
         raise _refused(proposal.withdrawn)
+
+    def received(self, _state: bytes, _inbox: Inbox, waits: Collection[Party]) -> float | None:
+        """Rule 6: every recipient has the release; owners that are away find it when they come."""
+        return None if set(waits) & set(self.others) else self.context.grace
 
     def delivered(self, local: Local, inbox: Inbox) -> Step:
         local.report({"delivered": len(inbox)})
@@ -188,9 +206,6 @@ class _Coordinator:
             told.append("unreadable")
             return None
         return next(entry for entry in envelope.signatures if entry.keyid.startswith(f"{item.sender}/"))
-
-    def _load(self, local: Local) -> tuple[_Proposal, bytes]:
-        return messages.read(_Proposal, local.state, max_content=MAX_CANDIDATE)
 
 
 class _Owner:
@@ -294,6 +309,10 @@ class _Recipient:
         self.context.store(Release(certificate, content))
         answer = messages.write(messages.StoredHeader(content=certificate.content_digest))
         return Step(b"", None, (Message(inbox[0].sender, STORED, answer),))
+
+
+def _proposal(state: bytes) -> tuple[_Proposal, bytes]:
+    return messages.read(_Proposal, state, max_content=MAX_CANDIDATE)
 
 
 def _receive(context: ReleaseContext, inbox: Inbox) -> tuple[Certificate, bytes | None]:
