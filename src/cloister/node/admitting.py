@@ -9,6 +9,9 @@ Rules:
 4. A refusal tells its clause to the requester. What needs a person is *pending*, which is no refusal; trouble (a full
    disk, a worker that stopped) is neither: the requester asks again.
 5. A locked node (see `ledger_service`) admits nothing.
+6. What a requester leaves here is counted against it alone (`quotas`). Its model is fetched and checked only once the
+   agreement permits everything else, and of one requester one plan at a time: another plan of its own waits, nobody
+   else's does.
 """
 
 from __future__ import annotations
@@ -19,10 +22,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from cloister.agreements.decision import Balance, DecisionFacts, Permit, Refusal, decide
+from cloister.agreements.decision import PLAN_LIFETIME, Balance, DecisionFacts, Permit, Refusal, decide
 from cloister.claims.offers import ADMISSION_TYPE, PLAN_TYPE, Plan
 from cloister.foundation.canonical import canonical, parse
-from cloister.foundation.clock import Clock, rfc3339
+from cloister.foundation.clock import Clock, parse_rfc3339, rfc3339
 from cloister.foundation.errors import (
     BadInput,
     CloisterError,
@@ -31,6 +34,7 @@ from cloister.foundation.errors import (
     Refused,
     Tampered,
 )
+from cloister.foundation.quotas import Standing
 from cloister.identity.envelopes import Envelope, sign, verify
 from cloister.identity.keys import SecretKeys
 from cloister.node.agreements_service import AgreementsService
@@ -38,8 +42,12 @@ from cloister.node.contents import Contents
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.ledger_service import LedgerService
 from cloister.node.parties_service import Parties
+from cloister.node.quotas import Quotas
 from cloister.node.task_records import Admission, TaskRecords, read_admission, read_plan
 from cloister.protections.interface import Protection
+from cloister.storage.database import Database
+from cloister.storage.documents import Documents
+from cloister.storage.settings import Settings
 
 PROPOSE, ADMISSION, START, CONTENT = "task.propose", "task.admission", "task.start", "task.content"
 WITHDRAWN = "task.withdrawn"
@@ -90,7 +98,11 @@ class Admitting:
         ledger: LedgerService,
         protections: Mapping[str, Protection],
         ports: Ports,
+        quotas: Quotas,
+        database: Database,
     ) -> None:
+        self._quotas = quotas
+        self._database = database
         self._records = records
         self._clock = clock
         self._keys = keys
@@ -102,6 +114,7 @@ class Admitting:
         self._protections = protections
         self._ports = ports
         self._deciding: set[str] = set()
+        self._checking: set[str] = set()
         self._turn = threading.Condition()
 
     # Deciding ------------------------------------------------------------------------------------------------------
@@ -131,8 +144,38 @@ class Admitting:
                 "Have the agreement name it.",
                 clause="parties",
             )
+        if not self._records.known(plan.digest):
+            size = len(envelope.encode())
+            for old in self._quotas.take("plans", sender, plan.digest, size, self._standing):
+                self._forget(old)
         self._records.keep_plan(envelope, plan)
         return self._answer(plan)
+
+    def _standing(self, task: str) -> Standing:
+        """Of another party's plan: still to be decided on, begun, or nobody waits for it any more."""
+        if self._ports.running(task):
+            return "taken"
+        try:
+            lapsed = parse_rfc3339(self._records.plan(task).created) + PLAN_LIFETIME < self._clock.now()
+        except CloisterError:
+            return "spent"
+        return "spent" if lapsed or self._records.over(task) else "waiting"
+
+    def _forget(self, task: str) -> None:
+        """Deletes a plan that never began, what was said about it, and the parts that only it has."""
+        try:
+            parts = set(self._records.plan(task).request.computation.contents.values())
+        except CloisterError:
+            parts = set()
+        with self._database.transaction() as tx:
+            documents, settings = Documents(tx), Settings(tx)
+            for name, _ in documents.find(ADMISSION_TYPE, task=task):
+                documents.remove(name)
+            documents.remove(task)
+            settings.remove(f"task/{task}")
+        for part in parts:
+            if not self._tasks_with(part) and not self._own_part(part):
+                self._contents.remove(part)
 
     def _answer(self, plan: Plan) -> bytes:
         task, own = plan.digest, self._parties.own.party
@@ -179,8 +222,9 @@ class Admitting:
             if isinstance(decision, Refusal) and not decision.needs_person:
                 raise decision.error()
             self._check_offer(plan)
-            self._fetch(plan)
-            self._ports.check(plan)
+            with self._one_at_a_time(plan.request.requester, patience):
+                self._fetch(plan)
+                self._ports.check(plan)
             if isinstance(decision, Refusal):
                 clause = decision.clause
                 self._records.update(plan.digest, lambda note: note.update(pending=clause))
@@ -205,6 +249,24 @@ class Admitting:
         finally:
             with self._turn:
                 self._deciding.discard(task)
+                self._turn.notify_all()
+
+    @contextlib.contextmanager
+    def _one_at_a_time(self, requester: str, patience: float) -> Iterator[None]:
+        """Rule 6: what a requester's model costs this node, it costs that requester's other plans."""
+        with self._turn:
+            if not self._turn.wait_for(lambda: requester not in self._checking, patience):
+                raise BeingDecided(
+                    "Another plan of the same requester is being checked here.",
+                    "Each requester's plans are checked one after the other.",
+                    "Ask again soon.",
+                )
+            self._checking.add(requester)
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._checking.discard(requester)
                 self._turn.notify_all()
 
     def decision(self, plan: Plan) -> Permit | Refusal:
@@ -245,14 +307,38 @@ class Admitting:
     def _fetch(self, plan: Plan) -> None:
         for name in sorted(set(plan.request.computation.contents.values())):
             if not self._contents.has(name):
+                requester = plan.request.requester
                 data = self._ports.call(
-                    plan.request.requester,
+                    requester,
                     CONTENT,
                     canonical({"task": plan.digest, "content": name}),
                     CONTENT_SECONDS,
                     f"content/{plan.digest}/{name}/{secrets.token_hex(8)}",
                 )
+                for old in self._quotas.take(
+                    "parts of computations", requester, name, len(data), self._standing_part
+                ):
+                    self._contents.remove(old)
                 self._contents.put(data, name)
+
+    def _standing_part(self, name: str) -> Standing:
+        """Of a part of other parties' computations: used by what has begun or was asked for here, or only by what has not."""
+        found = {self._standing(task) for task in self._tasks_with(name)}
+        if "taken" in found or not self._contents.has(name) or self._own_part(name):
+            return "taken"
+        return "waiting" if "waiting" in found else "spent"
+
+    def _tasks_with(self, part: str) -> list[str]:
+        return [
+            task
+            for task in self._records.digests()
+            if part in self._records.plan(task).request.computation.contents.values()
+        ]
+
+    def _own_part(self, name: str) -> bool:
+        with self._database.read() as tx:
+            known = Settings(tx).get(f"model/{name}") or {}
+        return bool(known.get("own"))
 
     def _admit(self, plan: Plan) -> Envelope:
         own = self._parties.own.party

@@ -8,6 +8,7 @@ Rules:
 2. People sign and propose only with parties whose fingerprints they have compared.
 3. An agreement's state follows from the signed acts that this node holds; nobody's word about it counts.
 4. A verified document stays verified until a key of anybody changes; then it is verified anew.
+5. Drafts and acts of other parties are counted against them (`quotas`); a draft that came to nothing makes room.
 """
 
 from __future__ import annotations
@@ -40,15 +41,17 @@ from cloister.agreements.signing import (
 from cloister.agreements.terms import Terms
 from cloister.foundation.clock import Clock, parse_rfc3339
 from cloister.foundation.errors import CloisterError, Conflict, NotFound, Refused
+from cloister.foundation.quotas import Standing
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import SecretKeys
 from cloister.node.parties_service import Parties
+from cloister.node.quotas import Quotas
 from cloister.node.verified import Verified
 from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events
 
-MAX_AGREEMENTS = 1000
+_DRAFTS, _ACTS, _FINAL_ACTS = "drafts of agreements", "acts on an agreement", "final acts on an agreement"
 _BY_ITSELF = (State.AGREED, State.VERIFIED, State.FINALIZED)
 
 
@@ -63,7 +66,9 @@ class AgreementsService:
         parties: Parties,
         log: Callable[[Transaction, str, str], object],
         changed: Callable[[], None],
+        quotas: Quotas,
     ) -> None:
+        self._quotas = quotas
         self._database = database
         self._clock = clock
         self._keys = keys
@@ -108,9 +113,24 @@ class AgreementsService:
         return self.summary(digest)
 
     def move(self, digest: str, to: State, reason: str | None) -> dict[str, Any]:
-        """Makes an act of this party: suspend, resume (`finalized`), revoke, terminate."""
+        """Makes an act of this party: suspend, resume (`finalized`), revoke, terminate.
+
+        Raises:
+            Conflict, Refused: the lifecycle has no such step, or not for this party; it was suspended too often.
+        """
         with self._lock:
             found = self.get(digest)
+            own = [item for item in self._acts(digest) if item.by == self._parties.own.party]
+            if (
+                to in (State.SUSPENDED, State.FINALIZED)
+                and len(own) >= self._quotas.limits[_ACTS].number // 2
+            ):
+                raise Refused(
+                    "This party has moved the agreement too often.",
+                    "Other nodes take only so many acts of one party.",
+                    "Revoke it and agree anew.",
+                    clause="quota",
+                )
             self._act(found, self._state(found), to, reason)
         self.settle()
         return self.summary(digest)
@@ -129,10 +149,11 @@ class AgreementsService:
                 clause="parties",
             )
         with self._lock:
-            if self.find(envelope.digest) is None and len(self.digests()) >= MAX_AGREEMENTS:
-                raise Refused(
-                    "Too many agreements are waiting here.", "", "Ask the operator.", clause="limit"
-                )
+            if self.find(envelope.digest) is None:
+                self._view(envelope)  # what is malformed is nobody's draft
+                size = len(envelope.encode())
+                for name in self._quotas.take(_DRAFTS, sender, envelope.digest, size, self._standing):
+                    self._forget(name)
             self._merge(envelope)
         self.settle()
 
@@ -152,6 +173,10 @@ class AgreementsService:
                     "Look at the agreement's state.",
                     clause="lifecycle",
                 )
+            final = item.to in (State.TERMINATED, State.REVOKED)
+            kind = _FINAL_ACTS if final else _ACTS
+            # The signer's, whoever brought it: nobody else can make more of them.
+            self._quotas.take(kind, item.by, item.digest, len(envelope.encode()), about=item.agreement)
             self._keep_act(envelope, item)
         self.settle()
 
@@ -238,6 +263,25 @@ class AgreementsService:
         }
 
     # Inside --------------------------------------------------------------------------------------------------------
+
+    def _standing(self, digest: str) -> Standing:
+        """Of a draft: still to be signed, signed by all, or come to nothing."""
+        envelope = self.find(digest)
+        if envelope is None:
+            return "spent"
+        found = self._view(envelope)
+        if found.complete:
+            return "taken"
+        ended = (State.TERMINATED, State.REVOKED, State.EXPIRED)
+        return "spent" if self._state(found) in ended else "waiting"
+
+    def _forget(self, digest: str) -> None:
+        """Deletes a draft that came to nothing, and its acts. The log keeps that it was here."""
+        with self._database.transaction() as tx:
+            documents = Documents(tx)
+            for act_digest, _ in documents.find(ACT_TYPE, agreement=digest):
+                documents.remove(act_digest)
+            documents.remove(digest)
 
     def _merge(self, envelope: Envelope) -> None:
         known = self.find(envelope.digest)

@@ -62,7 +62,7 @@ class ComputationsService:
             )
         name = self._contents.put(data)
         with self._database.transaction() as tx:
-            Settings(tx).put(f"model/{name}", {"parameters": int(report.get("size", 0))})
+            Settings(tx).put(f"model/{name}", {"parameters": int(report.get("size", 0)), "own": True})
         return {"digest": name, "check": report}
 
     def check_plan(self, plan: Plan) -> None:

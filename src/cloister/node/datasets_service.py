@@ -29,6 +29,7 @@ from cloister.identity.envelopes import Envelope, sign, verify
 from cloister.identity.keys import SecretKeys
 from cloister.node.folder import Folder
 from cloister.node.parties_service import Parties
+from cloister.node.quotas import Quotas
 from cloister.storage.database import Database, Transaction
 from cloister.storage.datasets import Datasets
 from cloister.storage.documents import Documents
@@ -84,7 +85,9 @@ class DatasetsService:
         parties: Parties,
         secret_store: SecretStore,
         log: Callable[[Transaction, str, str], object],
+        quotas: Quotas,
     ) -> None:
+        self._quotas = quotas
         self._secrets = secret_store
         self._folder = folder.root / "datasets"
         folder.private(self._folder)
@@ -208,11 +211,20 @@ class DatasetsService:
 
     # The catalogue -------------------------------------------------------------------------------------------------
 
-    def accept(self, envelope: Envelope) -> DatasetDescription:
-        """Takes in another party's catalogue entry, signed by the owner that it names."""
+    def check(self, envelope: Envelope) -> DatasetDescription:
+        """A catalogue entry, signed by the owner that it names; not kept. Raises `NotTrusted` or `BadInput`."""
         description = parse_description(json.dumps(envelope.document()).encode())
         verify(envelope, CATALOGUE_TYPE, [description.owner], self._parties.directory)
+        return description
+
+    def accept(self, envelope: Envelope) -> DatasetDescription:
+        """Takes in another party's catalogue entry. Raises also `Refused` where its owner has told of too many."""
+        description = self.check(envelope)
         with self._database.transaction() as tx:
+            if Documents(tx).get(envelope.digest) is None:
+                self._quotas.take(
+                    "catalogue entries", description.owner, envelope.digest, len(envelope.encode()), tx=tx
+                )
             self._keep(tx, envelope, description)
         return description
 

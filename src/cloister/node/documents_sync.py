@@ -113,12 +113,13 @@ class DocumentsSync:
                 )
             self._parties.accept(envelope)
         elif envelope.payloadType == CATALOGUE_TYPE:
-            if self._datasets.accept(envelope).owner != sender:
+            if self._datasets.check(envelope).owner != sender:
                 raise BadInput(
                     "A catalogue entry came from another party than its owner.",
                     "Each owner tells of its own data.",
                     "Ask the owner.",
                 )
+            self._datasets.accept(envelope)
         elif envelope.payloadType == AGREEMENT_TYPE:
             self._agreements.accept(envelope, sender)
         elif envelope.payloadType == ACT_TYPE:

@@ -32,6 +32,7 @@ from cloister.node.messages import Courier
 from cloister.node.parties_service import Parties
 from cloister.node.programs import Locals, Programs
 from cloister.node.protections import installed
+from cloister.node.quotas import Quotas
 from cloister.node.reception import only_instance, serve
 from cloister.node.release_context import Shelf
 from cloister.node.revocations import Revocations
@@ -109,9 +110,17 @@ class Node:
         self.keys = load_current(self.keystore, self.parties.own)
         self.ledger = LedgerService(database, self.clock, self.keys, self.parties)
         self.ledger.log_card(self.parties.chain(self.party)[-1].digest)
+        self.quotas = Quotas(database, self.clock, self.parties)
         self.contents = Contents(self.folder.private(self.folder.root / "contents"))
         self.datasets = DatasetsService(
-            self.folder, database, self.clock, self.keys, self.parties, self.keystore, self.ledger.append
+            self.folder,
+            database,
+            self.clock,
+            self.keys,
+            self.parties,
+            self.keystore,
+            self.ledger.append,
+            self.quotas,
         )
         self.steward = Steward()
         self.agreements = AgreementsService(
@@ -121,6 +130,7 @@ class Node:
             self.parties,
             self.ledger.append,
             lambda: self.steward.wake(AGREEMENTS, DOCUMENTS, WITNESSES),
+            self.quotas,
         )
         self.chores = Chores(self)
         self.engines = engines(self.folder, self.datasets.folders)
@@ -153,6 +163,7 @@ class Node:
                 self._stop_task,
                 self.chores.meet_witnesses,
             ),
+            self.quotas,
         )
         self.shelf = Shelf(
             database,
@@ -170,7 +181,7 @@ class Node:
             self.durable,
             self.party,
             Courier(_Late(self)),
-            Locals(self.party, self.tasks, self.datasets, self.contents, self.engine),
+            Locals(self.party, self.tasks, self.agreements, self.datasets, self.contents, self.engine),
             programs,
             _Log(self.ledger),
             chain=programs,
@@ -178,7 +189,14 @@ class Node:
         )
         self.sync = DocumentsSync(self.parties, self.datasets, self.agreements, self.call)
         self.revocations = Revocations(
-            database, self.clock, self.keys, self.parties, self.tasks, self.ledger, self.call
+            database,
+            self.clock,
+            self.keys,
+            self.parties,
+            self.tasks,
+            self.ledger,
+            self.call,
+            self.quotas,
         )
         self.duties = Duties(
             self.party,

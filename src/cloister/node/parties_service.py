@@ -13,6 +13,7 @@ from typing import Any
 from cloister.foundation.clock import Clock
 from cloister.foundation.errors import CloisterError, Refused
 from cloister.identity.cards import Card
+from cloister.identity.cards import read as read_card
 from cloister.identity.directory import Directory
 from cloister.identity.envelopes import Envelope, KeyDirectory
 from cloister.identity.keys import PublicKeys, grouped
@@ -20,6 +21,9 @@ from cloister.storage.database import Database
 from cloister.storage.settings import Settings
 
 _KEY = "directory"
+MAX_CARDS = 64
+"""A party's chain may be so long; the directory is held and written whole, so a party that rotates without end would cost
+everybody. A revocation is always taken."""
 
 
 class Parties:
@@ -71,6 +75,7 @@ class Parties:
     def accept(self, envelope: Envelope) -> Card:
         """Takes in one card. Raises `NotTrusted` or `BadInput`; a fork is remembered even so."""
         with self._lock:
+            self._room(envelope)
             try:
                 return self._directory.accept(envelope, self._clock.now())
             finally:
@@ -78,9 +83,14 @@ class Parties:
 
     def accept_chain(self, envelopes: Iterable[Envelope]) -> Card:
         """Takes in a party's cards from the first on."""
+        chain = list(envelopes)
+        if len(chain) > MAX_CARDS + 1:
+            raise _too_many_cards()
         with self._lock:
+            for envelope in chain[MAX_CARDS:]:
+                self._room(envelope)
             try:
-                return self._directory.accept_chain(list(envelopes), self._clock.now())
+                return self._directory.accept_chain(chain, self._clock.now())
             finally:
                 self._save()
 
@@ -174,6 +184,12 @@ class Parties:
                 )
         return found
 
+    def _room(self, envelope: Envelope) -> None:
+        card = read_card(envelope)
+        if card.status == "revoked" or card.sequence < MAX_CARDS or card.party == self.own.party:
+            return
+        raise _too_many_cards()
+
     def _save(self) -> None:
         exported = self._directory.export()
         if exported == self._saved:
@@ -182,3 +198,12 @@ class Parties:
         with self._database.transaction() as tx:
             Settings(tx).put(_KEY, exported)
         self._saved = exported
+
+
+def _too_many_cards() -> Refused:
+    return Refused(
+        "A party has rotated its keys too often.",
+        f"Chains of up to {MAX_CARDS} cards are kept.",
+        "It can revoke its identity and begin a new one.",
+        clause="quota",
+    )

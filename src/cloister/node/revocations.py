@@ -26,6 +26,7 @@ from cloister.identity.envelopes import Envelope, sign, verify
 from cloister.identity.keys import PartyId, SecretKeys
 from cloister.node.ledger_service import LedgerService
 from cloister.node.parties_service import Parties
+from cloister.node.quotas import Quotas
 from cloister.node.tasks_service import TasksService
 from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
@@ -65,7 +66,9 @@ class Revocations:
         tasks: TasksService,
         ledger: LedgerService,
         call: Callable[[str, str, bytes, float, str], bytes],
+        quotas: Quotas,
     ) -> None:
+        self._quotas = quotas
         self._database = database
         self._clock = clock
         self._keys = keys
@@ -145,6 +148,8 @@ class Revocations:
                     "Ask its sender for the right one.",
                     clause="release-task",
                 )
+            if Documents(tx).get(envelope.digest) is None:
+                self._quotas.take("revocations", sender, envelope.digest, len(body), tx=tx)
             self._keep(tx, envelope, document)
         return b"{}"
 

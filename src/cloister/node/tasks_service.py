@@ -20,6 +20,7 @@ from cloister.node.contents import Contents
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.ledger_service import LedgerService
 from cloister.node.parties_service import Parties
+from cloister.node.quotas import Quotas
 from cloister.node.task_records import Admission, TaskRecords
 from cloister.protections.interface import Protection
 from cloister.storage.database import Database
@@ -53,6 +54,7 @@ class TasksService:
         ledger: LedgerService,
         protections: Sequence[Protection],
         ports: Ports,
+        quotas: Quotas,
     ) -> None:
         self._parties = parties
         self.protections = {protection.name: protection for protection in protections}
@@ -68,6 +70,8 @@ class TasksService:
             ledger,
             self.protections,
             ports,
+            quotas,
+            database,
         )
         self.approving = Approving(self.records, self.admitting, clock, keys, parties, ports)
         self.asking = Asking(self.records, self.admitting, keys, parties, contents, ledger, ports)

@@ -6,7 +6,7 @@ are public identifiers (`party`, `agreement`, `task`, …).
 
 from __future__ import annotations
 
-from sqlalchemy import and_, insert, select
+from sqlalchemy import and_, delete, insert, select
 
 from cloister.storage._rows import put
 from cloister.storage.database import Transaction
@@ -40,6 +40,11 @@ class Documents:
         return self._connection.execute(
             select(documents.c.envelope).where(documents.c.digest == digest)
         ).scalar_one_or_none()
+
+    def remove(self, digest: str) -> None:
+        """Forgets a document; nothing happens if there is none."""
+        self._connection.execute(delete(document_index).where(document_index.c.digest == digest))
+        self._connection.execute(delete(documents).where(documents.c.digest == digest))
 
     def find(self, kind: str, **index: str) -> list[tuple[str, bytes]]:
         """Digest and envelope of every document of a type with all of these index values, oldest first."""

@@ -1,0 +1,91 @@
+"""What each other party may leave at this node: the limits, and where they are counted (the rules: `foundation.quotas`).
+
+Rules:
+1. Counted is who really sent or made a thing: the sender that the transport has checked, or the signer of a signature that
+   holds. What somebody forges under another's name is refused before it is counted.
+2. A party whose fingerprint nobody here has compared gets a tenth.
+3. What this party's own people do is not counted, but their acts keep to the same number, so that others can take them.
+4. An act that stops an agreement for good is never refused for want of room: the two that count are kept apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cloister.foundation.clock import Clock
+from cloister.foundation.quotas import Quota, Standing
+from cloister.node.parties_service import Parties
+from cloister.storage.database import Database, Transaction
+from cloister.storage.quotas import charge, uncharge
+
+_MIB = 1 << 20
+LIMITS: dict[str, Quota] = {
+    "plans": Quota(number=100, size=64 * _MIB, burst=30, per_hour=60),
+    "parts of computations": Quota(number=200, size=2048 * _MIB, burst=60, per_hour=120),
+    "drafts of agreements": Quota(number=50, size=16 * _MIB, burst=50, per_hour=60),
+    "acts on an agreement": Quota(number=100, size=4 * _MIB, burst=60, per_hour=120),
+    "final acts on an agreement": Quota(number=4, size=_MIB, burst=4, per_hour=60),
+    "catalogue entries": Quota(number=1000, size=64 * _MIB, burst=200, per_hour=120),
+    "revocations": Quota(number=1000, size=16 * _MIB, burst=100, per_hour=120),
+}
+_STRANGERS = 10
+
+
+class Quotas:
+    """Counts what others leave here.
+
+    Args:
+        database: the node's.
+        clock: tells the time.
+        parties: whose fingerprints were compared.
+        limits: by kind.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, parties: Parties, limits: dict[str, Quota] | None = None
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._parties = parties
+        self.limits = LIMITS if limits is None else limits
+
+    def take(
+        self,
+        kind: str,
+        sender: str,
+        name: str,
+        size: int,
+        standing: Callable[[str], Standing] | None = None,
+        *,
+        tx: Transaction | None = None,
+        about: str = "",
+    ) -> tuple[str, ...]:
+        """Counts one thing against its sender; returns the names of those that made room and are to be forgotten.
+
+        Args:
+            kind: one of `LIMITS`.
+            sender: whom it is counted against.
+            name: of the thing.
+            size: bytes.
+            standing: of a thing that is held.
+            tx: the transaction that keeps it; one of its own if absent.
+            about: what the quota is for, where each of several things (agreements) has its own.
+
+        Raises:
+            Refused: the sender's quota is used up (clause `quota`).
+        """
+        if sender == self._parties.own.party:
+            return ()
+        quota = self.limits[kind]
+        if not self._parties.trusted(sender):
+            quota = quota.share(_STRANGERS)
+        if tx is None:
+            with self._database.transaction() as own:
+                return self.take(kind, sender, name, size, standing, tx=own, about=about)
+        who = f"{sender}/{about}" if about else sender
+        return charge(tx, quota, kind, who, name, size, self._clock.now(), standing)
+
+    def give_back(self, kind: str, sender: str, name: str) -> None:
+        """No longer counts a thing that was not kept after all."""
+        with self._database.transaction() as tx:
+            uncharge(tx, kind, sender, name)
