@@ -19,6 +19,7 @@ from cloister.hub.authority import EnrolmentDesk
 from cloister.hub.server import Hub, create_hub
 from cloister.identity import cards, enrolment
 from cloister.identity.keys import SecretKeys
+from cloister.identity.keystore import Cost, Passphrase, SystemKeyring, read_recovery
 from cloister.transport import zenoh as carrier_module
 from cloister.transport.hub_client import HubClient
 from cloister.transport.invitation import Invitation
@@ -211,6 +212,29 @@ def test_two_hubs_in_one_folder_are_refused(hub, folder):
         Hub(folder, UNLOCK)
     with pytest.raises(Conflict):
         create_hub(folder, UNLOCK)
+
+
+def test_a_folder_that_others_may_enter_is_refused_and_left_as_it_is(tmp_path):
+    open_folder = tmp_path / "open"
+    open_folder.mkdir(mode=0o755)
+    with pytest.raises(Refused) as error:
+        create_hub(open_folder, UNLOCK)
+    assert error.value.clause == "folder-private"
+    assert "chmod 700" in error.value.remedy
+    assert list(open_folder.iterdir()) == []
+    assert open_folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_recovery_keys_have_an_opener_of_their_own_and_never_the_keyring(tmp_path):
+    with pytest.raises(Refused) as error:
+        create_hub(tmp_path / "ring", SystemKeyring())
+    assert error.value.clause == "recovery-apart"
+    assert not (tmp_path / "ring").exists()
+    other = Passphrase(b"another passphrase altogether", Cost(1, 1, 64))
+    create_hub(tmp_path / "hub", UNLOCK, other)
+    assert read_recovery(tmp_path / "hub" / "recovery.sealed", other)
+    with pytest.raises(NotTrusted):
+        read_recovery(tmp_path / "hub" / "recovery.sealed", UNLOCK)
 
 
 def test_a_folder_without_a_hub_is_told(tmp_path):

@@ -17,7 +17,8 @@ from cloister.foundation.errors import (
     Refused,
     Unreachable,
 )
-from cloister.hub import registry
+from cloister.foundation.quotas import Quota
+from cloister.hub import logbook, registry
 from cloister.hub.traffic import TrafficBook
 from cloister.identity import cards
 from cloister.identity.envelopes import cosign, sign
@@ -74,6 +75,40 @@ def test_further_signatures_on_a_kept_document_are_added(client, people):
     assert {item.keyid for item in anna.fetch(one.digest).signatures} == {
         item.keyid for item in both.signatures
     }
+
+
+def test_signatures_that_do_not_hold_are_not_kept_so_nobody_can_crowd_out_anothers(client, people):
+    """Rule 3 of `registry`."""
+    anna, bert = client("anna"), client("bert")
+    both = cosign(signed(people["anna"], n=3), people["bert"].party, people["bert"].keys)
+    junk = both.signatures[0].model_copy(update={"keyid": f"{'a' * 52}/ed25519"})
+    bert.publish(both.model_copy(update={"signatures": (*both.signatures, junk)}))
+    kept = anna.fetch(both.digest)
+    assert {item.keyid.partition("/")[0] for item in kept.signatures} == {
+        people["anna"].party,
+        people["bert"].party,
+    }
+
+
+def test_a_party_that_publishes_too_fast_is_refused_and_another_is_served(client, people, monkeypatch):
+    """Rule 3 of `registry`, rule 5 of `logbook`."""
+    few = Quota(number=1, size=1, burst=3, per_hour=1)
+    monkeypatch.setattr(registry, "PACE", few)
+    monkeypatch.setattr(logbook, "PACE", few)
+    anna, bert = client("anna"), client("bert")
+    for number in range(3):
+        anna.publish(signed(people["anna"], n=number))
+        anna.append(leaf())
+    with pytest.raises(Refused) as caught:
+        anna.publish(signed(people["anna"], n=3))
+    assert caught.value.clause == "quota"
+    assert caught.value.remedy
+    anna.publish(signed(people["anna"], n=2))  # the same one again costs nothing
+    with pytest.raises(Refused) as caught:
+        anna.append(leaf())
+    assert caught.value.clause == "quota"
+    assert bert.publish(signed(people["bert"], n=77)) == 3
+    assert bert.append(leaf()) == 3
 
 
 def test_other_kinds_and_oversized_documents_are_refused(client, people, monkeypatch):
@@ -226,6 +261,12 @@ def test_the_hub_witnesses_a_partys_ledger_and_refuses_another_history(client, p
     with pytest.raises(NotTrusted) as error:
         anna.submit_checkpoint(head(other), 4, [])
     assert error.value.clause == "witness-split-view"
+    # Both heads that the party signed are kept: the accusation rests on them.
+    (kept,) = hub.evidence().values()
+    for shown in ("first", "second"):
+        origin = checkpoints.ledger_origin(people["anna"].party)
+        verify_checkpoint(Note.parse(kept[shown].encode()), origin, [people["anna"].keys.public])
+    assert kept["first"] != kept["second"]
     with pytest.raises(NotTrusted):
         bert.submit_checkpoint(head(tree), 4, [])
     assert [Leaf.decode(item).kind for item in anna.entries(0, 9)] == ["checkpoint-received"] * 2

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cloister.sdk.client import Client
 
 FOLDER_VARIABLE = "CLOISTER_FOLDER"
+DESCRIPTOR_VARIABLE = "CLOISTER_PASSPHRASE_FD"
 
 
 def default_folder() -> Path:
@@ -45,16 +46,54 @@ def client(folder: Path, timeout: float = 120.0) -> Client:
 
 
 def unlock(*, keyring: bool, new: bool = False) -> Any:
-    """What opens a node's secrets: the system's keyring, or a passphrase from a file, a descriptor or the terminal."""
-    from cloister.identity.keystore import Passphrase, SystemKeyring
-    from cloister.identity.passphrases import passphrase
+    """What opens a node's secrets: the system's keyring, or a passphrase from a descriptor, a file or the terminal."""
+    from cloister.identity.keystore import SystemKeyring
 
-    if keyring:
-        return SystemKeyring()
-    descriptor = os.environ.get("CLOISTER_PASSPHRASE_FD", "")
-    return Passphrase(
-        passphrase(os.environ, descriptor=int(descriptor) if descriptor.isdecimal() else None, new=new)
-    )
+    return SystemKeyring() if keyring else given_passphrase(new=new)
+
+
+def openers(*, keyring: bool) -> tuple[Any, Any]:
+    """What will open new secrets, and new recovery keys.
+
+    This machine's keyring is lost with the machine, so the recovery keys always have a passphrase.
+    """
+    opener = unlock(keyring=keyring, new=True)
+    return opener, given_passphrase(new=True) if keyring else opener
+
+
+def given_passphrase(file: Path | None = None, *, new: bool = False, elsewhere: bool = False) -> Any:
+    """A passphrase: the one place that knows where it may come from (see `identity.passphrases`).
+
+    Args:
+        file: a private file that holds it; looked at first.
+        new: it is being chosen.
+        elsewhere: only from `file` or the terminal: it is another one than the node's, whose descriptor and file are
+            not to be mistaken for it.
+    """
+    from cloister.identity.keystore import Passphrase
+    from cloister.identity.passphrases import ENVIRONMENT, passphrase
+
+    if file is not None:
+        return Passphrase(passphrase({ENVIRONMENT: str(file)}, new=new))
+    if elsewhere:
+        return Passphrase(passphrase({}, new=new))
+    return Passphrase(passphrase(os.environ, descriptor=_descriptor(), new=new))
+
+
+def _descriptor() -> int | None:
+    """The descriptor named in the environment; a pipe can be read once, so it is not named any more after that."""
+    from cloister.foundation.errors import BadInput
+
+    text = os.environ.pop(DESCRIPTOR_VARIABLE, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal()):
+        raise BadInput(
+            "The passphrase's descriptor is no number.",
+            f"{DESCRIPTOR_VARIABLE} names an open file descriptor.",
+            f"For example: {DESCRIPTOR_VARIABLE}=3 cloister node up 3<passphrase",
+        )
+    return int(text)
 
 
 def keyring_option(function: Callable[..., Any]) -> Callable[..., Any]:

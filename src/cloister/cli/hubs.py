@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cloister.cli.common import keyring_option, unlock
+from cloister.cli.common import keyring_option, openers, unlock
 from cloister.cli.output import Answer, command
 from cloister.foundation.files import write_atomically
 
@@ -36,11 +36,12 @@ def init(name: str, folder: Path, keyring: bool) -> Answer:
     from cloister.hub.server import create_hub
     from cloister.identity.keys import grouped
 
-    party = create_hub(folder.absolute(), unlock(keyring=keyring, new=True), name=name)
+    opener, recovery = openers(keyring=keyring)
+    party = create_hub(folder.absolute(), opener, recovery, name=name)
     return Answer(
         {"party": party, "folder": str(folder)},
         f"Made the relay {name} in {folder}. Fingerprint:\n  {grouped(party)}\n"
-        f"Move {folder}/recovery.sealed to a place off this machine.\nNext: cloister hub up --folder {folder}",
+        f"Move {folder}/recovery.sealed to a place off this machine: it replaces the keys if they are lost.\nNext: cloister hub up --folder {folder}",
     )
 
 

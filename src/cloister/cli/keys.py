@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cloister.cli.common import folder_option, keyring_option, unlock
+from cloister.cli.common import folder_option, given_passphrase, keyring_option, unlock
 from cloister.cli.output import Answer, command
 
 if TYPE_CHECKING:
@@ -104,7 +103,9 @@ def register(group: click.Group) -> None:
         lock = FolderLock(place.root)
         try:
             store = Keystore.open(place.secrets, unlock(keyring=keyring))
-            store.change_unlock(SystemKeyring() if to_keyring else _passphrase(new_file, new=True))
+            store.change_unlock(
+                SystemKeyring() if to_keyring else given_passphrase(new_file, new=True, elsewhere=True)
+            )
         finally:
             lock.release()
         return Answer(
@@ -130,17 +131,9 @@ def _recovery_options(function: click.decorators.FC) -> click.decorators.FC:
 
 
 def _recovery(file: Path | None) -> Passphrase:
-    return _passphrase(file, new=False)
-
-
-def _passphrase(file: Path | None, *, new: bool) -> Passphrase:
-    from cloister.identity.keystore import Passphrase
-    from cloister.identity.passphrases import ENVIRONMENT, passphrase
-
-    if file is not None:
-        return Passphrase(passphrase({ENVIRONMENT: str(file)}, new=new))
-    # A new passphrase is never taken from the place of the old one.
-    return Passphrase(passphrase({} if new else os.environ, new=new))
+    # Asked for like the node's where no file is named; by default both have the same one.
+    made: Passphrase = given_passphrase(file)
+    return made
 
 
 def _time(text: str | None) -> int | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cloister.cli.common import client, folder_option, keyring_option, unlock, wait_option
+from cloister.cli.common import client, folder_option, keyring_option, openers, unlock, wait_option
 from cloister.cli.keys import register
 from cloister.cli.output import Answer, command
 
@@ -34,9 +34,7 @@ def init(name: str, folder: Path, keyring: bool, roles: tuple[str, ...]) -> Answ
     from cloister.node.setup import init_node, socket_path_fits
 
     socket_path_fits(folder)
-    opener = unlock(keyring=keyring, new=True)
-    # This machine's keyring is lost with the machine: the recovery keys always have a passphrase.
-    recovery = unlock(keyring=False, new=True) if keyring else opener
+    opener, recovery = openers(keyring=keyring)
     made = init_node(folder.absolute(), name, roles, opener, recovery, SystemClock())
     return Answer(
         {"party": made.party, "name": name, "folder": str(made.folder), "recovery": str(made.recovery)},

@@ -7,7 +7,9 @@ Rules:
    signs two heads of one size.
 3. A party's own checkpoint is cosigned only by the rules of `ledger.witness`; what was seen is stored first. It also
    becomes an entry (`checkpoint-received`).
+   A checkpoint that contradicts what the party signed before is refused, and both heads are kept as evidence.
 4. A cosignature on the hub's checkpoint is kept if it is the bringing party's, by its present keys, and holds.
+5. Each party may add so many entries an hour; more are refused, and nobody else's are.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from cloister.foundation.canonical import JSON
 from cloister.foundation.clock import Clock, rfc3339
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, Conflict, NotTrusted
+from cloister.foundation.quotas import Quota
 from cloister.hub.state import Members
 from cloister.identity.keys import SecretKeys
 from cloister.ledger import checkpoints
@@ -29,11 +33,14 @@ from cloister.ledger.witness import Refusal, Seen, consider
 from cloister.storage.checkpoints import Checkpoints
 from cloister.storage.database import Database, Transaction
 from cloister.storage.log import OWN, LogRow, LogRows, TreeNodes
+from cloister.storage.quotas import pace
 from cloister.storage.settings import Settings
 
 PAGE = 1000
 DRIFT = 300
+PACE = Quota(number=1, size=1, burst=2000, per_hour=3600)
 _SEEN = "hub/seen/"
+_EVIDENCE = "hub/evidence/"
 
 
 class Logbook:
@@ -81,6 +88,7 @@ class Logbook:
         found = rows.find(mark)
         if found:
             return found[0].index
+        pace(tx, PACE, "log entries", sender, self._clock.now())
         tree = Tree(TreeNodes(tx), rows.size())
         index = tree.append(leaf)
         rows.add(LogRow(index, leaf, kind, None, mark))
@@ -148,6 +156,7 @@ class Logbook:
     def witness(self, sender: str, data: bytes, old_size: int, proof: Sequence[bytes]) -> bytes:
         """Cosigns a party's own checkpoint. Raises `NotTrusted` by the rules of `ledger.witness`."""
         note = Note.parse(data)
+        # What is raised undoes its transaction, and evidence must stay: so it is raised after.
         with self._lock, self._database.transaction() as tx:
             settings = Settings(tx)
             stored = settings.get(_SEEN + sender)
@@ -163,11 +172,33 @@ class Logbook:
                 now=self._clock.now(),
             )
             if isinstance(decision, Refusal):
-                raise decision.error()
-            settings.put(_SEEN + sender, decision.seen.to_json())
-            leaf, _ = conceal("checkpoint-received", digest(data), self._clock.now())
-            self._append(tx, sender, leaf.encode(), leaf.kind)
+                self._keep_evidence(settings, sender, decision)
+            else:
+                before = None if stored is None else Seen.from_json(stored)
+                new = before is None or (before.size, before.root) != (decision.seen.size, decision.seen.root)
+                settings.put(_SEEN + sender, decision.seen.to_json())
+                if new:  # the same head shown again is no news for the log
+                    leaf, _ = conceal("checkpoint-received", digest(data), self._clock.now())
+                    self._append(tx, sender, leaf.encode(), leaf.kind)
+        if isinstance(decision, Refusal):
+            raise decision.error()
         return note.with_lines(decision.lines).encode()
+
+    def _keep_evidence(self, settings: Settings, sender: str, refusal: Refusal) -> None:
+        if len(refusal.evidence) != 2:
+            return
+        key = f"{_EVIDENCE}{sender}/{refusal.clause}"
+        if (
+            settings.get(key) is None
+        ):  # the first contradiction is evidence enough, and cannot be pushed out by later ones
+            first, second = (item.decode() for item in refusal.evidence)
+            settings.put(key, {"first": first, "second": second, "at": self._clock.now()})
+
+    def evidence(self) -> dict[str, dict[str, JSON]]:
+        """Party and clause → the two contradicting heads that the party signed (`first`, `second`, `at`)."""
+        with self._database.read() as tx:
+            settings = Settings(tx)
+            return {name.removeprefix(_EVIDENCE): settings.get(name) for name in settings.names(_EVIDENCE)}
 
     def heads(self) -> dict[str, bytes]:
         """The largest checkpoint seen of each party's ledger."""

@@ -5,7 +5,9 @@ Rules:
    the party that brings it signed it with its present keys. The hub looks no further; readers check all themselves.
 2. Cards go through the directory, so forged, rolled-back and forked ones are refused; a revocation takes effect at
    the relay at once.
-3. Each party may keep so many documents and bytes; over that it is refused.
+3. Each party may keep so many documents and bytes, and bring so many an hour; over that it is refused (clause `quota`), and
+   nobody else is. What others sign onto a document later counts for them: of the signatures that come with it only those are
+   kept that hold, so that nobody can crowd out another's.
 4. The order is the order of arrival and never changes, so a node asks for what is new by number.
 """
 
@@ -17,6 +19,7 @@ from collections import Counter
 
 from cloister.foundation.clock import Clock
 from cloister.foundation.errors import BadInput, NotFound, NotTrusted, Refused
+from cloister.foundation.quotas import Quota
 from cloister.hub.state import Members
 from cloister.identity.cards import CARD_TYPE
 from cloister.identity.cards import read as read_card
@@ -24,11 +27,13 @@ from cloister.identity.envelopes import Envelope, signers
 from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
 from cloister.storage.log import LogRow, LogRows
+from cloister.storage.quotas import pace
 
 MAX_DOCUMENT = 1 << 20
 MAX_PER_PARTY = 10_000
 MAX_BYTES_PER_PARTY = 256 << 20
 PAGE = 1000
+PACE = Quota(number=1, size=1, burst=1000, per_hour=600)
 _ORDER = "hub/registry"
 _KIND = re.compile(r"application/vnd\.cloister\.[a-z0-9.\-]{1,64}\+json")
 
@@ -70,16 +75,28 @@ class Registry:
                     "Let the party that the card is of publish it.",
                     clause="publisher",
                 )
+            with self._database.read() as tx:
+                held = Documents(tx).get(envelope.digest) is not None
+            if not held:
+                self._pace(sender)
             self._members.accept(envelope)
-        elif sender not in signers(envelope, envelope.payloadType, self._members.live()):
-            raise NotTrusted(
-                "A document is published by one of its signers.",
-                "The party that brought it did not sign it with its present keys.",
-                "Sign it first.",
-                clause="publisher",
-            )
+        else:
+            signed = signers(envelope, envelope.payloadType, self._members.live())
+            if sender not in signed:
+                raise NotTrusted(
+                    "A document is published by one of its signers.",
+                    "The party that brought it did not sign it with its present keys.",
+                    "Sign it first.",
+                    clause="publisher",
+                )
+            good = tuple(item for item in envelope.signatures if item.keyid.partition("/")[0] in signed)
+            envelope = envelope.model_copy(update={"signatures": good})
         with self._lock, self._database.transaction() as tx:
             return self._keep(tx, sender, envelope)
+
+    def _pace(self, sender: str) -> None:
+        with self._database.transaction() as tx:
+            pace(tx, PACE, "documents", sender, self._clock.now())
 
     def _keep(self, tx: Transaction, sender: str, envelope: Envelope) -> int:
         rows, documents = LogRows(tx, _ORDER), Documents(tx)
@@ -91,6 +108,9 @@ class Registry:
             if held is not None:
                 merged = _merged(Envelope.decode(held), envelope)
                 data = merged.encode()
+                if data == held:
+                    return found[0].index
+                self._bytes[sender] += max(0, len(data) - len(held))
             documents.put(digest, kind, data, self._clock.now(), party=sender)
             return found[0].index
         full = self._count[sender] >= MAX_PER_PARTY
@@ -101,6 +121,8 @@ class Registry:
                 "Ask the hub's operator.",
                 clause="quota",
             )
+        if kind != CARD_TYPE:
+            pace(tx, PACE, "documents", sender, self._clock.now())
         number = rows.size()
         documents.put(digest, kind, data, self._clock.now(), party=sender)
         rows.add(LogRow(number, f"{sender} {len(data)}".encode("ascii"), kind, None, digest))

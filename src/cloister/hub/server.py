@@ -9,7 +9,9 @@ Folder: `keys/` (the keystore), `cloister.db` (cards, documents, log), `recovery
 from __future__ import annotations
 
 import logging
+import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -20,7 +22,7 @@ from typing import Self
 
 from cloister.foundation.canonical import JSON
 from cloister.foundation.clock import Clock, SystemClock
-from cloister.foundation.errors import Conflict, NotFound
+from cloister.foundation.errors import Conflict, NotFound, Refused
 from cloister.hub.app import EnrolmentServer, enrolment_app
 from cloister.hub.authority import INVITATION_LIFETIME, EnrolmentDesk
 from cloister.hub.logbook import Logbook
@@ -34,7 +36,7 @@ from cloister.identity.directory import Directory
 from cloister.identity.enrolment import Authority
 from cloister.identity.envelopes import Envelope, KeyDirectory
 from cloister.identity.keys import PublicKeys, SecretKeys
-from cloister.identity.keystore import Keystore, Unlock, write_recovery
+from cloister.identity.keystore import Keystore, SystemKeyring, Unlock, write_recovery
 from cloister.storage.database import Database
 from cloister.storage.settings import Settings
 from cloister.transport.invitation import Invitation
@@ -72,12 +74,37 @@ class HubStatus:
     log_size: int
 
 
-def create_hub(folder: Path, unlock: Unlock, *, name: str = "Hub", clock: Clock | None = None) -> str:
+def create_hub(
+    folder: Path,
+    unlock: Unlock,
+    recovery_unlock: Unlock | None = None,
+    *,
+    name: str = "Hub",
+    clock: Clock | None = None,
+) -> str:
     """Makes a hub's keys, card and enrolment authority in `folder`; returns its fingerprint.
+
+    Args:
+        folder: made if missing, closed to other users.
+        unlock: opens the hub's secrets.
+        recovery_unlock: opens the recovery keys' file, which is moved elsewhere: never this system's keyring. Like the
+            hub's secrets, if absent.
+        name: on its card.
+        clock: for the card's dates.
 
     Raises:
         Conflict: there is a hub in this folder already.
+        Refused: others may enter the folder (clause `folder-private`), or the recovery keys would be opened by the
+            keyring of the machine whose loss they are for (clause `recovery-apart`).
     """
+    recovery_unlock = recovery_unlock or unlock
+    if isinstance(recovery_unlock, SystemKeyring):
+        raise Refused(
+            "Recovery keys are not opened by this system's keyring.",
+            "They are for the day on which this machine is lost, and its keyring with it.",
+            "Give a passphrase for the recovery keys.",
+            clause="recovery-apart",
+        )
     now = (clock or SystemClock()).now()
     if Keystore.exists(folder / "keys"):
         raise Conflict(
@@ -85,13 +112,13 @@ def create_hub(folder: Path, unlock: Unlock, *, name: str = "Hub", clock: Clock 
             "",
             "Start it with `cloister hub up`, or choose another.",
         )
+    _private(folder)
     keys, recovery = SecretKeys.generate(), SecretKeys.generate()
     genesis = cards.genesis(name, ["hub"], keys, recovery.public, now)
     authority = enrolment.create_authority(now)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = Database.open(folder)
     try:
-        write_recovery(folder / "recovery.sealed", recovery, unlock)
+        write_recovery(folder / "recovery.sealed", recovery, recovery_unlock)
         keystore = Keystore.create(folder / "keys", unlock)
         keystore.save_keys(keys)
         keystore.put(_AUTHORITY, authority.key)
@@ -102,6 +129,20 @@ def create_hub(folder: Path, unlock: Unlock, *, name: str = "Hub", clock: Clock 
     finally:
         database.close()
     return cards.read(genesis).party
+
+
+def _private(folder: Path) -> None:
+    """The folder, made if missing. One that is there is not changed: who opened it may have had a reason."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if os.name == "posix":
+        state = folder.stat()
+        if state.st_uid != os.getuid() or stat.S_IMODE(state.st_mode) & 0o077:
+            raise Refused(
+                "The relay's folder is open to others.",
+                f"Other users may enter {folder}, or it is somebody else's; the relay's keys would lie in it.",
+                f"Run: chmod 700 {folder}; or choose another folder.",
+                clause="folder-private",
+            )
 
 
 class Hub:
@@ -234,6 +275,10 @@ class Hub:
     def traffic(self) -> list[Passed]:
         """Who talked to whom, how often and how much, as far as nodes reported it: what a relay can see."""
         return self._traffic.all()
+
+    def evidence(self) -> dict[str, dict[str, JSON]]:
+        """Parties whose logs contradicted themselves, with both signed heads; see `Logbook.evidence`."""
+        return self._logbook.evidence()
 
     def status(self) -> HubStatus:
         """What the hub is doing."""

@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable, Sequence
 
 from cloister.foundation.clock import Clock
 from cloister.foundation.errors import NotTrusted, Refused
+from cloister.identity.cards import read as read_card
 from cloister.identity.directory import Directory
 from cloister.identity.envelopes import Envelope, KeyDirectory
 from cloister.identity.keys import PublicKeys
 from cloister.storage.database import Database
 from cloister.storage.settings import Settings
 
+MAX_CARDS = 64
+"""A party's chain may be so long: the directory is held and written whole. A revocation is always taken."""
 _DIRECTORY = "hub/directory"
 _MEMBERS = "hub/members"
 _CODES = "hub/codes/"
@@ -89,6 +92,14 @@ class Members:
     def accept(self, envelope: Envelope) -> None:
         """Takes in a card. Raises as `Directory.accept`. A revocation drops the party at once."""
         with self._lock:
+            card = read_card(envelope)
+            if card.sequence >= MAX_CARDS and card.status != "revoked":
+                raise Refused(
+                    "A party has rotated its keys too often.",
+                    f"A hub keeps chains of up to {MAX_CARDS} cards.",
+                    "It can revoke its identity and begin a new one.",
+                    clause="quota",
+                )
             before = self.permitted()
             try:
                 self.known.accept(envelope, self._clock.now())
