@@ -110,6 +110,10 @@ class Ports:
         )
         self.durable.charge(charge, lambda _tx: self.spent.append(charge))
 
+    def used(self, tx: Any, task: TaskRow, datasets: frozenset[str]) -> None:
+        key = f"used/{task.id}"
+        Settings(tx).put(key, sorted({*Settings(tx).get(key, []), *datasets}))
+
 
 @dataclass
 class Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 from cloister.foundation.canonical import JSON, canonical
 from cloister.foundation.clock import Clock
 from cloister.foundation.digests import digest, digest_json
-from cloister.foundation.errors import BadInput, CloisterError, Conflict
+from cloister.foundation.errors import BadInput, CloisterError, Conflict, Refused
 from cloister.journal.durable import Durable, Records
 from cloister.journal.live import check_program
+from cloister.journal.local import StepLocal
 from cloister.journal.notices import Notice
 from cloister.journal.phases import MAX_NAME, NOTICE
 from cloister.journal.ports import Chain, LedgerPort, Probe, ProgramSource
@@ -32,6 +34,14 @@ class Committed:
     row: TaskRow
     program: Program | None
     recipients: frozenset[Party]
+
+
+class UseDenied(Exception):
+    """The node does not let a step's answer out, computed as it is from its dataset (`LocalPorts.used`)."""
+
+    def __init__(self, error: Refused) -> None:
+        super().__init__(error.what)
+        self.error = error
 
 
 class Committer:
@@ -62,9 +72,13 @@ class Committer:
         step: Step,
         inbox: Sequence[AcceptedMessage],
         missed: Mapping[Party, list[str]],
-        figures: list[Mapping[str, JSON]],
+        local: StepLocal,
     ) -> Committed | None:
-        """Writes a step of the task as it was in `row`; `None` if the task has ended meanwhile."""
+        """Writes a step of the task as it was in `row`; `None` if the task has ended meanwhile.
+
+        Raises:
+            UseDenied: it may not be written.
+        """
         with self._durable.keeping() as keep:
             state = keep(step.state if step.next is not None else b"")
             bodies = [keep(message.body) for message in step.send]
@@ -74,7 +88,11 @@ class Committer:
                 if present is None or present.status != "running" or present.position != row.position:
                     return None
                 now = self._clock.now()
-                self._figures(records, row, figures, now)
+                self._figures(records, row, local.figures, now)
+                try:
+                    local.note_use(records.tx)
+                except Refused as error:
+                    raise UseDenied(error) from None
                 sent = self._post(records, row, list(zip(step.send, bodies, strict=True)), now)
                 following = None
                 if step.next is None and self._chain is not None:
@@ -142,13 +160,16 @@ class Committer:
         records.events.add(row.id, now, _ENDINGS[status], {"phase": row.phase, "failure": failure})
         return names
 
-    def fail(self, row: TaskRow, error: CloisterError, figures: list[Mapping[str, JSON]]) -> bool:
-        """A step failed: ends the task, tells the others; `False` if it had ended meanwhile."""
+    def fail(self, row: TaskRow, error: CloisterError, local: StepLocal | None) -> bool:
+        """A phase failed, or its step on `local`: ends the task, tells the others; `False` if it had ended meanwhile."""
         with self._durable.transaction() as records:
             present = records.tasks.get(row.id)
             if present is None or present.status != "running":
                 return False
-            self._figures(records, row, figures, self._clock.now())
+            if local is not None:
+                self._figures(records, row, local.figures, self._clock.now())
+                with contextlib.suppress(Refused):  # it ends all the same, and says no more than that
+                    local.note_use(records.tx)
             names = self.end(records, present, "failed", error, notify=True)
             self._probe("commit.inside", row.id)
         self._durable.collect(names)

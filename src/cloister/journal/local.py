@@ -8,11 +8,15 @@ from cloister.foundation.canonical import JSON
 from cloister.journal.durable import Durable
 from cloister.journal.ports import LocalPorts
 from cloister.journal.program import DataPort, Engine, Party, PrivacyCost
+from cloister.storage.database import Transaction
 from cloister.storage.tasks import TaskRow
 
 
 class StepLocal:
-    """A `Local`. Figures that the step reports are kept in `figures` until the step is committed."""
+    """A `Local`. Figures that the step reports are kept in `figures` until the step is committed.
+
+    `given`: the datasets that it was given; what it returns may be computed from them.
+    """
 
     def __init__(
         self, durable: Durable, ports: LocalPorts, task: TaskRow, party: Party, state: bytes
@@ -23,6 +27,7 @@ class StepLocal:
         self._party = party
         self._state = state
         self.figures: list[Mapping[str, JSON]] = []
+        self.given: set[str] = set()
 
     @property
     def task(self) -> str:
@@ -46,6 +51,7 @@ class StepLocal:
 
     def data(self, digest: str) -> DataPort:
         """An own, agreed dataset."""
+        self.given.add(digest)
         return self._ports.data(digest)
 
     def content(self, digest: str) -> bytes:
@@ -63,6 +69,11 @@ class StepLocal:
     def engine(self, name: str) -> Engine:
         """A sandboxed worker."""
         return self._ports.engine(name)
+
+    def note_use(self, tx: Transaction) -> None:
+        """Tells the node, in the transaction of what the step did, which datasets it was given. See `LocalPorts.used`."""
+        if self.given:
+            self._ports.used(tx, self._row, frozenset(self.given))
 
     def report(self, figures: Mapping[str, JSON]) -> None:
         """Shows figures to this node's own people, once the step is committed or has failed."""

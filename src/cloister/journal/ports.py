@@ -103,6 +103,14 @@ class LocalPorts(Protocol):
         """Spends budget durably, once per population, task, attempt and step (`task.position`)."""
         ...
 
+    def used(self, tx: Transaction, task: TaskRow, datasets: frozenset[str]) -> None:
+        """A step that was given these datasets ends: in the transaction of what it did, or of its failure.
+
+        Raises:
+            Refused: it may not be told. Nothing that the step did is kept or sent, and the task fails by this error.
+        """
+        ...
+
 
 class LocalFactory(Protocol):
     """Gives a task its ports."""

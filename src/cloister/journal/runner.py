@@ -11,7 +11,9 @@ Rules:
 4. A step that raises ends this node's part of the task; the others are told the phase and the kind of error. What is
    not a `CloisterError` is told by its class only, here too: its text may repeat data.
 5. A full disk ends nothing: the step is tried again.
-6. A task's secrets, state and held messages are erased in the transaction that ends it.
+6. Which datasets a step was given is told to the node in the transaction of what it did, or of its failure; the node may
+   refuse, and then nothing of it is kept or sent.
+7. A task's secrets, state and held messages are erased in the transaction that ends it.
 """
 
 from __future__ import annotations

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cloister.foundation.canonical import JSON
 from cloister.foundation.errors import CloisterError, OutOfSpace
 from cloister.journal import notices, phases
-from cloister.journal.commit import Committer, check_step
+from cloister.journal.commit import Committer, UseDenied, check_step
 from cloister.journal.durable import Durable
 from cloister.journal.live import Live, LiveTasks
 from cloister.journal.local import StepLocal
@@ -156,7 +155,7 @@ class Stepper:
             return Job(live, row, phase, inbox, phases.missing(phase, row, self._party, answered))
         if ready is Readiness.FAILED:
             here = {party for party, _ in answered}
-            self._fail(row, notices.quorum_failed(row, len(here), phase.quorum, left), [])
+            self._fail(row, notices.quorum_failed(row, len(here), phase.quorum, left), None)
         return None
 
     def _step(self, job: Job) -> None:
@@ -170,14 +169,18 @@ class Stepper:
         except OutOfSpace:
             raise
         except CloisterError as error:
-            self._fail(row, error, local.figures)
+            self._fail(row, error, local)
             return
         except Exception as error:
             notices.log_frames(log, f"a step of phase {row.phase}", error)
-            self._fail(row, notices.unexpected(row, error), local.figures)
+            self._fail(row, notices.unexpected(row, error), local)
             return
         self._probe("step.after", row.id)
-        done = self._committer.step(row, job.live.program, step, job.inbox, job.missed, local.figures)
+        try:
+            done = self._committer.step(row, job.live.program, step, job.inbox, job.missed, local)
+        except UseDenied as denied:
+            self._fail(row, denied.error, local)
+            return
         job.live.tries = 0
         if done is None:
             return
@@ -187,15 +190,15 @@ class Stepper:
             job.live.program = done.program
         self._sender.add((row.id, party) for party in done.recipients)
 
-    def _fail(self, row: TaskRow, error: CloisterError, figures: list[Mapping[str, JSON]]) -> None:
-        if self._committer.fail(row, error, figures):
+    def _fail(self, row: TaskRow, error: CloisterError, local: StepLocal | None) -> None:
+        if self._committer.fail(row, error, local):
             self._live.ended(row.id)
             self._sender.add((row.id, party) for party in row.parties - {self._party})
             self._live.wake()
 
     def _end_broken(self, job: Job, error: Exception) -> None:
         try:
-            self._fail(job.row, notices.unexpected(job.row, error), [])
+            self._fail(job.row, notices.unexpected(job.row, error), None)
         except CloisterError as second:
             self._put_off(job.live, second)
 

@@ -15,6 +15,8 @@ from cloister.foundation.canonical import JSON
 from cloister.foundation.errors import Refused
 from cloister.journal.ports import Following
 from cloister.journal.program import Candidate, DataPort, Engine, PrivacyCost, Program
+from cloister.node.agreements_service import AgreementsService
+from cloister.node.attempts import count_within
 from cloister.node.contents import Contents
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.release_context import Shelf
@@ -63,8 +65,13 @@ class Programs:
 
 @dataclass(frozen=True)
 class TaskPorts:
-    """What the steps of one task may touch (implements the journal's `LocalPorts`)."""
+    """What the steps of one task may touch (implements the journal's `LocalPorts`).
 
+    `attempts`: how many tasks may try the computation on the dataset, as agreed.
+    """
+
+    computation: str
+    attempts: int
     allowed_data: str | None
     allowed_content: frozenset[str]
     datasets: DatasetsService
@@ -108,6 +115,11 @@ class TaskPorts:
                 clause="budget",
             )
 
+    def used(self, tx: Transaction, task: TaskRow, datasets: frozenset[str]) -> None:
+        """Counts the task among those that tried its computation on the dataset; refused over the agreed number."""
+        for name in sorted(datasets & {self.allowed_data}):
+            count_within(tx, self.computation, str(name), task.id, self.attempts)
+
 
 @dataclass(frozen=True)
 class _Rechecked:
@@ -138,12 +150,14 @@ class Locals:
         self,
         party: str,
         tasks: TasksService,
+        agreements: AgreementsService,
         datasets: DatasetsService,
         contents: Contents,
         engines: Callable[[str], Engine],
     ) -> None:
         self._party = party
         self._tasks = tasks
+        self._agreements = agreements
         self._datasets = datasets
         self._contents = contents
         self._engines = engines
@@ -152,6 +166,8 @@ class Locals:
         """The ports of a task at this node."""
         request = self._tasks.plan(task.id).request
         return TaskPorts(
+            request.computation.digest,
+            self._agreements.get(request.agreement).terms.release.attempts,
             request.datasets.get(self._party),
             frozenset(request.computation.contents.values()),
             self._datasets,

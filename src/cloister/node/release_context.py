@@ -16,6 +16,7 @@ from cloister.foundation.errors import CloisterError
 from cloister.identity.envelopes import Envelope, KeyDirectory, sign
 from cloister.identity.keys import SecretKeys
 from cloister.journal.program import Candidate, Local
+from cloister.node import attempts
 from cloister.node.agreements_service import AgreementsService
 from cloister.node.contents import Contents
 from cloister.node.datasets_service import DatasetsService
@@ -143,14 +144,9 @@ class TaskRelease:
         return () if note is None else (note.text,)
 
     def count_attempt(self, computation: str, dataset: str, task: str) -> int:
-        """How many tasks showed candidates of this computation to this dataset."""
-        key = f"attempts/{computation}/{dataset}"
+        """How many tasks tried this computation on this dataset, this one included (see `attempts`)."""
         with self._shelf.database.transaction() as tx:
-            tasks: list[str] = Settings(tx).get(key, [])
-            if task not in tasks:
-                tasks = [*tasks, task]
-                Settings(tx).put(key, tasks)
-            return len(tasks)
+            return attempts.count(tx, computation, dataset, task)
 
     def evaluate(self, local: Local, content: bytes, metric: str) -> float:
         """The metric of a candidate on this owner's own validation records, in the worker."""

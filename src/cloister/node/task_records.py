@@ -20,6 +20,7 @@ from cloister.foundation.documents import invalid
 from cloister.foundation.errors import CloisterError, NotFound, NotTrusted
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import PartyId
+from cloister.node import attempts
 from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events
@@ -161,10 +162,9 @@ class TaskRecords:
             self._log(tx, "decision", envelope.digest)
 
     def attempts(self, plan: Plan, dataset: str) -> int:
-        """How many other tasks of the plan's computation showed a candidate to this owner's dataset (`TaskRelease`)."""
+        """How many other tasks tried the plan's computation on this owner's dataset (see `attempts`)."""
         with self._database.read() as tx:
-            tasks = Settings(tx).get(f"attempts/{plan.request.computation.digest}/{dataset}", [])
-        return len(set(tasks) - {plan.digest})
+            return attempts.others(tx, plan.request.computation.digest, dataset, plan.digest)
 
     # Notes ---------------------------------------------------------------------------------------------------------
 
