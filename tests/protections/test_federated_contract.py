@@ -17,7 +17,7 @@ from cloister.claims.vocabulary import (
     Signed,
 )
 from cloister.protections.federated import FederatedAveraging
-from cloister.protections.federated.averaging import average
+from cloister.protections.federated.averaging import mean
 from cloister.protections.federated.offers import PAIR_WARNING, UPDATE_WARNING
 from protections import federation as f
 from protections.contract import ProtectionContract
@@ -147,5 +147,5 @@ class TestFederatedAveragingKeepsTheContract(ProtectionContract):
     def test_of_two_answers_the_average_and_one_really_give_the_other(self):
         """Why the claim above would be false."""
         start, mine, other = (np.arange(3, dtype=np.float32) * factor for factor in (1, 2, 5))
-        seen = average(start, {"a": mine, "b": other}, {"a": 1.0, "b": 1.0})
+        seen = start + mean({"a": mine, "b": other}, {"a": 1.0, "b": 1.0})
         np.testing.assert_allclose(2 * (seen - start) - mine, other, rtol=1e-6)

@@ -381,3 +381,28 @@ def test_salts_differ_from_task_to_task_so_that_commitments_do():
     }
     assert len(one) == 3
     assert not one & two
+
+
+def test_the_servers_optimiser_goes_on_over_rounds_and_crashes_change_no_bit():
+    adam = {"server": {"name": "adam", "learning_rate": 0.2}}
+    plain, calm, shaken = (
+        run(rounds=6),
+        run(rounds=6, settings=adam),
+        run(rounds=6, settings=adam, crash=True),
+    )
+    assert not [node.error for node in calm.nodes.values() if node.error]
+    assert not np.array_equal(final_weights(plain), final_weights(calm))
+    assert final_weights(calm).tobytes() == final_weights(shaken).tobytes()
+    assert calm.nodes[LAB].candidate.facts["server"] == "adam"
+    assert np.linalg.norm(final_weights(calm) - 1) < np.linalg.norm(INITIAL - 1)
+
+
+def test_a_plan_with_another_server_optimiser_than_the_recipes_is_refused():
+    agreed = make_terms(3)
+    asked = make_request(agreed, preferences={"rounds": 3})
+    plan = make_plan(agreed, asked)
+    changed = {**plan.offer.parameters, "server": {**plan.offer.parameters["server"], "name": "adam"}}
+    offer = plan.offer.model_copy(update={"parameters": changed})
+    with pytest.raises(Refused) as caught:
+        FederatedAveraging().program(offer, plan.request, "coordinator")
+    assert caught.value.clause == "plan-parameters"

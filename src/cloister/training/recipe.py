@@ -43,6 +43,31 @@ class OptimiserRecipe(Document):
     warmup: Annotated[int, Field(ge=0, le=100_000)] = 0
 
 
+class ServerRecipe(Document):
+    """How the coordinator moves the weights along the owners' average update (Reddi et al. 2021, Algorithm 2, FedOpt).
+
+    The average update is public to every party that sees the weights, so this costs no privacy. With few local steps
+    and many rounds, `adam` gains what each owner's own optimiser cannot: moments over all owners and all rounds.
+
+    Attributes:
+        name: `average` adds the average update as it is (FedAvg); `momentum` (FedAvgM) and `adam` (FedAdam) take it
+            for a gradient.
+        learning_rate: step size; 1 for FedAvg.
+        first_moment: how much of the earlier updates stays, of `momentum` and `adam`.
+        second_moment, epsilon: of `adam`; `epsilon` is on the scale of an update's numbers.
+        schedule: `constant`, or `cosine` from the learning rate to zero over the rounds of the task.
+        warmup: rounds at the beginning over which the learning rate rises from zero.
+    """
+
+    name: Literal["average", "momentum", "adam"] = "average"
+    learning_rate: Positive = 1.0
+    first_moment: Share = 0.9
+    second_moment: Share = 0.99
+    epsilon: Positive = 1e-8
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: Annotated[int, Field(ge=0, le=100_000)] = 0
+
+
 class Column(Document):
     """One numeric column of a table and the public constants that bring it near [-1, 1]: (x - centre) / spread, then cut.
 
@@ -133,7 +158,8 @@ class TrainingRecipe(Document):
         loss: a name in `models.losses`.
         input: the model input that takes the prepared `input` array.
         output: the model output that the loss looks at.
-        optimiser: how weights change.
+        optimiser: how an owner's weights change from step to step.
+        server: how the coordinator's weights change from round to round.
         steps: local steps per round.
         batch: examples per step.
         proximal: FedProx's mu (Li et al. 2020): pull towards the round's starting weights; 0 is FedAvg.
@@ -150,6 +176,7 @@ class TrainingRecipe(Document):
     input: Name
     output: Name
     optimiser: OptimiserRecipe = OptimiserRecipe()
+    server: ServerRecipe = ServerRecipe()
     steps: Annotated[int, Field(ge=1, le=100_000)] = 20
     batch: Annotated[int, Field(ge=1, le=4096)] = 8
     proximal: NotNegative = 0.0

@@ -1,10 +1,10 @@
 """Federated averaging: owners train on their own records, a coordinator averages what changed, round by round.
 
-FedAvg (McMahan et al. 2017) and FedProx (Li et al. 2020). Records stay where they are; each owner's update is seen by
+FedAvg (McMahan et al. 2017), FedProx (Li et al. 2020), FedAdam (Reddi et al. 2021). Records stay where they are; each owner's update is seen by
 the coordinator, and the plan says so. Secure aggregation and noise are slots in the parameters.
 
 Files: `offers` (when, and with which claims), `settings` (the plan's constants), `coordinator` and `owner` (the two
-programs), `messages` and `framing` (what travels), `averaging` (the arithmetic), `worker` (what the engine is asked).
+programs), `messages` and `framing` (what travels), `averaging` and `server` (the arithmetic), `worker` (what the engine is asked).
 """
 
 from __future__ import annotations
@@ -62,10 +62,14 @@ class FederatedAveraging:
             )
         settings = read_settings(offer.parameters, owners)
         recipe = read_recipe(request.computation.settings)
-        if settings.proximal_mu != recipe.proximal or settings.local_steps > recipe.steps:
+        if (
+            settings.proximal_mu != recipe.proximal
+            or settings.server != recipe.server
+            or settings.local_steps > recipe.steps
+        ):
             raise Refused(
                 "A plan for federated training cannot be run.",
-                "Its local steps or its mu are not those of the computation's recipe.",
+                "Its local steps, its mu or its server's optimiser are not those of the computation's recipe.",
                 "Have the task planned again.",
                 clause="plan-parameters",
             )

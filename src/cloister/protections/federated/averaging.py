@@ -1,4 +1,4 @@
-"""The arithmetic of federated averaging: w ← w + Σ p_k · u_k, with public weights p_k that sum to one.
+"""The arithmetic of federated averaging: the mean update Σ p_k · u_k, with public weights p_k that sum to one.
 
 An owner's *update* u_k is the difference between the weights after its local steps and the round's weights. McMahan
 et al. 2017 weigh owners by their record counts; counts are private here, so the weights are equal or agreed in the
@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cloister.foundation.errors import BadInput
 from cloister.protections.federated.framing import Vector
@@ -49,30 +50,29 @@ def update(after: Vector, before: Vector) -> Vector:
     return (after.astype(np.float64) - before.astype(np.float64)).astype(np.float32)
 
 
-def average(weights: Vector, updates: Mapping[str, Vector], shares: Mapping[str, float]) -> Vector:
-    """The next round's weights.
+def mean(updates: Mapping[str, Vector], shares: Mapping[str, float]) -> NDArray[np.float64]:
+    """The owners' average update.
 
     Args:
-        weights: this round's, shape (n,), float32.
         updates: party → its checked update, shape (n,), float32.
         shares: party → its public weight, positive; normalised here over the parties in `updates`.
 
+    Returns:
+        Shape (n,), float64.
+
     Raises:
-        BadInput: no updates, a party without a share, or sums that overflow float32.
+        BadInput: no updates, or a party without a share.
     """
     total = sum(shares.get(party, 0.0) for party in updates)
     if not updates or any(shares.get(party, 0.0) <= 0 for party in updates):
         raise _refused(
             "There is none, or one of a party without a weight.", "Start a task with these owners."
         )
-    result = weights.astype(np.float64)
-    for party in sorted(updates):
+    parties = sorted(updates)
+    result = np.zeros(updates[parties[0]].shape, np.float64)
+    for party in parties:
         result += (shares[party] / total) * updates[party].astype(np.float64)
-    with np.errstate(over="ignore"):
-        narrow = result.astype(np.float32)
-    if not bool(np.all(np.isfinite(narrow))):
-        raise _refused("The average is not finite.", "Lower the learning rate.")
-    return narrow
+    return result
 
 
 def _refused(why: str, remedy: str) -> BadInput:

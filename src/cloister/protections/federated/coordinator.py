@@ -10,19 +10,20 @@ Rules:
 3. Weights that no owner changed are never a candidate.
 4. A step run again after a crash gives the same bytes: there is no clock and no randomness in it.
 
-Source: McMahan et al. 2017, Algorithm 1, server.
+Source: McMahan et al. 2017, Algorithm 1, server; Reddi et al. 2021, Algorithm 2 (see `server`).
 """
 
 from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from cloister.claims.offers import Digest
 from cloister.foundation.errors import BadInput, TaskFailed
 from cloister.journal.program import Candidate, Inbox, Local, Message, Phase, Program, Step
-from cloister.protections.federated import averaging, worker
+from cloister.protections.federated import averaging, server, worker
 from cloister.protections.federated.framing import Vector, decode, encode, vector_digest
 from cloister.protections.federated.messages import (
     FINISHED,
@@ -80,10 +81,10 @@ class _Coordinator:
     def start(self, local: Local, _inbox: Inbox) -> Step:
         weights = worker.initial_weights(local, self.model, self.settings.parameters)
         state = _State(round=1, trail=(link(vector_digest(weights), {}),), answered={}, counts=())
-        return self._send(local, state, weights)
+        return self._send(local, state, weights, server.start(self.settings.server, len(weights)))
 
     def collect(self, number: int, local: Local, inbox: Inbox) -> Step:
-        state, weights = self._load(local)
+        state, weights, moments = self._load(local)
         updates: dict[str, Vector] = {}
         answered: dict[str, str] = {}
         left_out: dict[str, str] = {}
@@ -103,7 +104,10 @@ class _Coordinator:
                 "See which nodes are connected, and start the task again.",
                 phase=f"collect-{number}",
             )
-        weights = averaging.average(weights, updates, self.settings.shares(self.owners))
+        average = averaging.mean(updates, self.settings.shares(self.owners))
+        weights, moments = server.advance(
+            self.settings.server, number, self.settings.rounds, weights, average, moments
+        )
         state = _State(
             round=number + 1 if number < self.settings.rounds else number,
             trail=(*state.trail, link(vector_digest(weights), answered)),
@@ -111,7 +115,7 @@ class _Coordinator:
             counts=(*state.counts, len(updates)),
         )
         if number < self.settings.rounds:
-            return self._send(local, state, weights)
+            return self._send(local, state, weights, moments)
         if state.trail[-1].weights == state.trail[0].weights:
             raise TaskFailed(
                 "The training changed nothing.",
@@ -119,10 +123,10 @@ class _Coordinator:
                 "Check learning rate, steps and datasets; an untrained model is never released.",
                 phase=f"collect-{number}",
             )
-        return Step(_dump(state, weights), "finish")
+        return Step(_dump(state, weights, moments), "finish")
 
     def finish(self, local: Local, _inbox: Inbox) -> Step:
-        state, weights = self._load(local)
+        state, weights, moments = self._load(local)
         content = worker.export(local, self.model, weights)
         header = FinishedHeader(
             rounds=self.settings.rounds, attempt=local.attempt, trail=state.trail, answered=state.answered
@@ -134,6 +138,7 @@ class _Coordinator:
             facts={
                 "model": self.model,
                 "algorithm": self.settings.algorithm,
+                "server": self.settings.server.name,
                 "rounds": self.settings.rounds,
                 "local_steps": self.settings.local_steps,
                 "answers": list(state.counts),
@@ -142,7 +147,7 @@ class _Coordinator:
             },
         )
         told = tuple(Message(owner, FINISHED, body) for owner in self.owners)
-        return Step(_dump(state, weights), None, told, candidate)
+        return Step(_dump(state, weights, moments), None, told, candidate)
 
     def _answer(self, number: int, state: _State, local: Local, body: bytes) -> tuple[UpdateHeader, Vector]:
         header, update = read(UpdateHeader, body, length=self.settings.parameters)
@@ -161,22 +166,24 @@ class _Coordinator:
         averaging.check(update, self.settings.parameters, self.settings.norm_limit)
         return header, update
 
-    def _send(self, local: Local, state: _State, weights: Vector) -> Step:
+    def _send(self, local: Local, state: _State, weights: Vector, moments: Vector) -> Step:
         header = WeightsHeader(
             round=state.round, attempt=local.attempt, trail=state.trail, answered=state.answered
         )
         body = write(header, weights)
         kind = weights_kind(state.round)
         return Step(
-            _dump(state, weights),
+            _dump(state, weights, moments),
             f"collect-{state.round}",
             tuple(Message(owner, kind, body) for owner in self.owners),
         )
 
-    def _load(self, local: Local) -> tuple[_State, Vector]:
-        fields, weights = decode(local.state, max_length=self.settings.parameters)
-        return parse_header(_State, fields), weights
+    def _load(self, local: Local) -> tuple[_State, Vector, Vector]:
+        length = self.settings.parameters
+        kept = length * (1 + server.MOMENTS[self.settings.server.name])
+        fields, vector = decode(local.state, max_length=kept)
+        return parse_header(_State, fields), vector[:length], vector[length:]
 
 
-def _dump(state: _State, weights: Vector) -> bytes:
-    return encode(state.model_dump(mode="json"), weights)
+def _dump(state: _State, weights: Vector, moments: Vector) -> bytes:
+    return encode(state.model_dump(mode="json"), np.concatenate([weights, moments]))

@@ -195,6 +195,7 @@ def _parameters(
         "rounds": wishes.get("rounds", DEFAULT_ROUNDS),
         "local_steps": wishes.get("local_steps", recipe.steps),
         "proximal_mu": float(recipe.proximal),
+        "server": recipe.server.model_dump(mode="json"),
         "round_seconds": wishes.get("round_seconds", DEFAULT_ROUND_SECONDS),
         "minimum_answers": answers,
         "dropouts": len(owners) - answers,

@@ -17,7 +17,7 @@ from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import CloisterError, Refused
 from cloister.identity.keys import PartyId
 from cloister.protections.federated.messages import MAX_OWNERS, MAX_ROUNDS
-from cloister.training.recipe import TrainingRecipe
+from cloister.training.recipe import ServerRecipe, TrainingRecipe
 
 MODEL = ConfigDict(frozen=True, extra="forbid", strict=True)
 MAX_PARAMETERS = 50_000_000
@@ -58,6 +58,7 @@ class Settings(BaseModel):
         rounds: how often the owners' updates are averaged.
         local_steps: optimiser steps at each owner in each round.
         proximal_mu: FedProx's mu; zero for FedAvg.
+        server: how the coordinator moves the weights along the average update (FedAvgM, FedAdam: Reddi et al. 2021).
         round_seconds: how long the coordinator waits for a round's answers.
         minimum_answers: with fewer in any round the task fails.
         dropouts: how many owners may be missing; the agreement limits it. Always owners less `minimum_answers`.
@@ -75,6 +76,7 @@ class Settings(BaseModel):
     rounds: int = Field(ge=1, le=MAX_ROUNDS)
     local_steps: int = Field(ge=1, le=MAX_STEPS)
     proximal_mu: float = Field(ge=0, le=1000, allow_inf_nan=False)
+    server: ServerRecipe = ServerRecipe()
     round_seconds: int = Field(ge=1, le=MAX_ROUND_SECONDS)
     minimum_answers: int = Field(ge=1, le=MAX_OWNERS)
     dropouts: int = Field(ge=0, lt=MAX_OWNERS)
