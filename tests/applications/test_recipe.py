@@ -10,7 +10,7 @@ from cloister.applications.crystals.factories import PUBLIC
 from cloister.applications.crystals.network import MULTIPLE
 from cloister.applications.crystals.pipeline import shipped_model
 from cloister.applications.crystals.predict import runner
-from cloister.applications.crystals.recipe import crystals_recipe
+from cloister.applications.crystals.recipe import MANY_ROUNDS, crystals_recipe
 from cloister.applications.crystals.synthesis import write_dataset
 from cloister.applications.crystals.targets import targets
 from cloister.training.recipe import PointsPreparation, TrainingRecipe
@@ -21,6 +21,14 @@ def test_the_recipe_is_a_document_that_survives_the_wire() -> None:
     assert TrainingRecipe.model_validate_json(recipe.model_dump_json()) == recipe
     assert isinstance(recipe.preparation, PointsPreparation)
     assert recipe.preparation.patch % MULTIPLE == 0
+
+
+def test_over_many_rounds_the_coordinators_optimiser_does_what_the_owners_do_over_few() -> None:
+    few, many = crystals_recipe(rounds=MANY_ROUNDS - 1), crystals_recipe(rounds=MANY_ROUNDS)
+    assert (few.optimiser.name, few.server.name) == ("adam", "average")
+    assert (many.optimiser.name, many.server.name) == ("sgd", "adam")
+    assert many.steps < few.steps
+    assert crystals_recipe(rounds=MANY_ROUNDS, steps=7).steps == 7
 
 
 def test_the_preparation_draws_the_targets_that_the_checkpoint_was_trained_on() -> None:

@@ -109,8 +109,8 @@ def _training(given: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
         from cloister.applications.crystals.pipeline import shipped_model
         from cloister.applications.crystals.recipe import crystals_recipe
 
-        steps = {} if given["steps"] is None else {"steps": given["steps"]}
-        return shipped_model(), crystals_recipe(**steps).model_dump(mode="json")
+        told = {key: given[key] for key in ("steps", "rounds") if given[key] is not None}
+        return shipped_model(), crystals_recipe(**told).model_dump(mode="json")
     if given["recipe"] is None:
         raise BadInput("A model needs a recipe.", "", "Give --recipe FILE; see docs/reference/recipes.md.")
     settings = parse(read_limited(given["recipe"], 1 << 20))

@@ -2,6 +2,11 @@
 
 Fine-tuning, not training anew: small steps from a checkpoint, on crops of a few labelled pictures, with
 gradients of limited norm so that one odd picture moves the weights only so far.
+
+Plants pull in different directions: what is a small blurred crystal at one looks like a small blurred bubble at another.
+Over a few rounds the best that can be done is that each plant goes a good way by itself before the weights are averaged;
+over many rounds, that each goes a short way and the coordinator's optimiser remembers over all plants and rounds
+(`docs/benchmarks.md`, crystals).
 """
 
 from __future__ import annotations
@@ -9,30 +14,47 @@ from __future__ import annotations
 from cloister.applications.crystals.network import INPUT, OUTPUT
 from cloister.applications.crystals.pipeline import PEAK_DISTANCE, PEAK_THRESHOLD
 from cloister.applications.crystals.targets import BUMP, NARROWEST, WIDEST
-from cloister.training.recipe import OptimiserRecipe, PointsPreparation, TrainingRecipe
+from cloister.training.recipe import OptimiserRecipe, PointsPreparation, ServerRecipe, TrainingRecipe
+
+MANY_ROUNDS = 20
+"""From here on the coordinator's optimiser has enough rounds to get somewhere."""
 
 
 def crystals_recipe(
-    *, steps: int = 25, batch: int = 4, learning_rate: float = 5e-4, patch: int = 192
+    *,
+    rounds: int = 6,
+    steps: int | None = None,
+    batch: int = 4,
+    learning_rate: float | None = None,
+    patch: int = 192,
 ) -> TrainingRecipe:
     """The recipe for fine-tuning `network.build_model`'s graph on pictures with marked centres and diameters.
 
     Args:
-        steps: local steps in one round.
+        rounds: how many the task will have. From `MANY_ROUNDS` on, owners make a few plain steps of descent and the
+            coordinator uses Adam (FedAdam, Reddi et al. 2021); with fewer, owners use Adam and are averaged (FedAvg).
+        steps: local steps in one round; 25, or 4 of many rounds.
         batch: crops in a step.
-        learning_rate: of Adam.
+        learning_rate: of Adam, wherever it is; 5e-4 at the owners, 1e-3 at the coordinator.
         patch: side of a crop, pixels; a multiple of `network.MULTIPLE`.
 
     Returns:
         A recipe whose records are a folder of pictures with labels `{"centres": [...], "diameters": [...]}`;
         its metric is the count accuracy of pictures kept apart.
     """
+    if rounds < MANY_ROUNDS:
+        optimiser = OptimiserRecipe(name="adam", learning_rate=learning_rate or 5e-4, second_moment=0.99)
+        server = ServerRecipe()
+    else:
+        optimiser = OptimiserRecipe(name="sgd", learning_rate=0.02, momentum=0.0)
+        server = ServerRecipe(name="adam", learning_rate=learning_rate or 1e-3, schedule="cosine", warmup=8)
     return TrainingRecipe(
         loss="binary-cross-entropy-per-pixel",
         input=INPUT,
         output=OUTPUT,
-        optimiser=OptimiserRecipe(name="adam", learning_rate=learning_rate, second_moment=0.99),
-        steps=steps,
+        optimiser=optimiser,
+        server=server,
+        steps=steps or (25 if rounds < MANY_ROUNDS else 4),
         batch=batch,
         clip=0.3,
         preparation=PointsPreparation(
