@@ -112,6 +112,7 @@ def recipes() -> str:
     for title, model in (
         ("The recipe", recipe.TrainingRecipe),
         ("`optimiser`", recipe.OptimiserRecipe),
+        ("`server`", recipe.ServerRecipe),
         ("`preparation` for a table", recipe.TabularPreparation),
         ("A column", recipe.Column),
         ("`preparation` for pictures with marked centres", recipe.PointsPreparation),
