@@ -204,7 +204,7 @@ def test_one_plan_of_a_requester_is_checked_at_a_time_and_others_are_served_mean
         variant(here, OTHER, 0)
 
         def slow(method, _arguments):
-            if method == "check" and not going.is_set():
+            if method == "fit" and not going.is_set():
                 going.set()
                 go_on.wait(30)
 

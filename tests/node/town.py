@@ -17,11 +17,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cloister.agreements.templates import new_from_template
 from cloister.claims.offers import PLAN_TYPE, Plan
+from cloister.engines.methods import resolve
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import Clock, SystemClock, rfc3339
 from cloister.foundation.errors import CloisterError
 from cloister.identity.envelopes import Envelope, sign
 from cloister.identity.keystore import Cost, Passphrase
+from cloister.node.engines import METHODS
 from cloister.node.folder import Folder
 from cloister.node.hub_link import Ends, Link
 from cloister.node.node import Node
@@ -86,14 +88,12 @@ class LocalEngines:
     def __init__(self, *_: object) -> None:
         self.before: Callable[[str, dict[str, Any]], None] = lambda _method, _arguments: None
 
-    def get(self, _name: str) -> LocalEngines:
+    def get(self, _name: str, _agreement: str = "") -> LocalEngines:
         return self
 
     def call(self, method, arguments, arrays=None, _deadline=600.0):
-        from cloister.training import methods
-
         self.before(method, dict(arguments))
-        return getattr(methods, method)(dict(arguments), dict(arrays or {}))
+        return resolve(METHODS, method)(dict(arguments), dict(arrays or {}))
 
     def report(self) -> dict[str, Any]:
         return {}

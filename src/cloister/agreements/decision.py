@@ -124,11 +124,13 @@ def foresee(
     plan: Plan,
     protections: Mapping[str, Literal["stable", "experimental"]],
     catalogue: Mapping[str, DatasetDescription],
+    columns: tuple[str, ...] | None = (),
 ) -> Refusal | None:
     """Why some party's node would refuse the plan whatever people still approve; `None` if nothing is foreseen.
 
-    For planners: on public facts, as if everybody had signed and approved, nothing were spent, and the computation
-    read no column too many. What it foresees is refused for certain; what it does not may still be refused.
+    For planners: on public facts, as if everybody had signed and approved, and nothing were spent. `columns` are those
+    that the computation reads (of every dataset); `None`: not known, as if it read no column too many. What it foresees
+    is refused for certain; what it does not may still be refused.
     """
     view = AgreementView(terms, plan.request.agreement, frozenset(terms.parties))
     computation = plan.request.computation.digest
@@ -150,7 +152,7 @@ def foresee(
                 ),
             ),
             remaining={item.population: Balance(item.epsilon, item.delta) for item in terms.budgets},
-            columns=dict.fromkeys(plan.request.datasets.values(), ()),
+            columns=dict.fromkeys(plan.request.datasets.values(), columns or ()),
         )
         # What an owner's own node knows of its dataset, a planner elsewhere may not.
         unknown = own is not None and own not in catalogue

@@ -48,6 +48,7 @@ from cloister.protections.interface import Protection
 from cloister.storage.database import Database
 from cloister.storage.documents import Documents
 from cloister.storage.settings import Settings
+from cloister.training.fitting import columns_of
 
 PROPOSE, ADMISSION, START, CONTENT = "task.propose", "task.admission", "task.start", "task.content"
 WITHDRAWN = "task.withdrawn"
@@ -274,6 +275,7 @@ class Admitting:
         name = plan.request.agreement
         found = self._agreements.get(name)
         own = plan.request.datasets.get(self._parties.own.party)
+        read = columns_of(plan.request.computation)
         facts = DecisionFacts(
             now=self._clock.now(),
             party=self._parties.own.party,
@@ -282,7 +284,7 @@ class Admitting:
             catalogue=self._datasets.catalogue(plan.request.datasets),
             approvals=tuple(self._records.approvals()),
             remaining=self._remaining(),
-            columns={},
+            columns=dict.fromkeys(plan.request.datasets.values(), read) if read is not None else {},
             attempts={} if own is None else {own: self._records.attempts(plan, own)},
         )
         return decide(found, plan, facts)

@@ -24,6 +24,9 @@ from cloister.planner.planner import make_plan
 from cloister.protections.interface import Protection
 from cloister.storage.database import Database
 from cloister.storage.settings import Settings
+from cloister.training.fitting import check_schema, read_recipe
+
+_CHECK_SECONDS = 120.0
 
 
 class ComputationsService:
@@ -50,29 +53,48 @@ class ComputationsService:
         self._engines = engines
 
     def add_model(self, data: bytes) -> dict[str, Any]:
-        """Keeps an ONNX model after checking it within limits, in the worker. Returns its digest and the findings."""
-        report, _arrays = self._engines("jax").call("check", {}, {"model": np.frombuffer(data, np.uint8)})
-        if not report.get("accepted"):
-            first = (report.get("refusals") or [{}])[0]
-            raise Refused(
-                "The model is refused.",
-                f"At {first.get('node') or 'the graph'}: {first.get('reason', 'it cannot be used')}",
-                str(first.get("remedy") or "See: cloister model check FILE"),
-                clause="model",
-            )
+        """Keeps an ONNX model after checking it within limits, in a worker. Returns its digest and the findings."""
+        report, _arrays = self._engines("jax").call(
+            "check", {}, {"model": np.frombuffer(data, np.uint8)}, _CHECK_SECONDS
+        )
+        _require_accepted(report)
         name = self._contents.put(data)
         with self._database.transaction() as tx:
             Settings(tx).put(f"model/{name}", {"parameters": int(report.get("size", 0)), "own": True})
         return {"digest": name, "check": report}
 
     def check_plan(self, plan: Plan) -> None:
-        """Parses a plan's model within limits, in the worker. Raises `CloisterError` naming node and reason."""
-        model = plan.request.computation.contents.get("model")
-        if plan.request.computation.kind == "training" and model is not None:
-            with self._database.read() as tx:
-                if Settings(tx).get(f"model/{model}") is not None:
-                    return
-            self.add_model(self._contents.get(model))
+        """Whether a plan's training can run at all, before any person is asked (see `training.fitting`).
+
+        Raises:
+            CloisterError: naming the model's node, or the recipe's field, and the reason.
+        """
+        self._check(plan.request)
+
+    def _check(self, request: Request) -> None:
+        """The recipe against the schemas, then against the model, in a worker that may read nothing."""
+        computation = request.computation
+        model = computation.contents.get("model")
+        if computation.kind != "training" or model is None:
+            return
+        recipe = read_recipe(computation.settings)
+        catalogue = self._datasets.catalogue(request.datasets)
+        for commitment in sorted(request.datasets.values()):
+            if commitment in catalogue:
+                check_schema(recipe, catalogue[commitment])
+        key = f"fits/{computation.digest}"
+        with self._database.read() as tx:
+            if Settings(tx).get(key) is not None:
+                return
+        answer, _arrays = self._engines("jax").call(
+            "fit",
+            {"recipe": dict(computation.settings)},
+            {"model": np.frombuffer(self._contents.get(model), np.uint8)},
+            _CHECK_SECONDS,
+        )
+        _require_accepted(answer["report"])
+        with self._database.transaction() as tx:
+            Settings(tx).put(key, True)
 
     def plan(self, asked: Mapping[str, Any]) -> tuple[Plan, dict[str, Any]]:
         """A plan for what a person asks, with its explanation; nothing is sent yet.
@@ -83,6 +105,7 @@ class ComputationsService:
                 `preferences`.
         """
         request = self._request(asked)
+        self._check(request)
         plan = make_plan(
             request,
             self._facts(request),
@@ -157,4 +180,15 @@ class ComputationsService:
             },
             sizes={name: self._contents.size(name) for name in request.computation.contents.values()},
             parameters=parameters,
+        )
+
+
+def _require_accepted(report: Mapping[str, Any]) -> None:
+    if not report.get("accepted"):
+        first = (report.get("refusals") or [{}])[0]
+        raise Refused(
+            "The model is refused.",
+            f"At {first.get('node') or 'the graph'}: {first.get('reason', 'it cannot be used')}",
+            str(first.get("remedy") or "See: cloister model check FILE"),
+            clause="model",
         )

@@ -169,11 +169,12 @@ class DatasetsService:
             )
         return sorted(found, key=lambda item: str(item["name"]))
 
-    def folders(self) -> list[Path]:
-        """Where this party's datasets lie."""
+    def folders(self, wanted: Callable[[DatasetDescription], bool]) -> list[Path]:
+        """Where those of this party's datasets lie that are wanted."""
         with self._database.read() as tx:
             names = Datasets(tx).names()
-        return [self.registration(commitment).source for commitment in names.values()]
+        found = [load_registration(self._place(commitment)) for commitment in names.values()]
+        return [item.source for item in found if wanted(item.description)]
 
     def registration(self, commitment: str) -> Registration:
         """An own dataset. Raises `NotFound`."""

@@ -1,14 +1,26 @@
-"""This node's sandboxed workers, started when first needed.
+"""This node's sandboxed workers: one for each agreement, started when first needed, and a fresh one for each foreign model.
 
-A worker may read this party's registered datasets and nothing else of the node's; when a dataset is added, the next
-call starts a new worker that may read it too.
+Rules:
+1. Tasks of different agreements share no worker and no compiled programs: what one agreement's model did to its worker,
+   another's never meets. Compiled programs lie in a folder of the agreement's own.
+2. A worker may read this party's datasets that its agreement names, and nothing else of the node's. When that changes, the
+   next call starts a new worker.
+3. A model that nobody has approved yet is looked at (`EXAMINE`) in a worker that may read nothing, keeps nothing, and ends
+   with the call.
+4. At most `LIVE` workers of agreements and one of rule 3 live at a time; the one that was used least recently is ended to make
+   room. A call waits for room no longer than its deadline.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import shutil
 import sys
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,18 +29,27 @@ from numpy.typing import NDArray
 
 from cloister.engines.pool import Engine as Worker
 from cloister.foundation.canonical import JSON
-from cloister.foundation.errors import NotFound
+from cloister.foundation.digests import digest
+from cloister.foundation.errors import NotFound, TaskFailed
+from cloister.journal.ports import LocalFactory, LocalPorts
 from cloister.journal.program import Engine
 from cloister.node.folder import Folder
+from cloister.storage.tasks import TaskRow
 
 METHODS = {
     "check": "cloister.training.methods:check",
     "evaluate": "cloister.training.methods:evaluate",
     "export": "cloister.training.methods:export",
+    "fit": "cloister.training.fitting:fit",
     "initial": "cloister.training.methods:initial",
     "train": "cloister.training.methods:train",
 }
 
+EXAMINE = ""
+"""In an agreement's place: a worker for a model that nobody has approved yet."""
+LIVE = 2
+CACHES = 32
+"""Folders of compiled programs that are kept, of the agreements used last."""
 
 UNCONFINED = "CLOISTER_UNCONFINED_WORKERS"
 _DEMANDED = ("privileges", "system-calls", "files")
@@ -45,57 +66,156 @@ def demands() -> tuple[str, ...]:
 
 
 class Engines:
-    """The workers by name; today one, `jax`, which parses, trains and evaluates models.
+    """The workers by name; today one kind, `jax`, which parses, trains and evaluates models.
 
     Args:
         folder: the node's.
-        readable: the folders of this party's datasets.
+        readable: the folders of this party's datasets that an agreement names.
+        live: workers of agreements at a time.
+        methods: what workers can do.
     """
 
-    def __init__(self, folder: Folder, readable: Callable[[], Sequence[Path]]) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        readable: Callable[[str], Sequence[Path]],
+        live: int = LIVE,
+        methods: Mapping[str, str] = METHODS,
+    ) -> None:
         self._folder = folder
         self._readable = readable
-        self._lock = threading.Lock()
-        self._running: _Running | None = None
+        self._live = live
+        self._methods = dict(methods)
+        self._turn = threading.Condition()
+        self._running: OrderedDict[str, _Running] = OrderedDict()
+        self._examining = threading.Lock()
+        self._examiner: Worker | None = None
+        self._sandbox: dict[str, str] = {}
+        self._closed = False
+        _tidy(folder.cache)
 
-    def get(self, name: str) -> Engine:
-        """A worker. Raises `NotFound`."""
+    def get(self, name: str, agreement: str = EXAMINE) -> Engine:
+        """A worker for the tasks of an agreement, or for a model that is only looked at. Raises `NotFound`."""
         if name != "jax":
             raise NotFound("There is no such engine.", f"{name[:40]} is not known here.", "Update Cloister.")
-        folders = tuple(sorted(self._readable()))
-        with self._lock:
-            if self._running is not None and self._running.folders != folders and not self._running.busy:
-                self._running.worker.close()
-                self._running = None
-            if self._running is None:
-                cache = self._folder.private(self._folder.cache)
-                self._running = _Running(
-                    Worker(METHODS, folders=folders, cache=cache, demands=demands()), folders
-                )
-            return self._running
+        return _Handle(self, agreement)
+
+    def call(
+        self,
+        agreement: str,
+        method: str,
+        arguments: Mapping[str, JSON],
+        arrays: Mapping[str, NDArray[Any]],
+        deadline: float,
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Runs a method in the agreement's worker. Raises what it raises; `TaskFailed` if there was no room in time."""
+        end = time.monotonic() + deadline
+        if agreement == EXAMINE:
+            return self._examine(method, arguments, arrays, end)
+        folders = tuple(sorted(self._readable(agreement)))
+        running = self._enter(agreement, folders, end)
+        try:
+            answer = running.worker.call(method, arguments, arrays, max(0.001, end - time.monotonic()))
+            # Asked once: the worker answers nothing else while it trains.
+            running.sandbox = running.sandbox or running.worker.sandbox_report()
+            self._sandbox = running.sandbox
+            return answer
+        finally:
+            with self._turn:
+                running.busy -= 1
+                self._turn.notify_all()
 
     def report(self) -> dict[str, Any]:
-        """What the running worker's sandbox really enforces; empty while none runs."""
-        with self._lock:
-            running = self._running
-        return {} if running is None else {"jax": running.sandbox}
+        """What the sandbox of the worker used last really enforces; empty before the first."""
+        return {"jax": dict(self._sandbox)} if self._sandbox else {}
+
+    def live(self) -> list[str]:
+        """The agreements whose workers live now, the one used least recently first."""
+        with self._turn:
+            return list(self._running)
 
     def close(self) -> None:
-        """Ends the worker."""
-        with self._lock:
-            if self._running is not None:
-                self._running.worker.close()
-                self._running = None
+        """Ends the workers."""
+        with self._turn:
+            self._closed = True
+            for running in self._running.values():
+                running.worker.close()
+            self._running.clear()
+            if self._examiner is not None:
+                self._examiner.close()
+            self._turn.notify_all()
+
+    # Inside --------------------------------------------------------------------------------------------------------
+
+    def _examine(
+        self, method: str, arguments: Mapping[str, JSON], arrays: Mapping[str, NDArray[Any]], end: float
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        if not self._examining.acquire(timeout=max(0.0, end - time.monotonic())):
+            raise _no_room()
+        try:
+            with Worker(self._methods, folders=(), cache=None, demands=demands()) as worker:
+                with self._turn:
+                    if self._closed:
+                        raise _no_room()
+                    self._examiner = worker
+                answer = worker.call(method, arguments, arrays, max(0.001, end - time.monotonic()))
+                self._sandbox = worker.sandbox_report()
+                return answer
+        finally:
+            self._examiner = None
+            self._examining.release()
+
+    def _enter(self, agreement: str, folders: tuple[Path, ...], end: float) -> _Running:
+        with self._turn:
+            while not self._closed:
+                running = self._running.get(agreement)
+                if running is not None and running.folders != folders and not running.busy:
+                    self._end(agreement)
+                    running = None
+                if running is None and self._room():
+                    running = self._running[agreement] = self._start(agreement, folders)
+                if running is not None:
+                    running.busy += 1
+                    self._running.move_to_end(agreement)
+                    return running
+                if not self._turn.wait(max(0.0, end - time.monotonic())):
+                    break
+        raise _no_room()
+
+    def _room(self) -> bool:
+        while len(self._running) >= self._live:
+            idle = next((name for name, running in self._running.items() if not running.busy), None)
+            if idle is None:
+                return False
+            self._end(idle)
+        return True
+
+    def _end(self, agreement: str) -> None:
+        self._running.pop(agreement).worker.close()
+
+    def _start(self, agreement: str, folders: tuple[Path, ...]) -> _Running:
+        cache = self._folder.private(self._folder.private(self._folder.cache) / _cache_name(agreement))
+        os.utime(cache)
+        _tidy(self._folder.cache)
+        return _Running(Worker(self._methods, folders=folders, cache=cache, demands=demands()), folders)
 
 
 class _Running:
-    """A worker with the defaults of the journal's `Engine`."""
+    """A worker, what it may read, and how many calls are on their way to it."""
 
     def __init__(self, worker: Worker, folders: tuple[Path, ...]) -> None:
         self.worker = worker
         self.folders = folders
         self.busy = 0
         self.sandbox: dict[str, str] = {}
+
+
+class _Handle:
+    """The worker of an agreement, whichever process that is when it is called (implements the journal's `Engine`)."""
+
+    def __init__(self, engines: Engines, agreement: str) -> None:
+        self._engines = engines
+        self._agreement = agreement
 
     def call(
         self,
@@ -105,11 +225,59 @@ class _Running:
         deadline: float = 600.0,
     ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Runs a method in the worker."""
-        self.busy += 1
-        try:
-            answer = self.worker.call(method, arguments, arrays or {}, deadline)
-            # Asked once: the worker answers nothing else while it trains.
-            self.sandbox = self.sandbox or self.worker.sandbox_report()
-            return answer
-        finally:
-            self.busy -= 1
+        return self._engines.call(self._agreement, method, arguments, arrays or {}, deadline)
+
+
+class ByAgreement:
+    """Gives the steps of each task the worker of the task's agreement (implements the journal's `LocalFactory`).
+
+    Args:
+        make: the factory of ports, given where its workers come from.
+        agreement: of a task.
+        engine: a worker by name and agreement.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Callable[[str], Engine]], LocalFactory],
+        agreement: Callable[[str], str],
+        engine: Callable[[str, str], Engine],
+    ) -> None:
+        self._make = make
+        self._agreement = agreement
+        self._engine = engine
+
+    def ports(self, task: TaskRow) -> LocalPorts:
+        """The ports of a task at this node."""
+        agreement = self._agreement(task.id)
+        return self._make(lambda name: self._engine(name, agreement)).ports(task)
+
+
+def _cache_name(agreement: str) -> str:
+    return digest(agreement.encode()).removeprefix("sha256:")[:32]
+
+
+def _tidy(cache: Path) -> None:
+    """Removes what is no agreement's folder (programs of earlier releases lay in one place), and the folders used longest ago."""
+    if not cache.is_dir():
+        return
+    kept = []
+    for entry in cache.iterdir():
+        if re.fullmatch(r"[0-9a-f]{32}", entry.name) and entry.is_dir() and not entry.is_symlink():
+            kept.append(entry)
+        elif entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                entry.unlink()
+    for entry in sorted(kept, key=lambda item: item.stat().st_mtime, reverse=True)[CACHES:]:
+        shutil.rmtree(entry, ignore_errors=True)
+
+
+def _no_room() -> TaskFailed:
+    return TaskFailed(
+        "No worker was free in time.",
+        "Other agreements' tasks use as many workers as this machine runs at once.",
+        "Try again when they are done.",
+        phase="engine",
+    )

@@ -22,7 +22,7 @@ from cloister.node.contents import Contents
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.documents_sync import DocumentsSync
 from cloister.node.duties import Duties
-from cloister.node.engines import Engines
+from cloister.node.engines import EXAMINE, ByAgreement, Engines
 from cloister.node.feed import Feed
 from cloister.node.folder import Folder
 from cloister.node.hub_link import Connector, Ends, Link, by_relay
@@ -46,8 +46,8 @@ from cloister.storage.database import Transaction
 class EngineSource(Protocol):
     """Where a node's workers come from; `engines.Engines` unless a test brings its own."""
 
-    def get(self, name: str) -> Engine:
-        """A worker. Raises `NotFound`."""
+    def get(self, name: str, agreement: str = EXAMINE) -> Engine:
+        """A worker for an agreement's tasks, or for a model that is only looked at. Raises `NotFound`."""
         ...
 
     def report(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class Node:
         clock: Clock | None = None,
         *,
         connect: Connector = by_relay,
-        engines: Callable[[Folder, Callable[[], list[Path]]], EngineSource] = Engines,
+        engines: Callable[[Folder, Callable[[str], list[Path]]], EngineSource] = Engines,
     ) -> None:
         self.folder = Folder(folder.absolute())
         self.config = self.folder.config()
@@ -100,7 +100,7 @@ class Node:
             self.durable.close()
             raise
 
-    def _make(self, engines: Callable[[Folder, Callable[[], list[Path]]], EngineSource]) -> None:
+    def _make(self, engines: Callable[[Folder, Callable[[str], list[Path]]], EngineSource]) -> None:
         database = self.durable.database
         self.clock.raise_floor(latest_time(database))
         self.clock.now()  # a clock that is behind stops everything here
@@ -133,7 +133,7 @@ class Node:
             self.quotas,
         )
         self.chores = Chores(self)
-        self.engines = engines(self.folder, self.datasets.folders)
+        self.engines = engines(self.folder, self._readable)
         self.protections = installed()
         self.computations = ComputationsService(
             database,
@@ -181,7 +181,13 @@ class Node:
             self.durable,
             self.party,
             Courier(_Late(self)),
-            Locals(self.party, self.tasks, self.agreements, self.datasets, self.contents, self.engine),
+            ByAgreement(
+                lambda engine: Locals(
+                    self.party, self.tasks, self.agreements, self.datasets, self.contents, engine
+                ),
+                lambda task: self.tasks.plan(task).request.agreement,
+                self.engine,
+            ),
             programs,
             _Log(self.ledger),
             chain=programs,
@@ -256,9 +262,16 @@ class Node:
 
     # Ports ---------------------------------------------------------------------------------------------------------
 
-    def engine(self, name: str) -> Engine:
-        """A sandboxed worker of this node."""
-        return self.engines.get(name)
+    def engine(self, name: str, agreement: str = EXAMINE) -> Engine:
+        """A sandboxed worker of this node, for one agreement's tasks or to look at a model."""
+        return self.engines.get(name, agreement)
+
+    def _readable(self, agreement: str) -> list[Path]:
+        """The folders of this party's datasets that an agreement names."""
+        terms = self.agreements.get(agreement).terms
+        return self.datasets.folders(
+            lambda entry: terms.dataset(self.party, entry.commitment, entry) is not None
+        )
 
     def call(self, to: str, method: str, body: bytes, deadline: float, key: str | None = None) -> bytes:
         """A call to another party's node. Raises `Unreachable` while this node is connected to no relay."""

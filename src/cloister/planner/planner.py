@@ -28,6 +28,7 @@ from cloister.foundation.clock import rfc3339
 from cloister.foundation.errors import BadInput, CloisterError, Refused
 from cloister.planner.cost import WEIGHTS, Weights, duration, in_words, score
 from cloister.protections.interface import Protection
+from cloister.training.fitting import columns_of
 
 MAX_ALTERNATIVES = 64
 
@@ -126,7 +127,8 @@ def _asked(
 def _objection(
     terms: Terms, plan: Plan, installed: Mapping[str, Protection], catalogue: Mapping[str, DatasetDescription]
 ) -> Refusal | None:
-    found = foresee(terms, plan, {name: item.maturity for name, item in installed.items()}, catalogue)
+    read = columns_of(plan.request.computation)
+    found = foresee(terms, plan, {name: item.maturity for name, item in installed.items()}, catalogue, read)
     if found is not None:
         return found
     wished = plan.request.preferences.get("protection")
