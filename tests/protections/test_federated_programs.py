@@ -393,7 +393,7 @@ def test_the_servers_optimiser_goes_on_over_rounds_and_crashes_change_no_bit():
     assert not [node.error for node in calm.nodes.values() if node.error]
     assert not np.array_equal(final_weights(plain), final_weights(calm))
     assert final_weights(calm).tobytes() == final_weights(shaken).tobytes()
-    assert calm.nodes[LAB].candidate.facts["server"] == "adam"
+    assert calm.nodes[LAB].candidate.facts["server"]["name"] == "adam"
     assert np.linalg.norm(final_weights(calm) - 1) < np.linalg.norm(INITIAL - 1)
 
 

@@ -138,7 +138,7 @@ class _Coordinator:
             facts={
                 "model": self.model,
                 "algorithm": self.settings.algorithm,
-                "server": self.settings.server.name,
+                "server": self.settings.server.model_dump(mode="json"),
                 "rounds": self.settings.rounds,
                 "local_steps": self.settings.local_steps,
                 "answers": list(state.counts),
