@@ -116,3 +116,17 @@ def test_foreign_bytes_give_a_description_or_a_clear_error(foreign):
         foreign = bytes(good)
     with contextlib.suppress(CloisterError):
         assert isinstance(parse_description(foreign), DatasetDescription)
+
+
+@pytest.mark.parametrize("mark", ["\u202e", "\u2066", "\u200f", "\x9b", "\x1b", "\u2028", "\n", "\ufeff"])
+@pytest.mark.parametrize("field", ["title", "column", "unit", "description"])
+def test_what_people_read_of_a_dataset_holds_nothing_that_acts(mark, field):
+    """Rule 4."""
+    document = json.loads(table().canonical())
+    text = f"a{mark}b"
+    if field == "title":
+        document["title"] = text
+    else:
+        document["columns"][0]["name" if field == "column" else field] = text
+    with pytest.raises(BadInput):
+        parse_description(json.dumps(document).encode())

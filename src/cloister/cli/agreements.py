@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cloister.cli.common import client, folder_option, short, soon, table, wait_option
-from cloister.cli.output import Answer, command
+from cloister.cli.output import Answer, command, confirm, say
 from cloister.foundation.canonical import parse
 from cloister.foundation.errors import BadInput, CloisterError, NotFound
 from cloister.foundation.files import read_limited, write_atomically
@@ -156,8 +156,8 @@ def sign(agreement: str, folder: Path, yes: bool, wait: int) -> Answer:
     with client(folder) as node:
         digest = find_agreement(node, agreement, wait)
         if not yes:
-            click.echo(node.get(f"/agreements/{digest}")["text"], err=True)
-            click.confirm("Sign this for your organisation?", abort=True, err=True)
+            say(node.get(f"/agreements/{digest}")["text"])
+            confirm("Sign this for your organisation?")
         told = _settled(node, node.post(f"/agreements/{digest}/sign"))
     missing = [party["name"] for party in told["parties"] if not party["signed"]]
     rest = f"Not signed yet by: {', '.join(missing)}." if missing else "Every party has signed."

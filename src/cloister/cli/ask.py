@@ -10,7 +10,7 @@ import click
 
 from cloister.cli.agreements import find_agreement
 from cloister.cli.common import brief, client, folder_option, short
-from cloister.cli.output import Answer, command
+from cloister.cli.output import Answer, command, confirm, say
 from cloister.foundation.canonical import parse
 from cloister.foundation.errors import BadInput, from_problem
 from cloister.foundation.files import read_limited
@@ -70,9 +70,9 @@ def train(folder: Path, yes: bool, **given: Any) -> Answer:
                 "preferences": wishes,
             },
         )
-        click.echo(brief(told["text"]) if yes else told["text"], err=True)
+        say(brief(told["text"]) if yes else told["text"])
         if not yes:
-            click.confirm("Send this plan to the parties?", abort=True, err=True)
+            confirm("Send this plan to the parties?")
         task = node.post("/tasks", {"plan": told["plan"]})
         reached = node.status()["relay"]["reached"]
     answer = {

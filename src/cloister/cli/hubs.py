@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cloister.cli.common import keyring_option, openers, unlock
-from cloister.cli.output import Answer, command
+from cloister.cli.output import Answer, command, say
 from cloister.foundation.files import write_atomically
 
 
@@ -90,7 +90,10 @@ def up(
             write_atomically(place / f"{number + 1}.invitation", hub.invite().encode().encode(), private=True)
         status = hub.status()
         tell(hub)
-        click.echo(f"The relay is open on port {status.relay.port}; enrolment on port {status.enrol_port}.")
+        say(
+            f"The relay is open on port {status.relay.port}; enrolment on port {status.enrol_port}.",
+            err=False,
+        )
 
     def every(hub: Hub) -> None:
         tell(hub)

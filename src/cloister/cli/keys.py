@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cloister.cli.common import folder_option, given_passphrase, keyring_option, unlock
-from cloister.cli.output import Answer, command
+from cloister.cli.output import Answer, command, confirm
 
 if TYPE_CHECKING:
     from cloister.identity.keystore import Passphrase
@@ -73,7 +73,7 @@ def register(group: click.Group) -> None:
         place = Folder(folder.absolute())
         name = place.config().name
         if not yes:
-            click.confirm(f"End the identity of {name} for good?", abort=True, err=True)
+            confirm(f"End the identity of {name} for good?")
         made = revoke_identity(
             place.root,
             _recovery(recovery_passphrase),

@@ -8,7 +8,7 @@ import click
 
 from cloister.cli.common import client, folder_option, keyring_option, openers, unlock, wait_option
 from cloister.cli.keys import register
-from cloister.cli.output import Answer, command
+from cloister.cli.output import Answer, command, say
 
 
 @click.group("node")
@@ -80,8 +80,8 @@ def up(folder: Path, keyring: bool) -> Answer:
     run_node(
         folder.absolute(),
         unlock(keyring=keyring),
-        ready=lambda node: click.echo(
-            f"{node.config.name} is running; its operator's socket is {node.folder.socket}"
+        ready=lambda node: say(
+            f"{node.config.name} is running; its operator's socket is {node.folder.socket}", err=False
         ),
     )
     return Answer({"stopped": True}, "Stopped.")

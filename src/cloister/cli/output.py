@@ -1,6 +1,11 @@
 """How every command answers: readable text, `--json FILE|-` beside it, and an exit code that scripts can rely on.
 
 Exit codes: 0 done, 2 usage or bad input, 3 refused by a rule, 4 a party or service is unreachable, 1 anything else.
+
+Everything that a command shows goes through this file, because much of it was written by others: names, titles, purposes,
+reasons, errors. Whatever acts on a terminal instead of being read (controls, escape sequences, marks that turn the direction of
+writing) is replaced where it is printed (`foundation.text`); only line feeds, and colours that are our own, pass. In JSON it is
+escaped, so that programs get what was written.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ import click
 
 from cloister.foundation.errors import BadInput, CloisterError
 from cloister.foundation.files import write_atomically
+from cloister.foundation.text import readable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,20 +37,41 @@ class Answer:
     exit_code: int = 0
 
 
+def clean_console(**settings: Any) -> Console:
+    """A console on which nothing that was written by others can act. The only place where a command makes one."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class CleanConsole(Console):
+        """Cleans what is rendered: rich's own styles and cursor moves are not in a segment's text."""
+
+        def render(self, renderable: Any, options: Any = None) -> Any:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(readable(segment.text), segment.style)
+
+    return CleanConsole(highlight=False, markup=False, emoji=False, **settings)
+
+
 def console() -> Console:
     """The console that readable output goes to. A file or a pipe has no width: lines are not cut for it."""
-    from rich.console import Console
-
     width = None if sys.stdout.isatty() else 200
-    return Console(highlight=False, soft_wrap=True, width=width)
+    return clean_console(soft_wrap=True, width=width)
+
+
+def say(text: str, *, err: bool = True) -> None:
+    """A line or a block of plain text, beside the answer."""
+    click.echo(readable(text), err=err)
+
+
+def confirm(question: str) -> None:
+    """Asks a person to go on; what is not answered with yes ends the command."""
+    click.confirm(readable(question), abort=True, err=True)
 
 
 def story_console() -> Console:
     """Where a long story is told while it happens: here, unless the JSON is wanted here."""
-    from rich.console import Console
-
     if click.get_current_context().params.get("json_to") == "-":
-        return Console(stderr=True, highlight=False, soft_wrap=True)
+        return clean_console(stderr=True, soft_wrap=True)
     return console()
 
 
@@ -52,9 +79,7 @@ def progress_console() -> Console | None:
     """Where progress is shown: standard error, if a person looks at it; else None."""
     if not sys.stderr.isatty():
         return None
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
+    return clean_console(stderr=True)
 
 
 def command(
@@ -117,18 +142,30 @@ def _fail(error: CloisterError, json_to: str | None) -> NoReturn:
 def _write(data: Any, json_to: str | None) -> None:
     if json_to is None:
         return
-    text = json.dumps(data, indent=2, ensure_ascii=False, sort_keys=False, default=str) + "\n"
+    text = as_json(data)
     if json_to == "-":
         sys.stdout.write(text)
     else:
         write_atomically(Path(json_to), text.encode())
 
 
+def as_json(data: Any) -> str:
+    """The answer for programs; characters that act are escaped by their number, which means the same in JSON."""
+    text = json.dumps(data, indent=2, ensure_ascii=False, sort_keys=False, default=str)
+    if all(line.isprintable() for line in text.split("\n")):
+        return text + "\n"
+    return (
+        "".join(
+            letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text
+        )
+        + "\n"
+    )
+
+
 def _print_error(error: CloisterError) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    errors = clean_console(stderr=True, soft_wrap=True)
     errors.print(Text(error.what, style="bold red"))
     if error.why:
         errors.print(Text(f"Why: {error.why}"))

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from cloister.cli.common import client, folder_option, short, soon, table, wait_option
-from cloister.cli.output import Answer, command
+from cloister.cli.output import Answer, command, confirm
 from cloister.foundation.files import write_atomically
 
 
@@ -104,7 +104,7 @@ def revoke(release: str, reason: str, yes: bool, folder: Path) -> Answer:
     with client(folder) as node:
         digest = _find(node, release)
         if not yes:
-            click.confirm("Revoke this release for everybody?", abort=True, err=True)
+            confirm("Revoke this release for everybody?")
         told = node.post(f"/releases/{digest}/revoke", {"reason": reason})
     return Answer(told, "Revoked. What somebody has already copied cannot be fetched back.")
 
@@ -122,19 +122,21 @@ def verify(file: Path, certificate: Path | None, owners: tuple[str, ...], quorum
     """Check offline that FILE is what a quorum of owners approved; needs no node."""
     import time
 
-    from cloister.cli.certificates import BUNDLE_LIMIT, check_bundle, is_about
+    from cloister.cli.certificates import BUNDLE_LIMIT, check_bundle
     from cloister.foundation.files import read_limited
+    from cloister.release.certificate import require_content
 
     beside = certificate or file.with_name(file.name + ".certificate.json")
     checked = check_bundle(read_limited(beside, BUNDLE_LIMIT), int(time.time()), owners=owners, quorum=quorum)
-    is_about(checked, read_limited(file, 1 << 30))
     found = checked.certificate
+    require_content(found, read_limited(file, 1 << 30))
     return Answer(
         {
             "content": found.content_digest,
             "signed_by": sorted(found.signed_by),
             "names": checked.names,
             "owners_named_by_verifier": checked.named_by_verifier,
+            "log_heads": [head.to_json() for head in checked.heads],
             "predicate": found.predicate.model_dump(mode="json"),
         },
         f"It holds: the file is what these owners approved.\n\n{checked.words()}",

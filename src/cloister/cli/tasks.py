@@ -10,7 +10,7 @@ import click
 
 from cloister.cli.common import brief, client, folder_option, short, soon, table, wait_option
 from cloister.cli.happenings import in_words
-from cloister.cli.output import Answer, command
+from cloister.cli.output import Answer, command, confirm, say
 from cloister.foundation.errors import from_problem
 
 
@@ -75,11 +75,11 @@ def approve(task: str, with_records: bool, yes: bool, folder: Path, wait: int) -
     with client(folder, timeout=600) as node:
         digest = _find(node, task, wait)
         plan = node.task(digest)["text"]
-        click.echo(brief(plan) if yes else plan, err=True)
+        say(brief(plan) if yes else plan)
         if not yes:
             question = "Approve this"
             question += ", accepting that the result may contain your records?" if with_records else "?"
-            click.confirm(question, abort=True, err=True)
+            confirm(question)
         told = node.post(f"/tasks/{digest}/approve", {"with_records": with_records})
     return Answer(told, "Approved and admitted.")
 
@@ -127,7 +127,7 @@ def watch(task: str, seconds: int, folder: Path) -> Answer:
             for event in node.events(seen, wait=0.0 if told["status"] in _ENDED else 2.0):
                 seen = max(seen, int(event["id"]))
                 if event["task"] == digest:
-                    click.echo(in_words(event, told["names"]), err=True)
+                    say(in_words(event, told["names"]))
             if told["status"] in _ENDED or time.monotonic() > end:
                 break
     if told.get("failure"):

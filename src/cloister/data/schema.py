@@ -5,18 +5,20 @@ plans quote it. Rules:
 1. No record, no file name, no exact count: size is a band that the owner chose to tell, or nothing.
 2. The commitment inside is salted (`data.commitment`), so it cannot be matched against guessed records.
 3. A column without a stated sensitivity is confidential.
-4. The description is frozen and canonical; its digest names this version of the dataset in agreements.
+4. What people read of it holds nothing that acts on a terminal or page (`foundation.text`).
+5. The description is frozen and canonical; its digest names this version of the dataset in agreements.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.digests import DIGEST_PATTERN
 from cloister.foundation.documents import Document, parse_document
+from cloister.foundation.text import acts
 
 Sensitivity: TypeAlias = Literal["public", "internal", "confidential", "personal"]
 ColumnKind: TypeAlias = Literal["boolean", "integer", "real", "text", "timestamp"]
@@ -25,10 +27,18 @@ SizeBand: TypeAlias = Literal[
 ]  # fmt: skip
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")]
-Line: TypeAlias = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-ColumnName: TypeAlias = Annotated[
-    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
-]
+
+
+def _seen(text: str) -> str:
+    if acts(text):
+        raise ValueError(
+            "text has controls, or marks that cannot be seen or that turn the direction of writing"
+        )
+    return text
+
+
+Line: TypeAlias = Annotated[str, StringConstraints(max_length=200), AfterValidator(_seen)]
+ColumnName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_seen)]
 Digest: TypeAlias = Annotated[str, StringConstraints(pattern=DIGEST_PATTERN)]
 
 _ISO_3166 = (

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from cloister.foundation.text import readable
+
 
 class CloisterError(Exception):
     """Something did not work; says what, why, and what to do next.
@@ -122,33 +124,28 @@ def from_problem(document: dict[str, Any]) -> CloisterError:
     plain = _BY_STATUS.get(str(document.get("status")), CloisterError)
     cls = _BY_TYPE.get(kind, plain)
     detail = {
-        _readable(key): _plain(value)
+        readable(key): _plain(value)
         for key, value in list(document.items())[:_MAX_DETAILS]
         if isinstance(key, str) and key not in _RESERVED | _ARGUMENTS
     }
     clause = document.get("clause")
     if isinstance(clause, str):
-        detail["clause"] = _readable(clause[:200])
+        detail["clause"] = readable(clause[:200])
     return cls(
-        _readable(str(document.get("title", "The other side reported an error."))[:2000]),
-        _readable(str(document.get("detail", ""))[:4000]),
-        _readable(str(document.get("remedy", ""))[:4000]),
+        readable(str(document.get("title", "The other side reported an error."))[:2000]),
+        readable(str(document.get("detail", ""))[:4000]),
+        readable(str(document.get("remedy", ""))[:4000]),
         **detail,
     )
 
 
-def _readable(text: str) -> str:
-    """Without controls, escape sequences and marks that turn the direction of writing; lines stay lines."""
-    return "".join(letter if letter.isprintable() or letter in "\n\xa0" else "\ufffd" for letter in text)
-
-
 def _plain(value: Any, depth: int = 8) -> Any:
     if isinstance(value, str):
-        return _readable(value)
+        return readable(value)
     if isinstance(value, list):
         return [_plain(item, depth - 1) for item in value] if depth else []
     if isinstance(value, dict):
-        return {_readable(str(key)): _plain(item, depth - 1) for key, item in value.items()} if depth else {}
+        return {readable(str(key)): _plain(item, depth - 1) for key, item in value.items()} if depth else {}
     return value
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cloister.foundation.errors import CloisterError, Conflict
+from cloister.foundation.text import readable
 from cloister.identity.keystore import Unlock
 from cloister.node.folder import Folder
 from cloister.node.node import Node
@@ -98,6 +99,18 @@ def _listen(path: Path) -> socket.socket:
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
-    """Plain log lines with times; what libraries say only from warnings on."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    """Plain log lines with times; what libraries say only from warnings on.
+
+    A log is read on terminals, and quotes what others sent: nothing of that acts there.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Readable("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("cloister").setLevel(level)
+
+
+class _Readable(logging.Formatter):
+    """Cleans each whole line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return readable(super().format(record))

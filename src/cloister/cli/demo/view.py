@@ -58,7 +58,12 @@ class View:
         for line in text.rstrip().splitlines():
             indent = " " * (len(line) - len(line.lstrip()) + 2)
             lines += textwrap.wrap(line, self.width, subsequent_indent=indent, break_on_hyphens=False) or [""]
-        block = Panel(Text("\n".join(lines)), title=title or None, title_align="left", border_style="dim")
+        block = Panel(
+            Text("\n".join(lines)),
+            title=Text(title) if title else None,
+            title_align="left",
+            border_style="dim",
+        )
         self.console.print(Padding(block, (0, 1)), soft_wrap=False)
 
     def good(self, text: str) -> None:
@@ -72,7 +77,7 @@ class View:
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
         """A table; numbers to the right."""
         made = Table(
-            title=title or None,
+            title=Text(title) if title else None,
             title_justify="left",
             header_style="bold",
             border_style="dim",
@@ -88,7 +93,11 @@ class View:
     def side_by_side(self, views: Mapping[str, Sequence[str]], title: str) -> None:
         """What each node sees at this moment, one column each."""
         made = Table(
-            title=title, title_justify="left", title_style="bold", header_style="bold", border_style="dim"
+            title=Text(title),
+            title_justify="left",
+            title_style="bold",
+            header_style="bold",
+            border_style="dim",
         )
         for name in views:
             made.add_column(Text(name, style=self.colours.get(name, "white")), overflow="fold", ratio=1)
