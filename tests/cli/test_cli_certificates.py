@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloister.cli.certificates import check_bundle, is_about
+from cloister.cli.certificates import check_bundle
 from cloister.cli.installing import verify_installed
 from cloister.cli.main import cli
 from cloister.foundation.canonical import canonical
@@ -19,8 +19,9 @@ from cloister.foundation.errors import BadInput, CloisterError, NotTrusted
 from cloister.identity import envelopes
 from cloister.identity.cards import genesis, read
 from cloister.identity.keys import SecretKeys
+from cloister.ledger.checkpoints import Checkpoint, ledger_origin, sign_checkpoint
 from cloister.release import CHECKS
-from cloister.release.certificate import PAYLOAD_TYPE, statement
+from cloister.release.certificate import PAYLOAD_TYPE, require_content, statement
 from cloister.tools.builtin import builtin_tool
 from cloister.tools.package import Package, export_tool
 from cloister.tools.tool import with_model
@@ -41,7 +42,7 @@ class Signers:
         ]
         self.parties = [read(card).party for card in self.cards]
 
-    def bundle(self, content=CONTENT, signing=2, quorum=2):
+    def bundle(self, content=CONTENT, signing=2, quorum=2, heads=()):
         terms = f.terms()
         plan = f.plan(terms)
         said = statement(
@@ -53,6 +54,7 @@ class Signers:
             facts={},
             created=NOW,
             admissions={},
+            checkpoints=heads,
             checks=CHECKS,
         )
         said["predicate"]["gates"] |= {"owners": sorted(self.parties), "quorum": quorum}
@@ -80,12 +82,44 @@ def test_a_certificate_holds_for_its_owners_and_says_whether_the_verifier_named_
     assert "Compare the fingerprints" not in named.words()
 
 
+def head(party, keys, signer=None):
+    made = Checkpoint(ledger_origin(party), 12, b"r" * 32)
+    return sign_checkpoint(made, signer or keys, NOW).encode().decode()
+
+
+def test_the_log_heads_are_checked_where_the_file_has_the_cards_and_said_to_be_unchecked_elsewhere(tmp_path):
+    """Rule 3."""
+    stranger = Signers()
+    heads = (head(SIGNERS.parties[0], SIGNERS.keys[0]), head(stranger.parties[0], stranger.keys[0]))
+    checked = check_bundle(SIGNERS.bundle(heads=heads), NOW)
+    assert [item.checked for item in checked.heads] == [True, False]
+    known, unknown = checked.words().split("Evidence to hold against the log:")[1].strip().splitlines()
+    assert "North's log had 12 entries" in known
+    assert "signed by that log at" in known
+    assert "not checked" in unknown
+    file = tmp_path / "model.onnx"
+    file.write_bytes(CONTENT)
+    (tmp_path / "model.onnx.certificate.json").write_bytes(SIGNERS.bundle(heads=heads))
+    told = CliRunner().invoke(cli, ["release", "verify", str(file), "--json", "-"])
+    assert told.exit_code == 0, told.output
+    assert [item["checked"] for item in json.loads(told.stdout)["log_heads"]] == [True, False]
+
+
+def test_a_head_that_its_log_did_not_sign_spoils_the_certificate():
+    """Rule 3."""
+    forged = head(SIGNERS.parties[0], SIGNERS.keys[0], signer=SIGNERS.keys[1])
+    for text in (forged, Checkpoint(ledger_origin(SIGNERS.parties[0]), 12, b"r" * 32).text):
+        with pytest.raises(NotTrusted) as caught:
+            check_bundle(SIGNERS.bundle(heads=(text,)), NOW)
+        assert caught.value.clause == "certificate-evidence"
+
+
 def test_another_file_than_the_signed_one_is_refused():
     found = check_bundle(GOOD, NOW)
-    is_about(found, CONTENT)
+    require_content(found.certificate, CONTENT)
     for other in (b"a modem", CONTENT + b"\n", b""):
         with pytest.raises(NotTrusted) as caught:
-            is_about(found, other)
+            require_content(found.certificate, other)
         assert caught.value.clause == "certificate-content"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cloister.foundation.digests import digest
 from cloister.identity import envelopes
-from cloister.ledger.checkpoints import Checkpoint, ledger_origin
+from cloister.ledger.checkpoints import Checkpoint, ledger_origin, sign_checkpoint
 from cloister.protections.federated import FederatedAveraging
 from cloister.release import Release, release_program
 from protections import federation as f
@@ -46,7 +46,11 @@ class Context:
         return envelopes.sign(payload_type, document, self.party, KEYS.secret[self.party])
 
     def checkpoints(self):
-        return (Checkpoint(ledger_origin(self.party), 1, b"r" * 32).text,)
+        head = Checkpoint(ledger_origin(self.party), 1, b"r" * 32)
+        return (sign_checkpoint(head, KEYS.secret[self.party], self.time).encode().decode(),)
+
+    def log_keys(self, party):
+        return (KEYS.secret[party].public,)
 
     def count_attempt(self, computation, dataset, task):
         self.counted.add(task)

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloister.foundation.digests import digest
-from cloister.ledger.checkpoints import Checkpoint, ledger_origin
+from cloister.ledger.checkpoints import Checkpoint, ledger_origin, sign_checkpoint
 from cloister.release.gate import CHECKS, CLOCK_TOLERANCE, NOT_APPROVED, Failed, Gate, Passed, Submission
 from protections import federation as f
+
+KEYS = f.Keys(f.LAB, f.OWNERS[0])
 
 GATE = Gate()
 TERMS = f.terms()
@@ -181,22 +183,38 @@ def test_what_the_plan_says_and_the_counted_answers_may_be_said():
     assert isinstance(verdict(facts=FACTS | {"algorithm": "fedavg", "answers": [2, 3, 3]}), Passed)
 
 
+def head(origin=f.LAB, signer=f.LAB):
+    """A log head of `origin`'s log, signed by `signer`."""
+    made = Checkpoint(ledger_origin(origin), 1, b"r" * 32)
+    return sign_checkpoint(made, KEYS.secret[signer]).encode().decode()
+
+
+LOG_KEYS = (KEYS.secret[f.LAB].public,)
+
+
 @pytest.mark.parametrize(
     "checkpoint",
     [
         "audited by an authority\n",
-        Checkpoint(ledger_origin(f.OWNERS[0]), 1, b"r" * 32).text,
+        Checkpoint(ledger_origin(f.LAB), 1, b"r" * 32).text,
+        head(f.OWNERS[0], f.OWNERS[0]),
+        head(f.LAB, f.OWNERS[0]),
+        head().replace("\n1\n", "\n2\n"),
         "",
     ],
 )
-def test_a_checkpoint_that_is_not_the_coordinators_is_not_evidence(checkpoint):
+def test_a_head_that_the_coordinators_log_did_not_sign_is_not_evidence(checkpoint):
     """Rule 8."""
-    refused("evidence", checkpoints=(checkpoint,))
+    refused("evidence", checkpoints=(checkpoint,), log_keys=LOG_KEYS)
 
 
-def test_the_coordinators_checkpoint_is_evidence():
-    text = Checkpoint(ledger_origin(f.LAB), 1, b"r" * 32).text
-    assert isinstance(verdict(checkpoints=(text,)), Passed)
+def test_a_head_whose_signature_cannot_be_checked_is_not_evidence():
+    """Rule 8."""
+    refused("evidence", checkpoints=(head(),), log_keys=())
+
+
+def test_the_coordinators_signed_head_is_evidence():
+    assert isinstance(verdict(checkpoints=(head(),), log_keys=LOG_KEYS), Passed)
 
 
 @pytest.mark.parametrize("drift", [-CLOCK_TOLERANCE - 1, CLOCK_TOLERANCE + 1])

@@ -4,20 +4,25 @@ Rules:
 1. The file comes from anybody: whatever does not fit is refused, nothing else is raised.
 2. The owners and the quorum are those that the verifier names. Where it names none, they are the certificate's own,
    and the answer says so: such a check shows that the named fingerprints signed, not that they are the right ones.
+3. The log heads among its evidence are checked against the cards in the file, and the answer says of which that was
+   not possible (see `release.evidence`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from cloister.foundation.canonical import parse
-from cloister.foundation.digests import digest, same
-from cloister.foundation.errors import BadInput, NotTrusted
+from cloister.foundation.clock import rfc3339
+from cloister.foundation.errors import BadInput
 from cloister.identity.directory import Directory
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import grouped
+from cloister.ledger.export import keysets
 from cloister.release.certificate import Certificate, Expectations, in_words, read_statement, verify_statement
+from cloister.release.evidence import Head, check_heads
 
 BUNDLE_LIMIT = 16 << 20
 _MAX_CARDS = 1000
@@ -25,11 +30,12 @@ _MAX_CARDS = 1000
 
 @dataclass(frozen=True)
 class Checked:
-    """A certificate that holds, and the names its signers' cards give them."""
+    """A certificate that holds, the names its signers' cards give them, and the log heads it names."""
 
     certificate: Certificate
     names: dict[str, str]
     named_by_verifier: bool
+    heads: tuple[Head, ...] = ()
 
     def words(self) -> str:
         """For a person: the certificate, and the fingerprints to compare."""
@@ -45,7 +51,18 @@ class Checked:
                     " you trust with --owner."
                 )
             ]
+        if self.heads:
+            lines += ["", "Evidence to hold against the log:", *(self._head(head) for head in self.heads)]
         return "\n".join(lines)
+
+    def _head(self, head: Head) -> str:
+        name = self.names.get(head.party, f"{head.party[:8]}…")
+        text = f"  {name}'s log had {head.size:,} entries, root {head.root}: "
+        if not head.checked:
+            return text + "not checked, since the file has no card of that party"
+        text += "signed by that log" + (f" at {rfc3339(head.at)}" if head.at is not None else "")
+        seen = ", ".join(self.names.get(party, f"{party[:8]}…") for party in head.cosigned_by)
+        return text + (f", cosigned by {seen}" if seen else "")
 
 
 def check_bundle(data: bytes, now: int, *, owners: Sequence[str] = (), quorum: int | None = None) -> Checked:
@@ -90,18 +107,5 @@ def check_bundle(data: bytes, now: int, *, owners: Sequence[str] = (), quorum: i
             wanted or frozenset(gates.owners), max(1, gates.quorum if quorum is None else quorum), now
         ),
     )
-    return Checked(found, names, bool(wanted))
-
-
-def is_about(checked: Checked, content: bytes) -> None:
-    """Raises `NotTrusted` unless `content` is what the certificate is about."""
-    if (
-        not same(digest(content), checked.certificate.content_digest)
-        or len(content) != checked.certificate.predicate.size
-    ):
-        raise NotTrusted(
-            "The certificate is about another file.",
-            "The content has another digest than the one that was signed.",
-            "Do not use it; get both again from the same place.",
-            clause="certificate-content",
-        )
+    heads = check_heads(found.predicate.evidence.checkpoints, partial(keysets, directory))
+    return Checked(found, names, bool(wanted), heads)

@@ -12,6 +12,7 @@ from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import SystemClock
 from cloister.foundation.digests import digest, same
 from cloister.foundation.errors import Conflict, NotFound, NotTrusted
+from cloister.release.certificate import is_content
 from cloister.tools.builtin import builtin_tool
 from cloister.tools.install import InstalledTools
 from cloister.tools.package import Package
@@ -85,8 +86,7 @@ def check_tool(
     if certificate is None or not same(digest(certificate), tool.manifest.certificate or ""):
         raise NotTrusted("The tool's certificate is missing or another one.", clause="certificate-content")
     checked = check_bundle(certificate, SystemClock().now(), owners=owners, quorum=quorum)
-    models = {digest(data) for data in tool.models.values()}
-    if not any(same(checked.certificate.content_digest, name) for name in models):
+    if not any(is_content(checked.certificate, data) for data in tool.models.values()):
         raise NotTrusted(
             "The certificate is about another model than the tool's.", clause="certificate-content"
         )

@@ -14,7 +14,7 @@ from cloister.foundation.canonical import JSON
 from cloister.foundation.clock import Clock
 from cloister.foundation.errors import CloisterError
 from cloister.identity.envelopes import Envelope, KeyDirectory, sign
-from cloister.identity.keys import SecretKeys
+from cloister.identity.keys import PublicKeys, SecretKeys
 from cloister.journal.program import Candidate, Local
 from cloister.node import attempts
 from cloister.node.agreements_service import AgreementsService
@@ -24,6 +24,7 @@ from cloister.node.ledger_service import LedgerService
 from cloister.node.parties_service import Parties
 from cloister.node.tasks_service import TasksService
 from cloister.release.context import Release
+from cloister.release.evidence import carried
 from cloister.release.inspection import EVALUATE_SECONDS, MODEL_SECONDS
 from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
@@ -136,12 +137,19 @@ class TaskRelease:
         return envelope
 
     def checkpoints(self) -> tuple[str, ...]:
-        """This node's log head, as evidence."""
+        """This node's log head, as evidence: signed, and cosigned by the witnesses that have seen it."""
         try:
             note = self._shelf.ledger.checkpoint()
         except CloisterError:
             return ()
-        return () if note is None else (note.text,)
+        return () if note is None else (carried(note, self._shelf.ledger.origin),)
+
+    def log_keys(self, party: str) -> tuple[PublicKeys, ...]:
+        """The keys of a party's present card, which sign its log's newest head."""
+        try:
+            return (self._shelf.parties.keys_for(party),)
+        except CloisterError:
+            return ()
 
     def count_attempt(self, computation: str, dataset: str, task: str) -> int:
         """How many tasks tried this computation on this dataset, this one included (see `attempts`)."""

@@ -59,8 +59,9 @@ def release_view(node: Node, digest: str) -> dict[str, Any]:
     envelope = Envelope.decode(data)
     parsed = read_statement(envelope)
     certificate = Certificate(envelope, digest, parsed.predicate, frozenset(found.facts.get("signed_by", [])))
-    owners = set(parsed.predicate.gates.owners)
-    chains = [node.parties.chain(party) for party in sorted(owners) if node.parties.known(party)]
+    # The coordinator's card is for the log head among the evidence; its signature approves nothing.
+    signers = {*parsed.predicate.gates.owners, parsed.predicate.coordinator}
+    chains = [node.parties.chain(party) for party in sorted(signers) if node.parties.known(party)]
     return {
         **_release(found),
         "text": in_words(certificate, node.parties.names()),

@@ -13,6 +13,8 @@ Rules (each names the clause that a failing check is reported under):
 5. `certificate-time`: not made outside the agreement's validity or in the future; not past its expiry.
 6. `certificate-revoked`: neither the result, the agreement nor the task is on the verifier's list of revocations.
 
+The log heads among the evidence are checked by `evidence` (`certificate-evidence`).
+
 Sources: in-toto Attestation Framework v1 (Statement, ResourceDescriptor); DSSE 1.0; Mitchell et al. 2019, "Model Cards
 for Model Reporting" (the card's fields).
 """
@@ -35,6 +37,7 @@ from cloister.foundation.digests import digest, raw, same
 from cloister.foundation.errors import BadInput, NotTrusted
 from cloister.identity.envelopes import Envelope, KeyDirectory, signers
 from cloister.identity.keys import PartyId
+from cloister.release.evidence import MAX_HEAD
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -55,13 +58,12 @@ class Gates(BaseModel):
 
 
 class Evidence(BaseModel):
-    """What else can be looked up: digests of the signed admissions, and log checkpoints (their text) where given."""
+    """What else can be looked up: digests of the signed admissions, and log heads as signed notes (see `evidence`)."""
 
     model_config = MODEL
 
     admissions: dict[PartyId, Digest] = Field(max_length=1000)
-    # A cosigned checkpoint has one ML-DSA-65 signature of 4.4 KB per witness.
-    checkpoints: tuple[Annotated[str, Field(max_length=64 << 10)], ...] = Field(
+    checkpoints: tuple[Annotated[str, Field(max_length=MAX_HEAD)], ...] = Field(
         default=(), strict=False, max_length=16
     )
 
@@ -152,7 +154,7 @@ def statement(
         facts: what is said about its making.
         created: seconds since the epoch.
         admissions: party → digest of its signed admission.
-        checkpoints: log checkpoints, as text.
+        checkpoints: log heads, as signed notes.
         checks: the gate's checks, by name.
 
     Raises:
@@ -272,9 +274,23 @@ def verify_certificate(
         NotTrusted: a rule does not hold; `clause` names it.
     """
     certificate = verify_statement(envelope, directory, expectations)
-    if not same(digest(content), certificate.content_digest) or len(content) != certificate.predicate.size:
-        raise _fails("content", "The content is not what was signed.")
+    require_content(certificate, content)
     return certificate
+
+
+def is_content(certificate: Certificate, content: bytes) -> bool:
+    """Whether `content` is what was signed: the digest and the size that the statement names (rule 2)."""
+    return len(content) == certificate.predicate.size and same(digest(content), certificate.content_digest)
+
+
+def require_content(certificate: Certificate, content: bytes) -> None:
+    """Raises `NotTrusted` (`certificate-content`) unless `content` is what was signed."""
+    if not is_content(certificate, content):
+        raise _fails(
+            "content",
+            "The content is not what was signed: the certificate is about another file.",
+            "Do not use it; get content and certificate again, both from the same place.",
+        )
 
 
 def verify_statement(envelope: Envelope, directory: KeyDirectory, expectations: Expectations) -> Certificate:
@@ -336,10 +352,14 @@ def in_words(certificate: Certificate, names: Mapping[str, str] | None = None) -
     return "\n".join(lines)
 
 
-def _fails(check: str, why: str) -> NotTrusted:
+def _fails(
+    check: str,
+    why: str,
+    remedy: str = "Do not use the result; ask the owners which release they approved.",
+) -> NotTrusted:
     return NotTrusted(
         "A release's certificate does not hold.",
         why,
-        "Do not use the result; ask the owners which release they approved.",
+        remedy,
         clause=f"certificate-{check}",
     )

@@ -6,7 +6,7 @@ makes one `ReleaseContext` for each task and seat, and keeps it out of the reach
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from cloister.agreements.terms import Terms
 from cloister.claims.offers import Plan
 from cloister.foundation.canonical import JSON
 from cloister.identity.envelopes import Envelope, KeyDirectory
+from cloister.identity.keys import PublicKeys
 from cloister.journal.program import Candidate, Local
 from cloister.release.certificate import Certificate
 
@@ -83,7 +84,11 @@ class ReleaseContext(Protocol):
         ...
 
     def checkpoints(self) -> tuple[str, ...]:
-        """Log checkpoints to name as evidence, as text."""
+        """Log heads to name as evidence, as signed notes (see `evidence`)."""
+        ...
+
+    def log_keys(self, party: str) -> Sequence[PublicKeys]:
+        """The keys that sign a party's log, as this node knows them; none if it does not know the party."""
         ...
 
     def count_attempt(self, computation: str, dataset: str, task: str) -> int:

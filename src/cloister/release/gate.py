@@ -12,8 +12,8 @@ Rules:
 6. `finite`, `trained`: every weight is finite, and some differ from the admitted model's.
 7. `facts`: what is said of the making agrees with what this owner's node saw of it, with the plan, and with the
    weights themselves; nothing else is said. Owners sign the facts: what they cannot know is not theirs to say.
-8. `time`, `evidence`: the statement was made now, names the admissions that this node knows, and no checkpoints but
-   the coordinator's.
+8. `time`, `evidence`: the statement was made now, names the admissions that this node knows, and no log heads but
+   the coordinator's, signed by its log.
 9. `attempts`: not more candidates of this computation than agreed were shown to these records: retrying until one
    passes selects on them.
 10. `quality`: the figure on this owner's own validation records is not below the agreed floor. The figure stays here.
@@ -32,8 +32,9 @@ from cloister.agreements.terms import Terms
 from cloister.claims.offers import Plan
 from cloister.foundation.canonical import JSON
 from cloister.foundation.digests import digest
-from cloister.foundation.errors import BadInput
-from cloister.ledger.checkpoints import Checkpoint, ledger_origin
+from cloister.foundation.errors import BadInput, NotTrusted
+from cloister.identity.keys import PublicKeys
+from cloister.release.evidence import require_signed
 
 CLOCK_TOLERANCE = 3600
 """Seconds that a statement's time may differ from this node's clock."""
@@ -61,7 +62,8 @@ class Submission:
         rebuilt: digest of the admitted model with the candidate's weights put in; `None` if there are none.
         weights: the candidate's weights, shape (n,), float32; `None` if it is no model.
         initial: the admitted model's weights, shape (n,), float32.
-        checkpoints: log heads that the statement is to name, as text.
+        checkpoints: log heads that the statement is to name, as signed notes.
+        log_keys: the keys of the coordinator's log, as this node knows them.
     """
 
     plan: Plan
@@ -78,6 +80,7 @@ class Submission:
     weights: NDArray[np.float32] | None = field(default=None, repr=False)
     initial: NDArray[np.float32] | None = field(default=None, repr=False)
     checkpoints: tuple[str, ...] = ()
+    log_keys: tuple[PublicKeys, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -233,13 +236,13 @@ def _evidence(s: Submission) -> str | None:
         return "An admission that this node knows is missing or another."
     if not set(s.admissions) <= s.plan.parties:
         return "An admission is of a party outside the task."
-    origin = ledger_origin(s.plan.offer.seats["coordinator"][0])
     for text in s.checkpoints:
         try:
-            if Checkpoint.parse(text).origin != origin:
-                return "A checkpoint is of another log than the coordinator's."
+            require_signed(text, s.plan.offer.seats["coordinator"][0], s.log_keys)
         except BadInput:
-            return "A checkpoint could not be read."
+            return "A log head could not be read."
+        except NotTrusted:
+            return "A log head is not signed by the coordinator's log."
     return None
 
 

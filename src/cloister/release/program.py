@@ -275,6 +275,7 @@ class _Owner:
             weights=found.weights,
             initial=found.initial,
             checkpoints=header.checkpoints,
+            log_keys=tuple(context.log_keys(context.plan.offer.seats["coordinator"][0])),
         )
         verdict = self.gate.public(submission)
         if isinstance(verdict, Failed):
