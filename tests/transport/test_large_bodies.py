@@ -37,7 +37,8 @@ def test_a_body_comes_back_whole(shelf, size):
     assert pulled(shelf, offered(shelf, body)) == body
 
 
-def test_what_lies_on_disk_is_ciphertext_and_goes_away(shelf, tmp_path):
+def test_what_lies_on_disk_is_ciphertext_and_goes_away(tmp_path):
+    shelf = Shelf(tmp_path / "blobs", in_memory=0)
     body = b"nine hundred crystals " * 300_000
     offer = offered(shelf, body)
     files = list((tmp_path / "blobs").iterdir())
@@ -48,6 +49,36 @@ def test_what_lies_on_disk_is_ciphertext_and_goes_away(shelf, tmp_path):
     pull = Pull(offer, 1 << 30)
     shelf.answer("bert", pull.done)
     assert not list((tmp_path / "blobs").iterdir())
+    shelf.close()
+
+
+def test_what_is_held_in_memory_is_bounded_and_the_rest_goes_to_disk(tmp_path):
+    shelf = Shelf(tmp_path / "blobs", in_memory=2 * CHUNK)
+    body = b"crystal" * (CHUNK // 4)
+    first, second = offered(shelf, body), offered(shelf, body)
+    assert len(list((tmp_path / "blobs").iterdir())) == 1
+    assert pulled(shelf, first) == pulled(shelf, second) == body
+    shelf.withdraw(first.id)
+    assert pulled(shelf, offered(shelf, body)) == body
+    assert len(list((tmp_path / "blobs").iterdir())) == 1
+    shelf.close()
+
+
+def test_a_chunk_asked_for_again_is_the_same_ciphertext_and_never_the_body(shelf):
+    offer = offered(shelf, b"nine hundred crystals " * 3000)
+    ask = Pull(offer, 1 << 30).ask(0)
+    assert shelf.answer("bert", ask) == shelf.answer("bert", ask)
+    assert b"crystals" not in shelf.answer("bert", ask)
+
+
+def test_chunks_may_come_in_any_order_and_again(shelf):
+    body = bytes(5 * CHUNK) + b"end"
+    offer = offered(shelf, body)
+    pull = Pull(offer, 1 << 30)
+    for index in (5, 2, 2, 0, 4, 1, 5, 3, 0):
+        pull.take(index, shelf.answer("bert", pull.ask(index)))
+    assert pull.missing == []
+    assert pull.finish() == body
 
 
 def test_only_the_recipient_is_given_a_chunk(shelf):

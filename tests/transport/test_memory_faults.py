@@ -12,7 +12,7 @@ from cloister.identity.keys import SecretKeys
 from cloister.transport.memory import Faults, MemoryHub
 from cloister.transport.messenger import Tuning
 
-QUICK = Tuning(attempt=0.1, chunk_timeout=0.1, patience=0.5)
+QUICK = Tuning(attempt=0.1, chunk_first=0.1, chunk_least=0.1, patience=0.5)
 
 
 @pytest.fixture

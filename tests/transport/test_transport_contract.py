@@ -113,6 +113,21 @@ def test_an_absent_party_is_unreachable(net, members):
         anna.call(members["carl"].id, "echo", b"", deadline=30)
 
 
+def test_silence_is_no_absence_a_handler_may_take_longer_than_the_patience_with_absent_parties(net):
+    anna, bert = net.open("anna", attempt=0.2, patience=0.3), net.open("bert")
+    eventually(lambda: bert.party in anna.here())
+    runs = []
+
+    def slow(call: Call) -> bytes:
+        runs.append(call.key)
+        time.sleep(2.0)
+        return b"done"
+
+    bert.serve("slow", slow)
+    assert anna.call(bert.party, "slow", b"", deadline=60) == b"done"
+    assert len(runs) == 1
+
+
 def test_a_call_that_takes_too_long_is_unreachable(pair):
     anna, bert = pair
     release = threading.Event()

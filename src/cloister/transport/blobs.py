@@ -1,8 +1,9 @@
 """Large bodies: encrypted once, offered by their sender, pulled by their recipient in chunks.
 
-A body over the inline limit is not pushed through the relay. Its sender encrypts it under a fresh key, keeps the
-ciphertext on a *shelf* and sends an *offer* (key, size, digest) inside the sealed and signed message. The recipient
-pulls chunk by chunk, asks again for those that were lost, and checks the whole.
+A body over the inline limit is not pushed through the relay. Its sender puts it on a *shelf* under a fresh key and
+sends an *offer* (key, size, digest) inside the sealed and signed message. The recipient pulls chunk by chunk, asks
+again for those that were lost, and checks the whole. What leaves the shelf is ciphertext, made when it is asked for;
+what does not fit into the shelf's share of memory waits on disk, encrypted.
 
 Rules:
 1. Each offer has its own random AES-256 key, used for this body alone; chunk i is encrypted under nonce i, with the
@@ -27,7 +28,6 @@ import shutil
 import struct
 import tempfile
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -42,7 +42,7 @@ from cloister.foundation.errors import BadInput, NotFound, NotTrusted, OutOfSpac
 from cloister.identity.keys import b64, unb64
 
 CHUNK = 1 << 20
-IN_MEMORY = 4 << 20
+IN_MEMORY = 128 << 20
 TAG = 16
 _ASK = struct.Struct(">32sI")
 _DONE = 0xFFFFFFFF
@@ -88,19 +88,18 @@ class Offer(BaseModel):
 class _Shelved:
     recipient: str
     expires: int
-    size: int
-    chunks: int
-    parts: list[bytes] = field(default_factory=list)
+    offer: Offer
+    body: bytes | None = field(default=None, repr=False)
     path: Path | None = None
 
 
 class Shelf:
-    """Bodies that this node offers, as ciphertext: small ones in memory, larger ones in files.
+    """Bodies that this node offers: in memory while they fit, the others as ciphertext in files.
 
     Args:
         folder: where the files go; a temporary folder of its own if absent. Emptied when the shelf is made.
         limit: bytes over all offers.
-        in_memory: bodies up to this many bytes make no file.
+        in_memory: bytes over all offers that are held in memory.
     """
 
     def __init__(
@@ -109,14 +108,14 @@ class Shelf:
         self._folder, self._own = folder, folder is None
         self._limit, self._in_memory = limit, in_memory
         self._items: dict[str, _Shelved] = {}
-        self._held = 0
+        self._held = self._resident = 0
         self._lock = threading.Lock()
         if folder is not None and folder.exists():
             for left in folder.glob("*.blob"):
                 left.unlink(missing_ok=True)
 
     def offer(self, recipient: str, body: bytes, *, expires: int, now: int) -> Offer:
-        """Encrypts `body` and holds it for `recipient` until `expires` (seconds since the epoch).
+        """Holds `body` for `recipient` until `expires` (seconds since the epoch).
 
         Raises:
             OutOfSpace: the shelf or the disk is full.
@@ -132,37 +131,33 @@ class Shelf:
             if self._held + len(body) > self._limit:
                 raise _full("Too many large bodies wait to be fetched.")
             self._held += len(body)
-        item = _Shelved(recipient, expires, len(body), offer.chunks)
-        try:
-            self._fill(item, offer, body)
-        except BaseException:
-            with self._lock:
-                self._held -= len(body)
-            raise
+            resident = self._resident + len(body) <= self._in_memory
+            if resident:
+                self._resident += len(body)
+        item = _Shelved(recipient, expires, offer, body if resident else None)
+        if not resident:
+            try:
+                item.path = self._write(offer, body)
+            except BaseException:
+                with self._lock:
+                    self._held -= len(body)
+                raise
         with self._lock:
             self._items[offer.id] = item
         return offer
 
-    def _fill(self, item: _Shelved, offer: Offer, body: bytes) -> None:
-        cipher = AESGCM(unb64(offer.key))
-        view = memoryview(body)
-        pieces = (
-            cipher.encrypt(_nonce(index), view[index * CHUNK : (index + 1) * CHUNK], _bound(offer, index))
-            for index in range(offer.chunks)
-        )
-        if len(body) <= self._in_memory:
-            item.parts = list(pieces)
-            return
+    def _write(self, offer: Offer, body: bytes) -> Path:
+        cipher, view = AESGCM(unb64(offer.key)), memoryview(body)
         path = self._place() / f"{offer.id}.blob"
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as stream:
-                for piece in pieces:
-                    stream.write(piece)
+                for index in range(offer.chunks):
+                    stream.write(_encrypt(cipher, offer, view, index))
         except OSError:
             path.unlink(missing_ok=True)
             raise _full("A large body could not be put on disk.") from None
-        item.path = path
+        return path
 
     def _place(self) -> Path:
         with self._lock:
@@ -175,15 +170,17 @@ class Shelf:
         """A chunk's ciphertext. Raises `NotFound` unless it was offered to `recipient`."""
         with self._lock:
             item = self._items.get(offer)
-            if item is None or item.recipient != recipient or not 0 <= index < item.chunks:
+            if item is None or item.recipient != recipient or not 0 <= index < item.offer.chunks:
                 raise NotFound(
                     "There is no such offer.",
                     "It has ended, or was made to another party.",
                     "Make the call again.",
                 )
-            if item.path is None:
-                return item.parts[index]
-            path = item.path
+            body, path = item.body, item.path
+        if body is not None:
+            # The same chunk again is the same ciphertext: one key for one body, one nonce for one place in it.
+            return _encrypt(AESGCM(unb64(item.offer.key)), item.offer, memoryview(body), index)
+        assert path is not None
         try:
             with path.open("rb") as stream:
                 stream.seek(index * (CHUNK + TAG))
@@ -214,7 +211,9 @@ class Shelf:
             if item is None or recipient not in (None, item.recipient):
                 return
             del self._items[offer]
-            self._held -= item.size
+            self._held -= item.offer.size
+            if item.body is not None:
+                self._resident -= item.offer.size
         if item.path is not None:
             with contextlib.suppress(OSError):
                 item.path.unlink()
@@ -260,6 +259,8 @@ class Pull:
         self._body = bytearray(offer.size)
         self._missing = set(range(offer.chunks))
         self._lock = threading.Lock()
+        self._hash, self._hashed = hashlib.sha256(), 0
+        self._hashing = threading.Lock()
 
     @property
     def missing(self) -> list[int]:
@@ -289,30 +290,38 @@ class Pull:
                 "Its sender ended the call or restarted.",
                 "Send it again.",
             )
-        try:
-            plain = self._cipher.decrypt(_nonce(index), reply[1:], _bound(self.offer, index))
-        except InvalidTag:
-            raise Tampered(
-                "A part of a large body was changed on the way.",
-                "It does not open with the key in the offer.",
-                "Make the call again; if it happens again, ask the hub's operator.",
-                clause="chunk",
-            ) from None
         start = index * CHUNK
-        if len(plain) != min(CHUNK, self.offer.size - start):
-            raise Tampered(
-                "A part of a large body has another size than offered.",
-                "Its sender does not keep to its own offer.",
-                "Ask the sender; use the same release of Cloister at both parties.",
-                clause="chunk",
-            )
+        size = min(CHUNK, self.offer.size - start)
+        if len(reply) != 1 + size + TAG:
+            raise _changed("It has another size than offered.")
         with self._lock:
-            self._body[start : start + len(plain)] = plain
+            if index not in self._missing:
+                return
+        try:
+            plain = self._cipher.decrypt(_nonce(index), memoryview(reply)[1:], _bound(self.offer, index))
+        except InvalidTag:
+            raise _changed("It does not open with the key in the offer.") from None
+        with self._lock:
+            self._body[start : start + size] = plain
             self._missing.discard(index)
+        # Digests while other chunks are still on their way; who comes while another is at it leaves it to that one.
+        if self._hashing.acquire(blocking=False):
+            try:
+                self._digest_next()
+            finally:
+                self._hashing.release()
+
+    def _digest_next(self) -> None:
+        view = memoryview(self._body)
+        while self._hashed < self.offer.chunks and self._hashed not in self._missing:
+            self._hash.update(view[self._hashed * CHUNK : (self._hashed + 1) * CHUNK])
+            self._hashed += 1
 
     def finish(self) -> bytes:
         """The whole body. Raises `NotTrusted` unless it is complete and has the offered digest."""
-        if self._missing or "sha256:" + hashlib.sha256(self._body).hexdigest() != self.offer.digest:
+        with self._hashing:
+            self._digest_next()
+        if self._missing or "sha256:" + self._hash.hexdigest() != self.offer.digest:
             raise NotTrusted(
                 "A large body is not what its sender described.",
                 "Parts are missing or the digest differs.",
@@ -322,7 +331,8 @@ class Pull:
         return bytes(self._body)
 
 
-Fetch = Callable[[bytes], bytes]
+def _encrypt(cipher: AESGCM, offer: Offer, body: memoryview, index: int) -> bytes:
+    return cipher.encrypt(_nonce(index), body[index * CHUNK : (index + 1) * CHUNK], _bound(offer, index))
 
 
 def _nonce(index: int) -> bytes:
@@ -334,6 +344,15 @@ def _bound(offer: Offer, index: int) -> bytes:
         b"cloister/chunk@1\x00"
         + bytes.fromhex(offer.id)
         + struct.pack(">IIQ", index, offer.chunks, offer.size)
+    )
+
+
+def _changed(why: str) -> Tampered:
+    return Tampered(
+        "A part of a large body is not what was offered.",
+        why,
+        "Make the call again; if it happens again, ask the hub's operator.",
+        clause="chunk",
     )
 
 

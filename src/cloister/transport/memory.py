@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from cloister.foundation.clock import Clock
 from cloister.identity.keys import SecretKeys
 from cloister.transport.carrier import Lane, NoReply, Receiver
-from cloister.transport.messenger import Messenger, Tuning
+from cloister.transport.messenger import Messenger
 from cloister.transport.peers import Peers
+from cloister.transport.tuning import Tuning
 
 
 @dataclass

@@ -23,8 +23,9 @@ from cloister.foundation.clock import Clock
 from cloister.foundation.errors import BadInput, CloisterError, Unreachable
 from cloister.identity.keys import SecretKeys
 from cloister.transport.carrier import Lane, NoReply, Receiver
-from cloister.transport.messenger import Messenger, Tuning
+from cloister.transport.messenger import Messenger
 from cloister.transport.peers import Peers
+from cloister.transport.tuning import Tuning
 from cloister.transport.zenoh_settings import (
     Credentials,
     call_key,
@@ -213,9 +214,13 @@ class _Links:
         if not self._ready.wait(timeout) or self._closed.is_set():
             raise NoReply(absent=True)
         ended, replies = threading.Event(), list[bytes]()
+        somebody = threading.Event()
 
         def take(reply: Any) -> None:
-            if reply.ok is not None and len(replies) < 2:
+            if reply.ok is None:
+                # The carrier's own word that the time is over: somebody was asked. Where nobody is, nothing comes.
+                somebody.set()
+            elif len(replies) < 2:
                 replies.append(reply.ok.payload.to_bytes())
                 ended.set()
 
@@ -237,7 +242,7 @@ class _Links:
             self._pending.discard(ended)
         if replies:
             return replies[0]
-        raise NoReply(absent=in_time)
+        raise NoReply(absent=in_time and not somebody.is_set())
 
     def probe(self, timeout: float) -> bool:
         """Whether one session reaches the other through the hub. Also true while there is nothing to reach yet."""
