@@ -14,7 +14,7 @@ from typing import Any, Literal
 import click
 from rich.text import Text
 
-from cloister.cli.common import client, folder_option
+from cloister.cli.common import client, folder_option, short
 from cloister.cli.output import Answer, command
 from cloister.foundation.errors import CloisterError, Unreachable
 
@@ -124,6 +124,19 @@ def _running(
                 "Tell the other parties and the relay's operator; do not rely on its log.",
             )
         )
+    if status.get("twin"):
+        found.append(
+            Finding(
+                "Identity",
+                "wrong",
+                "another node runs with this party's keys; neither admits anything",
+                "Stop one of the two.",
+            )
+        )
+    found += [
+        Finding("Card", "note", f"{short(item['card'])} was not learned: {item['reason']}", "Ask that party.")
+        for item in status.get("cards_not_learned", ())
+    ]
     relay = status["relay"]
     if relay["hub"] is None:
         found.append(Finding("Relay", "note", "not connected to one", "cloister node connect INVITATION"))

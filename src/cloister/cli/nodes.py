@@ -100,6 +100,13 @@ def status(folder: Path, wait: int) -> Answer:
     lines = [f"{told['name']}  {told['party']}", f"Relay: {relay}. Here now: {here}."]
     if told["locked"]:
         lines.append(f"LOCKED: {told['locked']['why']}")
+    if told["twin"]:
+        lines.append(
+            "TWO NODES: another one runs with this identity; nothing is admitted until one is stopped."
+        )
+    for item in told["cards_not_learned"]:
+        again = "given up" if item["given_up"] else "tried again"
+        lines.append(f"A card was not learned ({again}, {item['attempts']} attempts): {item['reason']}")
     return Answer(told, "\n".join(lines))
 
 

@@ -8,7 +8,7 @@ Rules:
 3. A task starts here only with the signed admission of every party of the plan, and is decided on once more then.
 4. A refusal tells its clause to the requester. What needs a person is *pending*, which is no refusal; trouble (a full
    disk, a worker that stopped) is neither: the requester asks again.
-5. A locked node (see `ledger_service`) admits nothing.
+5. A locked node (see `ledger_service`) admits nothing, nor does one of two with one identity.
 6. What a requester leaves here is counted against it alone (`quotas`). Its model is fetched and checked only once the
    agreement permits everything else, and of one requester one plan at a time: another plan of its own waits, nobody
    else's does.
@@ -70,6 +70,7 @@ class Ports:
         running: whether the journal knows the task already.
         stop: ends this node's seat of a task, if it runs.
         meet_witnesses: shows the log to the witnesses that have not seen it since the start; may lock this node.
+        alone: raises while another node runs with this identity.
     """
 
     call: Callable[[str, str, bytes, float, str], bytes]
@@ -78,6 +79,7 @@ class Ports:
     running: Callable[[str], bool]
     stop: Callable[[str, CloisterError], None]
     meet_witnesses: Callable[[], None]
+    alone: Callable[[], None]
 
 
 class BeingDecided(CloisterError):
@@ -217,6 +219,7 @@ class Admitting:
             known = self._records.admissions(plan.digest).get(own)
             if known is not None:
                 return known
+            self._ports.alone()
             self._ports.meet_witnesses()
             self._ledger.require_unlocked()
             decision = self.decision(plan)
@@ -383,6 +386,7 @@ class Admitting:
                 clause="admissions",
             )
         if not self._ports.running(task):
+            self._ports.alone()
             self._ledger.require_unlocked()
             decision = self.decision(plan)
             if isinstance(decision, Refusal):

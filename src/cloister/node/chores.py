@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 
 from cloister.foundation.errors import CloisterError, NotFound, NotTrusted, Refused, Unreachable
 from cloister.identity.cards import CARD_TYPE
+from cloister.identity.cards import read as read_card
 from cloister.identity.envelopes import Envelope
+from cloister.node.reception import another_instance
+from cloister.node.unlearned import Unlearned
 from cloister.transport.hub_client import HubClient
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ _LOG = logging.getLogger("cloister.node.chores")
 
 AGREEMENTS, DOCUMENTS, PLANS, WITNESSES, RELAY = "agreements", "documents", "plans", "witnesses", "the relay"
 _CARDS_SECONDS = 12.0
+TWIN_SECONDS = 60.0
 
 
 class Chores:
@@ -34,6 +38,7 @@ class Chores:
         self._cards_seen = 0
         self._cards_due = 0.0
         self._published = ""
+        self.unlearned = Unlearned()
 
     def begin(self) -> None:
         """Adds all chores."""
@@ -46,6 +51,7 @@ class Chores:
             add(WITNESSES, 5.0, self._show_log, rest=1.5)
             add("revocations", 30.0, self._node.revocations.tell)
             add("the relay's log", 15.0, self._watch_hub)
+            add("twins", TWIN_SECONDS, self._look_for_twin)
             add("traffic", 3.0, self._report_traffic)
             add("the certificate", 3600.0, self._node.link.renew)
         add(AGREEMENTS, 2.0, self._stop_what_ended, rest=0.1)
@@ -59,6 +65,7 @@ class Chores:
         for party in came:
             if party == link.hub:
                 self._published, self._cards_seen, self._cards_due = "", 0, 0.0
+                self.unlearned.anew()
                 node.steward.wake(RELAY, WITNESSES)
             elif party != node.party:
                 node.sync.forget(party)
@@ -121,29 +128,48 @@ class Chores:
             return
 
     def _fetch_cards(self, client: HubClient) -> None:
-        """Only cards that came to the hub since the last look; a whole chain where one alone does not fit."""
-        node, learned = self._node, False
+        """Cards that came to the hub since the last look, and those that could not be learned before (see `unlearned`)."""
+        parties, learned, now = self._node.parties, False, time.monotonic()
+        for card in self.unlearned.due(now):
+            learned = self._learn(client, card) or learned
         for listed in client.documents(self._cards_seen, CARD_TYPE):
-            if not node.parties.holds(listed.digest):
-                learned = self._learn(client, client.fetch(listed.digest)) or learned
+            if not self.unlearned.room():
+                break
+            if not parties.holds(listed.digest):
+                learned = self._learn(client, listed.digest) or learned
             self._cards_seen = max(self._cards_seen, listed.number + 1)
         if learned:
-            node.steward.wake(DOCUMENTS)
+            self._node.steward.wake(DOCUMENTS)
 
-    def _learn(self, client: HubClient, card: Envelope) -> bool:
+    def _learn(self, client: HubClient, digest: str) -> bool:
+        """A whole chain where the card alone does not fit. Raises `Unreachable`; all else is noted, and tried again."""
         parties = self._node.parties
         try:
+            card = client.fetch(digest)
             try:
                 parties.accept(card)
             except CloisterError:
-                for chain in client.cards(str(card.document().get("party", ""))):
+                for chain in client.cards(read_card(card).party):
                     parties.accept_chain(chain)
+                if not parties.holds(digest):
+                    raise
         except Unreachable:
             raise
         except CloisterError as error:
             _LOG.info("the relay showed a card that was refused: %s", error.what)
+            self.unlearned.failed(digest, f"{error.what} {error.why}".strip(), time.monotonic())
             return False
+        self.unlearned.learned(digest)
         return True
+
+    def _look_for_twin(self) -> None:
+        """Another node with this identity that was started later, or came back: neither admits anything until one is gone."""
+        node, link = self._node, self._link()
+        # Twice: a connection that is being made anew may answer once more.
+        found = another_instance(node, link.transport) and another_instance(node, link.transport)
+        if found and not node.twin:
+            _LOG.warning("Another node is running with this party's identity. Stop one of the two.")
+        node.twin = found
 
     def _report_traffic(self) -> None:
         link = self._link()

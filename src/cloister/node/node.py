@@ -33,7 +33,7 @@ from cloister.node.parties_service import Parties
 from cloister.node.programs import Locals, Programs
 from cloister.node.protections import installed
 from cloister.node.quotas import Quotas
-from cloister.node.reception import only_instance, serve
+from cloister.node.reception import only_instance, require_alone, serve
 from cloister.node.release_context import Shelf
 from cloister.node.revocations import Revocations
 from cloister.node.rotation import load_current
@@ -91,6 +91,7 @@ class Node:
         self.durable = Durable.open(self.folder.root, self.keystore.get_or_create(STORAGE_KEY))
         self.clock = FloorClock(clock or SystemClock())
         self.instance = secrets.token_hex(16)
+        self.twin = False
         self.link: Link | None = None
         self.hub_witness: HubWitness | None = None
         self._connector = connect
@@ -162,6 +163,7 @@ class Node:
                 self._is_running,
                 self._stop_task,
                 self.chores.meet_witnesses,
+                lambda: require_alone(self),
             ),
             self.quotas,
         )
@@ -229,7 +231,7 @@ class Node:
         self.link = self._connector(ends)
         if self.link is not None:
             try:
-                only_instance(self.party, self.link.transport)
+                only_instance(self, self.link.transport)
             except Conflict:
                 self.link.transport.close()
                 self.link = None
@@ -318,6 +320,8 @@ class Node:
             "relay": {"hub": hub, "reached": hub in here},
             "here": sorted(here - {self.party, hub or ""}),
             "locked": self.ledger.locked,
+            "twin": self.twin,
+            "cards_not_learned": self.chores.unlearned.report(),
             "relay_contradicts": self.hub_witness.evidence() if self.hub_witness is not None else None,
             "time": self.clock.inner.now(),
             "engines": self.engines.report(),

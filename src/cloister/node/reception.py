@@ -2,7 +2,8 @@
 
 Rules:
 1. The transport has checked who speaks; what they may say is decided by the service behind each method.
-2. A message for a task that this node has admitted but not yet been told to start is answered "later", not refused.
+2. While another node runs with this identity (`another_instance`), nothing is admitted: two nodes tell two stories.
+3. A message for a task that this node has admitted but not yet been told to start is answered "later", not refused.
 """
 
 from __future__ import annotations
@@ -29,23 +30,33 @@ INSTANCE = "node.instance"
 _OTHER_INSTANCE_SECONDS = 3.0
 
 
-def only_instance(party: str, transport: Messenger) -> None:
-    """Two nodes with one identity would tell two stories: the second one refuses to start. Raises `Conflict`."""
+def another_instance(node: Node, transport: Messenger) -> bool:
+    """Whether another node answers under this party's name."""
     carrier = transport.carrier
     if isinstance(carrier, ZenohCarrier):
-        if not carrier.another(_OTHER_INSTANCE_SECONDS):
-            return
-    else:
-        try:
-            transport.call(party, INSTANCE, b"", deadline=_OTHER_INSTANCE_SECONDS)
-        except CloisterError:
-            return
-    raise Conflict(
-        "Another node is running with this identity.",
-        "It answered through the relay under this party's fingerprint.",
-        "Stop the other one; a party has one node.",
-        clause="one-node",
-    )
+        return carrier.another(_OTHER_INSTANCE_SECONDS)
+    try:
+        answer = transport.call(node.party, INSTANCE, b"", deadline=_OTHER_INSTANCE_SECONDS)
+    except CloisterError:
+        return False
+    return answer != node.instance.encode()
+
+
+def only_instance(node: Node, transport: Messenger) -> None:
+    """The second node with an identity refuses to start. Raises `Conflict`."""
+    if another_instance(node, transport):
+        raise Conflict(_TWIN, _TWIN_WHY, _TWIN_REMEDY, clause="one-node")
+
+
+def require_alone(node: Node) -> None:
+    """Raises `CloisterError` (trouble, not a decision) while another node was seen to run with this identity."""
+    if node.twin:
+        raise CloisterError(_TWIN, _TWIN_WHY, _TWIN_REMEDY)
+
+
+_TWIN = "Another node is running with this identity."
+_TWIN_WHY = "It answered through the relay under this party's fingerprint."
+_TWIN_REMEDY = "Stop the other one; a party has one node."
 
 
 def serve(node: Node, transport: Messenger) -> None:
