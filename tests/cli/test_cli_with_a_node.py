@@ -97,6 +97,8 @@ def test_a_draft_of_an_agreement_is_written_and_read_without_being_sent(node):
     assert made.exit_code == 0, made.output
     assert f"cloister agreement show {draft}" in made.output
     assert "What is not promised" not in made.output  # `show` prints the terms
+    # It allows queries, which no method that is installed can do: told by the clause, before anybody signs.
+    assert "nothing installed here can do any query under these terms (clause protection)" in made.output
     shown = call(node, "agreement", "show", draft)
     assert "What is not promised" in shown.output
     assert json.loads(call(node, "agreement", "list", "--json", "-").stdout) == []

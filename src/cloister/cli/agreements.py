@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,8 @@ def new(folder: Path, out: Path, **given: Any) -> Answer:
     from cloister.agreements.templates import new_from_template
     from cloister.foundation.canonical import canonical
     from cloister.foundation.clock import rfc3339
+    from cloister.node.protections import installed
+    from cloister.planner.satisfiable import unmet
 
     with client(folder) as node:
         known = node.get("/parties")
@@ -87,9 +90,15 @@ def new(folder: Path, out: Path, **given: Any) -> Answer:
         inputs["quality"] = {"metric": metric, "minimum": _number(minimum)}
     terms = new_from_template(given["template"], inputs)
     write_atomically(out, canonical(terms.to_odrl()))
+    warnings = [dataclasses.asdict(item) for item in unmet(terms, installed())]
+    lines = [
+        f"Warning: nothing installed here can do any {item['kind']} under these terms (clause {item['clause']})."
+        f" {item['reason']} {item['remedy']}\n"
+        for item in warnings
+    ]
     return Answer(
-        {"file": str(out), "agreement": terms.digest, "terms": terms.to_odrl()},
-        f"Written to {out}. Nothing is sent.\n"
+        {"file": str(out), "agreement": terms.digest, "terms": terms.to_odrl(), "warnings": warnings},
+        "".join(lines) + f"Written to {out}. Nothing is sent.\n"
         f"Read it with: cloister agreement show {out}\nOffer it with: cloister agreement propose {out}",
     )
 

@@ -1,0 +1,74 @@
+"""Templates and terms that nothing installed can satisfy are told by their clause (`planner.satisfiable`)."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloister.agreements.templates import TEMPLATES, new_from_template
+from cloister.node.protections import installed
+from cloister.planner.satisfiable import unmet
+
+PARTY = {name: name[0] * 51 + "a" for name in ("ash", "birch", "cedar", "dora", "lab")}
+
+
+OWNERS = [{"party": PARTY[name], "name": name, "dataset": "tests"} for name in ("ash", "birch", "cedar")]
+
+
+def terms(template, **changes):
+    inputs = {
+        "title": "Together",
+        "owners": OWNERS,
+        "researchers": [{"party": PARTY["lab"], "name": "lab"}],
+        "users": [{"party": PARTY["dora"], "name": "dora"}],
+        "purposes": ["Count"],
+        "starts": "2026-11-01T00:00:00Z",
+    } | changes
+    return new_from_template(template, inputs)
+
+
+def clauses(made, protections=None):
+    return {
+        item.kind: item.clause for item in unmet(made, installed() if protections is None else protections)
+    }
+
+
+def test_what_the_demonstration_uses_can_be_done():
+    assert clauses(terms("factories-and-lab")) == {}
+
+
+def test_listed_computations_columns_and_countries_are_no_obstacle_by_themselves():
+    """Rule 2."""
+    owners = [owner | {"columns": ["heat", "strength"]} for owner in OWNERS]
+    listed = {"digests": ["sha256:" + "0" * 64], "residency": ["FR"]}
+    assert clauses(terms("factories-and-lab", owners=owners, **listed)) == {}
+
+
+def test_terms_that_ask_for_differential_privacy_are_told_by_their_clause_while_no_method_has_it():
+    """Rule 1."""
+    found = unmet(terms("factories-and-lab", epsilon=3.0), installed())
+    assert [item.kind for item in found] == ["training"]
+    assert found[0].clause == "protection"  # the method itself declines, and says why
+    assert "may contain input records" in found[0].reason
+    assert found[0].remedy
+
+
+def test_owners_that_may_drop_out_until_two_are_left_break_the_promise_between_owners():
+    assert clauses(terms("factories-and-lab", dropouts=1)) == {"training": "claims"}
+
+
+def test_methods_that_are_not_installed_are_named():
+    found = {item.kind: item for item in unmet(terms("banks"), installed())}
+    assert set(found) == {"query", "join"}
+    assert found["query"].clause == "protection"
+    assert "clean-room" in found["query"].reason
+
+
+def test_without_any_method_nothing_can_be_done():
+    assert clauses(terms("factories-and-lab"), []) == {"training": "protection"}
+
+
+@pytest.mark.parametrize("name", sorted(TEMPLATES))
+def test_every_template_is_looked_at_without_a_fault(name):
+    for item in unmet(terms(name), installed()):
+        assert item.clause
+        assert item.reason
