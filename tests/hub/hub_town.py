@@ -80,6 +80,7 @@ def connected(
         endpoint=invitation.relay,
         credentials=got.credentials,
         tuning=Tuning(**tuning),
+        hub=invitation.hub,
     )
 
 

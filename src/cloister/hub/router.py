@@ -6,6 +6,10 @@ themselves within about a second. Changes that come close together are taken in 
 Rules (the settings are in `transport.zenoh_settings`):
 1. Only certificates of the hub's authority, and only common names on the list, get anything through.
 2. A dropped party is cut off when the router opens again, whatever certificate it holds.
+
+A router that closes keeps links that it accepted in the same moment, for as long as the other side wants: the carrier
+has no way to end them. Who is on one reaches nobody at the new router, so nodes and the hub's own sessions look whether
+they reach the hub, and leave (`transport.zenoh`).
 """
 
 from __future__ import annotations
@@ -86,6 +90,12 @@ class Router:
             self._port = free_port(self._host, self._port)
             self._open()
             self._running = True
+
+    @property
+    def identity(self) -> str:
+        """Which opening of the relay this is: the router's own name, another each time; empty while it is closed."""
+        session = self._session
+        return "" if session is None else str(session.zid())
 
     def permit(self, parties: Iterable[str], *, at_once: bool = False) -> None:
         """Sets who may connect. The router opens again shortly after, or before this returns with `at_once`."""

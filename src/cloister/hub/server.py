@@ -233,7 +233,10 @@ class Hub:
         with self._database.transaction() as tx:
             Settings(tx).put(_PORTS, [self._router.port, self._enrolment.port])
         endpoint = f"{self._own_address()}:{self._router.port}"
-        self._carrier = ZenohCarrier(self.party, endpoint, self._own_certificate())
+        router = self._router
+        self._carrier = ZenohCarrier(
+            self.party, endpoint, self._own_certificate(), relay=lambda: router.identity
+        )
         self._transport = Messenger(
             self._carrier,
             self.party,

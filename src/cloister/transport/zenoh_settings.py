@@ -27,6 +27,8 @@ _ENDPOINT = re.compile(r"(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9.\-]{1,253}):([0-9]{
 LEASE = 6.0
 MAX_MESSAGE = 4 << 20
 RX_THREADS = 32
+MENDING = 60_000
+"""Milliseconds until Zenoh itself would connect a session again a second time; by then it has long been left."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,14 @@ def client(endpoint: str, credentials: Credentials) -> dict[str, Any]:
         "mode": "client",
         "listen/endpoints": [],
         "connect/endpoints": [f"tls/{endpoint}"],
-        # For the first connection only, which the carrier tries again; a lost one is renewed without end.
-        "connect/timeout_ms": 2000,
+        # One attempt to open, without waiting, and none to mend: both are the carrier's own business (`zenoh_links`).
+        "connect/timeout_ms": 0,
         "connect/exit_on_failure": False,
-        "connect/retry": {"period_init_ms": 200, "period_max_ms": 1000, "period_increase_factor": 1.5},
+        "connect/retry": {
+            "period_init_ms": MENDING,
+            "period_max_ms": MENDING,
+            "period_increase_factor": 1.0,
+        },
         "transport/link/tls": {
             **_tls(credentials),
             "connect_private_key_base64": _b64(credentials.key),
