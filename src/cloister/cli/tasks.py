@@ -1,4 +1,4 @@
-"""`cloister task`: approve or refuse tasks, and watch them run."""
+"""`cloister task`: approve or refuse tasks, take an approval back, and watch them run."""
 
 from __future__ import annotations
 
@@ -93,6 +93,22 @@ def refuse(task: str, reason: str, folder: Path) -> Answer:
     with client(folder) as node:
         told = node.post(f"/tasks/{_find(node, task)}/refuse", {"reason": reason})
     return Answer(told, "Refused.")
+
+
+@command(task_group, "withdraw")
+@click.argument("task")
+@click.option("--reason", default="", help="Told to the requester if the task has not started.")
+@folder_option
+def withdraw(task: str, reason: str, folder: Path) -> Answer:
+    """Take back your approval of TASK: it does not start, or your node leaves it before its next step.
+
+    What your node has sent so far stays where it is, and counts as an attempt. Once your node has voted on the release
+    this is refused: a release is taken back by `cloister release revoke`.
+    """
+    with client(folder) as node:
+        told = node.post(f"/tasks/{_find(node, task)}/withdraw", {"reason": reason})
+    left = "Your node has left the task." if told["status"] == "stopped" else "The task will not start here."
+    return Answer(told, f"Withdrawn. {left}")
 
 
 @command(task_group, "stop")

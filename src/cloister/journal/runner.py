@@ -21,7 +21,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -140,6 +140,7 @@ class Runner:
         *,
         attempt: int = 1,
         tx: Transaction | None = None,
+        along: Callable[[Transaction], None] | None = None,
     ) -> None:
         """Begins a task at this node. The same start again has no effect.
 
@@ -151,6 +152,7 @@ class Runner:
             state: the first step's state.
             attempt: counts from 1.
             tx: the transaction to begin it in (for example with the admission); its own if absent.
+            along: called in that transaction first; what it raises keeps the task from beginning.
 
         Raises:
             Conflict: the task was started before with other seats or another program.
@@ -184,10 +186,14 @@ class Runner:
                 updated=row.created,
             )
             if tx is not None:
+                if along is not None:
+                    along(tx)
                 if self._start_in(Records(tx), row):
                     tx.after_commit(lambda: self._live.go(task, made))
                 return
             with self._durable.transaction() as records:
+                if along is not None:
+                    along(records.tx)
                 new = self._start_in(records, row)
         if new:
             self._live.go(task, made)
@@ -214,11 +220,23 @@ class Runner:
         """
         return self._reception.deliver(task, sender, sender_phase, kind, sequence, body)
 
-    def stop(self, task: str, reason: CloisterError) -> bool:
+    def stop(
+        self,
+        task: str,
+        reason: CloisterError,
+        *,
+        along: Callable[[Transaction, TaskRow], None] | None = None,
+    ) -> bool:
         """Ends this node's part of a task, for example because its agreement was revoked; the others are told.
 
         Returns `False` if the task was over already. A step that is running is not interrupted; what it returns is
         dropped. Raises `NotFound`.
+
+        Args:
+            task: the task's id.
+            reason: why; the others are told its `type`.
+            along: called first, with the task as it is, in the transaction that ends it: what it writes holds exactly
+                if the task ends by this call, and what it raises keeps the task going.
         """
         with self._durable.transaction() as records:
             row = records.tasks.get(task)
@@ -226,6 +244,8 @@ class Runner:
                 raise NotFound("There is no such task here.", "", "List the tasks of this node.")
             if row.status != "running":
                 return False
+            if along is not None:
+                along(records.tx, row)
             names = self._committer.end(records, row, "stopped", reason, notify=True)
         self._live.ended(task)
         self._mail(task, row)

@@ -279,6 +279,11 @@ def _tasks(app: FastAPI, node: Node) -> None:
     def refuse(task: str, body: Reason) -> Any:
         return node.tasks.refuse(task, body.reason)
 
+    @app.post("/api/v1/tasks/{task}/withdraw")
+    def withdraw(task: str, body: Reason) -> Any:
+        node.withdrawing.withdraw(task, body.reason)
+        return task_view(node, task)
+
     @app.post("/api/v1/tasks/{task}/stop")
     def stop(task: str, body: Reason) -> Any:
         error = CloisterError(

@@ -76,7 +76,7 @@ class Approving:
                 raise decision.error()
             raise Conflict("The task still waits for a person.", "", "Look at it again.")
         if plan.request.requester != own:
-            self._tell(plan, admission.encode())
+            self.tell(plan, admission.encode())
         return admission
 
     def refuse(self, task: str, reason: str) -> None:
@@ -91,9 +91,10 @@ class Approving:
         )
         self._records.refused(task, self._parties.own.party, error)
         if plan.request.requester != self._parties.own.party:
-            self._tell(plan, canonical({"task": task, "problem": error.problem()}))
+            self.tell(plan, canonical({"task": task, "problem": error.problem()}))
 
-    def _tell(self, plan: Plan, body: bytes) -> None:
+    def tell(self, plan: Plan, body: bytes) -> None:
+        """Tells the requester what this party says to its task, if it can be reached; otherwise it asks again."""
         key = f"admission/{plan.digest}/{secrets.token_hex(4)}"
         with contextlib.suppress(CloisterError):  # the requester asks again by itself, and is told then
             self._ports.call(plan.request.requester, ADMISSION, body, CALL_SECONDS, key)

@@ -40,6 +40,7 @@ from cloister.node.rotation import load_current
 from cloister.node.setup import STORAGE_KEY, read_cards
 from cloister.node.steward import Steward
 from cloister.node.tasks_service import Ports, TasksService
+from cloister.node.withdrawing import Withdrawing
 from cloister.storage.database import Transaction
 
 
@@ -195,6 +196,15 @@ class Node:
             chain=programs,
             clock=self.clock,
         )
+        self.withdrawing = Withdrawing(
+            database,
+            self.tasks.records,
+            self.tasks.approving,
+            self.runner,
+            self.clock,
+            self.keys,
+            self.parties,
+        )
         self.sync = DocumentsSync(self.parties, self.datasets, self.agreements, self.call)
         self.revocations = Revocations(
             database,
@@ -296,7 +306,13 @@ class Node:
     def _run_task(self, plan: Plan) -> None:
         seat = plan.offer.seat_of(self.party)
         if seat is not None and not self._is_running(plan.digest):  # a requester without a seat only asks
-            self.runner.start(plan.digest, seat, plan.offer.seats, Programs.first(seat))
+            self.runner.start(
+                plan.digest,
+                seat,
+                plan.offer.seats,
+                Programs.first(seat),
+                along=lambda tx: self.tasks.records.require_open(tx, plan.digest),
+            )
 
     def _is_running(self, task: str) -> bool:
         return self.durable.task(task) is not None

@@ -17,7 +17,7 @@ from cloister.claims.offers import ADMISSION_TYPE, PLAN_TYPE, Digest, Plan, Time
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import Clock
 from cloister.foundation.documents import invalid
-from cloister.foundation.errors import CloisterError, NotFound, NotTrusted
+from cloister.foundation.errors import CloisterError, NotFound, NotTrusted, Refused
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import PartyId
 from cloister.node import attempts
@@ -161,6 +161,22 @@ class TaskRecords:
             )
             self._log(tx, "decision", envelope.digest)
 
+    def withdraw_approvals(self, tx: Transaction, envelope: Envelope, task: str) -> bool:
+        """Forgets what people here approved of a task, and keeps their word instead. `False` if there was nothing."""
+        known = [Approval.model_validate(item) for item in Settings(tx).get("approvals", [])]
+        left = [item.model_dump(mode="json") for item in known if item.task != task]
+        if len(left) == len(known):
+            return False
+        now = self._clock.now()
+        Settings(tx).put("approvals", left)
+        Documents(tx).put(envelope.digest, envelope.payloadType, envelope.encode(), now, task=task)
+        self._log(tx, "decision", envelope.digest)
+        document = envelope.document()
+        Events(tx).add(
+            task, now, "approval.withdrawn", {"party": document["by"], "reason": document["reason"]}
+        )
+        return True
+
     def attempts(self, plan: Plan, dataset: str) -> int:
         """How many other tasks tried the plan's computation on this owner's dataset (see `attempts`)."""
         with self._database.read() as tx:
@@ -176,18 +192,24 @@ class TaskRecords:
     def update(self, task: str, change: Callable[[dict[str, Any]], Any]) -> None:
         """Changes a task's note."""
         with self._database.transaction() as tx:
-            note = _note(tx, task)
-            before = canonical(note)
-            change(note)
-            if canonical(note) != before:
-                Settings(tx).put(f"task/{task}", note)
+            _update(tx, task, change)
 
     def over(self, task: str) -> bool:
         """Whether the task was refused before it began."""
         return bool(self.note(task).get("over"))
 
+    def require_open(self, tx: Transaction, task: str) -> None:
+        """Raises `Refused` if the task was refused before it began."""
+        if _note(tx, task).get("over"):
+            raise Refused("The task was refused.", "", "Make a new plan.", clause="refused")
+
     def refused(self, task: str, party: str, error: CloisterError) -> None:
         """Keeps a party's refusal: the task is over."""
+        with self._database.transaction() as tx:
+            self.refuse_in(tx, task, party, error)
+
+    def refuse_in(self, tx: Transaction, task: str, party: str, error: CloisterError) -> None:
+        """Like `refused`, in a transaction that does more."""
         problem = error.problem()
 
         def write(note: dict[str, Any]) -> None:
@@ -196,9 +218,8 @@ class TaskRecords:
             note.pop("pending", None)
             note["over"] = True
 
-        self.update(task, write)
-        with self._database.transaction() as tx:
-            Events(tx).add(task, self._clock.now(), "task.refused", {"party": party, "problem": problem})
+        _update(tx, task, write)
+        Events(tx).add(task, self._clock.now(), "task.refused", {"party": party, "problem": problem})
 
     def waits(self, task: str, party: str, why: str) -> None:
         """Notes that a party has not answered yet, and why."""
@@ -233,6 +254,14 @@ class TaskRecords:
 
 def _note(tx: Transaction, task: str) -> dict[str, Any]:
     return {"waiting": {}, "refusals": {}, "told": [], **Settings(tx).get(f"task/{task}", {})}
+
+
+def _update(tx: Transaction, task: str, change: Callable[[dict[str, Any]], Any]) -> None:
+    note = _note(tx, task)
+    before = canonical(note)
+    change(note)
+    if canonical(note) != before:
+        Settings(tx).put(f"task/{task}", note)
 
 
 def _status(plan: Plan, note: dict[str, Any], admitted: list[str]) -> str:

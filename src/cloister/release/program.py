@@ -52,6 +52,9 @@ MAX_CANDIDATE = 1 << 30
 PHASES = frozenset({"propose", "votes", "refused", "delivered", "candidate", "certificate", "release"})
 """All phases of the release; a protection's phases have other names."""
 
+VOTED = "certificate"
+"""The phase of an owner that has sent its vote."""
+
 
 def release_program(seat: str, context: ReleaseContext) -> Program:
     """One seat's part in the release of a task. Raises `Refused` for a seat that has none."""
@@ -220,7 +223,7 @@ class _Owner:
             "candidate",
             {
                 "candidate": Phase({CANDIDATE: "coordinator"}, 1, wait, self.candidate),
-                "certificate": Phase(answers, 1, 2 * wait, self.certificate),
+                VOTED: Phase(answers, 1, 2 * wait, self.certificate),
             },
         )
 
@@ -236,7 +239,7 @@ class _Owner:
             signed = self.context.sign(PAYLOAD_TYPE, verdict)
             vote = messages.VoteHeader(vote="permit", envelope=signed.model_dump(mode="json"))
         shown = _Shown(content=digest(content), vote=vote.vote)
-        return Step(messages.write(shown), "certificate", (Message(item.sender, VOTE, messages.write(vote)),))
+        return Step(messages.write(shown), VOTED, (Message(item.sender, VOTE, messages.write(vote)),))
 
     def certificate(self, local: Local, inbox: Inbox) -> Step:
         shown, _ = messages.read(_Shown, local.state)
