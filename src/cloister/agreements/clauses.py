@@ -183,7 +183,8 @@ class ReleaseTerms(BaseModel):
 
     Attributes:
         quorum: how many owners must sign it.
-        attempts: how often a candidate of one computation may be shown to the gates (retrying until pass selects).
+        attempts: how many tasks of one computation may get answers from an owner's dataset, however they end (retrying
+            until pass selects).
         max_bytes: the largest result.
         quality: its least quality, if any is asked.
     """

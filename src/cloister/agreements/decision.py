@@ -26,7 +26,7 @@ clauses say no, the first in this order is named. Clauses, in their order (each 
 21. `minimum-group`: answers speak of no smaller groups than agreed.
 22. `recipients`: only agreed parties receive results.
 23. `claims`: the plan's claims reach every party's floor.
-24. `attempts`: this computation has shown fewer candidates to this owner's own dataset than agreed; a training whose
+24. `attempts`: fewer tasks of this computation got answers from this owner's own dataset than agreed; a training whose
     result the gate would refuse all the same only gives its coordinator new updates to look at.
 25. `budget`: what is spent fits what is left; exact answers are never given of a population that has a budget.
 26. `records`: training without differential privacy needs this owner's acceptance, for this computation's digest, that

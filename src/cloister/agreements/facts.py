@@ -64,7 +64,7 @@ class DecisionFacts:
         approvals: approvals of computations by digest.
         remaining: population → what is left of its budget; own populations.
         columns: commitment → the columns that the computation reads, as this node's own analysis found them.
-        attempts: commitment → how many other tasks showed a candidate of this computation to that dataset; one's own.
+        attempts: commitment → how many other tasks of this computation got an answer from that dataset; one's own.
     """
 
     now: int

@@ -298,7 +298,7 @@ def _attempts(case: Case) -> Found:
     agreed = case.terms.release.attempts
     if case.own is not None and case.facts.attempts.get(case.own, 0) >= agreed:
         return (
-            f"This computation has shown its result to this owner's checks as often as agreed ({agreed}).",
+            f"This computation was tried on this owner's data as often as agreed ({agreed}), whatever came of it.",
             "Ask for another computation, or amend the agreement (release attempts).",
         )
     return None

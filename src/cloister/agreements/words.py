@@ -318,7 +318,10 @@ def _release(terms: Terms, people: _People) -> tuple[Sentence, ...]:
             f"least {number(release.quality.minimum)}; the figure itself stays there."
         )
         found.append(Sentence(text, "quality"))
-    text = f"A computation may show its result to the owners' checks {_times(release.attempts)}."
+    text = (
+        f"A computation may be tried on an owner's data {_times(release.attempts)}: every task that gets an answer from"
+        " the data counts, however it ends."
+    )
     found.append(Sentence(text, "attempts"))
     found.append(Sentence(f"A result has at most {_size(release.max_bytes)}.", "size"))
     found.append(Sentence(f"It goes to {people.list(terms.recipients)}.", "recipients"))

@@ -92,7 +92,7 @@ class ReleaseContext(Protocol):
         ...
 
     def count_attempt(self, computation: str, dataset: str, task: str) -> int:
-        """How many tasks showed candidates of a computation to a dataset, this one included.
+        """How many tasks of a computation got answers from a dataset, this one included.
 
         Durable, and counted once for each task: a step that runs again counts nothing anew.
         """

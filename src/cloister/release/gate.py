@@ -14,8 +14,8 @@ Rules:
    weights themselves; nothing else is said. Owners sign the facts: what they cannot know is not theirs to say.
 8. `time`, `evidence`: the statement was made now, names the admissions that this node knows, and no log heads but
    the coordinator's, signed by its log.
-9. `attempts`: not more candidates of this computation than agreed were shown to these records: retrying until one
-   passes selects on them.
+9. `attempts`: not more tasks of this computation than agreed got answers from these records: retrying until one passes
+   selects on them.
 10. `quality`: the figure on this owner's own validation records is not below the agreed floor. The figure stays here.
 """
 
@@ -121,13 +121,13 @@ class Gate:
 
         Args:
             terms: the agreement.
-            attempts: how many candidates of this computation were shown to these records, this one included.
+            attempts: how many tasks of this computation got answers from these records, this one included.
             figure: computes the agreed metric on the owner's validation records; asked only if attempts are left.
         """
         if attempts > terms.release.attempts:
             return Failed(
                 "attempts",
-                f"This is candidate {attempts}; the agreement allows {terms.release.attempts}.",
+                f"{attempts} tasks tried this computation here; the agreement allows {terms.release.attempts}.",
                 NOT_APPROVED,
             )
         floor = terms.release.quality
