@@ -5,6 +5,8 @@ Rules:
 2. The parties are asked side by side, each as patiently as it needs: one that cannot be reached delays no other.
 3. One refusal ends the task before it begins, everywhere that it is known.
 4. Asking and starting may be repeated at any time, also after a crash: nothing happens twice.
+5. A signature that does not hold at another node is mostly of a card that is still on its way there: for ten minutes
+   that is no refusal, and it is asked again.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from cloister.foundation.canonical import canonical, parse
 from cloister.foundation.errors import (
     BadInput,
     CloisterError,
+    NotTrusted,
     Refused,
     Unreachable,
     from_problem,
@@ -49,6 +52,7 @@ from cloister.node.task_records import TaskRecords
 _LOG = logging.getLogger("cloister.node.asking")
 _AT_ONCE = 8
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
+_CARDS_SECONDS = 600.0
 
 
 class Asking:
@@ -76,6 +80,7 @@ class Asking:
         self._asked: dict[tuple[str, str], Future[None]] = {}
         self._pauses: dict[tuple[str, str], tuple[float, float]] = {}
         self._tried: set[tuple[str, str]] = set()
+        self._unproven: dict[tuple[str, str], float] = {}
         self._open: set[str] | None = None
 
     def close(self) -> None:
@@ -217,7 +222,10 @@ class Asking:
         except Unreachable:
             self._records.waits(task, party, "not reachable")
         except REFUSALS as error:
-            self._refused(plan, party, error)
+            if self._may_pass(task, party, error):
+                self._records.waits(task, party, error.what)
+            else:
+                self._refused(plan, party, error)
         except CloisterError as error:
             # A full disk or a worker that stopped is no decision: asked again later.
             self._records.waits(task, party, error.what)
@@ -246,13 +254,26 @@ class Asking:
         try:
             self._ports.call(party, START, body, CALL_SECONDS, f"start/{task}/{secrets.token_hex(4)}")
         except REFUSALS as error:
-            self._refused(plan, party, error)
+            if self._may_pass(task, party, error):
+                self._records.waits(task, party, error.what)
+                self._tried.add((task, party))
+            else:
+                self._refused(plan, party, error)
             return False
         except CloisterError:
             self._tried.add((task, party))
             return False
+        self._records.waits_no_more(task, party)
         self._records.update(task, lambda note: note["told"].append(party))
         return True
+
+    def _may_pass(self, task: str, party: str, error: CloisterError) -> bool:
+        """Whether a refusal is likely to end when cards have arrived: after a rotation not everybody has the new one."""
+        if not isinstance(error, NotTrusted) or error.clause != "signature":
+            return False
+        now = time.monotonic()
+        with self._lock:
+            return now - self._unproven.setdefault((task, party), now) < _CARDS_SECONDS
 
     def _refused(self, plan: Plan, party: str, error: CloisterError) -> None:
         self._records.refused(plan.digest, party, error)
@@ -332,5 +353,6 @@ class Asking:
         with self._lock:
             self._opened().discard(task)
             self._tried = {key for key in self._tried if key[0] != task}
-            for key in [key for key in self._pauses if key[0] == task]:
-                del self._pauses[key]
+            for kept in (self._pauses, self._unproven):
+                for key in [key for key in kept if key[0] == task]:
+                    del kept[key]

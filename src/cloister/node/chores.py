@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("cloister.node.chores")
 
 AGREEMENTS, DOCUMENTS, PLANS, WITNESSES, RELAY = "agreements", "documents", "plans", "witnesses", "the relay"
-_CARDS_SECONDS = 12.0
+_CARDS_SECONDS, _CARDS_SOON = 12.0, 3.0
+_COMING_SECONDS = 20.0
 TWIN_SECONDS = 60.0
 
 
@@ -37,6 +38,7 @@ class Chores:
         self._node = node
         self._cards_seen = 0
         self._cards_due = 0.0
+        self._somebody_came = float("-inf")
         self._published = ""
         self.unlearned = Unlearned()
 
@@ -71,8 +73,14 @@ class Chores:
                 node.sync.forget(party)
                 node.tasks.asking.hurry(party)
                 node.runner.poke(party)
-                self._cards_due = 0.0  # it may be new, or have new keys
+                # It may be new, or have new keys; it is seen a moment before its card is published.
+                self._cards_due, self._somebody_came = 0.0, time.monotonic()
                 node.steward.wake(RELAY, DOCUMENTS, PLANS, WITNESSES)
+
+    def look_for_cards(self) -> None:
+        """Something was signed with keys that are not known here: there may be a new card."""
+        self._cards_due = 0.0
+        self._node.steward.wake(RELAY)
 
     def _offer_documents(self) -> None:
         node, link = self._node, self._link()
@@ -101,10 +109,14 @@ class Chores:
             if self._published != chain[-1].digest:
                 self._publish(client, chain)
                 self._published = chain[-1].digest
-            if time.monotonic() >= self._cards_due:
-                self._cards_due = time.monotonic() + _CARDS_SECONDS
+            if (now := time.monotonic()) >= self._cards_due:
+                coming = now - self._somebody_came < _COMING_SECONDS
+                self._cards_due = now + (_CARDS_SOON if coming else _CARDS_SECONDS)
                 self._fetch_cards(client)
-        except Unreachable:
+        except Unreachable as error:
+            self._cards_due = 0.0
+            if error.detail.get("refusal") == "not-trusted":
+                link.renew()  # the hub could not be shown the present card when this node started
             return
         self._show_log_to(link.hub, client)
 

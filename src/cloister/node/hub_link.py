@@ -49,7 +49,8 @@ class Link:
     Attributes:
         transport: carries the calls.
         hub: fingerprint of the hub on it; `None` where there is none.
-        renew: gets a new transport certificate if the present one is near its end, and goes over to it.
+        renew: shows the hub this party's present card if it was not shown yet; gets a new transport certificate if the
+            present one is near its end, and goes over to it.
     """
 
     transport: Messenger
@@ -90,6 +91,7 @@ def by_relay(ends: Ends) -> Link | None:
     )
 
     def renew() -> None:
+        _show_new_card(ends)
         certificate = read_limited(folder.certificate_file, _PEM_LIMIT)
         carrier = transport.carrier
         if renewal_due(certificate, ends.clock.now()) and isinstance(carrier, ZenohCarrier):

@@ -4,6 +4,7 @@ Rules:
 1. The transport has checked who speaks; what they may say is decided by the service behind each method.
 2. While another node runs with this identity (`another_instance`), nothing is admitted: two nodes tell two stories.
 3. A message for a task that this node has admitted but not yet been told to start is answered "later", not refused.
+4. Where a signature does not hold, this node may lack a new card: it looks for cards, and will be asked again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cloister.foundation.canonical import canonical
-from cloister.foundation.errors import CloisterError, Conflict, NotFound, Refused
+from cloister.foundation.errors import CloisterError, Conflict, NotFound, NotTrusted, Refused
 from cloister.journal.ports import Taken
 from cloister.node.admitting import ADMISSION, CONTENT, PROPOSE, START, WITHDRAWN
 from cloister.node.documents_sync import PUSH
@@ -64,9 +65,9 @@ def serve(node: Node, transport: Messenger) -> None:
     handlers: dict[str, Callable[[Call], bytes]] = {
         INSTANCE: lambda _call: node.instance.encode(),
         PUSH: lambda call: node.sync.take(call.sender, call.body),
-        PROPOSE: lambda call: node.tasks.admitting.on_propose(call.sender, call.body),
+        PROPOSE: _with_new_cards(node, lambda call: node.tasks.admitting.on_propose(call.sender, call.body)),
         ADMISSION: lambda call: node.tasks.asking.on_admission(call.sender, call.body),
-        START: lambda call: node.tasks.admitting.on_start(call.sender, call.body),
+        START: _with_new_cards(node, lambda call: node.tasks.admitting.on_start(call.sender, call.body)),
         WITHDRAWN: lambda call: node.tasks.admitting.on_withdrawn(call.sender, call.body),
         CONTENT: lambda call: node.tasks.asking.on_content(call.sender, call.body),
         MESSAGE: lambda call: _on_message(node, call),
@@ -75,6 +76,17 @@ def serve(node: Node, transport: Messenger) -> None:
     }
     for method, handler in handlers.items():
         transport.serve(method, handler)
+
+
+def _with_new_cards(node: Node, handler: Callable[[Call], bytes]) -> Callable[[Call], bytes]:
+    def answer(call: Call) -> bytes:
+        try:
+            return handler(call)
+        except NotTrusted:
+            node.chores.look_for_cards()
+            raise
+
+    return answer
 
 
 def _on_message(node: Node, call: Call) -> bytes:
