@@ -23,6 +23,7 @@ from cloister.node.hub_link import connect_to_hub
 from cloister.node.setup import init_node
 from cloister.sdk.client import Client
 from cloister.transport.invitation import Invitation
+from node.plight import plight
 from node.town import COLUMNS, LAB, PURPOSE, model, recipe, table, until
 
 PASSPHRASE = b"a passphrase of the tests"
@@ -219,8 +220,8 @@ class Crew:
     def done(self, task: str, seconds: float = 150) -> dict[str, str]:
         for name, client in self.clients.items():
             until(
-                f"the end at {name}; its log: {self.log(name)[-600:]}",
-                lambda client=client: client.task(task)["status"] in ("done", "failed", "stopped"),
+                lambda name=name: f"the end at {name}\n{plight(self, task)}",
+                lambda client=client: client.task(task)["status"] in ("done", "failed", "stopped", "refused"),
                 seconds,
             )
         return {name: client.task(task)["status"] for name, client in self.clients.items()}

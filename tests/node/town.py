@@ -256,8 +256,8 @@ class Town:
 COLUMNS = ("heat", "time", "strength")
 
 
-def until(what: str, holds: Callable[[], Any], seconds: float = 30) -> Any:
-    """Waits until something holds; fails by its name."""
+def until(what: str | Callable[[], str], holds: Callable[[], Any], seconds: float = 30) -> Any:
+    """Waits until something holds; fails by its name, which may be made then, to tell how things stand."""
     end = time.monotonic() + seconds
     while True:
         try:
@@ -267,7 +267,8 @@ def until(what: str, holds: Callable[[], Any], seconds: float = 30) -> Any:
         if found:
             return found
         if time.monotonic() > end:
-            raise AssertionError(f"waited {seconds:.0f} s for {what}")
+            named = what if isinstance(what, str) else what()
+            raise AssertionError(f"waited {seconds:.0f} s for {named}")
         time.sleep(0.02)
 
 

@@ -1,0 +1,57 @@
+"""How a task stands at each node of a crew: what to read when a test has waited in vain."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloister.foundation.errors import CloisterError
+
+if TYPE_CHECKING:
+    from node.crew import Crew
+
+_TABLES = {
+    "task": "SELECT status, phase, position, attempt, program, closed, deadline, updated FROM tasks WHERE id = ?",
+    "outbox": "SELECT recipient, sequence, phase, kind, created FROM outbox WHERE task = ?",
+}
+
+
+def plight(crew: Crew, task: str) -> str:
+    """Each node's status, its view of the task, its events of the task, what waits in its outbox, and its log's end."""
+    parts = []
+    for name, client in crew.clients.items():
+        parts.append(f"== {name} {crew.party[name][:8]}, running: {crew.processes[name].poll() is None}")
+        for what, ask in {
+            "status": client.status,
+            "task": lambda client=client: client.task(task),
+            "events": lambda client=client: [item for item in client.events(0) if item["task"] == task][-14:],
+        }.items():
+            parts.append(f"{what}: {_told(ask)}")
+        parts += [f"{what}: {rows}" for what, rows in _rows(crew.root / name, task).items()]
+    for name in crew.processes:
+        parts.append(f"== the log of {name}\n{crew.log(name)[-2500:]}")
+    return "\n".join(parts)
+
+
+def _told(ask: Any) -> str:
+    try:
+        return json.dumps(ask(), default=str)[:4000]
+    except CloisterError as error:
+        return f"{error.what} {error.why}"
+
+
+def _rows(folder: Path, task: str) -> dict[str, str]:
+    """Straight from the database's file, which the running node keeps open: a reader disturbs nobody."""
+    found: dict[str, str] = {}
+    for what, query in _TABLES.items():
+        try:
+            with contextlib.closing(
+                sqlite3.connect(f"file:{folder / 'cloister.db'}?mode=ro", uri=True, timeout=5)
+            ) as database:
+                found[what] = str(database.execute(query, (task,)).fetchall())
+        except sqlite3.Error as error:
+            found[what] = str(error)
+    return found
