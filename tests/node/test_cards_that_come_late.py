@@ -7,7 +7,9 @@ import pytest
 from cloister.foundation.errors import NotTrusted
 from cloister.node import asking
 from cloister.node.chores import Chores
+from cloister.node.hub_link import Link
 from cloister.node.rotation import rotate_keys
+from cloister.transport.replies import unreachable
 from node.town import LAB, UNLOCK, USER, Town, town, until
 
 pytestmark = pytest.mark.slow
@@ -63,3 +65,27 @@ def test_a_signature_that_never_holds_is_a_refusal_in_the_end(here, monkeypatch)
     until("the refusal", lambda: here[LAB].tasks.records.over(task))
     with pytest.raises(NotTrusted):
         here[USER].parties.live().keys(here.party["Ash"], here["Ash"].keys.public.keyset)
+
+
+class StrangeHub:
+    """A hub that does not trust what it is sent: it could not be shown the new card when the node started."""
+
+    def __init__(self, card_shown: list[bool]) -> None:
+        self.card_shown = card_shown
+
+    def call(self, to: str, *_: object, **__: object) -> bytes:
+        raise unreachable(to, "", refusal="busy" if self.card_shown else "not-trusted")
+
+
+def test_a_hub_that_does_not_know_the_present_card_is_shown_it(tmp_path):
+    with town(tmp_path, names={LAB: ["researcher"]}) as here:
+        here.start()
+        node, shown = here[LAB], list[bool]()
+        before, node.link = node.link, Link(StrangeHub(shown), "h" * 52, lambda: shown.append(True))
+        try:
+            node.chores.meet_hub()
+            assert shown == [True]
+            node.chores.meet_hub()
+            assert shown == [True]
+        finally:
+            node.link = before
