@@ -1,0 +1,449 @@
+"""A participant's side: five messages to the coordinator, then the sum.
+
+```
+announce ─► share ─► mask ─► endorse ─► reveal ─► open
+```
+
+Each step takes the state that the one before left, the aggregation's journalled secret, and the coordinator's message.
+What masks the vector is a function of secret and transcript; sealed bytes and signatures are fresh each time, so only
+what was committed is ever sent.
+
+Rules:
+1. The coordinator is believed nothing: whatever it relays is checked by the participants' signatures, and this
+   participant's own part must be in it as it was sent.
+2. Everybody whose part is used has the same context, and the same transcript.
+3. Shares and group contributions are those that their sender committed to; keys of a pair are confirmed both ways.
+4. The masked vector leaves under its own self mask, a mask for each other member, and the outer mask.
+5. One set of survivors is endorsed, and a share is revealed only for a set that t survivors have endorsed: of a
+   survivor the self mask's, of any other the round seed's, never both.
+6. A sum counts only if it is over that set and its check value is right.
+
+Source: Bonawitz et al. 2017, figure 4, with the consistency check; the differences are listed in
+`docs/proofs/secure-aggregation.md`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from numpy.typing import NDArray
+from pydantic import Field
+
+from cloister.aggregation import integrity, keys, messages, shamir, transcript
+from cloister.aggregation.context import Context
+from cloister.aggregation.messages import (
+    Announcement,
+    Announcements,
+    Deliveries,
+    Endorsements,
+    Hash,
+    Masked,
+    Parcel,
+    Reveal,
+    Sharing,
+    SharingMessage,
+    SignedAnnouncement,
+    SignedEndorsement,
+    SignedMasked,
+    SignedSharing,
+    Survivors,
+    Total,
+    blob,
+    pieces,
+)
+from cloister.aggregation.ring import add_mask, pack, packed_size, unpack
+from cloister.aggregation.signing import Signing
+from cloister.aggregation.thresholds import MAX_PARTICIPANTS
+from cloister.aggregation.turns import Opened, State, Turn, load, out_of_order
+from cloister.foundation.digests import same
+from cloister.foundation.errors import BadInput, Conflict
+from cloister.identity.keys import PartyId, b64, unb64
+
+Members = Annotated[tuple[PartyId, ...], Field(strict=False, max_length=MAX_PARTICIPANTS)]
+_SHARES = Annotated[str, blob(2 * keys.SEED)]
+_NOTHING = bytes(messages.HASH)
+
+
+class Announced(State):
+    stage: Literal["announced"] = "announced"
+
+
+class Shared(State):
+    stage: Literal["shared"] = "shared"
+    announcements: Annotated[tuple[Announcement, ...], Field(strict=False, max_length=MAX_PARTICIPANTS)]
+    own: Hash
+
+
+class Hidden(State):
+    """After masking: shares that this participant holds, and what the others must confirm."""
+
+    stage: Literal["masked"] = "masked"
+    transcript: Hash
+    members: Members
+    shares: Annotated[dict[PartyId, _SHARES], Field(max_length=MAX_PARTICIPANTS)]
+    expected: Annotated[dict[PartyId, Hash], Field(max_length=MAX_PARTICIPANTS)]
+    group: Hash
+    own: Hash
+
+
+class Endorsed(State):
+    stage: Literal["endorsed"] = "endorsed"
+    transcript: Hash
+    members: Members
+    survivors: Members
+    final: Hash
+    shares: Annotated[dict[PartyId, _SHARES], Field(max_length=MAX_PARTICIPANTS)]
+    group: Hash
+
+
+class Revealed(State):
+    stage: Literal["revealed"] = "revealed"
+    transcript: Hash
+    members: Members
+    final: Hash
+    group: Hash
+
+
+class Participant:
+    """One participant of one aggregation; holds nothing between steps.
+
+    Args:
+        context: what this participant wrote itself from what it knows.
+        party: who it is.
+        signing: signs as this party, and checks the others.
+        secret: at least 32 uniform bytes, journalled before use, for this context only; erased afterwards.
+
+    Every method raises a `CloisterError`, and nothing may be sent then: `Tampered` or `NotTrusted` if what was relayed
+    does not hold, `TaskFailed` if too few take part, `BadInput` for bytes or vectors that cannot be used, `Conflict`
+    for a step out of order.
+    """
+
+    def __init__(self, context: Context, party: str, signing: Signing, secret: bytes) -> None:
+        if party not in context.roster or len(secret) < keys.SEED:
+            raise BadInput(
+                "This node cannot take part in a secure aggregation.",
+                "It is not on the roster, or its secret is too short.",
+                "Have the task planned again.",
+            )
+        self.context, self.party, self._signing = context, party, signing
+        self._secrets = keys.Secrets.of(secret, context.id)
+        self._round = keys.KemKeys.of(self._secrets.round_seed)
+
+    def announce(self) -> Turn:
+        """The first step, without a message: this aggregation's public keys."""
+        content = self._announcement()
+        item = SignedAnnouncement(content=content, signature=messages.signed(content, self._signing))
+        return self._turn(Announced(context=self.context.name), messages.write(item))
+
+    def share(self, state: bytes, body: bytes) -> Turn:
+        """On everybody's announcements: shares of both seeds for each other participant."""
+        load(Announced, state, self.context)
+        items = messages.read(Announcements, body)[0].announcements
+        transcript.require_listed(
+            self.context, items, self.context.roster, self._signing, self.context.thresholds.survivors
+        )
+        transcript.require_keys(items)
+        announcements = [item.content for item in items]
+        if self._announcement() not in announcements:
+            raise transcript.tampered("This node's announcement is missing, or is not the one that it sent.")
+        first = transcript.after_announcing(self.context, announcements)
+        parties = [item.party for item in announcements]
+        shares = self._split(parties)
+        parcels = {
+            item.party: self._parcel(item, shares[item.party], first)
+            for item in announcements
+            if item.party != self.party
+        }
+        content = Sharing(
+            context=self.context.name,
+            party=self.party,
+            transcript=b64(first),
+            group=b64(transcript.group_commitment(self.context, self.party, self._secrets.group)),
+            parcels=b64(b"".join(parcels[party].hash if party in parcels else _NOTHING for party in parties)),
+            seed_shares=b64(
+                b"".join(self._commit("round seed", self.party, party, shares[party][0]) for party in parties)
+            ),
+            mask_shares=b64(
+                b"".join(self._commit("mask seed", self.party, party, shares[party][1]) for party in parties)
+            ),
+        )
+        sharing = SignedSharing(content=content, signature=messages.signed(content, self._signing))
+        kept = Shared(context=self.context.name, announcements=tuple(announcements), own=b64(content.hash))
+        return self._turn(kept, messages.write(SharingMessage(sharing=sharing, parcels=parcels)))
+
+    def mask(self, state: bytes, body: bytes, vector: NDArray[Any]) -> Turn:
+        """On everybody's sharings: this participant's vector, under all its masks.
+
+        Args:
+            state: as `share` left it.
+            body: the coordinator's message.
+            vector: shape (length,), as the context's encoding says.
+        """
+        before, _ = load(Shared, state, self.context)
+        steps = self.context.encoding.quantise(vector)
+        message, _ = messages.read(Deliveries, body)
+        parties = [item.party for item in before.announcements]
+        announced = dict(zip(parties, before.announcements, strict=True))
+        first = transcript.after_announcing(self.context, before.announcements)
+        transcript.require_listed(
+            self.context, message.sharings, parties, self._signing, self.context.thresholds.survivors
+        )
+        members = [item.content.party for item in message.sharings]
+        if set(message.parcels) != set(members) - {self.party} or self.party not in members:
+            raise transcript.tampered("This node's own part is missing, or there is not one parcel of each.")
+        shares = {self.party: self._split(parties)[self.party]}
+        contributions = {self.party: self._secrets.group}
+        pairs: dict[str, bytes] = {}
+        place = parties.index(self.party)
+        for item in message.sharings:
+            sender = item.content.party
+            transcript.require_transcript(item, first)
+            transcript.require_lengths(item, len(parties))
+            if sender == self.party:
+                if not same(item.content.hash, unb64(before.own)):
+                    raise transcript.tampered("This node's sharing is not the one that it sent.")
+                continue
+            parcel = message.parcels[sender]
+            if not same(pieces(item.content.parcels)[place], parcel.hash):
+                raise transcript.tampered("A parcel is not the one that its sender signed.")
+            shares[sender], contributions[sender], confirmation = self._open(
+                item.content, parcel, first, place
+            )
+            pairs[sender] = self._pair(announced[sender], parcel, first)
+            expected = keys.confirmation(pairs[sender], sender, self.party)
+            if sender < self.party and not same(confirmation, expected):
+                raise transcript.tampered("The key of a pair is not confirmed.")
+        second = transcript.after_sharing(first, [item.content for item in message.sharings])
+        group = keys.derive(
+            b"".join(contributions[party] for party in members), "group key", second, self._attempt()
+        )
+        total = integrity.append(self.context.encoding, steps, keys.derive(group, "check value"))
+        add_mask(total, keys.derive(self._secrets.mask_seed, "self mask"))
+        for other, pair in pairs.items():
+            add_mask(total, keys.derive(pair, "mask"), subtract=other < self.party)
+        if self.party in self.context.outer:
+            add_mask(total, outer_key(group, self.party))
+        packed = pack(total, self.context.encoding.bits)
+        content = Masked(
+            context=self.context.name,
+            party=self.party,
+            transcript=b64(second),
+            vector=b64(hashlib.sha256(packed).digest()),
+            confirmations=b64(
+                b"".join(
+                    keys.confirmation(pairs[other], self.party, other)
+                    for other in members
+                    if other < self.party
+                )
+            ),
+        )
+        kept = Hidden(
+            context=self.context.name,
+            transcript=b64(second),
+            members=tuple(members),
+            shares={party: b64(b"".join(pair)) for party, pair in shares.items()},
+            expected={
+                other: b64(keys.confirmation(pairs[other], other, self.party))
+                for other in members
+                if other > self.party
+            },
+            group=b64(group),
+            own=b64(content.hash),
+        )
+        item = SignedMasked(content=content, signature=messages.signed(content, self._signing))
+        return self._turn(kept, messages.write(item, packed))
+
+    def endorse(self, state: bytes, body: bytes) -> Turn:
+        """On the list of survivors: this participant's signature that it will open for these and no others."""
+        before, _ = load(Hidden, state, self.context)
+        items = messages.read(Survivors, body)[0].masked
+        final = self._final(items, before.members, unb64(before.transcript))
+        own = [item.content for item in items if item.content.party == self.party]
+        if not own or not same(own[0].hash, unb64(before.own)):
+            raise transcript.tampered("This node's masked vector is missing, or is not the one that it sent.")
+        for item in items:
+            sender = item.content.party
+            if sender > self.party:
+                confirmations = pieces(item.content.confirmations)
+                place = before.members.index(self.party)
+                if len(confirmations) != before.members.index(sender) or not same(
+                    confirmations[place], unb64(before.expected[sender])
+                ):
+                    raise transcript.tampered("The key of a pair is not confirmed.")
+        content = transcript.endorsement_of(self.context, self.party, b64(final))
+        kept = Endorsed(
+            context=self.context.name,
+            transcript=before.transcript,
+            members=before.members,
+            survivors=tuple(item.content.party for item in items),
+            final=b64(final),
+            shares=before.shares,
+            group=before.group,
+        )
+        endorsement = SignedEndorsement(content=content, signature=messages.signed(content, self._signing))
+        return self._turn(kept, messages.write(endorsement))
+
+    def reveal(self, state: bytes, body: bytes) -> Turn:
+        """On t endorsements: the shares that open this set of survivors."""
+        before, _ = load(Endorsed, state, self.context)
+        items = messages.read(Endorsements, body)[0].endorsements
+        self._require_endorsed(items, before.survivors, unb64(before.final))
+        message = Reveal(
+            context=self.context.name,
+            transcript=before.final,
+            mask_shares={party: b64(unb64(before.shares[party])[keys.SEED :]) for party in before.survivors},
+            seed_shares={
+                party: b64(unb64(before.shares[party])[: keys.SEED])
+                for party in before.members
+                if party not in before.survivors
+            },
+        )
+        kept = Revealed(
+            context=self.context.name,
+            transcript=before.transcript,
+            members=before.members,
+            final=before.final,
+            group=before.group,
+        )
+        return self._turn(kept, messages.write(message))
+
+    def open(self, state: bytes, body: bytes) -> Opened:
+        """The sum. Also for a member that the survivors went on without: state as any step since `mask` left it."""
+        before = self._since_masking(state)
+        encoding = self.context.encoding
+        length = encoding.length + integrity.digits(encoding)
+        message, packed = messages.read(Total, body, packed_size(length, encoding.bits))
+        if message.context != self.context.name:
+            raise transcript.tampered("The sum is another aggregation's.")
+        final = self._final(message.masked, before.members, unb64(before.transcript))
+        if not isinstance(before, Hidden) and not same(final, unb64(before.final)):
+            raise transcript.tampered("The sum is over other survivors than those that were endorsed.")
+        contributors = tuple(item.content.party for item in message.masked)
+        self._require_endorsed(message.endorsements, contributors, final)
+        total = unpack(packed, length, encoding.bits)
+        group = unb64(before.group)
+        for party in contributors:
+            if party in self.context.outer:
+                add_mask(total, outer_key(group, party), subtract=True)
+        steps = integrity.checked(encoding, total, len(contributors), keys.derive(group, "check value"))
+        return Opened(encoding.decode(steps), contributors)
+
+    def _announcement(self) -> Announcement:
+        round_x25519, round_mlkem768 = self._round.public
+        channel_x25519, channel_mlkem768 = self._secrets.channel.public
+        return Announcement(
+            context=self.context.name,
+            party=self.party,
+            round_x25519=b64(round_x25519),
+            round_mlkem768=b64(round_mlkem768),
+            channel_x25519=b64(channel_x25519),
+            channel_mlkem768=b64(channel_mlkem768),
+            self_mask=b64(transcript.self_mask_commitment(self.context, self.party, self._secrets.mask_seed)),
+        )
+
+    def _split(self, parties: Sequence[str]) -> dict[str, tuple[bytes, bytes]]:
+        """Each party's shares of the round seed and of the self-mask seed."""
+        threshold = self.context.thresholds.threshold
+        size = shamir.coefficient_bytes(keys.SEED, threshold)
+        randomness = keys.stretched(self._secrets.coefficients, "sharing", 2 * size)
+        places = {party: self.context.place(party) for party in parties}
+        seeds = shamir.split(self._secrets.round_seed, threshold, list(places.values()), randomness[:size])
+        masks = shamir.split(self._secrets.mask_seed, threshold, list(places.values()), randomness[size:])
+        return {party: (seeds[place], masks[place]) for party, place in places.items()}
+
+    def _commit(self, kind: str, sender: str, recipient: str, share: bytes) -> bytes:
+        return transcript.share_commitment(self.context, kind, sender, recipient, share)
+
+    def _parcel(self, other: Announcement, shares: tuple[bytes, bytes], first: bytes) -> Parcel:
+        pair, confirmation = b"", _NOTHING
+        if self.party < other.party:
+            secret = keys.pair_secret(self._secrets.round_seed, other.party)
+            header = pair_header(self.context, first, self.party, other.party)
+            pair = keys.enclose(secret, unb64(other.round_mlkem768), header)
+            key = keys.pair_key(self._round, unb64(other.round_x25519), secret, first, self.context.attempt)
+            confirmation = keys.confirmation(key, self.party, other.party)
+        sealed = keys.seal(
+            b"".join((*shares, self._secrets.group, confirmation)),
+            unb64(other.channel_x25519),
+            unb64(other.channel_mlkem768),
+            parcel_header(self.context, first, self.party, other.party),
+        )
+        return Parcel(sealed=b64(sealed), pair=b64(pair))
+
+    def _open(
+        self, sharing: Sharing, parcel: Parcel, first: bytes, place: int
+    ) -> tuple[tuple[bytes, bytes], bytes, bytes]:
+        """A parcel's shares, group contribution and confirmation (rule 3)."""
+        sender = sharing.party
+        header = parcel_header(self.context, first, sender, self.party)
+        plain = keys.unseal(unb64(parcel.sealed), self._secrets.channel, header)
+        if len(plain) != messages.PARCEL:
+            raise transcript.tampered("A parcel is not as long as agreed.")
+        seed, mask, group, confirmation = (
+            plain[start : start + keys.SEED] for start in range(0, messages.PARCEL, keys.SEED)
+        )
+        committed = (
+            (pieces(sharing.seed_shares)[place], self._commit("round seed", sender, self.party, seed)),
+            (pieces(sharing.mask_shares)[place], self._commit("mask seed", sender, self.party, mask)),
+            (unb64(sharing.group), transcript.group_commitment(self.context, sender, group)),
+        )
+        if not all(same(left, right) for left, right in committed):
+            raise transcript.tampered("A participant sent something else than it committed to.")
+        return (seed, mask), group, confirmation
+
+    def _pair(self, other: Announcement, parcel: Parcel, first: bytes) -> bytes:
+        if other.party < self.party:
+            header = pair_header(self.context, first, other.party, self.party)
+            secret = keys.disclose(unb64(parcel.pair), self._round, header)
+        else:
+            secret = keys.pair_secret(self._secrets.round_seed, other.party)
+        return keys.pair_key(self._round, unb64(other.round_x25519), secret, first, self.context.attempt)
+
+    def _final(self, items: Sequence[SignedMasked], members: Sequence[str], second: bytes) -> bytes:
+        """Transcript 3, if the list of survivors holds."""
+        transcript.require_listed(
+            self.context, items, members, self._signing, self.context.thresholds.survivors
+        )
+        for item in items:
+            transcript.require_transcript(item, second)
+        return transcript.after_masking(second, [item.content for item in items])
+
+    def _require_endorsed(
+        self, items: Sequence[SignedEndorsement], survivors: Sequence[str], final: bytes
+    ) -> None:
+        transcript.require_listed(
+            self.context, items, survivors, self._signing, self.context.thresholds.threshold
+        )
+        for item in items:
+            transcript.require_transcript(item, final)
+
+    def _since_masking(self, state: bytes) -> Hidden | Endorsed | Revealed:
+        for kind in (Revealed, Endorsed, Hidden):
+            try:
+                return load(kind, state, self.context)[0]
+            except Conflict:
+                continue
+        raise out_of_order()
+
+    def _attempt(self) -> bytes:
+        return self.context.attempt.to_bytes(8, "big")
+
+    def _turn(self, state: State, body: bytes) -> Turn:
+        return Turn(messages.write(state), {self.context.coordinator: body})
+
+
+def parcel_header(context: Context, first: bytes, sender: str, recipient: str) -> bytes:
+    """What a sealed parcel is bound to."""
+    return keys.tagged("parcel", context.id, first, sender.encode(), recipient.encode())
+
+
+def pair_header(context: Context, first: bytes, sender: str, recipient: str) -> bytes:
+    """What an encrypted pair secret is bound to."""
+    return keys.tagged("pair secret", context.id, first, sender.encode(), recipient.encode())
+
+
+def outer_key(group: bytes, party: str) -> bytes:
+    """The key of the outer mask that `party` adds."""
+    return keys.derive(group, "outer mask", party.encode())
