@@ -164,6 +164,44 @@ charges = Table(
     PrimaryKeyConstraint("population", "task", "position", "attempt"),
 )
 
+populations = Table(
+    "populations",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+)
+
+population_members = Table(
+    "population_members",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("population", Text, nullable=False),
+)
+
+budget_totals = Table(
+    "budget_totals",
+    metadata,
+    Column("population", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("loss", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("population", "scope"),
+)
+
+budget_charges = Table(
+    "budget_charges",
+    metadata,
+    Column("population", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("loss", LargeBinary, nullable=False),
+    Column("leaves", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("population", "task", "position", "attempt"),
+)
+
 ledger_rows = Table(
     "ledger_rows",
     metadata,

@@ -1,0 +1,194 @@
+"""What a run of noisy steps costs: epsilon for a delta, and the noise that an epsilon needs.
+
+A *run* is fixed in advance: so many steps of the Gaussian mechanism, each on a fresh Poisson sample. Two accountants
+bound it. The privacy loss distribution (`pld`) is nearly exact. The Rényi bound (`renyi`) is a closed form that sums
+up over runs which are chosen as one goes; `filters` decides by it. Both are upper bounds; `epsilon` takes the lesser.
+
+Rules:
+1. Add-or-remove one unit; a unit that may occur at m nodes multiplies the sensitivity by m, and is drawn somewhere with
+   probability 1 - (1 - q)^m (`docs/proofs/accounting.md`, 3).
+2. Delta counts what else can go wrong: sums that wrap, batches that overflow.
+3. Everything from outside is bounded: steps, rates, multipliers, deltas.
+4. A PLD is used only for a run that is fixed in advance; adaptive choices are left to the filters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from cloister.foundation.errors import BadInput, Refused
+from cloister.privacy import renyi
+from cloister.privacy.mechanisms import Mechanism
+
+Accountant: TypeAlias = Literal["pld", "renyi"]
+
+MAX_STEPS: Final = 10_000_000
+LEAST_DELTA: Final = 1e-15
+_LEAST_MULTIPLIER: Final = 0.05
+_MOST_MULTIPLIER: Final = 1e6
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of Poisson-sampled Gaussian steps, fixed in advance.
+
+    Attributes:
+        noise_multiplier: standard deviation over sensitivity.
+        rate: the chance of a unit to be in a step's sample; 1: every unit is in every step.
+        steps: how many.
+        extra_delta: the chance of what the noise does not cover, over the whole run.
+    """
+
+    noise_multiplier: float
+    rate: float
+    steps: int
+    extra_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises `BadInput` for numbers out of range."""
+        if not (
+            1e-3 <= self.noise_multiplier <= 1e9
+            and 0 < self.rate <= 1
+            and 1 <= self.steps <= MAX_STEPS
+            and 0 <= self.extra_delta < 1
+        ):
+            raise BadInput(
+                "The privacy of this run cannot be computed.",
+                "Its noise, sampling rate, number of steps or delta is out of range.",
+                "Plan with other numbers.",
+            )
+
+    def renyi_curve(self) -> dict[int, float]:
+        """Order → bound of the whole run, at `renyi.ORDERS`."""
+        return {
+            order: self.steps * renyi.sampled_gaussian(order, self.noise_multiplier, self.rate)
+            for order in renyi.ORDERS
+        }
+
+
+def run_of(mechanism: Mechanism, rate: float, steps: int, extra_delta: float = 0.0) -> Run:
+    """The run of a mechanism's steps, where each node draws each unit with chance `rate` for itself (rule 1)."""
+    if mechanism.steps < steps:
+        raise BadInput(
+            "The mechanism is planned for fewer steps than the run has.",
+            f"{mechanism.steps} steps are planned.",
+            "Plan it for the whole run.",
+        )
+    somewhere = rate if mechanism.occurrences == 1 else -math.expm1(mechanism.occurrences * _log_rest(rate))
+    return Run(
+        mechanism.noise_multiplier, min(1.0, somewhere * (1 + 1e-12)), steps, extra_delta + mechanism.delta
+    )
+
+
+def epsilon(run: Run, delta: float, accountant: Accountant = "pld") -> float:
+    """The least epsilon that is proved for this delta, `inf` if none is.
+
+    Args:
+        run: fixed in advance.
+        delta: in total; the run's `extra_delta` is taken off it.
+        accountant: `renyi` is quick and only a little worse; `pld` takes the lesser of both.
+
+    Raises:
+        BadInput: delta is out of range.
+    """
+    left = _left(run, delta)
+    if left <= 0:
+        return math.inf
+    found = renyi.epsilon_of(run.renyi_curve(), left)[0]
+    if accountant == "pld":
+        from cloister.privacy.pld import epsilon as by_pld  # it loads SciPy
+
+        found = min(found, by_pld(run.noise_multiplier, run.rate, run.steps, left))
+    return found
+
+
+def delta(run: Run, epsilon: float, accountant: Accountant = "pld") -> float:
+    """The least delta that is proved for this epsilon, with the run's `extra_delta`; at most 1."""
+    if not 0 <= epsilon < math.inf:
+        raise BadInput("Epsilon is out of range.", "It is a number from 0 on.", "Choose another.")
+    found = renyi.delta_of(run.renyi_curve(), epsilon)
+    if accountant == "pld":
+        from cloister.privacy.pld import delta as by_pld  # it loads SciPy
+
+        found = min(found, by_pld(run.noise_multiplier, run.rate, run.steps, epsilon))
+    return min(1.0, found + run.extra_delta)
+
+
+def noise_multiplier(
+    target: float,
+    delta: float,
+    *,
+    rate: float,
+    steps: int,
+    extra_delta: float = 0.0,
+    accountant: Accountant = "pld",
+    precision: float = 1e-3,
+) -> float:
+    """The smallest noise multiplier, up to `precision`, with which the run keeps epsilon ≤ `target` at `delta`.
+
+    Raises:
+        BadInput: a number is out of range.
+        Refused: no noise reaches it (clause `noise`).
+    """
+    if not 0 < target < math.inf:
+        raise BadInput("Epsilon is out of range.", "It is a number above 0.", "Choose another.")
+
+    def fits(multiplier: float) -> bool:
+        return epsilon(Run(multiplier, rate, steps, extra_delta), delta, accountant) <= target
+
+    return least_multiplier(fits, precision=precision, start=_rough(target, delta, rate, steps, extra_delta))
+
+
+def least_multiplier(fits: Callable[[float], bool], *, precision: float = 1e-3, start: float = 1.0) -> float:
+    """The smallest multiplier, up to a factor of 1 + `precision`, that fits; more noise must not fit worse.
+
+    For planners that ask a filter: `fits` is whether the budget permits a run with that multiplier.
+
+    Raises:
+        Refused: even the largest does not fit (clause `noise`).
+    """
+    low = high = min(max(start, _LEAST_MULTIPLIER), _MOST_MULTIPLIER)
+    step = 1.0 + 8 * precision
+    if fits(high):
+        while low > _LEAST_MULTIPLIER and fits(low):
+            high, low, step = low, max(low / step, _LEAST_MULTIPLIER), step * step
+        if fits(low):
+            return low
+    else:
+        while not fits(high):
+            if high >= _MOST_MULTIPLIER:
+                raise Refused(
+                    "No noise is large enough for this privacy.",
+                    "The privacy that is asked for, or what is left of it, does not cover even one such run.",
+                    "Ask for fewer steps, or for a larger epsilon or delta.",
+                    clause="noise",
+                )
+            low, high, step = high, min(high * step, _MOST_MULTIPLIER), step * step
+    while high > low * (1 + precision):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
+
+
+def _rough(target: float, delta: float, rate: float, steps: int, extra_delta: float) -> float:
+    """A first guess by the quick accountant, so that the slow one is asked only a few times."""
+
+    def fits(multiplier: float) -> bool:
+        return epsilon(Run(multiplier, rate, steps, extra_delta), delta, "renyi") <= target
+
+    return least_multiplier(fits, precision=0.01)
+
+
+def _left(run: Run, delta: float) -> float:
+    if not LEAST_DELTA <= delta < 1:
+        raise BadInput(
+            "Delta is out of range.", f"It lies between {LEAST_DELTA:g} and 1.", "Choose another delta."
+        )
+    return delta - run.extra_delta
+
+
+def _log_rest(rate: float) -> float:
+    return math.log1p(-rate) if rate < 1 else -math.inf
