@@ -6,6 +6,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from cloister.cli.certificates import check_bundle
+from cloister.foundation.canonical import canonical
 from cloister.node.reports import export_ledger, release_view, releases_view, task_view
 from node.town import LAB, OWNERS, USER, town
 
@@ -46,6 +48,10 @@ def test_a_task_goes_from_the_agreement_to_a_release_at_the_recipient(tmp_path, 
 
         shown = release_view(here[USER], released["release"])
         assert released["release"].removeprefix("sha256:") in shown["text"]
+        saved = canonical({"certificate": shown["certificate"], "cards": shown["cards"]})
+        (head,) = check_bundle(saved, here.clock.now()).heads
+        assert head.checked
+        assert head.party == here.party[LAB]
         assert set(released["signed_by"]) <= {here.party[name] for name in OWNERS}
         for name in OWNERS:
             (held,) = releases_view(here[name])

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from cloister.cli.main import cli
 from cloister.identity.envelopes import Envelope
 from cloister.ledger.export import read_export, verify_export
 from cloister.release.certificate import read_statement
@@ -235,16 +237,23 @@ def test_who_is_killed_between_certificate_and_delivery_ends_with_one_release(he
 
 
 def test_a_refusal_by_the_owners_survives_the_coordinators_death(here):
-    """Two of three say no: the coordinator is killed between their votes and telling it."""
+    """Of three owners one takes its approval back and one stops; the coordinator is killed as it hears of it."""
     with gates(here) as held:
-        for name in OWNERS[:2]:
-            # Without its worker for good, a gate cannot say yes: the owner leaves the task.
-            here.clients[name].post(f"/tasks/{held.task}/stop", {"reason": "Not this one"})
+        first, second = OWNERS[:2]
+        told = CliRunner().invoke(
+            cli,
+            ["task", "withdraw", held.task, "--reason", "Not this one", "--folder", str(here.root / first)],
+        )
+        assert told.exit_code == 0, told.output
+        assert "left the task" in told.output
+        here.clients[second].post(f"/tasks/{held.task}/stop", {"reason": "Not this one"})
         killed(here, LAB)
         here.restart(LAB)
         held.open()
         ends = here.done(held.task)
         assert ends[LAB] == ends[USER] == "failed"
+        assert ends[first] == ends[second] == "stopped"
+        assert here.clients[first].task(held.task)["failure"]["clause"] == "approval-withdrawn"
         failure = here.clients[LAB].task(held.task)["failure"]
         assert failure["title"]
         assert failure["remedy"]
