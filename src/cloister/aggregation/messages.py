@@ -23,14 +23,14 @@ from __future__ import annotations
 import struct
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationError
 
 from cloister.aggregation.context import Digest
 from cloister.aggregation.keys import MLKEM_KEY, PAIR_CIPHERTEXT, SEAL_OVERHEAD, SEED, X25519_KEY, tagged
 from cloister.aggregation.signing import MAX_SIGNATURE, Signing, Verifying
 from cloister.aggregation.thresholds import MAX_PARTICIPANTS
 from cloister.foundation.canonical import parse_canonical
-from cloister.foundation.documents import AnyDocument, Document, parse_document
+from cloister.foundation.documents import AnyDocument, Document, invalid
 from cloister.foundation.errors import BadInput
 from cloister.identity.keys import PartyId, b64, unb64
 
@@ -202,7 +202,7 @@ class Total(Document):
     endorsements: Annotated[tuple[SignedEndorsement, ...], _MANY]
 
 
-def write(header: Document, vector: bytes = b"") -> bytes:
+def write(header: Document, vector: bytes | memoryview = b"") -> bytes:
     """A frame."""
     head = header.canonical()
     if len(head) > MAX_HEADER:
@@ -221,11 +221,13 @@ def read(kind: type[AnyDocument], data: bytes, vector: int = 0) -> tuple[AnyDocu
     (size,) = struct.unpack(">I", data[4:8])
     if size > MAX_HEADER or 8 + size + vector != len(data):
         raise _malformed("It is over a limit, cut short or too long.")
-    head = bytes(data[8 : 8 + size])
+    head = data[8 : 8 + size]
     parse_canonical(head, max_bytes=MAX_HEADER)
-    return parse_document(kind, head, "A message of a secure aggregation", max_bytes=MAX_HEADER), memoryview(
-        data
-    )[8 + size :]
+    try:
+        header = kind.model_validate_json(head)
+    except ValidationError as error:
+        raise invalid(error, "A message of a secure aggregation") from None
+    return header, memoryview(data)[8 + size :]
 
 
 def signed(content: Signable, signing: Signing) -> str:

@@ -252,8 +252,8 @@ class Participant:
             group=b64(group),
             own=b64(content.hash),
         )
-        item = SignedMasked(content=content, signature=messages.signed(content, self._signing))
-        return self._turn(kept, messages.write(item, packed))
+        masked = SignedMasked(content=content, signature=messages.signed(content, self._signing))
+        return self._turn(kept, messages.write(masked, packed))
 
     def endorse(self, state: bytes, body: bytes) -> Turn:
         """On the list of survivors: this participant's signature that it will open for these and no others."""
@@ -420,7 +420,8 @@ class Participant:
             transcript.require_transcript(item, final)
 
     def _since_masking(self, state: bytes) -> Hidden | Endorsed | Revealed:
-        for kind in (Revealed, Endorsed, Hidden):
+        kinds: tuple[type[Hidden | Endorsed | Revealed], ...] = (Revealed, Endorsed, Hidden)
+        for kind in kinds:
             try:
                 return load(kind, state, self.context)[0]
             except Conflict:

@@ -18,6 +18,7 @@ Source: Shamir 1979, "How to share a secret"; the field of FIPS 197, section 4.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,16 +91,21 @@ def times(values: Bytes, factor: int) -> Bytes:
     for bit in range(8):
         if factor >> bit & 1:  # the factor is public
             result ^= shifted
-        carry = shifted >> 7
-        shifted = (shifted << 1) ^ (carry * np.uint8(_REDUCTION))
+        carried = (shifted >> np.uint8(7)) * np.uint8(_REDUCTION)
+        shifted = (shifted << np.uint8(1)) ^ carried
     return result
 
 
 def _product(left: int, right: int) -> int:
     """The product of two public field elements."""
-    return int(times(np.array([left], np.uint8), right)[0])
+    result = 0
+    for bit in range(8):
+        result ^= left * (right >> bit & 1)
+        left = (left << 1) ^ (left >> 7) * (0x100 | _REDUCTION)
+    return result
 
 
+@cache
 def _inverse(value: int) -> int:
     """The inverse of a public, non-zero field element: its 254th power."""
     result = 1
