@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 
@@ -28,6 +29,13 @@ def pair(hub, members, book):
     yield anna, bert
     anna.close()
     bert.close()
+
+
+@pytest.fixture
+def opened():
+    """Transports that are closed at the end."""
+    with contextlib.ExitStack() as stack:
+        yield stack.enter_context
 
 
 def counted(bert):
@@ -132,8 +140,13 @@ def test_rotated_keys_speak_once_the_others_know_them(hub, pair, book, members):
     assert anna.call(bert.party, "echo", b"x", deadline=5) == b"x"
 
 
-def test_keys_that_are_expected_open_before_they_sign(hub, pair, book):
-    anna, bert = pair
+def test_keys_that_are_expected_open_before_they_sign(hub, members, book, opened):
+    # Nothing is sent again here: a repetition after the card has changed is by keys that no longer speak.
+    calm = Tuning(attempt=60.0)
+    anna, bert = (
+        opened(hub.transport(members[name].id, members[name].keys, book, tuning=calm))
+        for name in ("anna", "bert")
+    )
     counted(bert)
     fresh = SecretKeys.generate()
     anna.expect(fresh)
@@ -145,9 +158,9 @@ def test_keys_that_are_expected_open_before_they_sign(hub, pair, book):
         return b"sealed to the new keys"
 
     bert.serve("card", learn)
-    assert anna.call(bert.party, "card", b"", deadline=5) == b"sealed to the new keys"
+    assert anna.call(bert.party, "card", b"", deadline=60) == b"sealed to the new keys"
     anna.rotate(fresh)
-    assert anna.call(bert.party, "echo", b"x", deadline=5) == b"x"
+    assert anna.call(bert.party, "echo", b"x", deadline=60) == b"x"
 
 
 def test_handlers_never_run_in_the_carriers_thread(pair):
