@@ -49,7 +49,7 @@ from cloister.aggregation.participant import Members, pair_header
 from cloister.aggregation.ring import Ring, add_mask, pack, packed_size, unpack, word
 from cloister.aggregation.signing import Verifying
 from cloister.aggregation.thresholds import MAX_PARTICIPANTS
-from cloister.aggregation.turns import State, Turn, load
+from cloister.aggregation.turns import State, Turn, keep, load
 from cloister.foundation.digests import same
 from cloister.foundation.errors import CloisterError
 from cloister.identity.keys import PartyId, unb64
@@ -114,18 +114,21 @@ class Coordinator:
 
     def gather(self, inbox: Mapping[str, bytes]) -> Turn:
         """On announcements: all of them, to everybody who announced."""
+        accepted: list[SignedAnnouncement] = []
 
         def check(party: str, body: bytes) -> SignedAnnouncement:
             item, _ = messages.read(SignedAnnouncement, body)
             transcript.require_said(self.context, item, party, self._verifying)
             transcript.require_keys([item])
+            transcript.require_distinct([*accepted, item])
+            accepted.append(item)
             return item
 
         valid, left_out = self._sift(inbox, self.context.roster, check)
         items = tuple(valid.values())
         body = messages.write(Announcements(announcements=items))
         state = Gathered(context=self.context.name, announcements=tuple(item.content for item in items))
-        return Turn(messages.write(state), dict.fromkeys(valid, body), left_out)
+        return Turn(keep(state), dict.fromkeys(valid, body), left_out)
 
     def relay(self, state: bytes, inbox: Mapping[str, bytes]) -> Turn:
         """On sharings: to each sender all of them, and the parcels for it."""
@@ -165,7 +168,7 @@ class Coordinator:
                 for sender, item in valid.items()
             },
         )
-        return Turn(messages.write(kept), send, left_out)
+        return Turn(keep(kept), send, left_out)
 
     def collect(self, state: bytes, inbox: Mapping[str, bytes]) -> Turn:
         """On masked vectors: their sum, kept; to the survivors, who they are."""
@@ -197,7 +200,7 @@ class Coordinator:
             pairs=before.pairs,
             masked=masked,
         )
-        return Turn(messages.write(kept, pack(total, bits)), dict.fromkeys(valid, body), left_out)
+        return Turn(keep(kept, pack(total, bits)), dict.fromkeys(valid, body), left_out)
 
     def confirm(self, state: bytes, inbox: Mapping[str, bytes]) -> Turn:
         """On endorsements: to the survivors, that t of them have endorsed this set."""
@@ -215,7 +218,7 @@ class Coordinator:
         endorsements = tuple(valid.values())
         body = messages.write(Endorsements(endorsements=endorsements))
         kept = Confirmed(**{**dict(before), "stage": "confirmed", "endorsements": endorsements})
-        return Turn(messages.write(kept, packed), dict.fromkeys(valid, body), left_out)
+        return Turn(keep(kept, packed), dict.fromkeys(valid, body), left_out)
 
     def total(self, state: bytes, inbox: Mapping[str, bytes]) -> Turn:
         """On shares: to every member the sum of the survivors' vectors, still under the outer mask."""
@@ -254,7 +257,7 @@ class Coordinator:
         result = Total(context=self.context.name, masked=before.masked, endorsements=before.endorsements)
         body = messages.write(result, pack(total, bits))
         kept = Finished(context=self.context.name, contributors=tuple(survivors))
-        return Turn(messages.write(kept), dict.fromkeys(members, body), left_out)
+        return Turn(keep(kept), dict.fromkeys(members, body), left_out)
 
     def _take_off(
         self, total: Ring, before: Confirmed, party: str, seed: bytes, survivors: list[str]

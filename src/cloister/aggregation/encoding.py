@@ -82,8 +82,9 @@ class Encoding(Document):
         else:
             if vector.dtype.kind != "f":
                 raise _refused("Its values are not floats.", "Convert them, or agree on integers.")
-            scaled = np.ldexp(vector.astype(np.float64), -self.exponent)
-            np.rint(scaled, out=scaled)
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is over the bound
+                scaled = np.ldexp(vector.astype(np.float64), -self.exponent)
+                np.rint(scaled, out=scaled)
             # Also false for what is not finite; and compared before the conversion, which would wrap.
             if not (scaled.min() >= -self.bound and scaled.max() <= self.bound):
                 raise self._over()

@@ -210,7 +210,9 @@ def write(header: Document, vector: bytes | memoryview = b"") -> bytes:
     return b"".join((MAGIC, struct.pack(">I", len(head)), head, vector))
 
 
-def read(kind: type[AnyDocument], data: bytes, vector: int = 0) -> tuple[AnyDocument, memoryview]:
+def read(
+    kind: type[AnyDocument], data: bytes | memoryview, vector: int = 0
+) -> tuple[AnyDocument, memoryview]:
     """The header and the packed vector of a frame, which must have exactly `vector` bytes.
 
     Raises:
@@ -221,7 +223,7 @@ def read(kind: type[AnyDocument], data: bytes, vector: int = 0) -> tuple[AnyDocu
     (size,) = struct.unpack(">I", data[4:8])
     if size > MAX_HEADER or 8 + size + vector != len(data):
         raise _malformed("It is over a limit, cut short or too long.")
-    head = data[8 : 8 + size]
+    head = bytes(data[8 : 8 + size])
     parse_canonical(head, max_bytes=MAX_HEADER)
     try:
         header = kind.model_validate_json(head)

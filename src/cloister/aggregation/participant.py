@@ -56,7 +56,7 @@ from cloister.aggregation.messages import (
 from cloister.aggregation.ring import add_mask, pack, packed_size, unpack
 from cloister.aggregation.signing import Signing
 from cloister.aggregation.thresholds import MAX_PARTICIPANTS
-from cloister.aggregation.turns import Opened, State, Turn, load, out_of_order
+from cloister.aggregation.turns import Opened, State, Turn, keep, load, out_of_order
 from cloister.foundation.digests import same
 from cloister.foundation.errors import BadInput, Conflict
 from cloister.identity.keys import PartyId, b64, unb64
@@ -145,6 +145,7 @@ class Participant:
             self.context, items, self.context.roster, self._signing, self.context.thresholds.survivors
         )
         transcript.require_keys(items)
+        transcript.require_distinct(items)
         announcements = [item.content for item in items]
         if self._announcement() not in announcements:
             raise transcript.tampered("This node's announcement is missing, or is not the one that it sent.")
@@ -432,7 +433,7 @@ class Participant:
         return self.context.attempt.to_bytes(8, "big")
 
     def _turn(self, state: State, body: bytes) -> Turn:
-        return Turn(messages.write(state), {self.context.coordinator: body})
+        return Turn(keep(state), {self.context.coordinator: body})
 
 
 def parcel_header(context: Context, first: bytes, sender: str, recipient: str) -> bytes:

@@ -84,19 +84,25 @@ def require_transcript(item: SignedSharing | SignedMasked | SignedEndorsement, t
 
 
 def require_keys(items: Sequence[SignedAnnouncement]) -> None:
-    """Rule 3. Raises `Tampered`."""
-    seen: set[bytes] = set()
+    """Rule 3, that keys are usable. Raises `Tampered`."""
     for item in items:
-        content = item.content
-        for classical, lattice in (
-            (unb64(content.round_x25519), unb64(content.round_mlkem768)),
-            (unb64(content.channel_x25519), unb64(content.channel_mlkem768)),
-        ):
-            if not keys.usable(classical, lattice):
-                raise tampered("A public key cannot be used.")
-            if classical in seen or lattice in seen:
-                raise tampered("Two public keys are the same.")
-            seen |= {classical, lattice}
+        if not all(keys.usable(*pair) for pair in _public(item)):
+            raise tampered("A public key cannot be used.")
+
+
+def require_distinct(items: Sequence[SignedAnnouncement]) -> None:
+    """Rule 3, that no two keys are the same. Raises `Tampered`."""
+    found = [key for item in items for pair in _public(item) for key in pair]
+    if len(set(found)) != len(found):
+        raise tampered("Two public keys are the same.")
+
+
+def _public(item: SignedAnnouncement) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+    content = item.content
+    return (
+        (unb64(content.round_x25519), unb64(content.round_mlkem768)),
+        (unb64(content.channel_x25519), unb64(content.channel_mlkem768)),
+    )
 
 
 def require_lengths(item: SignedSharing, announced: int) -> None:
