@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -154,15 +155,41 @@ def test_a_dropped_party_is_cut_off(town, pair, people):
     assert anna.call(to, "echo", b"x", deadline=30) == b"x"
 
 
-def test_a_node_can_neither_serve_nor_ask_under_another_name(town, pair, people):
-    """Carl, enrolled, goes around the transport and speaks to the relay directly."""
+def ask_raw(session, key: str) -> list[bytes]:
+    """What comes back to a bare question of the carrier's."""
     import zenoh
 
+    replies = session.get(key, payload=b"x", timeout=3.0, allowed_destination=zenoh.Locality.REMOTE)
+    return [reply.ok.payload.to_bytes() for reply in replies if reply.ok]
+
+
+def session_that_reaches(key: str, settings):
+    """A bare session by which `key` is answered: one from before the relay let its party in is lost, and stays so."""
+    import zenoh
+
+    found = []
+
+    def tried() -> bool:
+        with contextlib.suppress(zenoh.ZError):
+            session = zenoh.open(configuration(settings))
+            if ask_raw(session, key):
+                found.append(session)
+            else:
+                session.close()
+        return bool(found)
+
+    eventually(tried)
+    return found[0]
+
+
+def test_a_node_can_neither_serve_nor_ask_under_another_name(town, pair, people):
+    """Carl, enrolled, goes around the transport and speaks to the relay directly."""
     anna, _ = pair
     bert, carl = people["bert"].party, people["carl"].party
     invitation = town.invitation()
     got = enrolled(people["carl"], invitation)
-    session = zenoh.open(configuration(client(invitation.relay, got.credentials)))
+    # Under its own name it reaches Bert (who does not understand it), so the relay does let it talk.
+    session = session_that_reaches(f"net/{bert}/from/{carl}/call", client(invitation.relay, got.credentials))
     try:
         seen: list[str] = []
 
@@ -179,14 +206,8 @@ def test_a_node_can_neither_serve_nor_ask_under_another_name(town, pair, people)
             f"net/{carl}/from/*/call", lambda query: query.reply(query.key_expr, b"mine")
         )
 
-        def ask(key: str) -> list[bytes]:
-            replies = session.get(key, payload=b"x", timeout=3.0, allowed_destination=zenoh.Locality.REMOTE)
-            return [reply.ok.payload.to_bytes() for reply in replies if reply.ok]
-
-        # Under its own name it reaches Bert (who does not understand it), so the relay does let it talk.
-        eventually(lambda: ask(f"net/{bert}/from/{carl}/call") != [])
         for key in (f"net/{bert}/from/{anna.party}/call", f"net/{bert}/**", "net/*/**", "**", "@/**"):
-            assert ask(key) == []
+            assert ask_raw(session, key) == []
         for number in range(5):
             assert anna.call(bert, "echo", str(number).encode(), deadline=30) == str(number).encode()
         assert seen == []
