@@ -3,11 +3,12 @@
 A *run* is fixed in advance: so many steps of the Gaussian mechanism, each on a fresh Poisson sample. Two accountants
 bound it. The privacy loss distribution (`pld`) is nearly exact. The Rényi bound (`renyi`) is a closed form that sums
 up over runs which are chosen as one goes; `filters` decides by it. Both are upper bounds; `epsilon` takes the lesser.
+Without sampling there is an exact formula (`gaussian`), and it is used.
 
 Rules:
 1. Add-or-remove one unit; a unit that may occur at m nodes multiplies the sensitivity by m, and is drawn somewhere with
    probability 1 - (1 - q)^m (`docs/proofs/accounting.md`, 3).
-2. Delta counts what else can go wrong: sums that wrap, batches that overflow.
+2. Delta counts what else can go wrong, sums that wrap and batches that overflow: a chance of f adds (1 + exp(epsilon)) f.
 3. Everything from outside is bounded: steps, rates, multipliers, deltas.
 4. A PLD is used only for a run that is fixed in advance; adaptive choices are left to the filters.
 """
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from cloister.foundation.errors import BadInput, Refused
-from cloister.privacy import renyi
+from cloister.privacy import gaussian, renyi
 from cloister.privacy.mechanisms import Mechanism
 
 Accountant: TypeAlias = Literal["pld", "renyi"]
@@ -39,13 +40,13 @@ class Run:
         noise_multiplier: standard deviation over sensitivity.
         rate: the chance of a unit to be in a step's sample; 1: every unit is in every step.
         steps: how many.
-        extra_delta: the chance of what the noise does not cover, over the whole run.
+        failure: the chance, over the whole run, that something else than this happens (rule 2).
     """
 
     noise_multiplier: float
     rate: float
     steps: int
-    extra_delta: float = 0.0
+    failure: float = 0.0
 
     def __post_init__(self) -> None:
         """Raises `BadInput` for numbers out of range."""
@@ -53,7 +54,7 @@ class Run:
             1e-3 <= self.noise_multiplier <= 1e9
             and 0 < self.rate <= 1
             and 1 <= self.steps <= MAX_STEPS
-            and 0 <= self.extra_delta < 1
+            and 0 <= self.failure < 1
         ):
             raise BadInput(
                 "The privacy of this run cannot be computed.",
@@ -69,7 +70,7 @@ class Run:
         }
 
 
-def run_of(mechanism: Mechanism, rate: float, steps: int, extra_delta: float = 0.0) -> Run:
+def run_of(mechanism: Mechanism, rate: float, steps: int, failure: float = 0.0) -> Run:
     """The run of a mechanism's steps, where each node draws each unit with chance `rate` for itself (rule 1)."""
     if mechanism.steps < steps:
         raise BadInput(
@@ -78,9 +79,7 @@ def run_of(mechanism: Mechanism, rate: float, steps: int, extra_delta: float = 0
             "Plan it for the whole run.",
         )
     somewhere = rate if mechanism.occurrences == 1 else -math.expm1(mechanism.occurrences * _log_rest(rate))
-    return Run(
-        mechanism.noise_multiplier, min(1.0, somewhere * (1 + 1e-12)), steps, extra_delta + mechanism.delta
-    )
+    return Run(mechanism.noise_multiplier, min(1.0, somewhere * (1 + 1e-12)), steps, failure + mechanism.wrap)
 
 
 def epsilon(run: Run, delta: float, accountant: Accountant = "pld") -> float:
@@ -88,33 +87,38 @@ def epsilon(run: Run, delta: float, accountant: Accountant = "pld") -> float:
 
     Args:
         run: fixed in advance.
-        delta: in total; the run's `extra_delta` is taken off it.
+        delta: in total.
         accountant: `renyi` is quick and only a little worse; `pld` takes the lesser of both.
 
     Raises:
         BadInput: delta is out of range.
     """
-    left = _left(run, delta)
-    if left <= 0:
-        return math.inf
-    found = renyi.epsilon_of(run.renyi_curve(), left)[0]
-    if accountant == "pld":
-        from cloister.privacy.pld import epsilon as by_pld  # it loads SciPy
-
-        found = min(found, by_pld(run.noise_multiplier, run.rate, run.steps, left))
+    if not LEAST_DELTA <= delta < 1:
+        raise BadInput(
+            "Delta is out of range.", f"It lies between {LEAST_DELTA:g} and 1.", "Choose another delta."
+        )
+    found = _of_noise(run, delta, accountant)
+    # A larger epsilon leaves less of delta, which asks for a larger epsilon: tried until one suffices for itself.
+    while run.failure and found < math.inf:
+        tried = found * (1 + 1e-6) + 1e-9
+        found = _of_noise(run, delta - _failing(run, tried), accountant)
+        if found <= tried:
+            return tried
     return found
 
 
 def delta(run: Run, epsilon: float, accountant: Accountant = "pld") -> float:
-    """The least delta that is proved for this epsilon, with the run's `extra_delta`; at most 1."""
+    """The least delta that is proved for this epsilon; at most 1."""
     if not 0 <= epsilon < math.inf:
         raise BadInput("Epsilon is out of range.", "It is a number from 0 on.", "Choose another.")
     found = renyi.delta_of(run.renyi_curve(), epsilon)
-    if accountant == "pld":
+    if run.rate == 1:
+        found = min(found, gaussian.delta(run.noise_multiplier / math.sqrt(run.steps), epsilon))
+    elif accountant == "pld":
         from cloister.privacy.pld import delta as by_pld  # it loads SciPy
 
         found = min(found, by_pld(run.noise_multiplier, run.rate, run.steps, epsilon))
-    return min(1.0, found + run.extra_delta)
+    return min(1.0, found + _failing(run, epsilon))
 
 
 def noise_multiplier(
@@ -123,11 +127,11 @@ def noise_multiplier(
     *,
     rate: float,
     steps: int,
-    extra_delta: float = 0.0,
+    failure: float = 0.0,
     accountant: Accountant = "pld",
     precision: float = 1e-3,
 ) -> float:
-    """The smallest noise multiplier, up to `precision`, with which the run keeps epsilon ≤ `target` at `delta`.
+    """A noise multiplier with which the run keeps epsilon between `target` · (1 - `precision`) and `target`.
 
     Raises:
         BadInput: a number is out of range.
@@ -136,10 +140,32 @@ def noise_multiplier(
     if not 0 < target < math.inf:
         raise BadInput("Epsilon is out of range.", "It is a number above 0.", "Choose another.")
 
-    def fits(multiplier: float) -> bool:
-        return epsilon(Run(multiplier, rate, steps, extra_delta), delta, accountant) <= target
+    def quick(multiplier: float) -> bool:
+        return epsilon(Run(multiplier, rate, steps, failure), delta, "renyi") <= target
 
-    return least_multiplier(fits, precision=precision, start=_rough(target, delta, rate, steps, extra_delta))
+    high = least_multiplier(quick, precision=precision / 2)
+    if accountant == "renyi":
+        return high
+    # The nearly exact accountant is slow: a secant in logarithms asks it four or five times.
+    low, log_low = _LEAST_MULTIPLIER / 2, math.inf
+    found = epsilon(Run(high, rate, steps, failure), delta)
+    log_high = math.log(found / target) if found > 0 else -math.inf
+    for _ in range(40):
+        if log_high >= -precision or high <= _LEAST_MULTIPLIER or low * (1 + precision / 10) > high:
+            break
+        if log_low < math.inf and log_high > -math.inf:
+            slope = (log_low - log_high) / math.log(high / low)
+            guess = high * math.exp((log_high + precision / 2) / slope)
+        else:
+            guess = high * math.exp(max(log_high, -1.0))
+        guess = min(max(guess, low * (1 + precision / 20)), high * (1 - precision / 20), _MOST_MULTIPLIER)
+        guess = max(guess, _LEAST_MULTIPLIER)
+        found = epsilon(Run(guess, rate, steps, failure), delta)
+        if found <= target:
+            high, log_high = guess, math.log(found / target) if found > 0 else -math.inf
+        else:
+            low, log_low = guess, math.log(found / target) if found < math.inf else math.inf
+    return high
 
 
 def least_multiplier(fits: Callable[[float], bool], *, precision: float = 1e-3, start: float = 1.0) -> float:
@@ -151,7 +177,7 @@ def least_multiplier(fits: Callable[[float], bool], *, precision: float = 1e-3, 
         Refused: even the largest does not fit (clause `noise`).
     """
     low = high = min(max(start, _LEAST_MULTIPLIER), _MOST_MULTIPLIER)
-    step = 1.0 + 8 * precision
+    step = 1.5
     if fits(high):
         while low > _LEAST_MULTIPLIER and fits(low):
             high, low, step = low, max(low / step, _LEAST_MULTIPLIER), step * step
@@ -173,21 +199,47 @@ def least_multiplier(fits: Callable[[float], bool], *, precision: float = 1e-3, 
     return high
 
 
-def _rough(target: float, delta: float, rate: float, steps: int, extra_delta: float) -> float:
-    """A first guess by the quick accountant, so that the slow one is asked only a few times."""
+def overflow(units: int, rate: float, capacity: int, steps: int) -> float:
+    """A bound of the chance that a Poisson sample exceeds a batch's capacity in any step: a run's `failure`.
 
-    def fits(multiplier: float) -> bool:
-        return epsilon(Run(multiplier, rate, steps, extra_delta), delta, "renyi") <= target
+    Chernoff: P[Bin(n, q) ≥ k] ≤ exp(-n KL(k / n, q)) for k > nq.
 
-    return least_multiplier(fits, precision=0.01)
+    Args:
+        units: a public bound of how many there are at the node (their number itself is private).
+        rate: of sampling.
+        capacity: what the padded batch holds.
+        steps: of the run, at all nodes together.
+
+    Raises:
+        BadInput: a number is out of range.
+    """
+    if not (units >= 1 and 0 < rate <= 1 and capacity >= 1 and 1 <= steps <= MAX_STEPS):
+        raise BadInput("Batches of these sizes cannot be accounted for.", "", "Plan with other numbers.")
+    full = capacity + 1
+    if full > units:
+        return 0.0
+    share = full / units
+    if share <= rate:
+        return 1.0
+    rest = (1 - share) * math.log((1 - share) / (1 - rate)) if share < 1 else 0.0
+    return min(1.0, steps * math.exp(-units * (share * math.log(share / rate) + rest)) * (1 + 1e-9))
 
 
-def _left(run: Run, delta: float) -> float:
-    if not LEAST_DELTA <= delta < 1:
-        raise BadInput(
-            "Delta is out of range.", f"It lies between {LEAST_DELTA:g} and 1.", "Choose another delta."
-        )
-    return delta - run.extra_delta
+def _of_noise(run: Run, delta: float, accountant: Accountant) -> float:
+    if delta < LEAST_DELTA:
+        return math.inf
+    found = renyi.epsilon_of(run.renyi_curve(), delta)[0]
+    if run.rate == 1:
+        return min(found, gaussian.epsilon(run.noise_multiplier / math.sqrt(run.steps), delta))
+    if accountant == "pld":
+        from cloister.privacy.pld import epsilon as by_pld  # it loads SciPy
+
+        found = min(found, by_pld(run.noise_multiplier, run.rate, run.steps, delta))
+    return found
+
+
+def _failing(run: Run, epsilon: float) -> float:
+    return run.failure * (1 + math.exp(min(epsilon, 700.0))) if run.failure else 0.0
 
 
 def _log_rest(rate: float) -> float:

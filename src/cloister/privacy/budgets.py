@@ -409,7 +409,7 @@ def check(book: Book) -> None:
 
 def _everything() -> Loss:
     # Larger than any limit in any way of counting, and small enough that a sum stays below the cap.
-    return Loss(1 << 60, 1 << 60, tuple(1 << 60 for _ in Loss().curve), 1 << 60)
+    return Loss(1 << 60, 1 << 60, tuple(1 << 60 for _ in Loss().curve), 1 << 60, 1 << 60)
 
 
 def _bytes(model: BaseModel) -> bytes:

@@ -8,7 +8,7 @@ A *filter* looks at what was spent and at what the next mechanism would cost, an
   (Feldman and Zrnic 2021, theorem 4.3); so that each path of choices may end within the bound of an order of its own,
   delta is divided among the orders in advance: half to an *anchor*, the best order for one Gaussian mechanism that
   spends everything, the rest evenly (`docs/proofs/filters.md`). A sixteenth of delta is set aside for what Rényi bounds
-  don't cover (`slip`).
+  don't cover (`slip`, `failure`).
 
 Many small losses fit into `renyi` that `sums` refuses; `sums` permits one run that is worth the whole limit.
 
@@ -42,7 +42,7 @@ CAP: Final = 1 << 62
 """More grains than this are as good as no bound."""
 _TOLERANCE: Final = 1 + 2.0**-30
 _SLIP_SHARE: Final = 1 / 16
-_FORM: Final = struct.Struct(f">B{3 + len(ORDERS)}q")
+_FORM: Final = struct.Struct(f">B{4 + len(ORDERS)}q")
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,20 @@ class Loss:
     Attributes:
         epsilon, delta: of (epsilon, delta)-DP.
         curve: Rényi bounds at `ORDERS`.
-        slip: the delta that the curve does not cover.
+        slip: the delta with which the curve does not hold, of mechanisms that are so but for a chance of delta.
+        failure: the chance of something else; it weighs 1 + exp(epsilon) times (see `accounting.Run`).
     """
 
     epsilon: int = 0
     delta: int = 0
     curve: tuple[int, ...] = (0,) * len(ORDERS)
     slip: int = 0
+    failure: int = 0
 
     def __post_init__(self) -> None:
         """Raises `BadInput` for anything negative or over the cap."""
         if len(self.curve) != len(ORDERS) or not all(
-            0 <= item <= CAP for item in (self.epsilon, self.delta, self.slip, *self.curve)
+            0 <= item <= CAP for item in (self.epsilon, self.delta, self.slip, self.failure, *self.curve)
         ):
             raise BadInput("A privacy loss is malformed.", "It has negative or missing figures.", "")
 
@@ -74,22 +76,23 @@ class Loss:
             _capped(self.delta + other.delta),
             tuple(_capped(a + b) for a, b in zip(self.curve, other.curve, strict=True)),
             _capped(self.slip + other.slip),
+            _capped(self.failure + other.failure),
         )
 
     def encode(self) -> bytes:
         """Bytes to keep; read by `decode`."""
-        return _FORM.pack(1, self.epsilon, self.delta, self.slip, *self.curve)
+        return _FORM.pack(1, self.epsilon, self.delta, self.slip, self.failure, *self.curve)
 
     @classmethod
     def decode(cls, data: bytes) -> Loss:
         """Reads what `encode` wrote. Raises `BadInput` for anything else."""
         try:
-            version, epsilon, delta, slip, *curve = _FORM.unpack(data)
+            version, epsilon, delta, slip, failure, *curve = _FORM.unpack(data)
         except struct.error:
             version = 0
         if version != 1:
             raise BadInput("A privacy loss could not be read.", "It is not in the known form.", "")
-        return cls(epsilon, delta, tuple(curve), slip)
+        return cls(epsilon, delta, tuple(curve), slip, failure)
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ class Limit:
             return after.epsilon <= self._grains(EPSILON_GRAIN, self.epsilon) and (
                 after.delta <= self._grains(DELTA_GRAIN, self.delta)
             )
-        if after.slip > self._grains(DELTA_GRAIN, self.delta * _SLIP_SHARE):
+        if self._slipped(after) > self.delta * _SLIP_SHARE:
             return False
         return any(
             used <= room
@@ -142,7 +145,7 @@ class Limit:
         delta = max(0.0, self.delta - spent.delta * DELTA_GRAIN)
         if self.method == "sums":
             return epsilon, delta
-        slip = max(0.0, self.delta * _SLIP_SHARE - spent.slip * DELTA_GRAIN)
+        slip = max(0.0, self.delta * _SLIP_SHARE - self._slipped(spent))
         low, high = 0.0, self.epsilon
         for _ in range(50):
             middle = (low + high) / 2
@@ -154,17 +157,20 @@ class Limit:
         if self.method == "sums":
             return loss.epsilon * EPSILON_GRAIN, loss.delta * DELTA_GRAIN
         if not any(loss.curve):
-            return 0.0, loss.slip * DELTA_GRAIN
+            return 0.0, self._slipped(loss)
         share = self.delta * (1 - _SLIP_SHARE)
         found = min(
             used * EPSILON_GRAIN + renyi.conversion(order, share * weight)
             for used, order, weight in zip(loss.curve, ORDERS, _weights(self.anchor), strict=True)
         )
-        return max(found, 0.0), share + loss.slip * DELTA_GRAIN
+        return max(found, 0.0), share + self._slipped(loss)
 
     def raised(self, epsilon: float, delta: float) -> Limit:
         """The limit with other numbers and the same anchor: what it permitted is permitted by a higher one too."""
         return Limit(epsilon, delta, self.method, self.anchor)
+
+    def _slipped(self, loss: Loss) -> float:
+        return DELTA_GRAIN * (loss.slip + loss.failure * (1 + math.exp(min(self.epsilon, 700.0))))
 
     def _grains(self, grain: float, value: float) -> int:
         return math.floor(value * _TOLERANCE / grain)
@@ -203,7 +209,7 @@ def of_run(run: accounting.Run, delta: float, accountant: accounting.Accountant 
         _up(accounting.epsilon(run, delta, accountant), EPSILON_GRAIN),
         _up(delta, DELTA_GRAIN),
         curve,
-        _up(run.extra_delta, DELTA_GRAIN),
+        failure=_up(run.failure, DELTA_GRAIN),
     )
 
 

@@ -31,6 +31,10 @@ MAX_RING_BITS: Final = 63
 
 def finest_needed(dimension: int, clip: float) -> int:
     """The smallest exponent at which rounding adds at most 1 % to a sensitivity of `clip` (rule 1)."""
+    if dimension < 1 or not 0 < clip < math.inf:
+        raise BadInput(
+            "There is no lattice for these numbers.", "Dimension or clipping norm is not above 0.", ""
+        )
     return math.ceil(math.log2(math.sqrt(dimension) / (ROUNDING_SHARE * clip)))
 
 

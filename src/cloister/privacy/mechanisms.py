@@ -31,7 +31,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cloister.foundation.errors import BadInput, Refused
 from cloister.privacy import lattice
@@ -114,8 +114,8 @@ class Mechanism(BaseModel):
         )
 
     @property
-    def delta(self) -> float:
-        """The chance that a sum of the run wraps around: a part of the run's delta."""
+    def wrap(self) -> float:
+        """The chance that a sum of the run wraps around; a part of the run's `failure`."""
         return lattice.WRAP_PROBABILITY if self.distributed else 0.0
 
     @property
@@ -201,11 +201,18 @@ def mechanism_for(
         )
     exponent = exact_exponent if exact_exponent is not None else lattice.finest_needed(dimension, clip)
     while True:
-        draft = Mechanism(
+        reach = math.ldexp(largest, exponent)
+        if reach >= lattice.MAX_BOUND:
+            raise BadInput(
+                "There is no lattice for these numbers.",
+                "The largest coordinate would be too many steps from zero.",
+                "Use a smaller batch, or a larger clipping norm.",
+            )
+        draft = _checked(
             dimension=dimension,
             clip=clip,
             exponent=exponent,
-            bound=min(math.ceil(math.ldexp(largest, exponent)) + 1, lattice.MAX_BOUND),
+            bound=math.ceil(reach),
             variance=LEAST_SHARE,
             nodes=nodes,
             distributed=distributed,
@@ -225,10 +232,23 @@ def mechanism_for(
         raise BadInput(
             "There is no noise for these numbers.", "It would be too large.", "Use a smaller clipping norm."
         )
-    found = Mechanism.model_validate({**draft.model_dump(), "variance": -(-total // honest)})
-    assert found.ring_bits <= lattice.MAX_RING_BITS
+    found = _checked(**{**draft.model_dump(), "variance": -(-total // honest)})
+    if distributed:
+        assert found.ring_bits <= lattice.MAX_RING_BITS
     assert found.noise_multiplier >= noise_multiplier
     return found
+
+
+def _checked(**values: Any) -> Mechanism:
+    try:
+        return Mechanism.model_validate(values)
+    except ValidationError as error:
+        fields = ", ".join(sorted({str(item["loc"][0]) for item in error.errors() if item["loc"]}))
+        raise BadInput(
+            "There is no mechanism for these numbers.",
+            f"Out of range: {fields}." if fields else "They contradict each other.",
+            "Plan with other numbers.",
+        ) from None
 
 
 def summation_slack(terms: int, *, bits: int = 24) -> float:
