@@ -28,7 +28,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 def pair(town, people):
     """Anna in this process, Bert in his own, both known to be connected."""
     bert = town.start_node("bert")
-    anna = town.join("anna")
+    # On a busy machine it takes a while until what was killed has started again.
+    anna = town.join("anna", patience=60.0)
     eventually(lambda: people["bert"].party in anna.here())
     return anna, bert
 
