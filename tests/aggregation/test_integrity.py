@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloister.aggregation import floats, integers, integrity
-from cloister.foundation.errors import Tampered
+from cloister.aggregation.ring import MAX_BITS, mask_of
+from cloister.aggregation.vectors import Blinded, wire_size
+from cloister.foundation.errors import BadInput, Tampered
 
 KEY = b"c" * 32
 
@@ -36,18 +38,58 @@ def test_no_length_and_no_size_of_values_makes_it_inexact(extreme):
     "encoding", [integers(9, 3, 1), integers(9, 128, 1), integers(9, 10, 1 << 50), floats(9, 5, 2.0)]
 )
 def test_check_values_add_up_and_any_change_is_noticed(encoding):
+    """Rule 1: of all vectors with one sum, the check values have one sum."""
     chance = np.random.default_rng(5)
-    n = encoding.participants
-    parts = [chance.integers(-encoding.bound, encoding.bound, 9, endpoint=True) for _ in range(n)]
-    vectors = [integrity.append(encoding, part, KEY) for part in parts]
-    total = np.sum(vectors, axis=0, dtype=vectors[0].dtype)
-    assert len(total) == 9 + integrity.digits(encoding)
-    assert (integrity.checked(encoding, total, n, KEY) == sum(parts)).all()
-    for place in range(len(total)):
-        for change in (1, 1 << (encoding.bits - 1)):
+    n, bound = encoding.participants, encoding.bound
+    parts = [chance.integers(-bound, bound, 9, endpoint=True) for _ in range(n)]
+    total = sum(parts)
+    claimed = sum(integrity.check_value(part, KEY) for part in parts) % integrity.MODULUS
+    integrity.require(total, claimed, KEY)
+    for place in range(9):
+        for change in (1, -1, 1 << (encoding.bits - 1), (1 << encoding.bits) - 1):
             wrong = total.copy()
-            wrong[place : place + 1] += wrong.dtype.type(change)
+            wrong[place] += change
             with pytest.raises(Tampered):
-                integrity.checked(encoding, wrong, n, KEY)
-    with pytest.raises(Tampered):
-        integrity.checked(encoding, total, n, b"d" * 32)
+                integrity.require(wrong, claimed, KEY)
+    for key, value in ((KEY, claimed ^ 1), (b"d" * 32, claimed)):
+        with pytest.raises(Tampered):
+            integrity.require(total, value, key)
+
+
+def test_no_two_sums_differ_by_a_multiple_of_the_modulus():
+    """Rule 2."""
+    assert (1 << MAX_BITS) < integrity.MODULUS
+
+
+def test_masks_of_a_check_value_are_uniform_modulo_the_prime_and_come_off():
+    """Rule 1."""
+    encoding = integers(5, 3, 7)
+    found = []
+    for number in range(400):
+        blinded = Blinded.zero(encoding)
+        secret = number.to_bytes(32, "big")
+        blinded.add_mask(secret)
+        found.append(blinded.check)
+        again = Blinded.unpack(blinded.pack(encoding), encoding)
+        again.add_mask(secret, subtract=True)
+        assert again.check == 0
+        assert not (again.values & np.uint32(mask_of(encoding.bits))).any()
+    counts = np.histogram(np.array(found, float) / integrity.MODULUS, 10, (0, 1))[0]
+    assert counts.min() > 10
+    assert all(0 <= item < integrity.MODULUS for item in found)
+
+
+def test_a_check_value_that_is_not_one_is_refused():
+    """Rule 2 of `vectors`."""
+    encoding = integers(5, 3, 7)
+    good = Blinded.zero(encoding).pack(encoding)
+    assert len(good) == wire_size(encoding)
+    for wrong in (
+        good[:-8] + integrity.MODULUS.to_bytes(8, "little"),
+        good[:-8] + b"\xff" * 8,
+        good[:-1],
+        good + b"\x00",
+        b"",
+    ):
+        with pytest.raises(BadInput):
+            Blinded.unpack(wrong, encoding)

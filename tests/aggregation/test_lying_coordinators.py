@@ -30,7 +30,7 @@ from cloister.aggregation.messages import (
     read,
     write,
 )
-from cloister.aggregation.ring import packed_size
+from cloister.aggregation.vectors import wire_size
 from cloister.foundation.errors import BadInput, Conflict, NotTrusted, Tampered, TaskFailed
 
 
@@ -76,7 +76,7 @@ class Puppets:
 
     def masked(self, bodies, parties):
         of = self.context.encoding
-        size = packed_size(of.length + aggregation.integrity.digits(of), of.bits)
+        size = wire_size(of)
         return Survivors(
             masked=tuple(read(SignedMasked, bodies[party], size)[0] for party in sorted(parties))
         )
@@ -321,7 +321,7 @@ def test_a_sum_that_the_coordinator_changed_is_never_accepted(place):
     def change(stage, sender, recipient, body):
         if stage != "total":
             return body
-        size = packed_size(of.encoding.length + aggregation.integrity.digits(of.encoding), of.encoding.bits)
+        size = wire_size(of.encoding)
         vector = bytearray(body)
         start = len(body) - size
         where = start + place * size // 20 if place >= 0 else len(body) - 2
@@ -347,7 +347,7 @@ def test_a_sum_over_other_survivors_than_endorsed_is_refused():
     of = context(5, dropouts=1)
     run = World(of, vectors(of), drop={of.roster[4]: "mask"}).run()
     body = next(body for stage, _, _, body in run.said if stage == "total")
-    size = packed_size(of.encoding.length + aggregation.integrity.digits(of.encoding), of.encoding.bits)
+    size = wire_size(of.encoding)
     message, packed = read(Total, body, size)
     state = run.states[of.roster[0]]
     for wrong in (

@@ -12,8 +12,8 @@ from cloister import aggregation
 from cloister.aggregation import keys, messages, transcript
 from cloister.aggregation.messages import Reveal, SharingMessage, SignedMasked, read, write
 from cloister.aggregation.participant import Participant
-from cloister.aggregation.ring import packed_size
 from cloister.aggregation.turns import keep, load
+from cloister.aggregation.vectors import wire_size
 from cloister.foundation.errors import Tampered, TaskFailed
 from cloister.identity.keys import b64, unb64
 
@@ -95,9 +95,7 @@ def test_a_pair_key_that_is_not_the_one_confirmed_is_noticed():
 
     def swap(stage, sender, recipient, body):
         if stage == "mask" and sender == NAMES[2]:
-            size = packed_size(
-                20 + aggregation.integrity.digits(honest.context.encoding), honest.context.encoding.bits
-            )
+            size = wire_size(honest.context.encoding)
             item, packed = read(SignedMasked, body, size)
             content = item.content.model_copy(update={"confirmations": b64(b"\x00" * 64)})
             signing = aggregation.PartySigning(CARDS, CARDS.of[NAMES[2]])
@@ -203,10 +201,7 @@ def test_a_vector_that_is_not_masked_as_told_makes_no_sum():
     class OtherMask(Participant):
         def mask(self, state, body, vector):
             turn = super().mask(state, body, vector)
-            size = packed_size(
-                self.context.encoding.length + aggregation.integrity.digits(self.context.encoding),
-                self.context.encoding.bits,
-            )
+            size = wire_size(self.context.encoding)
             item, packed = read(SignedMasked, turn.send[COORDINATOR], size)
             changed = bytes([packed[0] ^ 1]) + bytes(packed[1:])
             content = item.content.model_copy(update={"vector": b64(hashlib.sha256(changed).digest())})

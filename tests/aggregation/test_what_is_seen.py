@@ -15,10 +15,11 @@ import pytest
 
 from aggregation.world import COORDINATOR, NAMES, World, context, secret
 from cloister import aggregation
-from cloister.aggregation import integrity, keys, messages, shamir, transcript
+from cloister.aggregation import keys, messages, shamir, transcript
 from cloister.aggregation.messages import Announcements, Reveal, SharingMessage, SignedMasked, read
 from cloister.aggregation.participant import outer_key, pair_header
-from cloister.aggregation.ring import add_mask, mask_of, packed_size, unpack
+from cloister.aggregation.ring import mask_of
+from cloister.aggregation.vectors import Blinded, wire_size
 from cloister.foundation.errors import NotTrusted
 from cloister.identity.keys import unb64
 
@@ -39,12 +40,8 @@ class View:
         self.sharings = {
             sender: read(SharingMessage, body)[0] for stage, sender, _, body in run.said if stage == "share"
         }
-        size = packed_size(
-            self.of.encoding.length + integrity.digits(self.of.encoding), self.of.encoding.bits
-        )
-        self.length = self.of.encoding.length + integrity.digits(self.of.encoding)
         self.masked = {
-            sender: unpack(read(SignedMasked, body, size)[1], self.length, self.of.encoding.bits)
+            sender: bytes(read(SignedMasked, body, wire_size(self.of.encoding))[1])
             for stage, sender, _, body in run.said
             if stage == "mask"
         }
@@ -102,14 +99,14 @@ class View:
 
     def residue(self, party):
         """An honest vector with every mask taken off that this adversary can derive."""
-        vector = self.masked[party].copy()
+        vector = Blinded.unpack(self.masked[party], self.of.encoding)
         seed = shamir.combine(self.shares("mask", party), self.of.thresholds.threshold)
-        add_mask(vector, keys.derive(seed, "self mask"), subtract=True)
+        vector.add_mask(seed, subtract=True)
         if self.colluder:
-            add_mask(vector, keys.derive(self.pair(party), "mask"), subtract=party < self.colluder)
+            vector.add_mask(self.pair(party), subtract=party < self.colluder)
             if party in self.of.outer:
-                add_mask(vector, outer_key(self.group(), party), subtract=True)
-        return vector & vector.dtype.type(mask_of(self.of.encoding.bits))
+                vector.add_mask(outer_key(self.group(), party), subtract=True)
+        return vector.values & vector.values.dtype.type(mask_of(self.of.encoding.bits))
 
 
 @cache
@@ -236,7 +233,7 @@ def test_a_dropouts_late_vector_stays_hidden_though_its_round_seed_is_opened():
     seed = shamir.combine(view.shares("seed", late), of.thresholds.threshold)
     opened = keys.KemKeys.of(seed)
     assert opened.public[0] == unb64(view.announced[late].round_x25519)
-    vector = view.masked[late].copy()
+    vector = Blinded.unpack(view.masked[late], of.encoding)
     for other in of.roster:
         if other == late:
             continue
@@ -246,16 +243,16 @@ def test_a_dropouts_late_vector_stays_hidden_though_its_round_seed_is_opened():
             header = pair_header(of, view.first, other, late)
             k = keys.disclose(unb64(view.sharings[other].parcels[late].pair), opened, header)
         pair = keys.pair_key(opened, unb64(view.announced[other].round_x25519), k, view.first, of.attempt)
-        add_mask(vector, keys.derive(pair, "mask"), subtract=late < other)
+        vector.add_mask(pair, subtract=late < other)
     if late in of.outer:
-        add_mask(vector, outer_key(view.group(), late), subtract=True)
-    vector &= np.uint32(mask_of(of.encoding.bits))
-    assert is_uniform(vector[:LENGTH], of.encoding.bits)
+        vector.add_mask(outer_key(view.group(), late), subtract=True)
+    vector.values &= np.uint32(mask_of(of.encoding.bits))
+    assert is_uniform(vector.values, of.encoding.bits)
     assert len(view.shares("mask", late)) < of.thresholds.threshold
     # With the self mask as well it would be open: the test would notice.
     own = keys.Secrets.of(secret(late), of.id).mask_seed
-    add_mask(vector, keys.derive(own, "self mask"), subtract=True)
-    assert (vector[:LENGTH] & np.uint32(mask_of(of.encoding.bits)) == 1).all()
+    vector.add_mask(own, subtract=True)
+    assert (vector.values & np.uint32(mask_of(of.encoding.bits)) == 1).all()
 
 
 def test_opening_a_round_seed_opens_no_parcel():

@@ -10,7 +10,7 @@ value that shows the sum to be right. What is guaranteed, against whom, and why:
 
 Files: `thresholds` and `encoding` (how many, which ring), `context` (what all must have in common), `participant` and
 `coordinator` (the two state machines), `messages`, `transcript`, `turns` (what travels, what it is checked against, what
-is kept), `keys`, `shamir`, `ring`, `integrity`, `signing` (the parts).
+is kept), `keys`, `shamir`, `ring`, `integrity`, `vectors`, `signing` (the parts).
 """
 
 from cloister.aggregation.context import Context

@@ -22,10 +22,9 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, TypeVar
 
-import numpy as np
 from pydantic import Field
 
-from cloister.aggregation import integrity, keys, messages, shamir, transcript
+from cloister.aggregation import keys, messages, shamir, transcript
 from cloister.aggregation.context import Context
 from cloister.aggregation.messages import (
     Announcement,
@@ -46,10 +45,10 @@ from cloister.aggregation.messages import (
     pieces,
 )
 from cloister.aggregation.participant import Members, pair_header
-from cloister.aggregation.ring import Ring, add_mask, pack, packed_size, unpack, word
 from cloister.aggregation.signing import Verifying
 from cloister.aggregation.thresholds import MAX_PARTICIPANTS
 from cloister.aggregation.turns import State, Turn, keep, load
+from cloister.aggregation.vectors import Blinded, wire_size
 from cloister.foundation.digests import same
 from cloister.foundation.errors import CloisterError
 from cloister.identity.keys import PartyId, unb64
@@ -110,7 +109,7 @@ class Coordinator:
 
     def __init__(self, context: Context, verifying: Verifying) -> None:
         self.context, self._verifying = context, verifying
-        self._length = context.encoding.length + integrity.digits(context.encoding)
+        self._packed = wire_size(context.encoding)
 
     def gather(self, inbox: Mapping[str, bytes]) -> Turn:
         """On announcements: all of them, to everybody who announced."""
@@ -175,19 +174,17 @@ class Coordinator:
         before, _ = load(Relayed, state, self.context)
         members = [item.party for item in before.sharings]
         second = self._second(before)
-        bits = self.context.encoding.bits
-        total: Ring = np.zeros(self._length, word(bits))
+        total = Blinded.zero(self.context.encoding)
 
         def check(party: str, body: bytes) -> SignedMasked:
-            item, packed = messages.read(SignedMasked, body, packed_size(self._length, bits))
+            item, packed = messages.read(SignedMasked, body, self._packed)
             transcript.require_said(self.context, item, party, self._verifying)
             transcript.require_transcript(item, second)
             if len(pieces(item.content.confirmations)) != members.index(party):
                 raise transcript.tampered("There is not one confirmation for each participant before it.")
             if not same(hashlib.sha256(packed).digest(), unb64(item.content.vector)):
                 raise transcript.tampered("A masked vector is not the one that was signed.")
-            vector = unpack(packed, self._length, bits)
-            np.add(total, vector, out=total)
+            total.add(Blinded.unpack(packed, self.context.encoding))
             return item
 
         valid, left_out = self._sift(inbox, members, check)
@@ -200,7 +197,7 @@ class Coordinator:
             pairs=before.pairs,
             masked=masked,
         )
-        return Turn(keep(kept, pack(total, bits)), dict.fromkeys(valid, body), left_out)
+        return Turn(keep(kept, total.pack(self.context.encoding)), dict.fromkeys(valid, body), left_out)
 
     def confirm(self, state: bytes, inbox: Mapping[str, bytes]) -> Turn:
         """On endorsements: to the survivors, that t of them have endorsed this set."""
@@ -241,8 +238,7 @@ class Coordinator:
 
         endorsers = [item.content.party for item in before.endorsements]
         valid, left_out = self._sift(inbox, endorsers, check, self.context.thresholds.threshold)
-        bits = self.context.encoding.bits
-        total = unpack(packed, self._length, bits)
+        total = Blinded.unpack(packed, self.context.encoding)
         announced = {item.party: item for item in before.announcements}
         for party in survivors:
             shares = {sender: item.mask_shares[party] for sender, item in valid.items()}
@@ -250,17 +246,17 @@ class Coordinator:
             commitment = transcript.self_mask_commitment(self.context, party, seed)
             if not same(commitment, unb64(announced[party].self_mask)):
                 raise transcript.tampered(f"What {party} shared is not its self mask.")
-            add_mask(total, keys.derive(seed, "self mask"), subtract=True)
+            total.add_mask(seed, subtract=True)
         for party in dropped:
             shares = {sender: item.seed_shares[party] for sender, item in valid.items()}
             self._take_off(total, before, party, self._combine(shares), survivors)
         result = Total(context=self.context.name, masked=before.masked, endorsements=before.endorsements)
-        body = messages.write(result, pack(total, bits))
+        body = messages.write(result, total.pack(self.context.encoding))
         kept = Finished(context=self.context.name, contributors=tuple(survivors))
         return Turn(keep(kept), dict.fromkeys(members, body), left_out)
 
     def _take_off(
-        self, total: Ring, before: Confirmed, party: str, seed: bytes, survivors: list[str]
+        self, total: Blinded, before: Confirmed, party: str, seed: bytes, survivors: list[str]
     ) -> None:
         """Takes off what the survivors' vectors have of their pairs with one who dropped out."""
         announced = {item.party: item for item in before.announcements}
@@ -278,7 +274,7 @@ class Coordinator:
             exchanged = unb64(announced[other].round_x25519)
             key = keys.pair_key(own, exchanged, secret, first, self.context.attempt)
             # The survivor added the mask if it comes first, and subtracted it otherwise.
-            add_mask(total, keys.derive(key, "mask"), subtract=other < party)
+            total.add_mask(key, subtract=other < party)
 
     def _combine(self, shares: Mapping[str, str]) -> bytes:
         places = {self.context.place(party): unb64(share) for party, share in shares.items()}
@@ -298,10 +294,6 @@ class Coordinator:
 
     def _third(self, before: Collected) -> bytes:
         return transcript.after_masking(self._second(before), [item.content for item in before.masked])
-
-    @property
-    def _packed(self) -> int:
-        return packed_size(self._length, self.context.encoding.bits)
 
     def _sift(
         self,

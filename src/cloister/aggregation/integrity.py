@@ -1,12 +1,15 @@
 """A check value by which owners notice a sum that is not the sum of what was masked.
 
-Masked sums are malleable: who relays them can add to them unseen. So each participant appends to its vector x the
+Masked sums are malleable: who relays them can add to them unseen. So beside its vector x each participant sends the
 value ⟨a, x⟩ modulo the prime p = 2^61 - 1, where a is a vector of secret field elements drawn from the group key,
-which neither coordinator nor hub knows. Check values add up as the vectors do; owners compare the sum's own check value
-with the sum of the check values. A change of the sum, a mask that was not taken off, or a sum that wrapped passes with
-probability 2^-61. A participant who knows the key could as well have put in another vector.
+which neither coordinator nor hub knows. Check values add up modulo p as the vectors do; owners compare the sum's own
+check value with the sum of the check values. A change of the sum, a mask that was not taken off, or a sum that wrapped
+passes with probability 2^-61. A participant who knows the key could as well have put in another vector.
 
-The check value is cut into digits so small that n of them add up within the ring; they are masked like the vector.
+Rules:
+1. A check value is masked like the vector, with masks that are uniform modulo p, and added up modulo p. Then the sum of
+   the check values is a function of the sum of the vectors, and tells who knows the key nothing more.
+2. Ring elements have fewer bits than p, so that two different sums differ modulo p.
 
 Source: Carter and Wegman 1981, "New hash functions and their use in authentication and set equality", section 3
 (linear hashing with a secret key, the value masked).
@@ -18,8 +21,6 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
-from cloister.aggregation.encoding import Encoding
-from cloister.aggregation.ring import Ring, mask_of, word
 from cloister.foundation.errors import Tampered
 
 MODULUS = (1 << 61) - 1
@@ -27,32 +28,8 @@ _CHUNK = 1 << 15
 _ZEROS = bytes(8 * _CHUNK)
 
 
-def digit_bits(encoding: Encoding) -> int:
-    """Bits of one digit: as many as leave room for adding one of each participant."""
-    return min(encoding.bits - (encoding.participants - 1).bit_length(), 61)
-
-
-def digits(encoding: Encoding) -> int:
-    """How many ring elements are appended to a vector."""
-    return -(-61 // digit_bits(encoding))
-
-
-def append(encoding: Encoding, steps: NDArray[np.int64], key: bytes) -> Ring:
-    """The vector as ring elements, its check value behind it: shape (length + digits,)."""
-    value = check_value(steps, key)
-    size = digit_bits(encoding)
-    tail = np.array(
-        [value >> size * place & mask_of(size) for place in range(digits(encoding))], word(encoding.bits)
-    )
-    return np.concatenate((encoding.embed(steps), tail))
-
-
-def checked(encoding: Encoding, total: Ring, contributors: int, key: bytes) -> NDArray[np.int64]:
-    """The sum in lattice steps, shape (length,), if its check value is right. Raises `Tampered` if not."""
-    steps = encoding.centre(total[: encoding.length], contributors)
-    size = digit_bits(encoding)
-    tail = [int(item) & mask_of(encoding.bits) for item in total[encoding.length :]]
-    claimed = sum(item << size * place for place, item in enumerate(tail)) % MODULUS
+def require(steps: NDArray[np.int64], claimed: int, key: bytes) -> None:
+    """Raises `Tampered` unless `claimed`, the sum of the check values, is the check value of the sum."""
     if claimed != check_value(steps, key):
         raise Tampered(
             "A sum is not the sum of what the participants sent.",
@@ -60,7 +37,6 @@ def checked(encoding: Encoding, total: Ring, contributors: int, key: bytes) -> N
             "Start again; if it repeats, change the coordinator, or find out whose node is at fault.",
             clause="aggregation-sum",
         )
-    return steps
 
 
 def check_value(steps: NDArray[np.int64], key: bytes) -> int:

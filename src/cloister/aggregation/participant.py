@@ -53,10 +53,10 @@ from cloister.aggregation.messages import (
     blob,
     pieces,
 )
-from cloister.aggregation.ring import add_mask, pack, packed_size, unpack
 from cloister.aggregation.signing import Signing
 from cloister.aggregation.thresholds import MAX_PARTICIPANTS
 from cloister.aggregation.turns import Opened, State, Turn, keep, load, out_of_order
+from cloister.aggregation.vectors import Blinded, wire_size
 from cloister.foundation.digests import same
 from cloister.foundation.errors import BadInput, Conflict
 from cloister.identity.keys import PartyId, b64, unb64
@@ -220,13 +220,13 @@ class Participant:
         group = keys.derive(
             b"".join(contributions[party] for party in members), "group key", second, self._attempt()
         )
-        total = integrity.append(self.context.encoding, steps, keys.derive(group, "check value"))
-        add_mask(total, keys.derive(self._secrets.mask_seed, "self mask"))
+        total = Blinded(self.context.encoding.embed(steps), integrity.check_value(steps, check_key(group)))
+        total.add_mask(self._secrets.mask_seed)
         for other, pair in pairs.items():
-            add_mask(total, keys.derive(pair, "mask"), subtract=other < self.party)
+            total.add_mask(pair, subtract=other < self.party)
         if self.party in self.context.outer:
-            add_mask(total, outer_key(group, self.party))
-        packed = pack(total, self.context.encoding.bits)
+            total.add_mask(outer_key(group, self.party))
+        packed = total.pack(self.context.encoding)
         content = Masked(
             context=self.context.name,
             party=self.party,
@@ -314,8 +314,7 @@ class Participant:
         """The sum. Also for a member that the survivors went on without: state as any step since `mask` left it."""
         before = self._since_masking(state)
         encoding = self.context.encoding
-        length = encoding.length + integrity.digits(encoding)
-        message, packed = messages.read(Total, body, packed_size(length, encoding.bits))
+        message, packed = messages.read(Total, body, wire_size(encoding))
         if message.context != self.context.name:
             raise transcript.tampered("The sum is another aggregation's.")
         final = self._final(message.masked, before.members, unb64(before.transcript))
@@ -323,12 +322,13 @@ class Participant:
             raise transcript.tampered("The sum is over other survivors than those that were endorsed.")
         contributors = tuple(item.content.party for item in message.masked)
         self._require_endorsed(message.endorsements, contributors, final)
-        total = unpack(packed, length, encoding.bits)
+        total = Blinded.unpack(packed, encoding)
         group = unb64(before.group)
         for party in contributors:
             if party in self.context.outer:
-                add_mask(total, outer_key(group, party), subtract=True)
-        steps = integrity.checked(encoding, total, len(contributors), keys.derive(group, "check value"))
+                total.add_mask(outer_key(group, party), subtract=True)
+        steps = encoding.centre(total.values, len(contributors))
+        integrity.require(steps, total.check, check_key(group))
         return Opened(encoding.decode(steps), contributors)
 
     def _announcement(self) -> Announcement:
@@ -449,3 +449,8 @@ def pair_header(context: Context, first: bytes, sender: str, recipient: str) -> 
 def outer_key(group: bytes, party: str) -> bytes:
     """The key of the outer mask that `party` adds."""
     return keys.derive(group, "outer mask", party.encode())
+
+
+def check_key(group: bytes) -> bytes:
+    """The key of the check values."""
+    return keys.derive(group, "check value")

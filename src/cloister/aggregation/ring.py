@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from cloister.foundation.errors import BadInput
 
-MAX_BITS = 62
+MAX_BITS = 60
+"""Below 61, so that two sums never differ by a multiple of the check value's modulus (see `integrity`)."""
 _CHUNK = 1 << 18
 _ZEROS = bytes(_CHUNK)
 
