@@ -13,15 +13,13 @@ from cloister.privacy.accounting import Run
 from cloister.privacy.mechanisms import Mechanism, mechanism_for
 
 SECRET = bytes(range(32))
-CANARIES = 40_000
-DELTA = 1e-8
 
 
-def planned(*, distributed: bool) -> Mechanism:
+def planned(*, distributed: bool, canaries: int) -> Mechanism:
     return mechanism_for(
-        dimension=CANARIES,
+        dimension=canaries,
         clip=1.0,
-        noise_multiplier=1.0,
+        noise_multiplier=2.0,
         largest=1.0,
         nodes=5 if distributed else 1,
         distributed=distributed,
@@ -30,42 +28,50 @@ def planned(*, distributed: bool) -> Mechanism:
     )
 
 
-def audited(mechanism: Mechanism, used: Mechanism) -> float:
-    """The best lower bound of epsilon that canaries give, one on each axis, from what the adversary sees.
+def published(mechanism: Mechanism) -> tuple[np.ndarray, np.ndarray]:
+    """Coins, and what the adversary sees of canaries of full norm, one on each axis, that are in where coins say.
 
-    `used` makes the noise, of the shares of those who neither drop out nor collude; `mechanism` is what was planned.
+    It sees the shares of those only who neither drop out nor collude.
     """
-    coins = np.random.default_rng(5).integers(0, 2, CANARIES)
-    seen = np.zeros(CANARIES)
+    coins = np.random.default_rng(5).integers(0, 2, mechanism.dimension)
+    seen = np.zeros(mechanism.dimension)
     for share in range(mechanism.honest):
-        vector = coins.astype(float) if share == 0 else np.zeros(CANARIES)
-        seen += used.read(used.noisy(vector, SECRET, f"audit/{share}"))
-    order = np.argsort(seen)
-    bounds = []
-    # Each number of guesses is an audit of its own: what may be wrong is divided among them.
-    tried = (100, 400, 1600)
-    for half in tried:
-        guesses = np.concatenate([coins[order[:half]] == 0, coins[order[-half:]] == 1])
-        bounds.append(auditing.one_run(CANARIES, 2 * half, int(guesses.sum()), DELTA, 1 - 0.01 / len(tried)))
-    return max(bounds)
+        vector = coins.astype(float) if share == 0 else np.zeros(mechanism.dimension)
+        seen += mechanism.read(mechanism.noisy(vector, SECRET, f"audit/{share}"))
+    return coins, seen
+
+
+def wrong_by(mechanism: Mechanism, factor: int) -> Mechanism:
+    return mechanism.model_copy(update={"variance": mechanism.variance // factor**2})
 
 
 @pytest.mark.parametrize("distributed", [False, True])
 def test_the_right_noise_passes_and_a_planted_halving_is_found(*, distributed: bool) -> None:
-    mechanism = planned(distributed=distributed)
-    accounted = accounting.epsilon(Run(mechanism.noise_multiplier, 1.0, 1), DELTA)
-    right = audited(mechanism, mechanism)
-    halved = mechanism.model_copy(update={"variance": mechanism.variance // 4})
-    found = audited(mechanism, halved)
-    assert 0.3 * accounted < right <= accounted < found
+    """Each axis is a run of its own with or without its canary: the mechanism treats them independently."""
+    mechanism, delta = planned(distributed=distributed, canaries=400_000), 1e-5
+    accounted = accounting.epsilon(Run(mechanism.noise_multiplier, 1.0, 1), delta)
+
+    def bound(used: Mechanism) -> float:
+        coins, seen = published(used)
+        said = seen > 3.5
+        inside, outside = int(coins.sum()), int((1 - coins).sum())
+        hits, alarms = int((said & (coins == 1)).sum()), int((said & (coins == 0)).sum())
+        return auditing.many_runs(inside, hits, outside, alarms, delta, 0.999)
+
+    assert accounted / 3 < bound(mechanism) <= accounted < bound(wrong_by(mechanism, 2))
 
 
-def test_a_share_of_nearly_no_noise_is_found() -> None:
-    mechanism = planned(distributed=True)
-    accounted = accounting.epsilon(Run(mechanism.noise_multiplier, 1.0, 1), DELTA)
-    # Each thinks that all five contribute, so that three times a fifth of the noise is all that hides a unit.
-    wrong = mechanism.model_copy(update={"variance": mechanism.variance * 2 // 10})
-    assert audited(mechanism, wrong) > accounted
+def test_one_run_finds_noise_that_is_a_third() -> None:
+    mechanism, delta = planned(distributed=True, canaries=40_000), 1e-8
+    accounted = accounting.epsilon(Run(mechanism.noise_multiplier, 1.0, 1), delta)
+
+    def bound(used: Mechanism) -> float:
+        coins, seen = published(used)
+        order, half = np.argsort(seen), 400
+        right = (coins[order[:half]] == 0).sum() + (coins[order[-half:]] == 1).sum()
+        return auditing.one_run(len(coins), 2 * half, int(right), delta, 0.99)
+
+    assert accounted / 3 < bound(mechanism) <= accounted < bound(wrong_by(mechanism, 3))
 
 
 def test_one_run_bounds_hold_for_randomised_response() -> None:
@@ -80,14 +86,14 @@ def test_one_run_bounds_hold_for_randomised_response() -> None:
 
 def test_bounds_from_many_runs_hold_and_are_near() -> None:
     """The Gaussian mechanism alone, one canary, many runs, a threshold; Clopper and Pearson."""
-    generator, z, runs = np.random.default_rng(7), 1.0, 20_000
+    generator, z, runs = np.random.default_rng(7), 2.0, 200_000
+    accounted = accounting.epsilon(Run(z, 1.0, 1), 1e-5)
     for noise, finds in ((z, False), (z / 2, True)):
-        hits = int((1 + noise * generator.normal(size=runs) > 1.9).sum())
-        alarms = int((noise * generator.normal(size=runs) > 1.9).sum())
+        hits = int((1 + noise * generator.normal(size=runs) > 3).sum())
+        alarms = int((noise * generator.normal(size=runs) > 3).sum())
         found = auditing.many_runs(runs, hits, runs, alarms, 1e-5, 0.99)
-        accounted = accounting.epsilon(Run(z, 1.0, 1), 0.05)
         assert (found > accounted) == finds
-        assert found > 1
+        assert found > accounted / 4
 
 
 def test_clopper_and_pearson_are_those_of_the_beta_distribution() -> None:

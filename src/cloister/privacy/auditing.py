@@ -15,12 +15,14 @@ theorem 5.2; Clopper, Pearson, Biometrika 1934; Jagielski, Ullman, Oprea, NeurIP
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from cloister.foundation.errors import BadInput
 
 _MOST_EPSILON = 100.0
+_NOTHING = 1e-30
 
 
 def one_run(canaries: int, guesses: int, correct: int, delta: float, confidence: float = 0.95) -> float:
@@ -43,14 +45,14 @@ def one_run(canaries: int, guesses: int, correct: int, delta: float, confidence:
 
     def excluded(epsilon: float) -> bool:
         heads = 1 / (1 + math.exp(-epsilon))
-        # From `correct` down: the chance of exactly so many heads.
-        chances = [_binomial(guesses, correct - i, heads) for i in range(correct + 1)]
-        at_least = 1 - math.fsum(chances) + chances[0]
         steepest = total = 0.0
-        for i, chance in enumerate(chances[1:], start=1):
+        for i in range(1, correct + 1):
+            chance = _binomial(guesses, correct - i, heads)
             total += chance
             steepest = max(steepest, total / i)
-        return at_least + 2 * canaries * delta * steepest < 1 - confidence
+            if correct - i < guesses * heads and chance < _NOTHING:
+                break
+        return _at_least(guesses, correct, heads) + 2 * canaries * delta * steepest < 1 - confidence
 
     return _largest(excluded)
 
@@ -84,9 +86,19 @@ def rate_at_least(successes: int, trials: int, error: float) -> float:
     low, high = 0.0, successes / trials
     for _ in range(60):
         middle = (low + high) / 2
-        at_least = 1 - math.fsum(_binomial(trials, k, middle) for k in range(successes))
-        low, high = (middle, high) if at_least < error else (low, middle)
+        low, high = (middle, high) if _at_least(trials, successes, middle) < error else (low, middle)
     return low
+
+
+def _at_least(n: int, k: int, p: float) -> float:
+    """P[Bin(n, p) ≥ k], summed away from the mode until nothing is left to add."""
+    if k <= n * p:
+        return 1 - _sum(_binomial(n, i, p) for i in range(k - 1, -1, -1))
+    return _sum(_binomial(n, i, p) for i in range(k, n + 1))
+
+
+def _sum(falling: Iterable[float]) -> float:
+    return math.fsum(itertools.takewhile(lambda chance: chance > _NOTHING, falling))
 
 
 def _binomial(n: int, k: int, p: float) -> float:
