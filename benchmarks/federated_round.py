@@ -6,6 +6,8 @@ unsealed, through the same hub. A round begins when the coordinator sends the we
 
     python benchmarks/federated_round.py [--quick] [--json FILE|-] [--peer] [--soak]
 
+Wall time depends on what else the machine does; the processor time of all processes (`cpu_seconds`) hardly does.
+
 `--peer` installs Flower 1.41 into an environment under the system's temporary folder and alternates with it. `--soak`
 is 30 nodes.
 """
@@ -24,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +84,21 @@ class Child:
                     stream.close()
 
 
+@dataclass(frozen=True)
+class Rounds:
+    """What a task of some rounds took.
+
+    Attributes:
+        seconds: of each round.
+        octets: of the bodies of all messages.
+        cpu: processor seconds (user and kernel) for each round: the coordinator's, each owner's, the hub's.
+    """
+
+    seconds: list[float]
+    octets: int
+    cpu: list[float]
+
+
 class Town:
     """A hub, a coordinator and owners as processes, connected."""
 
@@ -134,8 +152,8 @@ class Town:
         seconds: list[float] = self.nodes[0].hear()["seconds"]
         return seconds
 
-    def train(self, size: int, rounds: int, number: int) -> tuple[list[float], int]:
-        """Seconds of each round of one task, and the bytes of all its messages."""
+    def train(self, size: int, rounds: int, number: int) -> Rounds:
+        """One task of so many rounds."""
         offer, request = plan(self.parties[0], self.parties[1:], size, rounds)
         order = {
             "do": "task",
@@ -144,6 +162,7 @@ class Town:
             "request": canonical(request.model_dump(mode="json")).decode(),
             "limit": LIMIT,
         }
+        relayed = self._hub_cpu()
         for node in self.nodes[1:]:
             node.tell(order)
         self.nodes[0].tell(order)
@@ -151,7 +170,17 @@ class Town:
         for answer in answers:
             if "error" in answer:
                 raise SystemExit(f"a task of the benchmark failed: {answer['error']}")
-        return answers[0]["seconds"], sum(answer["bytes"] for answer in answers)
+        used = [*(answer["cpu"] for answer in answers), self._hub_cpu() - relayed]
+        return Rounds(
+            seconds=answers[0]["seconds"],
+            octets=sum(answer["bytes"] for answer in answers),
+            cpu=[seconds / rounds for seconds in used],
+        )
+
+    def _hub_cpu(self) -> float:
+        self.children[0].tell({"do": "cpu"})
+        seconds: float = self.children[0].hear()["cpu"]
+        return seconds
 
     def close(self) -> None:
         for child in self.children:
@@ -216,13 +245,15 @@ def measure(
     calls: list[float] = []
     carrier: list[float] = []
     peer: list[float] = []
+    cpu: list[list[float]] = []
     why = "" if binaries else "not asked for (--peer)"
     moved = 0
     for turn in range(turns):
         with town(folder, owners, "task") as made:
-            seconds, sent = made.train(size, rounds, turn)
-            ours += seconds
-            moved += sent
+            done = made.train(size, rounds, turn)
+            ours += done.seconds
+            moved += done.octets
+            cpu.append(done.cpu)
             calls += made.echo(size, rounds)
         with town(folder, owners, "pieces") as made:
             carrier += made.echo(size, rounds)
@@ -247,7 +278,20 @@ def measure(
             "bare vectors",
             below=1.05,
         ),
+        cpu_entry(f"processor time of a federated round, {where}", cpu),
     ]
+
+
+def cpu_entry(name: str, turns: list[list[float]]) -> dict[str, Any]:
+    """Processor seconds of a round over all processes, which other work on the machine hardly changes."""
+    return {
+        **entry(name, "s", [sum(turn) for turn in turns], [], "none"),
+        "cpu_seconds": {
+            "coordinator": statistics.median(turn[0] for turn in turns),
+            "owner": statistics.median(statistics.mean(turn[1:-1]) for turn in turns),
+            "hub": statistics.median(turn[-1] for turn in turns),
+        },
+    }
 
 
 def entry(
@@ -303,12 +347,14 @@ def main() -> None:
         for owners in numbers:
             for size in sizes:
                 results += measure(Path(folder), owners, size, rounds, turns, binaries)
-                for item in results[-4:]:
+                for item in results[-5:]:
                     peer = "-" if item["peer"] is None else f"{item['peer']:.4g}"
                     print(
                         f"{item['name']}: {item['ours']:.4g} {item['unit']} ({item['peer_name']}: {peer})",
                         file=sys.stderr,
                     )
+                    if "cpu_seconds" in item:
+                        print(f"  cpu_seconds: {item['cpu_seconds']}", file=sys.stderr)
     text = json.dumps(results, indent=2)
     if options.json and options.json != "-":
         Path(options.json).write_text(text + "\n")

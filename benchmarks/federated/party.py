@@ -167,6 +167,7 @@ def serve_tasks(facts: dict[str, Any], commands: Any, carrier: Any) -> None:
             )
             node.plans, node.sent_bytes, node.ended = {order["task"]: (offer, request)}, 0, []
             node.done.clear()
+            before = time.process_time()
             seat = offer.seat_of(facts["party"])
             runner.start(order["task"], seat, offer.seats, "bench")
             if not node.done.wait(order["limit"]):
@@ -174,7 +175,7 @@ def serve_tasks(facts: dict[str, Any], commands: Any, carrier: Any) -> None:
                 say({"error": f"{row.phase} {row.status} {row.failure}" if row else "no task"})
                 continue
             gaps = [after - before for before, after in zip(node.ended, node.ended[1:], strict=False)]
-            say({"seconds": gaps, "bytes": node.sent_bytes})
+            say({"seconds": gaps, "bytes": node.sent_bytes, "cpu": time.process_time() - before})
         runner.close()
         durable.close()
 
