@@ -19,7 +19,7 @@ from cloister.hub.server import create_hub
 from cloister.identity.keys import b64
 from cloister.identity.keystore import Cost, Keystore, Passphrase
 from cloister.node.folder import Folder
-from cloister.node.hub_link import connect_to_hub
+from cloister.node.peers.hub_link import connect_to_hub
 from cloister.node.setup import init_node
 from cloister.sdk.client import Client
 from cloister.transport.invitation import Invitation

@@ -1,6 +1,6 @@
 """An owner takes back its approval of a task: before it starts, while it runs, and when it is too late.
 
-The numbered rules are those of `cloister.node.withdrawing`.
+The numbered rules are those of `cloister.node.tasks.withdrawing`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cloister.foundation.errors import Conflict, NotFound, Refused
 from cloister.identity.envelopes import verify
 from cloister.ledger.leaves import Leaf
 from cloister.node.reports import releases_view, task_view
-from cloister.node.withdrawing import WITHDRAWAL_TYPE, Withdrawal
+from cloister.node.tasks.withdrawing import WITHDRAWAL_TYPE, Withdrawal
 from cloister.release import program
 from cloister.storage.log import LogRows
 from node.town import LAB, PAIR, pair_terms, town, until

@@ -1,6 +1,6 @@
 """A computation that was tried on an owner's data as often as agreed is not tried again, however the tries ended.
 
-The numbered rules are those of `cloister.node.attempts`.
+The numbered rules are those of `cloister.node.tasks.attempts`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import pytest
 from cloister.agreements.decision import Permit
 from cloister.agreements.terms import Terms
 from cloister.foundation.errors import CloisterError, Refused
-from cloister.node import attempts
-from cloister.node.tasks_service import PROPOSE
+from cloister.node.tasks import attempts
+from cloister.node.tasks.service import PROPOSE
 from cloister.storage.database import Database
 from node.town import LAB, PAIR, pair_terms, signed_plan, town, until
 

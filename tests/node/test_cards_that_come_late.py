@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cloister.foundation.errors import NotTrusted
-from cloister.node import asking
 from cloister.node.chores import Chores
-from cloister.node.hub_link import Link
+from cloister.node.peers.hub_link import Link
 from cloister.node.rotation import rotate_keys
+from cloister.node.tasks import asking
 from cloister.transport.replies import unreachable
 from node.town import LAB, UNLOCK, USER, Town, town, until
 

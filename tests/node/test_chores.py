@@ -8,8 +8,8 @@ from cloister.foundation.errors import CloisterError, NotFound, Refused, Unreach
 from cloister.identity.cards import CARD_TYPE, genesis
 from cloister.identity.keys import SecretKeys
 from cloister.node import chores
-from cloister.node.tasks_service import PROPOSE
-from cloister.node.unlearned import ATTEMPTS, KEPT, Unlearned
+from cloister.node.peers.unlearned import ATTEMPTS, KEPT, Unlearned
+from cloister.node.tasks.service import PROPOSE
 from cloister.transport.hub_client import Listed
 from node.town import LAB, PAIR, signed_plan, town
 
@@ -138,7 +138,7 @@ def test_a_second_node_with_this_identity_is_noticed_while_running_and_stops_adm
 
 
 def test_an_answer_of_another_instance_is_another_node_and_ones_own_is_not(ash):
-    from cloister.node.reception import another_instance
+    from cloister.node.peers.reception import another_instance
 
     transport = ash.link.transport
     assert not another_instance(ash, transport)

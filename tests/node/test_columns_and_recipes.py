@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloister.foundation.errors import BadInput, Refused
-from cloister.node.tasks_service import PROPOSE
+from cloister.node.tasks.service import PROPOSE
 from cloister.planner import planner
 from node.town import LAB, PAIR, model, recipe, signed_plan, town
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloister.foundation.errors import BadInput, CloisterError, Refused, Tampered
-from cloister.node.tasks_service import PROPOSE
+from cloister.node.tasks.service import PROPOSE
 from node.town import LAB, PAIR, signed_plan, table, town, until
 
 

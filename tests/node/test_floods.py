@@ -15,9 +15,9 @@ from cloister.foundation.errors import Refused
 from cloister.foundation.quotas import Quota
 from cloister.identity.envelopes import sign
 from cloister.node.datasets_service import CATALOGUE_TYPE
-from cloister.node.documents_sync import PUSH
-from cloister.node.quotas import LIMITS
-from cloister.node.tasks_service import PROPOSE
+from cloister.node.peers.documents import PUSH
+from cloister.node.peers.quotas import LIMITS
+from cloister.node.tasks.service import PROPOSE
 from cloister.storage.documents import Documents
 from node.town import LAB, model, town, until
 

@@ -18,7 +18,7 @@ from cloister.ledger.checkpoints import (
 from cloister.ledger.leaves import conceal
 from cloister.ledger.notes import Note
 from cloister.ledger.tree import MemoryNodes, Tree
-from cloister.node.hub_witness import HubWitness
+from cloister.node.peers.hub_witness import HubWitness
 from cloister.storage.database import Database
 
 HUB, NODE = "h" * 52, "n" * 52

@@ -6,7 +6,7 @@ import pytest
 
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import Refused
-from cloister.node.tasks_service import CONTENT, PROPOSE
+from cloister.node.tasks.service import CONTENT, PROPOSE
 from node.town import LAB, PAIR, USER, signed_plan, town
 
 NAMES = {**PAIR, USER: ["user"]}

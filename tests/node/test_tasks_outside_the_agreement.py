@@ -12,7 +12,7 @@ from cloister.foundation.errors import BadInput, CloisterError, NotFound, NotTru
 from cloister.identity.envelopes import sign
 from cloister.identity.keys import b64
 from cloister.node.messages import MESSAGE, MessageHeader, pack
-from cloister.node.tasks_service import ADMISSION, CONTENT, PROPOSE, START
+from cloister.node.tasks.service import ADMISSION, CONTENT, PROPOSE, START
 from node.town import LAB, PAIR, USER, pair_terms, signed_plan, town, until
 
 NAMES = {**PAIR, USER: ["user"]}

@@ -12,7 +12,7 @@ from cloister.identity.cards import revoke as revoke_card
 from cloister.identity.keystore import read_recovery
 from cloister.node.rotation import recover_keys, revoke, rotate_keys
 from cloister.node.setup import RECOVERY_FILE, read_cards
-from cloister.node.tasks_service import PROPOSE
+from cloister.node.tasks.service import PROPOSE
 from node.town import LAB, PAIR, UNLOCK, signed_plan, town, until
 
 DAY = 86_400

@@ -25,8 +25,8 @@ from cloister.identity.envelopes import Envelope, sign
 from cloister.identity.keystore import Cost, Passphrase
 from cloister.node.engines import METHODS
 from cloister.node.folder import Folder
-from cloister.node.hub_link import Ends, Link
 from cloister.node.node import Node
+from cloister.node.peers.hub_link import Ends, Link
 from cloister.node.setup import init_node
 from cloister.transport.memory import MemoryHub
 from cloister.transport.messenger import Tuning

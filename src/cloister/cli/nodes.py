@@ -55,7 +55,7 @@ def connect(invitation: str, folder: Path, keyring: bool) -> Answer:
     from cloister.foundation.files import read_limited
     from cloister.identity.keystore import Keystore
     from cloister.node.folder import Folder
-    from cloister.node.hub_link import connect_to_hub
+    from cloister.node.peers.hub_link import connect_to_hub
     from cloister.transport.invitation import Invitation
 
     path = Path(invitation)

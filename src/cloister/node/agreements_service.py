@@ -44,9 +44,9 @@ from cloister.foundation.errors import CloisterError, Conflict, NotFound, Refuse
 from cloister.foundation.quotas import Standing
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import SecretKeys
-from cloister.node.parties_service import Parties
-from cloister.node.quotas import Quotas
-from cloister.node.verified import Verified
+from cloister.node.peers.parties import Parties
+from cloister.node.peers.quotas import Quotas
+from cloister.node.peers.verified import Verified
 from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events

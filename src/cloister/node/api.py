@@ -34,7 +34,7 @@ from cloister.node.reports import (
     task_view,
     tasks_view,
 )
-from cloister.node.task_records import parse_plan
+from cloister.node.tasks.records import parse_plan
 from cloister.planner.explain import explain
 
 _LOG = logging.getLogger("cloister.node.api")

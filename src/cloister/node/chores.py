@@ -15,13 +15,13 @@ from cloister.foundation.errors import CloisterError, NotFound, NotTrusted, Refu
 from cloister.identity.cards import CARD_TYPE
 from cloister.identity.cards import read as read_card
 from cloister.identity.envelopes import Envelope
-from cloister.node.reception import another_instance
-from cloister.node.unlearned import Unlearned
+from cloister.node.peers.reception import another_instance
+from cloister.node.peers.unlearned import Unlearned
 from cloister.transport.hub_client import HubClient
 
 if TYPE_CHECKING:
-    from cloister.node.hub_link import Link
     from cloister.node.node import Node
+    from cloister.node.peers.hub_link import Link
 
 _LOG = logging.getLogger("cloister.node.chores")
 

@@ -28,8 +28,8 @@ from cloister.foundation.errors import BadInput, Conflict, NotFound, Refused
 from cloister.identity.envelopes import Envelope, sign, verify
 from cloister.identity.keys import SecretKeys
 from cloister.node.folder import Folder
-from cloister.node.parties_service import Parties
-from cloister.node.quotas import Quotas
+from cloister.node.peers.parties import Parties
+from cloister.node.peers.quotas import Quotas
 from cloister.storage.database import Database, Transaction
 from cloister.storage.datasets import Datasets
 from cloister.storage.documents import Documents

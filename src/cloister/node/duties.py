@@ -22,9 +22,9 @@ from cloister.foundation.clock import Clock
 from cloister.foundation.errors import CloisterError
 from cloister.journal.runner import Runner
 from cloister.node.agreements_service import AgreementsService
-from cloister.node.contents import Contents
 from cloister.node.ledger_service import LedgerService
-from cloister.node.tasks_service import TasksService
+from cloister.node.tasks.contents import Contents
+from cloister.node.tasks.service import TasksService
 from cloister.storage.database import Database
 from cloister.storage.events import Events
 from cloister.storage.releases import Releases

@@ -24,7 +24,7 @@ from cloister.ledger.leaves import Kind, conceal
 from cloister.ledger.notes import Note
 from cloister.ledger.tree import Tree
 from cloister.ledger.witness import Cosigned, Seen, consider, proves
-from cloister.node.parties_service import Parties
+from cloister.node.peers.parties import Parties
 from cloister.storage.checkpoints import Checkpoints
 from cloister.storage.database import Database, Transaction
 from cloister.storage.log import LogRow, LogRows, TreeNodes

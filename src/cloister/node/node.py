@@ -17,30 +17,30 @@ from cloister.journal.program import Engine
 from cloister.journal.runner import Runner
 from cloister.node.agreements_service import AgreementsService
 from cloister.node.chores import AGREEMENTS, DOCUMENTS, WITNESSES, Chores
-from cloister.node.computations_service import ComputationsService
-from cloister.node.contents import Contents
 from cloister.node.datasets_service import DatasetsService
-from cloister.node.documents_sync import DocumentsSync
 from cloister.node.duties import Duties
 from cloister.node.engines import EXAMINE, ByAgreement, Engines
 from cloister.node.feed import Feed
 from cloister.node.folder import Folder
-from cloister.node.hub_link import Connector, Ends, Link, by_relay
-from cloister.node.hub_witness import HubWitness
 from cloister.node.ledger_service import LedgerService, latest_time
 from cloister.node.messages import Courier
-from cloister.node.parties_service import Parties
-from cloister.node.programs import Locals, Programs
+from cloister.node.peers.documents import DocumentsSync
+from cloister.node.peers.hub_link import Connector, Ends, Link, by_relay
+from cloister.node.peers.hub_witness import HubWitness
+from cloister.node.peers.parties import Parties
+from cloister.node.peers.quotas import Quotas
+from cloister.node.peers.reception import only_instance, require_alone, serve
 from cloister.node.protections import installed
-from cloister.node.quotas import Quotas
-from cloister.node.reception import only_instance, require_alone, serve
-from cloister.node.release_context import Shelf
 from cloister.node.revocations import Revocations
 from cloister.node.rotation import load_current
 from cloister.node.setup import STORAGE_KEY, read_cards
 from cloister.node.steward import Steward
-from cloister.node.tasks_service import Ports, TasksService
-from cloister.node.withdrawing import Withdrawing
+from cloister.node.tasks.computations import ComputationsService
+from cloister.node.tasks.contents import Contents
+from cloister.node.tasks.programs import Locals, Programs
+from cloister.node.tasks.release_context import Shelf
+from cloister.node.tasks.service import Ports, TasksService
+from cloister.node.tasks.withdrawing import Withdrawing
 from cloister.storage.database import Transaction
 
 

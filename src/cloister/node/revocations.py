@@ -25,9 +25,9 @@ from cloister.foundation.errors import CloisterError, NotFound, NotTrusted, Refu
 from cloister.identity.envelopes import Envelope, sign, verify
 from cloister.identity.keys import PartyId, SecretKeys
 from cloister.node.ledger_service import LedgerService
-from cloister.node.parties_service import Parties
-from cloister.node.quotas import Quotas
-from cloister.node.tasks_service import TasksService
+from cloister.node.peers.parties import Parties
+from cloister.node.peers.quotas import Quotas
+from cloister.node.tasks.service import TasksService
 from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events

@@ -18,9 +18,9 @@ from cloister.identity.envelopes import KeyDirectory, sign
 from cloister.identity.keys import PublicKeys
 from cloister.identity.keystore import Keystore, Unlock
 from cloister.node.folder import Folder
-from cloister.node.hub_link import credentials, hub_of
+from cloister.node.peers.hub_link import credentials, hub_of
 from cloister.node.setup import read_cards
-from cloister.node.tasks_service import PROPOSE
+from cloister.node.tasks.service import PROPOSE
 from cloister.transport.zenoh import connect
 
 

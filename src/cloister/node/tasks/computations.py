@@ -16,9 +16,9 @@ from cloister.foundation.documents import invalid
 from cloister.foundation.errors import BadInput, NotFound, Refused
 from cloister.journal.program import Engine
 from cloister.node.agreements_service import AgreementsService
-from cloister.node.contents import Contents
 from cloister.node.datasets_service import DatasetsService
-from cloister.node.parties_service import Parties
+from cloister.node.peers.parties import Parties
+from cloister.node.tasks.contents import Contents
 from cloister.planner.explain import explain
 from cloister.planner.planner import make_plan
 from cloister.protections.interface import Protection

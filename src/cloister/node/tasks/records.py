@@ -20,7 +20,7 @@ from cloister.foundation.documents import invalid
 from cloister.foundation.errors import CloisterError, NotFound, NotTrusted, Refused
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import PartyId
-from cloister.node import attempts
+from cloister.node.tasks import attempts
 from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events

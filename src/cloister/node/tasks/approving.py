@@ -18,9 +18,9 @@ from cloister.foundation.clock import Clock, rfc3339
 from cloister.foundation.errors import CloisterError, Conflict, Refused
 from cloister.identity.envelopes import Envelope, sign
 from cloister.identity.keys import SecretKeys
-from cloister.node.admitting import ADMISSION, CALL_SECONDS, PATIENCE, Admitting, Ports
-from cloister.node.parties_service import Parties
-from cloister.node.task_records import TaskRecords
+from cloister.node.peers.parties import Parties
+from cloister.node.tasks.admitting import ADMISSION, CALL_SECONDS, PATIENCE, Admitting, Ports
+from cloister.node.tasks.records import TaskRecords
 
 APPROVAL_TYPE = "application/vnd.cloister.approval+json"
 

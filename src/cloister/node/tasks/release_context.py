@@ -16,13 +16,13 @@ from cloister.foundation.errors import CloisterError
 from cloister.identity.envelopes import Envelope, KeyDirectory, sign
 from cloister.identity.keys import PublicKeys, SecretKeys
 from cloister.journal.program import Candidate, Local
-from cloister.node import attempts
 from cloister.node.agreements_service import AgreementsService
-from cloister.node.contents import Contents
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.ledger_service import LedgerService
-from cloister.node.parties_service import Parties
-from cloister.node.tasks_service import TasksService
+from cloister.node.peers.parties import Parties
+from cloister.node.tasks import attempts
+from cloister.node.tasks.contents import Contents
+from cloister.node.tasks.service import TasksService
 from cloister.release.context import Release
 from cloister.release.evidence import carried
 from cloister.release.inspection import EVALUATE_SECONDS, MODEL_SECONDS

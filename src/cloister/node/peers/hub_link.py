@@ -19,7 +19,7 @@ from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import SecretKeys
 from cloister.identity.keystore import Keystore
 from cloister.node.folder import Folder
-from cloister.node.parties_service import Parties
+from cloister.node.peers.parties import Parties
 from cloister.node.setup import read_cards
 from cloister.transport.hub_client import enrol
 from cloister.transport.invitation import Invitation

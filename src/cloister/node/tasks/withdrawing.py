@@ -26,10 +26,10 @@ from cloister.foundation.errors import Conflict, Refused
 from cloister.identity.envelopes import Envelope, sign
 from cloister.identity.keys import PartyId, SecretKeys
 from cloister.journal.runner import Runner
-from cloister.node.approving import Approving
-from cloister.node.parties_service import Parties
-from cloister.node.programs import RELEASE
-from cloister.node.task_records import TaskRecords
+from cloister.node.peers.parties import Parties
+from cloister.node.tasks.approving import Approving
+from cloister.node.tasks.programs import RELEASE
+from cloister.node.tasks.records import TaskRecords
 from cloister.release.program import VOTED
 from cloister.storage.database import Database, Transaction
 from cloister.storage.tasks import TaskRow, Tasks

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from cloister.foundation.clock import Clock
 from cloister.foundation.quotas import Quota, Standing
-from cloister.node.parties_service import Parties
+from cloister.node.peers.parties import Parties
 from cloister.storage.database import Database, Transaction
 from cloister.storage.quotas import charge, uncharge
 

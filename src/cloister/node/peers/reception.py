@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import CloisterError, Conflict, NotFound, NotTrusted, Refused
 from cloister.journal.ports import Taken
-from cloister.node.admitting import ADMISSION, CONTENT, PROPOSE, START, WITHDRAWN
-from cloister.node.documents_sync import PUSH
 from cloister.node.ledger_service import WITNESS
 from cloister.node.messages import MESSAGE, unpack
+from cloister.node.peers.documents import PUSH
 from cloister.node.revocations import REVOKE
+from cloister.node.tasks.admitting import ADMISSION, CONTENT, PROPOSE, START, WITHDRAWN
 from cloister.transport.interface import Call
 from cloister.transport.messenger import Messenger
 from cloister.transport.zenoh import ZenohCarrier

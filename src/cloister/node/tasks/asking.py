@@ -33,7 +33,9 @@ from cloister.foundation.errors import (
 )
 from cloister.identity.envelopes import Envelope, sign
 from cloister.identity.keys import SecretKeys
-from cloister.node.admitting import (
+from cloister.node.ledger_service import LedgerService
+from cloister.node.peers.parties import Parties
+from cloister.node.tasks.admitting import (
     CALL_SECONDS,
     PATIENCE,
     PROPOSE,
@@ -44,12 +46,10 @@ from cloister.node.admitting import (
     BeingDecided,
     Ports,
 )
-from cloister.node.contents import MAX_CONTENT, Contents
-from cloister.node.ledger_service import LedgerService
-from cloister.node.parties_service import Parties
-from cloister.node.task_records import TaskRecords
+from cloister.node.tasks.contents import MAX_CONTENT, Contents
+from cloister.node.tasks.records import TaskRecords
 
-_LOG = logging.getLogger("cloister.node.asking")
+_LOG = logging.getLogger("cloister.node.tasks.asking")
 _AT_ONCE = 8
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 _CARDS_SECONDS = 600.0

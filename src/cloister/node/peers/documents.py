@@ -21,7 +21,7 @@ from cloister.identity.cards import read as read_card
 from cloister.identity.envelopes import MAX_ENVELOPE_BYTES, Envelope
 from cloister.node.agreements_service import AgreementsService
 from cloister.node.datasets_service import CATALOGUE_TYPE, DatasetsService
-from cloister.node.parties_service import Parties
+from cloister.node.peers.parties import Parties
 
 PUSH = "documents.push"
 MAX_PUSHED = 200

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from cloister.foundation.digests import digest
 from cloister.identity.envelopes import Envelope, KeyDirectory
-from cloister.node.parties_service import Parties
+from cloister.node.peers.parties import Parties
 
 Found = TypeVar("Found")
 _KEEP = 4096

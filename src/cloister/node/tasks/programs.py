@@ -16,11 +16,11 @@ from cloister.foundation.errors import Refused
 from cloister.journal.ports import Following
 from cloister.journal.program import Candidate, DataPort, Engine, PrivacyCost, Program
 from cloister.node.agreements_service import AgreementsService
-from cloister.node.attempts import count_within
-from cloister.node.contents import Contents
 from cloister.node.datasets_service import DatasetsService
-from cloister.node.release_context import Shelf
-from cloister.node.tasks_service import TasksService
+from cloister.node.tasks.attempts import count_within
+from cloister.node.tasks.contents import Contents
+from cloister.node.tasks.release_context import Shelf
+from cloister.node.tasks.service import TasksService
 from cloister.release.program import release_program
 from cloister.storage.database import Transaction
 from cloister.storage.tasks import TaskRow

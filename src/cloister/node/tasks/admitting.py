@@ -38,12 +38,12 @@ from cloister.foundation.quotas import Standing
 from cloister.identity.envelopes import Envelope, sign, verify
 from cloister.identity.keys import SecretKeys
 from cloister.node.agreements_service import AgreementsService
-from cloister.node.contents import Contents
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.ledger_service import LedgerService
-from cloister.node.parties_service import Parties
-from cloister.node.quotas import Quotas
-from cloister.node.task_records import Admission, TaskRecords, read_admission, read_plan
+from cloister.node.peers.parties import Parties
+from cloister.node.peers.quotas import Quotas
+from cloister.node.tasks.contents import Contents
+from cloister.node.tasks.records import Admission, TaskRecords, read_admission, read_plan
 from cloister.protections.interface import Protection
 from cloister.storage.database import Database
 from cloister.storage.documents import Documents

@@ -1,5 +1,5 @@
 """Tasks at this node, from one door: asked for (`asking`), decided on (`admitting`), approved by
-people (`approving`), kept (`task_records`).
+people (`approving`), kept (`records`).
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from cloister.claims.offers import Plan
 from cloister.foundation.clock import Clock
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import SecretKeys
-from cloister.node.admitting import ADMISSION, CONTENT, PROPOSE, START, Admitting, Ports
 from cloister.node.agreements_service import AgreementsService
-from cloister.node.approving import Approving
-from cloister.node.asking import Asking
-from cloister.node.contents import Contents
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.ledger_service import LedgerService
-from cloister.node.parties_service import Parties
-from cloister.node.quotas import Quotas
-from cloister.node.task_records import Admission, TaskRecords
+from cloister.node.peers.parties import Parties
+from cloister.node.peers.quotas import Quotas
+from cloister.node.tasks.admitting import ADMISSION, CONTENT, PROPOSE, START, Admitting, Ports
+from cloister.node.tasks.approving import Approving
+from cloister.node.tasks.asking import Asking
+from cloister.node.tasks.contents import Contents
+from cloister.node.tasks.records import Admission, TaskRecords
 from cloister.protections.interface import Protection
 from cloister.storage.database import Database
 
