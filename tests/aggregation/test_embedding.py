@@ -1,0 +1,122 @@
+"""How a task's program embeds an aggregation: one phase for each step, on the journal's words; also the example to copy."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from aggregation.world import CARDS, COORDINATOR, context, vectors
+from cloister.aggregation import (
+    COORDINATOR_STAGES,
+    PARTICIPANT_STAGES,
+    Coordinator,
+    Participant,
+    PartySigning,
+)
+from cloister.foundation.errors import TaskFailed
+from cloister.journal.program import Candidate, Message, Phase, Program, Step
+from protections.loop import Loop, Node
+
+SAYS = dict(zip(COORDINATOR_STAGES, PARTICIPANT_STAGES, strict=False))
+"""Coordinator's stage → the participants' message that it waits for; a kind is named after the stage that sent it."""
+HEARS = dict(zip(PARTICIPANT_STAGES[1:], COORDINATOR_STAGES, strict=True))
+
+
+def participants(of, given):
+    """An owner's program. Whoever the others went on without takes the sum where it waited for something else."""
+
+    def step(stage, local, inbox):
+        signing = PartySigning(CARDS, CARDS.of[local.party])
+        node = Participant(of, local.party, signing, local.secret(f"aggregation-{of.label}", 32))
+        total = [item.body for item in inbox if item.kind == "total"]
+        if total:
+            opened = node.open(local.state, total[0])
+            return Step(b"", None, candidate=Candidate("sum", opened.total.tobytes(), {}))
+        if stage == "announce":
+            turn = node.announce()
+        elif stage == "mask":
+            turn = node.mask(local.state, inbox[0].body, given[local.party])
+        else:
+            turn = getattr(node, stage)(local.state, inbox[0].body)
+        after = PARTICIPANT_STAGES[PARTICIPANT_STAGES.index(stage) + 1]
+        return Step(turn.state, after, tuple(Message(to, stage, body) for to, body in turn.send.items()))
+
+    phases = {"announce": Phase({}, 0, 10.0, partial(step, "announce"))}
+    for stage, kind in HEARS.items():
+        late = {"total": "coordinator"} if stage in {"endorse", "reveal"} else {}
+        phases[stage] = Phase({kind: "coordinator", **late}, 1, 100.0, partial(step, stage))
+    return Program("announce", phases)
+
+
+def centre(of):
+    def step(stage, local, inbox):
+        node = Coordinator(of, PartySigning(CARDS))
+        before = () if stage == "gather" else (local.state,)
+        turn = getattr(node, stage)(*before, {item.sender: item.body for item in inbox})
+        local.report({"stage": stage, "left_out": dict(turn.left_out)})
+        place = COORDINATOR_STAGES.index(stage) + 1
+        after = COORDINATOR_STAGES[place] if place < len(COORDINATOR_STAGES) else None
+        return Step(turn.state, after, tuple(Message(to, stage, body) for to, body in turn.send.items()))
+
+    fewest = of.thresholds.survivors
+    phases = {
+        stage: Phase({kind: "owner"}, fewest, 10.0, partial(step, stage)) for stage, kind in SAYS.items()
+    }
+    return Program("gather", phases)
+
+
+def loop(n=5, dropouts=1, **options):
+    of = context(n, dropouts=dropouts)
+    given = vectors(of)
+    nodes = [Node(party, "owner", participants(of, given), {}, {}, None) for party in of.roster]
+    nodes.append(Node(COORDINATOR, "coordinator", centre(of), {}, {}, None))
+    return of, given, Loop(nodes, **options)
+
+
+def sums(found):
+    return {
+        node.party: np.frombuffer(node.candidate.content, np.int64)
+        for node in found.nodes.values()
+        if node.candidate
+    }
+
+
+def test_an_aggregation_is_a_handful_of_phases():
+    of, given, found = loop()
+    found.run()
+    assert set(sums(found)) == set(of.roster)
+    for total in sums(found).values():
+        assert (total == sum(given.values())).all()
+
+
+def test_a_step_that_is_run_twice_before_its_commit_changes_no_sum():
+    of, given, found = loop(crash=True)
+    found.run()
+    assert len(sums(found)) == len(of.roster)
+    for total in sums(found).values():
+        assert (total == sum(given.values())).all()
+
+
+@pytest.mark.parametrize("kind", ["announce", "share", "mask", "endorse", "reveal"])
+def test_an_owner_that_is_cut_off_costs_no_sum(kind):
+    of, given, found = loop()
+    gone = of.roster[1]
+    found.tamper = lambda node, message: None if (node.party, message.kind) == (gone, kind) else message
+    found.run()
+    early = kind in {"announce", "share", "mask"}
+    right = sum(vector for party, vector in given.items() if not early or party != gone)
+    assert set(sums(found)) >= set(of.roster) - {gone}
+    for total in sums(found).values():
+        assert (total == right).all()
+    # From masking on it is a member, and is told the sum.
+    assert (gone in sums(found)) == (kind in {"mask", "endorse", "reveal"})
+
+
+def test_too_few_owners_end_it_by_a_phases_name():
+    of, _, found = loop()
+    found.silent = set(of.roster[:2])
+    found.run()
+    assert not sums(found)
+    assert isinstance(found.nodes[COORDINATOR].error, TaskFailed)
