@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from aggregation.world import COORDINATOR, NAMES, World, context, secret
+from aggregation.world import COORDINATOR, NAMES, World, context, participant, secret
 from cloister import aggregation
 from cloister.aggregation import keys, messages, shamir, transcript
 from cloister.aggregation.messages import Announcements, Reveal, SharingMessage, SignedMasked, read
@@ -127,6 +127,7 @@ def is_uniform(values, bits):
 
 @pytest.mark.parametrize("colluder", [None, *NAMES[:4]])
 def test_what_is_left_of_one_vector_is_uniform_and_their_sum_is_the_sum(colluder):
+    """Rule 4 of `participant`: self mask, pair masks, outer mask."""
     world = run()
     assert not world.errors
     view, bits = View(world, colluder), world.context.encoding.bits
@@ -266,6 +267,26 @@ def test_opening_a_round_seed_opens_no_parcel():
         sealed = unb64(view.sharings[other].parcels[party].sealed)
         with pytest.raises(NotTrusted):
             keys.unseal(sealed, keys.KemKeys.of(seed), parcel_header(world.context, view.first, other, party))
+
+
+def test_all_long_term_keys_together_open_nothing():
+    """Rule 2 of `keys`: the same parties' keys, other journalled secrets."""
+    run_, of = run(), run().context
+    view = View(run_, None)
+    from cloister.aggregation.participant import parcel_header
+
+    for party, other in itertools.permutations(of.roster, 2):
+        again = participant(of, party, "another")
+        assert again._signing._keys is run_.nodes[party]._signing._keys
+        header = parcel_header(of, view.first, other, party)
+        sealed = unb64(view.sharings[other].parcels[party].sealed)
+        with pytest.raises(NotTrusted):
+            keys.unseal(sealed, again._secrets.channel, header)
+        keys.unseal(sealed, run_.nodes[party]._secrets.channel, header)
+        if other < party:
+            enclosed = unb64(view.sharings[other].parcels[party].pair)
+            with pytest.raises(NotTrusted):
+                keys.disclose(enclosed, again._round, pair_header(of, view.first, other, party))
 
 
 def test_nothing_secret_is_in_the_clear_on_the_way():
