@@ -26,7 +26,7 @@ from cloister.identity.keys import SecretKeys
 from cloister.journal.durable import Durable
 from cloister.journal.program import Candidate, Inbox, Local, Phase, Program, Step
 from cloister.journal.runner import Runner
-from cloister.node.messages import MESSAGE, Courier, unpack
+from cloister.node.messages import MESSAGE, Courier, read
 from cloister.protections.federated import FederatedAveraging
 from cloister.transport.hub_client import enrol
 from cloister.transport.interface import Call
@@ -85,8 +85,8 @@ class Node:
         self.ended: list[float] = []
         self.done = threading.Event()
 
-    def send(self, to: str, task: str, phase: str, kind: str, sequence: int, body: bytes) -> Any:
-        answer = self.courier.send(to, task, phase, kind, sequence, body)
+    def send(self, to: str, task: str, phase: str, kind: str, sequence: int, body: bytes, digest: str) -> Any:
+        answer = self.courier.send(to, task, phase, kind, sequence, body, digest)
         self.sent_bytes += len(body)
         return answer
 
@@ -141,8 +141,10 @@ def serve_tasks(facts: dict[str, Any], commands: Any, carrier: Any) -> None:
         runner = Runner(durable, facts["party"], node, node, node, node, chain=node)
 
         def deliver(call: Call) -> bytes:
-            header, body = unpack(call.body)
-            taken = runner.deliver(header.task, call.sender, header.phase, header.kind, header.sequence, body)
+            header, body, known = read(call)
+            taken = runner.deliver(
+                header.task, call.sender, header.phase, header.kind, header.sequence, body, known
+            )
             return json.dumps({"taken": taken.value}, separators=(",", ":")).encode()
 
         transport.serve(MESSAGE, deliver)

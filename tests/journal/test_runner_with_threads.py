@@ -35,7 +35,9 @@ class Node:
         self.party = party
         others[party] = self
 
-    def send(self, to: str, task: str, phase: str, kind: str, sequence: int, body: bytes) -> Taken:
+    def send(
+        self, to: str, task: str, phase: str, kind: str, sequence: int, body: bytes, _digest: str
+    ) -> Taken:
         if to not in self.others:
             raise Unreachable("No answer.")
         return self.others[to].runner.deliver(task, self.party, phase, kind, sequence, body)

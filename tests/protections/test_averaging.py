@@ -65,3 +65,37 @@ def test_nothing_and_unknown_parties_cannot_be_averaged():
         averaging.mean({}, {"a": 1.0})
     with pytest.raises(BadInput):
         averaging.mean({"b": np.zeros(2, np.float32)}, {"a": 1.0})
+
+
+LONG = 2 * averaging.BLOCK + 3
+
+
+def test_going_through_vectors_in_blocks_changes_no_bit():
+    rng = np.random.default_rng(5)
+    first, second, third = (rng.normal(size=LONG).astype(np.float32) for _ in range(3))
+    whole = (first.astype(np.float64) - second.astype(np.float64)).astype(np.float32)
+    assert averaging.update(first, second).tobytes() == whole.tobytes()
+    shares = {"a": 1.0, "b": 3.0, "c": 7.0}
+    mean = np.zeros(LONG, np.float64)
+    for vector, share in zip((first, second, third), shares.values(), strict=True):
+        mean += (share / 11.0) * vector.astype(np.float64)
+    found = averaging.mean(dict(zip("cba", (third, second, first), strict=True)), shares)
+    assert found.tobytes() == mean.tobytes()
+
+
+@pytest.mark.parametrize("length", [0, 1, averaging.BLOCK, averaging.BLOCK + 1, LONG])
+def test_a_norm_is_that_of_the_whole_vector_wherever_it_lies(length):
+    vector = np.random.default_rng(6).normal(size=length).astype(np.float32)
+    shifted = np.frombuffer(b"x" + vector.tobytes(), np.float32, offset=1)
+    assert averaging.norm(shifted) == averaging.norm(vector)
+    np.testing.assert_allclose(averaging.norm(vector), np.linalg.norm(vector.astype(np.float64)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("place", [0, averaging.BLOCK, LONG - 1])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_number_that_is_not_finite_is_found_in_every_block(place, bad):
+    vector = np.zeros(LONG, np.float32)
+    vector[place] = bad
+    with pytest.raises(BadInput) as error:
+        averaging.check(vector, LONG, float("inf"))
+    assert "not finite" in error.value.why

@@ -25,6 +25,17 @@ def test_a_frame_gives_back_exactly_what_was_put_in(vector):
     assert framing.wire(back) == framing.wire(vector)
 
 
+def test_a_frame_is_made_and_read_with_one_copy_of_its_vectors():
+    first, second = np.ones(3, np.float32), np.full(2, 2.0, np.float32)
+    body = framing.encode({}, first, second)
+    assert body == framing.encode({}, np.concatenate([first, second]))
+    assert np.shares_memory(np.frombuffer(framing.wire(first), np.uint8), first)
+    _, vector = framing.decode(body)
+    assert np.shares_memory(vector, np.frombuffer(body, np.uint8))
+    with pytest.raises(ValueError, match="read-only"):
+        vector[0] = 7.0
+
+
 def test_a_vector_has_one_digest_on_every_machine():
     vector = np.array([1.0, -2.5], np.float32)
     assert framing.wire(vector) == b"\x00\x00\x80?\x00\x00 \xc0"

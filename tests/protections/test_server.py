@@ -93,3 +93,27 @@ def test_weights_that_leave_the_finite_numbers_are_refused(name):
     start = np.full(2, 3e38, np.float32)
     with pytest.raises(BadInput):
         play(recipe, start, [np.full(2, 3e38)] * 2)
+
+
+@pytest.mark.parametrize("name", ["average", "momentum", "adam"])
+def test_going_through_the_weights_in_blocks_changes_no_bit(name):
+    """Against the formulas of whole vectors (Algorithm 2, and `server`'s docstring)."""
+    length, number = averaging.BLOCK + 5, 3
+    rng = np.random.default_rng(8)
+    weights = rng.normal(size=length).astype(np.float32)
+    update = rng.normal(size=length)
+    moments = np.abs(rng.normal(size=length * server.MOMENTS[name])).astype(np.float32)
+    recipe = ServerRecipe(name=name, learning_rate=0.3)
+    wide, b1, b2 = moments.astype(np.float64), recipe.first_moment, recipe.second_moment
+    step, kept = update, wide
+    if name == "momentum":
+        step = kept = b1 * wide + update
+    if name == "adam":
+        first = b1 * wide[:length] + (1 - b1) * update
+        second = b2 * wide[length:] + (1 - b2) * update * update
+        step = (first / (1 - b1**number)) / (np.sqrt(second / (1 - b2**number)) + recipe.epsilon)
+        kept = np.concatenate([first, second])
+    moved, new = server.advance(recipe, number, 9, weights, update, moments)
+    expected = (weights.astype(np.float64) + server.rate(recipe, number, 9) * step).astype(np.float32)
+    assert moved.tobytes() == expected.tobytes()
+    assert new.tobytes() == kept.astype(np.float32).tobytes()

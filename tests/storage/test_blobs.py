@@ -50,15 +50,62 @@ def test_a_stream_that_breaks_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_changed_file_is_noticed_and_a_missing_one_too(tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path)
-    with blobs.keeping() as keep:
+    with Blobs(tmp_path).keeping() as keep:
         kept = keep(BIG)
+    blobs = Blobs(tmp_path)
     (tmp_path / kept.digest[7:]).write_bytes(BIG[:-1] + b"y")
     with pytest.raises(Tampered):
         blobs.load(kept)
     (tmp_path / kept.digest[7:]).unlink()
     with pytest.raises(NotFound):
         blobs.load(kept)
+
+
+def test_what_was_just_written_is_not_read_again(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+    body = bytes(BIG)
+    with blobs.keeping() as keep:
+        kept = keep(body)
+    assert (tmp_path / kept.digest[7:]).read_bytes() == body
+    assert blobs.load(kept) is body
+    # Kept again, by another writer, it is remembered as well as on disk.
+    with Blobs(tmp_path).keeping() as keep:
+        assert keep(body) == kept
+    assert blobs.collect([kept.digest], lambda _name: False) == 1
+    with pytest.raises(NotFound):
+        blobs.load(kept)
+
+
+def test_what_is_held_in_memory_besides_the_files_is_bounded_and_the_oldest_goes_first(
+    tmp_path: Path,
+) -> None:
+    blobs = Blobs(tmp_path, recent=2 * len(BIG))
+    bodies = [bytes([number]) + BIG[1:] for number in range(3)]
+    huge = BIG * 3
+    with blobs.keeping() as keep:
+        kept = [keep(body) for body in (*bodies, huge)]
+    for item in kept:
+        (tmp_path / item.digest[7:]).unlink()
+    for gone in (kept[0], kept[3]):
+        with pytest.raises(NotFound):
+            blobs.load(gone)
+    assert [blobs.load(item) for item in kept[1:3]] == bodies[1:]
+
+
+def test_one_body_for_many_recipients_is_digested_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digested: list[int] = []
+
+    def counting(body: bytes) -> str:
+        digested.append(len(body))
+        return digest(body)
+
+    monkeypatch.setattr("cloister.storage.blobs.digest", counting)
+    with Blobs(tmp_path).keeping() as keep:
+        assert len({keep(BIG).digest for _ in range(3)}) == 1
+        keep(BIG[:-1] + b"y")
+    assert digested == [len(BIG)] * 2
 
 
 @pytest.mark.parametrize("name", ["../secret", "sha256:../../etc/passwd", "", "sha256:" + "A" * 64])

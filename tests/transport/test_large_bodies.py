@@ -81,6 +81,50 @@ def test_chunks_may_come_in_any_order_and_again(shelf):
     assert pull.finish() == body
 
 
+def test_a_changed_chunk_leaves_its_place_open_for_the_true_one(shelf):
+    body = bytes(range(256)) * (2 * CHUNK // 256)
+    offer = offered(shelf, body)
+    pull = Pull(offer, 1 << 30)
+    true = [shelf.answer("bert", pull.ask(index)) for index in range(2)]
+    pull.take(0, true[0])
+    for index in range(2):
+        changed = bytearray(true[index])
+        changed[100] ^= 1
+        if index == 0:
+            pull.take(index, bytes(changed))  # it is here already; nothing touches it any more
+        else:
+            with pytest.raises(Tampered):
+                pull.take(index, bytes(changed))
+    assert pull.missing == [1]
+    pull.take(1, true[1])
+    assert pull.finish() == body
+
+
+def test_a_body_is_handed_over_as_it_was_pulled_without_another_copy(shelf):
+    offer = offered(shelf, b"x" * (3 * CHUNK))
+    pull = Pull(offer, 1 << 30)
+    for index in pull.missing:
+        pull.take(index, shelf.answer("bert", pull.ask(index)))
+    whole = pull.finish()
+    assert whole is pull._whole.getvalue()
+    assert type(whole) is bytes
+
+
+def test_a_digest_that_is_passed_along_wrongly_is_noticed_by_the_recipient(shelf):
+    offer = shelf.offer("bert", b"body", expires=NOW + 60, now=NOW, known="sha256:" + "0" * 64)
+    with pytest.raises(NotTrusted):
+        pulled(shelf, offer)
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=60)
+def test_what_lies_beside_an_offer_comes_back_and_foreign_bytes_are_refused(data):
+    offer = Offer(id="ab" * 32, key="A" * 43 + "=", size=5, digest="sha256:" + "0" * 64)
+    assert blobs.take_apart(blobs.put_beside(offer, data)) == (offer, data)
+    with pytest.raises(BadInput):
+        blobs.take_apart(data)
+
+
 def test_only_the_recipient_is_given_a_chunk(shelf):
     offer = offered(shelf, b"x" * 10)
     pull = Pull(offer, 100)

@@ -9,8 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, Refused, Unreachable
-from cloister.transport.interface import Call
+from cloister.foundation.digests import digest
+from cloister.foundation.errors import (
+    BadInput,
+    CloisterError,
+    Conflict,
+    NotFound,
+    NotTrusted,
+    Refused,
+    Unreachable,
+)
+from cloister.transport.interface import Attachment, Call
 
 
 def eventually(condition, seconds=15.0):
@@ -55,6 +64,34 @@ def test_bodies_and_answers_of_any_size_pass(pair, size):
     assert anna.call(bert.party, "reverse", body, deadline=60) == body[::-1]
     assert not anna._shelf._items
     eventually(lambda: not bert._shelf._items)
+
+
+@pytest.mark.parametrize("size", [0, 7, 3 << 20])
+def test_a_large_body_travels_beside_a_small_one_and_both_are_the_call(pair, size):
+    anna, bert = pair
+    got = []
+    bert.serve("take", lambda call: got.append(call) or b"taken")
+    attached = Attachment(os.urandom(size), "")
+    attached = Attachment(attached.body, digest(attached.body))
+    for small in (b"head", b""):
+        key = f"key{len(small)}"
+        for _ in range(2):
+            assert anna.call(bert.party, "take", small, deadline=60, key=key, attached=attached) == b"taken"
+        assert got.pop() == Call(anna.party, "take", small, key, attached)
+        assert not got
+    with pytest.raises(Conflict):
+        anna.call(bert.party, "take", b"other", deadline=60, key="key4", attached=attached)
+    with pytest.raises(BadInput):
+        anna.call(bert.party, "take", b"x" * ((256 << 10) + 1), deadline=60, attached=attached)
+
+
+def test_an_attachment_that_is_not_what_its_digest_says_reaches_no_handler(pair):
+    anna, bert = pair
+    got = []
+    bert.serve("take", lambda call: got.append(call) or b"")
+    with pytest.raises(NotTrusted):
+        anna.call(bert.party, "take", b"", deadline=20, attached=Attachment(b"body", digest(b"another")))
+    assert not got
 
 
 def test_another_party_cannot_speak_in_the_voice_of_ones_own_node(pair):

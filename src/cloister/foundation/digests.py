@@ -15,7 +15,7 @@ _PATTERN = re.compile(r"sha256:[0-9a-f]{64}")
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 
 
-def digest(data: bytes) -> str:
+def digest(data: bytes | memoryview) -> str:
     """`sha256:<hex>` of `data`."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
@@ -25,7 +25,7 @@ def digest_json(value: JSON) -> str:
     return digest(canonical(value))
 
 
-def digest_stream(chunks: Iterable[bytes]) -> str:
+def digest_stream(chunks: Iterable[bytes | memoryview]) -> str:
     """The digest of the concatenation of `chunks`, without holding them."""
     state = hashlib.sha256()
     for chunk in chunks:

@@ -26,8 +26,10 @@ class Taken(enum.Enum):
 class Outbound(Protocol):
     """Sends one message to another party's node."""
 
-    def send(self, to: Party, task: str, phase: str, kind: str, sequence: int, body: bytes) -> Taken:
-        """The recipient's answer.
+    def send(
+        self, to: Party, task: str, phase: str, kind: str, sequence: int, body: bytes, digest: str
+    ) -> Taken:
+        """The recipient's answer. `digest` is the body's.
 
         Raises:
             Unreachable: no answer; the message is sent again later, under the same sequence.

@@ -38,12 +38,19 @@ class Reception:
         self._probe = probe
 
     def deliver(
-        self, task: str, sender: Party, sender_phase: str, kind: str, sequence: int, body: bytes
+        self,
+        task: str,
+        sender: Party,
+        sender_phase: str,
+        kind: str,
+        sequence: int,
+        body: bytes,
+        known: str | None = None,
     ) -> Taken:
         """See `Runner.deliver`."""
         if len(body) > MAX_BODY or len(sender_phase) > phases.MAX_NAME:
             raise BadInput("A message is too large.", f"The limit is {MAX_BODY} bytes.", "Send less at once.")
-        header = Header(sender, kind, sequence, digest(body))
+        header = Header(sender, kind, sequence, known or digest(body))
         foreseen = Verdict.TAKE
         if len(body) > INLINE:
             # Nothing large is written for a message that will not be taken.

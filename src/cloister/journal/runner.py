@@ -199,7 +199,14 @@ class Runner:
             self._live.go(task, made)
 
     def deliver(
-        self, task: str, sender: Party, sender_phase: str, kind: str, sequence: int, body: bytes
+        self,
+        task: str,
+        sender: Party,
+        sender_phase: str,
+        kind: str,
+        sequence: int,
+        body: bytes,
+        known: str | None = None,
     ) -> Taken:
         """Takes a message whose signature and seal the transport has checked. On disk when this returns `ACCEPTED`.
 
@@ -210,6 +217,7 @@ class Runner:
             kind: the message's kind.
             sequence: the sender's count of messages to this node in this task, from 1.
             body: the opened body.
+            known: its digest, if this node computed it already, over these very bytes.
 
         Raises:
             Refused: by clause `unknown-task`, `task-over`, `message-not-a-party`, `message-wrong-seat`,
@@ -218,7 +226,7 @@ class Runner:
             BadInput: malformed or too large.
             OutOfSpace: this node's disk is full; the message is not taken.
         """
-        return self._reception.deliver(task, sender, sender_phase, kind, sequence, body)
+        return self._reception.deliver(task, sender, sender_phase, kind, sequence, body, known)
 
     def stop(
         self,

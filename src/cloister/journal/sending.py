@@ -148,7 +148,13 @@ class Sender:
         self._probe("send.before", message.task)
         try:
             return self._outbound.send(
-                message.recipient, message.task, message.phase, message.kind, message.sequence, body
+                message.recipient,
+                message.task,
+                message.phase,
+                message.kind,
+                message.sequence,
+                body,
+                message.body.digest,
             )
         except CloisterError:
             raise

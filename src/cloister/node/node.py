@@ -42,6 +42,7 @@ from cloister.node.tasks.release_context import Shelf
 from cloister.node.tasks.service import Ports, TasksService
 from cloister.node.tasks.withdrawing import Withdrawing
 from cloister.storage.database import Transaction
+from cloister.transport.interface import Attachment
 
 
 class EngineSource(Protocol):
@@ -285,13 +286,21 @@ class Node:
             lambda entry: terms.dataset(self.party, entry.commitment, entry) is not None
         )
 
-    def call(self, to: str, method: str, body: bytes, deadline: float, key: str | None = None) -> bytes:
+    def call(
+        self,
+        to: str,
+        method: str,
+        body: bytes,
+        deadline: float,
+        key: str | None = None,
+        attached: Attachment | None = None,
+    ) -> bytes:
         """A call to another party's node. Raises `Unreachable` while this node is connected to no relay."""
         if self.link is None:
             raise Unreachable(
                 "This node is connected to no relay.", "", "See: cloister node connect INVITATION"
             )
-        return self.link.transport.call(to, method, body, deadline=deadline, key=key)
+        return self.link.transport.call(to, method, body, deadline=deadline, key=key, attached=attached)
 
     def _watching(self, hub: str) -> HubWitness:
         return HubWitness(
@@ -360,8 +369,17 @@ class _Late:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    def call(self, to: str, method: str, body: bytes, *, deadline: float, key: str | None = None) -> bytes:
-        return self._node.call(to, method, body, deadline, key)
+    def call(
+        self,
+        to: str,
+        method: str,
+        body: bytes,
+        *,
+        deadline: float,
+        key: str | None = None,
+        attached: Attachment | None = None,
+    ) -> bytes:
+        return self._node.call(to, method, body, deadline, key, attached)
 
 
 class _Log:

@@ -2,7 +2,8 @@
 
 Rules:
 1. A body is on disk (written, synchronised, renamed) before the transaction that names it commits.
-2. What is read is checked against its name.
+2. What is read from disk is checked against its name. What was just written is not read again while it is held in
+   memory (`RECENT`): it is the very object whose digest is its name.
 3. Files are their owner's alone (mode 0600), whatever the folder around them lets others do.
 4. A file goes when no row names it and nobody is about to: writers *pin* what they wrote until their transaction has
    ended, and the check for references is made while holding the same lock as pinning.
@@ -16,7 +17,7 @@ import hashlib
 import os
 import secrets
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,9 @@ from cloister.storage.database import out_of_space
 
 INLINE: Final = 64 << 10
 """Bodies up to this many bytes stay in their row."""
+
+RECENT: Final = 256 << 20
+"""Bytes of bodies that were just written and are held in memory: most are needed again at once, to be sent or read."""
 
 _CHUNK: Final = 1 << 20
 _BINARY: Final = getattr(os, "O_BINARY", 0)  # Windows only
@@ -43,7 +47,7 @@ class Kept:
 
 
 class Keep(Protocol):
-    """Keeps a body; `name` is its digest if the caller has computed it already."""
+    """Keeps a body; `name` is its digest if the caller has computed it already, over these very bytes."""
 
     def __call__(self, body: bytes, name: str | None = None) -> Kept:
         """The kept body. Raises `OutOfSpace`."""
@@ -51,11 +55,18 @@ class Keep(Protocol):
 
 
 class Blobs:
-    """The folder of large bodies, or (without a folder) a dictionary for tests and simulations."""
+    """The folder of large bodies, or (without a folder) a dictionary for tests and simulations.
 
-    def __init__(self, folder: Path | None) -> None:
+    Args:
+        folder: where the files are.
+        recent: bytes of just written bodies that are held in memory besides.
+    """
+
+    def __init__(self, folder: Path | None, *, recent: int = RECENT) -> None:
         self._folder = folder
         self._memory: dict[str, bytes] = {}
+        self._recent: OrderedDict[str, bytes] = OrderedDict()
+        self._recent_bytes, self._recent_limit = 0, recent
         self._pins: Counter[str] = Counter()
         self._lock = threading.Lock()
         if folder is not None:
@@ -70,15 +81,21 @@ class Blobs:
         Leave it only after the transaction that names them. Raises `OutOfSpace`.
         """
         pinned: list[str] = []
+        done: list[tuple[bytes, Kept]] = []
 
         def keep(body: bytes, name: str | None = None) -> Kept:
+            # One object for many recipients is digested and written once.
+            for other, kept in done:
+                if other is body:
+                    return kept
             name = name or digest(body)
             if len(body) <= INLINE:
                 return Kept(name, len(body), body)
             self._pin(name)
             pinned.append(name)
             self._write(name, body)
-            return Kept(name, len(body))
+            done.append((body, Kept(name, len(body))))
+            return done[-1][1]
 
         try:
             yield keep
@@ -116,6 +133,11 @@ class Blobs:
     def read(self, name: str) -> bytes:
         """The body of that digest, checked. Raises `Tampered` or `NotFound`."""
         raw(name)
+        with self._lock:
+            recent = self._recent.get(name)
+            if recent is not None:
+                self._recent.move_to_end(name)
+                return recent
         try:
             body = self._memory[name] if self._folder is None else self._path(name).read_bytes()
         except (KeyError, FileNotFoundError):
@@ -155,6 +177,7 @@ class Blobs:
             with self._lock:
                 if self._pins[name] or referenced(name):
                     continue
+                self._recent_bytes -= len(self._recent.pop(name, b""))
                 if self._folder is None:
                     removed += self._memory.pop(name, None) is not None
                 else:
@@ -190,6 +213,7 @@ class Blobs:
             return
         path = self._path(name)
         if path.exists():
+            self._remember(name, body)
             return
         temporary = path.with_name(f"{path.name}.{secrets.token_hex(6)}.part")
         with _space(temporary), _private(temporary) as stream:
@@ -198,6 +222,16 @@ class Blobs:
             os.fsync(stream.fileno())
         temporary.replace(path)
         self._sync_folder()
+        self._remember(name, body)
+
+    def _remember(self, name: str, body: bytes) -> None:
+        with self._lock:
+            if len(body) > self._recent_limit or name in self._recent:
+                return
+            self._recent[name] = body
+            self._recent_bytes += len(body)
+            while self._recent_bytes > self._recent_limit:
+                self._recent_bytes -= len(self._recent.popitem(last=False)[1])
 
     def _sync_folder(self) -> None:
         # The rename must be on disk before the row that relies on it; where folders cannot be opened, it is anyway.

@@ -5,7 +5,9 @@ Rules:
    the bound callers are told to come again.
 2. Calls whose body must be pulled have an executor of their own: a small call never waits behind them.
 3. What the carrier says of the sender must be what the signed header says.
-4. A handler's `CloisterError` reaches the caller; of any other exception only that it happened.
+4. A call that comes again while its body is being pulled brings a fresh offer, which is pulled from once the one before
+   it has ended.
+5. A handler's `CloisterError` reaches the caller; of any other exception only that it happened.
 """
 
 from __future__ import annotations
@@ -14,17 +16,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from cloister.foundation.clock import Clock, parse_rfc3339
 from cloister.foundation.digests import digest
-from cloister.foundation.errors import BadInput, CloisterError, NotFound, NotTrusted, Refused
+from cloister.foundation.errors import BadInput, CloisterError, NotFound, NotTrusted, Refused, Unreachable
 from cloister.transport.answers import Answer, Answers
-from cloister.transport.blobs import Offer, Shelf
+from cloister.transport.blobs import Offer, Shelf, put_beside, take_apart
 from cloister.transport.bounded import Bounded
 from cloister.transport.carrier import Reply
 from cloister.transport.envelope import Content, Opened
 from cloister.transport.frames import Frames
-from cloister.transport.interface import Call, Handler
+from cloister.transport.interface import Attachment, Call, Handler
 from cloister.transport.pulling import Puller
 from cloister.transport.replies import hint, problem, unreachable
 from cloister.transport.traffic import Counter
@@ -50,6 +54,8 @@ class Answering:
         self._counter, self._clock, self._tuning, self._closed = counter, clock, tuning, closed
         self._handlers: dict[str, Handler] = {}
         self._answers = Answers()
+        self._pulling: dict[tuple[str, str], tuple[Offer, int]] = {}
+        self._lock = threading.Lock()
         self._small = Bounded("cloister-call", tuning.handlers, tuning.waiting)
         self._large = Bounded("cloister-pull", tuning.pulls, tuning.waiting)
         self._chunks = Bounded("cloister-chunk", tuning.window, tuning.waiting)
@@ -74,12 +80,17 @@ class Answering:
         if not self._chunks.submit(give):
             reply(hint("busy"))
 
-    def outgoing(self, to: str, body: bytes, due: int) -> tuple[Content, bytes, Offer | None]:
-        """How a body travels: within the message, or as an offer, which is then on the shelf."""
+    def outgoing(
+        self, to: str, body: bytes, due: int, attached: Attachment | None = None
+    ) -> tuple[Content, bytes, Offer | None]:
+        """How a body travels: within the message, or as an offer, which is then on the shelf; so does what is attached."""
+        expires, now = due + self._tuning.limits.drift, self._clock.now()
+        if attached is not None:
+            offer = self._shelf.offer(to, attached.body, expires=expires, now=now, known=attached.digest)
+            return "attached", put_beside(offer, body), offer
         if len(body) <= self._tuning.inline:
             return "body", body, None
-        expires = due + self._tuning.limits.drift
-        offer = self._shelf.offer(to, body, expires=expires, now=self._clock.now())
+        offer = self._shelf.offer(to, body, expires=expires, now=now)
         return "offer", offer.encode(), offer
 
     def _open(self, sender: str, frame: bytes, reply: Reply) -> None:
@@ -97,7 +108,7 @@ class Answering:
             self._turn_away(sender, error, "bad-input", reply)
             return
         self._counter.add(sender, received=len(frame))
-        if opened.content == "offer":
+        if opened.content in {"offer", "attached"}:
             if not self._large.submit(lambda: self._run(opened, reply)):
                 reply(hint("busy"))
         else:
@@ -124,15 +135,18 @@ class Answering:
             reply(frame)
 
         try:
-            offer = Offer.decode(opened.body) if opened.content == "offer" else None
-            known = offer.digest if offer else digest(opened.body)
+            offer, small, known = _parts(opened)
             must_run = self._admit(opened, f"{opened.method} {known}", due, deliver)
         except CloisterError as error:
             deliver(("problem", problem(error)))
             return
         if must_run:
-            answer, keep = self._result(opened, offer, due)
+            answer, keep = self._result(opened, offer, small, due)
             self._answers.finish(header.sender, opened.key, answer, keep=keep)
+        elif offer is not None:
+            with self._lock:
+                if (header.sender, opened.key) in self._pulling:
+                    self._pulling[header.sender, opened.key] = offer, due
 
     def _admit(self, opened: Opened, fingerprint: str, due: int, deliver: Callable[[Answer], None]) -> bool:
         """Whether this call must run now; a kept large answer that is no longer on the shelf does not count."""
@@ -156,7 +170,7 @@ class Answering:
             )
         return admitted
 
-    def _result(self, opened: Opened, offer: Offer | None, due: int) -> tuple[Answer, bool]:
+    def _result(self, opened: Opened, offer: Offer | None, small: bytes, due: int) -> tuple[Answer, bool]:
         sender = opened.header.sender
         try:
             handler = self._handlers.get(opened.method)
@@ -166,8 +180,14 @@ class Answering:
                     "It knows no such method.",
                     "Use the same release of Cloister at both parties.",
                 )
-            body = opened.body if offer is None else self._pulled(sender, offer, due)
-            result = handler(Call(sender, opened.method, body, opened.key))
+            call = Call(sender, opened.method, small, opened.key)
+            if offer is not None:
+                pulled = self._pulled(sender, opened.key, offer, due)
+                if opened.content == "attached":
+                    call = replace(call, attached=Attachment(pulled, offer.digest))
+                else:
+                    call = replace(call, body=pulled)
+            result = handler(call)
             if len(result) > self._tuning.body:
                 raise BadInput(
                     "An answer is over the size limit.", "", "Ask for less at once.", clause="size"
@@ -185,14 +205,41 @@ class Answering:
             )
             return ("problem", problem(failed)), False
 
-    def _pulled(self, sender: str, offer: Offer, due: int) -> bytes:
-        until = time.monotonic() + max(1.0, due - self._clock.now())
-        return self._puller.pull(sender, offer, lambda: seconds_left(until, sender, self._closed))
+    def _pulled(self, sender: str, key: str, offer: Offer, due: int) -> bytes:
+        with self._lock:
+            self._pulling[sender, key] = offer, due
+        try:
+            while True:
+                until = time.monotonic() + max(1.0, due - self._clock.now())
+                try:
+                    return self._puller.pull(
+                        sender, offer, partial(seconds_left, until, sender, self._closed)
+                    )
+                except (NotFound, Unreachable):
+                    before = offer
+                    with self._lock:
+                        offer, due = self._pulling[sender, key]
+                    if offer.id == before.id or self._closed.is_set():
+                        raise
+        finally:
+            with self._lock:
+                del self._pulling[sender, key]
 
     def close(self) -> None:
         """Takes nothing more."""
         for pool in (self._small, self._large, self._chunks):
             pool.close()
+
+
+def _parts(opened: Opened) -> tuple[Offer | None, bytes, str]:
+    """What is offered, what came within the message, and the digests of both. Raises `BadInput`."""
+    if opened.content == "attached":
+        offer, small = take_apart(opened.body)
+        return offer, small, f"{digest(small)} {offer.digest}"
+    if opened.content == "offer":
+        offer = Offer.decode(opened.body)
+        return offer, b"", offer.digest
+    return None, opened.body, digest(opened.body)
 
 
 def seconds_left(until: float, to: str, closed: threading.Event) -> float:

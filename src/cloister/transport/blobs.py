@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import secrets
 import shutil
@@ -45,6 +46,7 @@ CHUNK = 1 << 20
 IN_MEMORY = 128 << 20
 TAG = 16
 _ASK = struct.Struct(">32sI")
+_BESIDE = struct.Struct(">H")
 _DONE = 0xFFFFFFFF
 GIVEN, GONE = b"\x00", b"\x01"
 
@@ -84,6 +86,20 @@ class Offer(BaseModel):
         return offer
 
 
+def put_beside(offer: Offer, body: bytes) -> bytes:
+    """A body with an offer beside it: the offer's length (2 bytes, big endian), the offer, the body."""
+    encoded = offer.encode()
+    return b"".join((_BESIDE.pack(len(encoded)), encoded, body))
+
+
+def take_apart(data: bytes) -> tuple[Offer, bytes]:
+    """Reads what `put_beside` wrote. Raises `BadInput`."""
+    if len(data) < _BESIDE.size:
+        data = _BESIDE.pack(0)
+    end = _BESIDE.size + _BESIDE.unpack_from(data)[0]
+    return Offer.decode(data[_BESIDE.size : end]), data[end:]
+
+
 @dataclass
 class _Shelved:
     recipient: str
@@ -114,8 +130,17 @@ class Shelf:
             for left in folder.glob("*.blob"):
                 left.unlink(missing_ok=True)
 
-    def offer(self, recipient: str, body: bytes, *, expires: int, now: int) -> Offer:
+    def offer(
+        self, recipient: str, body: bytes, *, expires: int, now: int, known: str | None = None
+    ) -> Offer:
         """Holds `body` for `recipient` until `expires` (seconds since the epoch).
+
+        Args:
+            recipient: who may pull it.
+            body: what is offered.
+            expires: when the offer ends by itself.
+            now: seconds since the epoch.
+            known: the body's digest, if it was computed before; the recipient refuses the body if it is another's.
 
         Raises:
             OutOfSpace: the shelf or the disk is full.
@@ -125,7 +150,7 @@ class Shelf:
             id=secrets.token_hex(32),
             key=b64(AESGCM.generate_key(256)),
             size=len(body),
-            digest=digest(body),
+            digest=known or digest(body),
         )
         with self._lock:
             if self._held + len(body) > self._limit:
@@ -256,8 +281,12 @@ class Pull:
             )
         self.offer = offer
         self._cipher = AESGCM(unb64(offer.key))
-        self._body = bytearray(offer.size)
+        # Chunks are decrypted into their places, and the whole is handed over as it lies there: `BytesIO` gives out
+        # the bytes object that it wrote into, so that no large body is copied on its way in.
+        self._whole = io.BytesIO(bytes(offer.size))
+        self._body = self._whole.getbuffer()
         self._missing = set(range(offer.chunks))
+        self._taking: set[int] = set()
         self._lock = threading.Lock()
         self._hash, self._hashed = hashlib.sha256(), 0
         self._hashing = threading.Lock()
@@ -295,15 +324,22 @@ class Pull:
         if len(reply) != 1 + size + TAG:
             raise _changed("It has another size than offered.")
         with self._lock:
-            if index not in self._missing:
+            if index not in self._missing or index in self._taking:
                 return
+            self._taking.add(index)
+        place = self._body[start : start + size]
         try:
-            plain = self._cipher.decrypt(_nonce(index), memoryview(reply)[1:], _bound(self.offer, index))
+            # What does not open leaves the chunk missing, whatever lies in its place then.
+            self._cipher.decrypt_into(_nonce(index), memoryview(reply)[1:], _bound(self.offer, index), place)
         except InvalidTag:
             raise _changed("It does not open with the key in the offer.") from None
-        with self._lock:
-            self._body[start : start + size] = plain
-            self._missing.discard(index)
+        else:
+            with self._lock:
+                self._missing.discard(index)
+        finally:
+            place.release()
+            with self._lock:
+                self._taking.discard(index)
         # Digests while other chunks are still on their way; who comes while another is at it leaves it to that one.
         if self._hashing.acquire(blocking=False):
             try:
@@ -312,13 +348,16 @@ class Pull:
                 self._hashing.release()
 
     def _digest_next(self) -> None:
-        view = memoryview(self._body)
         while self._hashed < self.offer.chunks and self._hashed not in self._missing:
-            self._hash.update(view[self._hashed * CHUNK : (self._hashed + 1) * CHUNK])
+            with self._body[self._hashed * CHUNK : (self._hashed + 1) * CHUNK] as part:
+                self._hash.update(part)
             self._hashed += 1
 
     def finish(self) -> bytes:
-        """The whole body. Raises `NotTrusted` unless it is complete and has the offered digest."""
+        """The whole body, after which nothing is taken any more.
+
+        Raises `NotTrusted` unless it is complete and has the offered digest.
+        """
         with self._hashing:
             self._digest_next()
         if self._missing or "sha256:" + self._hash.hexdigest() != self.offer.digest:
@@ -328,7 +367,8 @@ class Pull:
                 "Have it sent again.",
                 clause="digest",
             )
-        return bytes(self._body)
+        self._body.release()
+        return self._whole.getvalue()
 
 
 def _encrypt(cipher: AESGCM, offer: Offer, body: memoryview, index: int) -> bytes:

@@ -48,8 +48,9 @@ DOMAIN = b"cloister/message@1\x00"
 _LENGTH = struct.Struct(">I")
 _HEAD_LENGTH = struct.Struct(">H")
 
-Content: TypeAlias = Literal["body", "offer", "problem"]
-"""What the sealed part carries: the body itself, an offer of a larger one (see `blobs`), or a problem document."""
+Content: TypeAlias = Literal["body", "offer", "attached", "problem"]
+"""What the sealed part carries: the body itself, an offer of a larger one (see `blobs`), the body with an offer of a
+larger one beside it, or a problem document."""
 
 KEY_PATTERN = r"^[!-~]{1,256}$"
 METHOD_PATTERN = r"^[a-z][a-z0-9_.\-]{0,63}$"

@@ -13,6 +13,19 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """A large body beside a call's small one, and its digest, so that nobody on its way has to copy or digest it again.
+
+    Attributes:
+        body: the bytes.
+        digest: theirs. The recipient's transport computed it on what it pulled; the sender's does not check it.
+    """
+
+    body: bytes = field(repr=False)
+    digest: str
+
+
+@dataclass(frozen=True)
 class Call:
     """A request as its recipient sees it, after signature, seal, recipient, size and deadline were checked.
 
@@ -21,12 +34,14 @@ class Call:
         method: what is asked, for example `task.message`.
         body: the opened body.
         key: the sender's idempotency key; the same key again is the same call again, and gets the same answer.
+        attached: a large body beside `body`, if the sender attached one.
     """
 
     sender: str
     method: str
     body: bytes = field(repr=False)
     key: str
+    attached: Attachment | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +59,16 @@ Handler = Callable[[Call], bytes]
 class Transport(Protocol):
     """Connects one node with the others of its hub."""
 
-    def call(self, to: str, method: str, body: bytes, *, deadline: float, key: str | None = None) -> bytes:
+    def call(
+        self,
+        to: str,
+        method: str,
+        body: bytes,
+        *,
+        deadline: float,
+        key: str | None = None,
+        attached: Attachment | None = None,
+    ) -> bytes:
         """The answer of another party's node.
 
         Args:
@@ -53,6 +77,8 @@ class Transport(Protocol):
             body: at most the transport's limit (default 1 GiB); large ones are pulled by the recipient.
             deadline: seconds until the call counts as lost.
             key: idempotency key; a fresh one if absent.
+            attached: pulled by the recipient before its handler runs; `body` then travels within the message, and may
+                have as many bytes as fit into one (`Tuning.inline`).
 
         Raises:
             Unreachable: no answer in time (also: no such node, or the hub denies it; the carrier cannot tell).

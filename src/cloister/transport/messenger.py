@@ -32,7 +32,7 @@ from cloister.transport.blobs import Offer, Shelf
 from cloister.transport.carrier import Carrier, NoReply
 from cloister.transport.envelope import Content, Opened
 from cloister.transport.frames import Frames
-from cloister.transport.interface import Handler, Presence
+from cloister.transport.interface import Attachment, Handler, Presence
 from cloister.transport.peers import Peers
 from cloister.transport.pulling import Puller
 from cloister.transport.replies import HINTS, pauses, read_hint, read_problem, unreachable
@@ -85,25 +85,39 @@ class Messenger:
         carrier.receive("blob", self._answering.asked)
         carrier.watch(self._seen)
 
-    def call(self, to: str, method: str, body: bytes, *, deadline: float, key: str | None = None) -> bytes:
+    def call(
+        self,
+        to: str,
+        method: str,
+        body: bytes,
+        *,
+        deadline: float,
+        key: str | None = None,
+        attached: Attachment | None = None,
+    ) -> bytes:
         """The answer of another party's node; see `interface.Transport.call`."""
-        if len(body) > self._tuning.body:
-            raise BadInput(
-                "A body is over the size limit.",
-                f"It has {len(body)} bytes; the limit is {self._tuning.body}.",
-                "Send less at once.",
-                clause="size",
-            )
+        self._check_size(len(body), self._tuning.body if attached is None else self._tuning.inline)
+        if attached is not None:
+            self._check_size(len(attached.body), self._tuning.body)
         key = key or envelope.fresh()
         until = time.monotonic() + deadline
         due = self._clock.now() + math.ceil(deadline)
-        content, sent, offer = self._answering.outgoing(to, body, due)
+        content, sent, offer = self._answering.outgoing(to, body, due, attached)
         try:
             answer = self._ask(to, method, key, content, sent, due, until)
             return self._incoming(to, answer, until)
         finally:
             if offer is not None:
                 self._shelf.withdraw(offer.id)
+
+    def _check_size(self, size: int, limit: int) -> None:
+        if size > limit:
+            raise BadInput(
+                "A body is over the size limit.",
+                f"It has {size} bytes; the limit is {limit}.",
+                "Send less at once.",
+                clause="size",
+            )
 
     def _ask(
         self, to: str, method: str, key: str, content: Content, body: bytes, due: int, until: float

@@ -16,7 +16,7 @@ from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import CloisterError, Conflict, NotFound, NotTrusted, Refused
 from cloister.journal.ports import Taken
 from cloister.node.ledger_service import WITNESS
-from cloister.node.messages import MESSAGE, unpack
+from cloister.node.messages import MESSAGE, read
 from cloister.node.peers.documents import PUSH
 from cloister.node.revocations import REVOKE
 from cloister.node.tasks.admitting import ADMISSION, CONTENT, PROPOSE, START, WITHDRAWN
@@ -90,10 +90,10 @@ def _with_new_cards(node: Node, handler: Callable[[Call], bytes]) -> Callable[[C
 
 
 def _on_message(node: Node, call: Call) -> bytes:
-    header, body = unpack(call.body)
+    header, body, digest = read(call)
     try:
         taken = node.runner.deliver(
-            header.task, call.sender, header.phase, header.kind, header.sequence, body
+            header.task, call.sender, header.phase, header.kind, header.sequence, body, digest
         )
     except Refused as error:
         if error.clause != "unknown-task" or not _expected(node, header.task, call.sender):

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from cloister.claims.offers import Digest
@@ -186,4 +185,4 @@ class _Coordinator:
 
 
 def _dump(state: _State, weights: Vector, moments: Vector) -> bytes:
-    return encode(state.model_dump(mode="json"), np.concatenate([weights, moments]))
+    return encode(state.model_dump(mode="json"), weights, moments)

@@ -35,9 +35,9 @@ Vector = NDArray[np.float32]
 _WIRE = np.dtype("<f4")
 
 
-def wire(vector: Vector) -> bytes:
-    """A vector's bytes as they travel: little-endian float32."""
-    return np.ascontiguousarray(vector, dtype=_WIRE).tobytes()
+def wire(vector: Vector) -> memoryview:
+    """A vector's bytes as they travel: little-endian float32. A view where the vector lies like that already."""
+    return np.ascontiguousarray(vector, dtype=_WIRE).reshape(-1).view(np.uint8).data
 
 
 def vector_digest(vector: Vector) -> str:
@@ -45,21 +45,21 @@ def vector_digest(vector: Vector) -> str:
     return digest(wire(vector))
 
 
-def encode(header: Mapping[str, JSON], vector: Vector | None = None) -> bytes:
-    """A frame. `header` may not have the key `length`, which is the vector's."""
-    body = b"" if vector is None else wire(vector)
-    head = canonical({**header, "length": len(body) // 4})
+def encode(header: Mapping[str, JSON], *parts: Vector) -> bytes:
+    """A frame of the vectors one after the other. `header` may not have the key `length`, which is theirs together."""
+    bodies = [wire(part) for part in parts]
+    head = canonical({**header, "length": sum(map(len, bodies)) // 4})
     if len(head) > MAX_HEADER:
         raise BadInput(
             "A training message is too large.",
             f"Its header has {len(head)} bytes; the limit is {MAX_HEADER}.",
             "Use fewer rounds.",
         )
-    return b"".join((MAGIC, struct.pack(">I", len(head)), head, body))
+    return b"".join((MAGIC, struct.pack(">I", len(head)), head, *bodies))
 
 
 def decode(data: bytes, *, max_length: int = MAX_LENGTH) -> tuple[dict[str, Any], Vector]:
-    """The header (without `length`) and the vector of a frame; the vector is the caller's own copy.
+    """The header (without `length`) and the vector of a frame: a view of `data` that cannot be written to.
 
     Raises:
         BadInput: not a frame, not canonical, over a limit, or cut short.
@@ -77,7 +77,7 @@ def decode(data: bytes, *, max_length: int = MAX_LENGTH) -> tuple[dict[str, Any]
         raise _malformed(f"Its vector is not between 0 and {max_length} numbers long.")
     if len(data) - 8 - size != 4 * length:
         raise _malformed("Its vector is not as long as stated.")
-    return header, np.frombuffer(data, dtype=_WIRE, offset=8 + size).astype(np.float32)
+    return header, np.frombuffer(data, dtype=_WIRE, offset=8 + size).astype(np.float32, copy=False)
 
 
 def _malformed(why: str) -> BadInput:

@@ -19,14 +19,13 @@ Rules:
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloister.claims.offers import Digest
 from cloister.foundation.canonical import canonical
-from cloister.foundation.digests import digest_json
+from cloister.foundation.digests import digest_json, digest_stream
 from cloister.foundation.errors import BadInput
 from cloister.identity.keys import PartyId
 from cloister.protections.federated.framing import Vector, decode, encode, wire
@@ -99,7 +98,7 @@ Header = TypeVar("Header", bound=BaseModel)
 
 def write(header: BaseModel, vector: Vector | None = None) -> bytes:
     """A message's body."""
-    return encode(header.model_dump(mode="json"), vector)
+    return encode(header.model_dump(mode="json"), *(() if vector is None else (vector,)))
 
 
 def read(kind: type[Header], body: bytes, *, length: int) -> tuple[Header, Vector]:
@@ -128,7 +127,7 @@ def parse_header(kind: type[Header], fields: dict[str, Any]) -> Header:
 
 def commitment(salt: str, update: Vector) -> str:
     """The salted digest under which an answer appears in the trail."""
-    return "sha256:" + hashlib.sha256(bytes.fromhex(salt) + wire(update)).hexdigest()
+    return digest_stream((bytes.fromhex(salt), wire(update)))
 
 
 def link(weights_digest: str, answered: dict[str, str]) -> Link:

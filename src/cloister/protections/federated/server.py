@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloister.foundation.errors import BadInput
+from cloister.protections.federated import averaging
 from cloister.protections.federated.framing import Vector
 from cloister.training.recipe import ServerRecipe
 
@@ -64,22 +65,40 @@ def advance(
     Raises:
         BadInput: a number left the range of float32.
     """
-    step, kept = update, moments
-    if recipe.name != "average":
-        first, second = np.split(moments.astype(np.float64), [len(weights)])
-        if recipe.name == "momentum":
-            step = first = recipe.first_moment * first + update
-        else:
-            b1, b2 = recipe.first_moment, recipe.second_moment
-            first = b1 * first + (1 - b1) * update
-            second = b2 * second + (1 - b2) * update * update
-            step = (first / (1 - b1**number)) / (np.sqrt(second / (1 - b2**number)) + recipe.epsilon)
-        with np.errstate(over="ignore"):
-            kept = np.concatenate([first, second]).astype(np.float32)
+    length, step_size = len(weights), rate(recipe, number, rounds)
+    moved, kept = np.empty(length, np.float32), np.empty(len(moments), np.float32)
     with np.errstate(over="ignore"):
-        moved = (weights.astype(np.float64) + rate(recipe, number, rounds) * step).astype(np.float32)
-    if not (np.isfinite(moved).all() and np.isfinite(kept).all()):
-        raise BadInput(
-            "An update cannot be averaged.", "The average is not finite.", "Lower the learning rate."
-        )
+        for part in averaging.blocks(length):
+            # Moment number i of this block lies i lengths further on.
+            places = [
+                slice(part.start + shift, min(part.stop, length) + shift)
+                for shift in range(0, len(moments), length)
+            ]
+            step, new = _step(
+                recipe, number, update[part], [moments[place].astype(np.float64) for place in places]
+            )
+            for place, moment in zip(places, new, strict=True):
+                kept[place] = moment
+            moved[part] = weights[part].astype(np.float64) + step_size * step
+            if not (
+                np.isfinite(moved[part]).all() and all(np.isfinite(kept[place]).all() for place in places)
+            ):
+                raise BadInput(
+                    "An update cannot be averaged.", "The average is not finite.", "Lower the learning rate."
+                )
     return moved, kept
+
+
+def _step(
+    recipe: ServerRecipe, number: int, update: NDArray[np.float64], moments: list[NDArray[np.float64]]
+) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
+    """Where to go, and the new moments."""
+    if recipe.name == "average":
+        return update, []
+    if recipe.name == "momentum":
+        first = recipe.first_moment * moments[0] + update
+        return first, [first]
+    b1, b2 = recipe.first_moment, recipe.second_moment
+    first = b1 * moments[0] + (1 - b1) * update
+    second = b2 * moments[1] + (1 - b2) * update * update
+    return (first / (1 - b1**number)) / (np.sqrt(second / (1 - b2**number)) + recipe.epsilon), [first, second]
