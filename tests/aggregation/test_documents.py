@@ -49,6 +49,12 @@ def test_places_count_along_the_roster_and_the_outer_mask_is_always_among_surviv
     assert of.name == context(7, dropouts=2).name != context(7, dropouts=2, weights=digest("x")).name
 
 
+def test_a_changed_copy_of_a_context_has_another_name():
+    of = context(3)
+    assert of.name
+    assert of.model_copy(update={"attempt": 2}).name == context(3, attempt=2).name != of.name
+
+
 def models(of=messages.Document):
     for kind in of.__subclasses__():
         yield kind

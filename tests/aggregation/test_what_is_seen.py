@@ -211,7 +211,7 @@ def interpolate(points, place):
         for other in points:
             if other != own:
                 weight = shamir._product(weight, shamir._product(place ^ other, shamir._inverse(own ^ other)))
-        value ^= shamir.times(np.frombuffer(share, np.uint8), weight)
+        value ^= shamir.times(np.frombuffer(share, np.uint8), np.uint8(weight))
     return value.tobytes()
 
 

@@ -16,7 +16,7 @@ Model Inconsistency" (rule 1).
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -69,12 +69,12 @@ class Context(Document):
             raise ValueError("thresholds and encoding must be for as many as are on the roster")
         return self
 
-    @cached_property
+    @property
     def name(self) -> str:
         """The digest, as documents cite it."""
-        return self.digest()
+        return _name(self)
 
-    @cached_property
+    @property
     def id(self) -> bytes:
         """The digest's 32 bytes."""
         return raw(self.name)
@@ -87,3 +87,9 @@ class Context(Document):
     def outer(self) -> tuple[str, ...]:
         """Who adds the outer mask: so many that at least one of them is among any t survivors."""
         return self.roster[: len(self.roster) - self.thresholds.threshold + 1]
+
+
+# By value, outside the model: what is kept in an instance goes along with a changed copy of it.
+@lru_cache(maxsize=64)
+def _name(context: Context) -> str:
+    return context.digest()

@@ -224,6 +224,12 @@ class Coordinator:
         members = [item.party for item in before.sharings]
         dropped = [party for party in members if party not in survivors]
         final = self._third(before)
+        parties = [item.party for item in before.announcements]
+        committed = {
+            (kind, item.party): dict(zip(parties, pieces(text), strict=True))
+            for item in before.sharings
+            for kind, text in (("mask seed", item.mask_shares), ("round seed", item.seed_shares))
+        }
 
         def check(party: str, body: bytes) -> Reveal:
             item, _ = messages.read(Reveal, body)
@@ -231,9 +237,7 @@ class Coordinator:
                 raise transcript.tampered("Shares are for other survivors.")
             if set(item.mask_shares) != set(survivors) or set(item.seed_shares) != set(dropped):
                 raise transcript.tampered("There is not one share of each.")
-            for kind, shares in (("mask seed", item.mask_shares), ("round seed", item.seed_shares)):
-                for owner, share in shares.items():
-                    self._require_committed(before, kind, owner, party, unb64(share))
+            self._require_committed(committed, party, item)
             return item
 
         endorsers = [item.content.party for item in before.endorsements]
@@ -280,13 +284,14 @@ class Coordinator:
         places = {self.context.place(party): unb64(share) for party, share in shares.items()}
         return shamir.combine(places, self.context.thresholds.threshold)
 
-    def _require_committed(self, before: Confirmed, kind: str, owner: str, holder: str, share: bytes) -> None:
-        sharing = next(item for item in before.sharings if item.party == owner)
-        text = sharing.mask_shares if kind == "mask seed" else sharing.seed_shares
-        place = [item.party for item in before.announcements].index(holder)
-        expected = transcript.share_commitment(self.context, kind, owner, holder, share)
-        if not same(pieces(text)[place], expected):
-            raise transcript.tampered("A share is not the one that its owner committed to.")
+    def _require_committed(
+        self, committed: Mapping[tuple[str, str], Mapping[str, bytes]], holder: str, item: Reveal
+    ) -> None:
+        for kind, shares in (("mask seed", item.mask_shares), ("round seed", item.seed_shares)):
+            for owner, share in shares.items():
+                found = transcript.share_commitment(self.context, kind, owner, holder, unb64(share))
+                if not same(committed[kind, owner][holder], found):
+                    raise transcript.tampered("A share is not the one that its owner committed to.")
 
     def _second(self, before: Relayed | Collected) -> bytes:
         first = transcript.after_announcing(self.context, before.announcements)

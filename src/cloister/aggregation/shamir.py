@@ -51,14 +51,12 @@ def split(secret: bytes, threshold: int, places: Sequence[int], randomness: byte
     _check(threshold, places)
     if len(randomness) != coefficient_bytes(len(secret), threshold) or not secret:
         raise _refused("The randomness is not as long as the coefficients.")
-    coefficients = np.frombuffer(secret + randomness, np.uint8).reshape(threshold, len(secret))
-    shares = {}
-    for place in places:
-        value = np.zeros(len(secret), np.uint8)
-        for coefficient in coefficients[::-1]:  # Horner's rule
-            value = times(value, place) ^ coefficient
-        shares[place] = value.tobytes()
-    return shares
+    coefficients = np.frombuffer(secret + randomness, np.uint8).reshape(threshold, 1, len(secret))
+    factors = np.array(places, np.uint8).reshape(-1, 1)
+    values = np.zeros((len(places), len(secret)), np.uint8)
+    for coefficient in coefficients[::-1]:  # Horner's rule, at all places together
+        values = times(values, factors) ^ coefficient
+    return {place: values[index].tobytes() for index, place in enumerate(places)}
 
 
 def combine(shares: Mapping[int, bytes], threshold: int) -> bytes:
@@ -74,23 +72,28 @@ def combine(shares: Mapping[int, bytes], threshold: int) -> bytes:
     size = len(shares[places[0]])
     if not size or any(len(shares[place]) != size for place in places):
         raise _refused("The shares are not of one length.")
-    secret = np.zeros(size, np.uint8)
-    for place in places:
+    weights = np.ones((len(places), 1), np.uint8)
+    for index, place in enumerate(places):
         weight = 1
         for other in places:
             if other != place:  # Lagrange at 0; subtraction is addition here
                 weight = _product(weight, _product(other, _inverse(other ^ place)))
-        secret ^= times(np.frombuffer(shares[place], np.uint8), weight)
+        weights[index] = weight
+    values = np.frombuffer(b"".join(shares[place] for place in places), np.uint8)
+    secret: Bytes = np.bitwise_xor.reduce(times(values.reshape(len(places), size), weights), axis=0)
     return secret.tobytes()
 
 
-def times(values: Bytes, factor: int) -> Bytes:
-    """Each of `values` times a public factor, in GF(2^8)."""
-    result = np.zeros_like(values)
-    shifted = values.copy()
+def times(values: Bytes, factors: Bytes) -> Bytes:
+    """Each of `values` times a factor, in GF(2^8); the shapes are broadcast.
+
+    Eight shifts and masks for every value and every factor alike.
+    """
+    result = np.zeros(np.broadcast_shapes(values.shape, factors.shape), np.uint8)
+    shifted = values
     for bit in range(8):
-        if factor >> bit & 1:  # the factor is public
-            result ^= shifted
+        chosen = (factors >> np.uint8(bit)) & np.uint8(1)
+        result ^= shifted * chosen
         carried = (shifted >> np.uint8(7)) * np.uint8(_REDUCTION)
         shifted = (shifted << np.uint8(1)) ^ carried
     return result
