@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -12,6 +14,7 @@ from cloister.foundation.errors import CloisterError, Unreachable
 from cloister.identity.keys import SecretKeys
 from cloister.transport.memory import Faults, MemoryHub
 from cloister.transport.messenger import Tuning
+from cloister.transport.replies import hint
 
 QUICK = Tuning(attempt=0.1, chunk_first=0.1, chunk_least=0.1, patience=0.5)
 
@@ -36,6 +39,13 @@ def opened():
     """Transports that are closed at the end."""
     with contextlib.ExitStack() as stack:
         yield stack.enter_context
+
+
+def eventually(condition, seconds=15.0):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
 
 
 def counted(bert):
@@ -108,6 +118,32 @@ def test_a_late_message_is_still_answered(hub, pair):
     hub.faults.delay = 0.15
     assert anna.call(bert.party, "echo", b"x", deadline=20, key="k") == b"x"
     assert runs == ["k"]
+
+
+def test_a_call_made_again_while_its_body_is_pulled_brings_a_fresh_offer(pair, monkeypatch):
+    """Rule 4 of `answering`: the offer of a call that was given up has ended; the pull goes on from the next call's."""
+    anna, bert = pair
+    runs = counted(bert)
+    body = os.urandom(2 << 20)
+    give, withheld = anna._shelf.answer, threading.Event()
+    monkeypatch.setattr(
+        anna._shelf, "answer", lambda *asked: give(*asked) if withheld.is_set() else hint("busy")
+    )
+
+    def offered():
+        return bert._answering._pulling.get((anna.party, "k"), (None, 0))[0]
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(anna.call, bert.party, "echo", body, deadline=60, key="k")
+        eventually(lambda: offered() is not None)
+        given_up = offered()
+        again = pool.submit(anna.call, bert.party, "echo", body, deadline=60, key="k")
+        eventually(lambda: offered() not in (None, given_up))
+        anna._shelf.withdraw(given_up.id)
+        withheld.set()
+        assert first.result(60) == again.result(60) == body
+    assert runs == ["k"]
+    assert not bert._answering._pulling
 
 
 def test_the_hub_reads_neither_bodies_nor_methods(hub, pair):
