@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aggregation.world import COORDINATOR, NAMES, World, context, vectors
+from aggregation.world import COORDINATOR, MANY, NAMES, World, context, vectors
 from cloister import aggregation
 from cloister.aggregation import PARTICIPANT_STAGES
 from cloister.aggregation.messages import Total, read
@@ -58,3 +58,15 @@ def test_floats_are_summed_within_the_stated_error():
     for opened in run.opened.values():
         assert np.abs(opened.total - exact).max() <= encoding.error
     assert encoding.error < 1e-7
+
+
+@pytest.mark.soak
+def test_thirty_participants_with_dropouts_at_every_stage():
+    n, dropouts = 30, 10
+    of = context(n, roster=tuple(MANY[:n]), dropouts=dropouts, length=1_000_000)
+    run = World(of, vectors(of))
+    run.drop = {MANY[3 * place]: stage for place, stage in enumerate(PARTICIPANT_STAGES)}
+    run.run()
+    assert not run.errors
+    assert len(run.opened) == n - len(PARTICIPANT_STAGES)
+    assert run.right()

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from aggregation.fixed import fixed_randomness
 from aggregation.world import CARDS, COORDINATOR, context, vectors
 from cloister.aggregation import (
     COORDINATOR_STAGES,
@@ -120,3 +121,18 @@ def test_too_few_owners_end_it_by_a_phases_name():
     found.run()
     assert not sums(found)
     assert isinstance(found.nodes[COORDINATOR].error, TaskFailed)
+
+
+def test_but_for_sealing_and_signing_a_step_is_a_function_of_what_is_on_disk():
+    with fixed_randomness():
+        of, given, calm = loop()
+        calm.run()
+        _, _, crashed = loop(crash=True)
+        crashed.run()
+        assert calm.sent == crashed.sent
+        programs = {"owner": participants(of, given), "coordinator": centre(of)}
+        for node, phase, state, inbox in calm.history:
+            node.state = state
+            again = programs[node.seat].phases[phase].step(node, inbox)
+            assert again == programs[node.seat].phases[phase].step(node, inbox)
+            assert set(again.send) <= {message for _, message in calm.sent}

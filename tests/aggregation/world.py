@@ -25,14 +25,15 @@ from cloister.aggregation import (
 from cloister.foundation.errors import CloisterError, NotTrusted
 from cloister.identity.keys import SecretKeys
 
-KEYS = [SecretKeys.generate() for _ in range(11)]
+KEYS = [SecretKeys.generate() for _ in range(31)]
 
 
 def name(index: int) -> str:
     return base64.b32encode(hashlib.sha256(b"%d" % index).digest()).decode().rstrip("=").lower()
 
 
-NAMES = sorted(name(index) for index in range(10))
+MANY = sorted(name(index) for index in range(30))
+NAMES = MANY[:10]
 COORDINATOR = name(99)
 
 
@@ -40,7 +41,7 @@ class Cards:
     """Whose keys are whose."""
 
     def __init__(self) -> None:
-        self.of = dict(zip([*NAMES, COORDINATOR], KEYS, strict=True))
+        self.of = dict(zip([*MANY, COORDINATOR], KEYS, strict=True))
 
     def keys(self, party, keyset):
         if party not in self.of or self.of[party].public.keyset != keyset:

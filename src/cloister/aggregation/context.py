@@ -36,7 +36,8 @@ class Context(Document):
 
     Attributes:
         task: the task's id, or another name of what this is part of.
-        label: which of the task's aggregations, for example `round-3`.
+        label: which of the task's aggregations, for example `round-3`; never the same for two of one attempt, as keys,
+            and so masks, belong to a context.
         attempt: from 1.
         computation: digest of what is computed.
         hyperparameters: digest of its settings.

@@ -3,7 +3,8 @@
 An encoding is public and the same at every participant: it stands in the aggregation's context. Integers (counts, or
 updates to which noise was added on a lattice) go in as they are. A float x becomes the nearest whole multiple of
 2^exponent, so that the sum of n values differs from the true sum by at most n · 2^(exponent - 1), and is decoded
-exactly: both the integer sum and its product with a power of two are exact in float64.
+exactly: both the integer sum and its product with a power of two are exact in float64. For a weighted sum, participants
+multiply by their public weights first, and the bound is of the products.
 
 Rules:
 1. A ring of k bits is chosen as the smallest with 2^k > 2 · n · bound: sums of n values within the bound never wrap.

@@ -113,7 +113,8 @@ class Participant:
         context: what this participant wrote itself from what it knows.
         party: who it is.
         signing: signs as this party, and checks the others.
-        secret: at least 32 uniform bytes, journalled before use, for this context only; erased afterwards.
+        secret: at least 32 uniform bytes, journalled before use, for this context only; erased afterwards. The same at
+            each step.
 
     Every method raises a `CloisterError`, and nothing may be sent then: `Tampered` or `NotTrusted` if what was relayed
     does not hold, `TaskFailed` if too few take part, `BadInput` for bytes or vectors that cannot be used, `Conflict`
