@@ -81,6 +81,8 @@ def test_going_through_vectors_in_blocks_changes_no_bit():
         mean += (share / 11.0) * vector.astype(np.float64)
     found = averaging.mean(dict(zip("cba", (third, second, first), strict=True)), shares)
     assert found.tobytes() == mean.tobytes()
+    parts = averaging.Mean({"a": first, "b": second, "c": third}, shares)
+    assert parts[7 : averaging.BLOCK + 9].tobytes() == mean[7 : averaging.BLOCK + 9].tobytes()
 
 
 @pytest.mark.parametrize("length", [0, 1, averaging.BLOCK, averaging.BLOCK + 1, LONG])

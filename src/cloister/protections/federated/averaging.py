@@ -69,29 +69,39 @@ def update(after: Vector, before: Vector) -> Vector:
     return result
 
 
-def mean(updates: Mapping[str, Vector], shares: Mapping[str, float]) -> NDArray[np.float64]:
-    """The owners' average update.
+class Mean:
+    """The owners' average update, of which each part is computed when it is asked for.
 
     Args:
         updates: party → its checked update, shape (n,), float32.
         shares: party → its public weight, positive; normalised here over the parties in `updates`.
 
-    Returns:
-        Shape (n,), float64.
-
     Raises:
         BadInput: no updates, or a party without a share.
     """
-    total = sum(shares.get(party, 0.0) for party in updates)
-    if not updates or any(shares.get(party, 0.0) <= 0 for party in updates):
-        raise _refused(
-            "There is none, or one of a party without a weight.", "Start a task with these owners."
-        )
-    parties = sorted(updates)
-    result = np.zeros(updates[parties[0]].shape, np.float64)
+
+    def __init__(self, updates: Mapping[str, Vector], shares: Mapping[str, float]) -> None:
+        total = sum(shares.get(party, 0.0) for party in updates)
+        if not updates or any(shares.get(party, 0.0) <= 0 for party in updates):
+            raise _refused(
+                "There is none, or one of a party without a weight.", "Start a task with these owners."
+            )
+        self._terms = [(shares[party] / total, updates[party]) for party in sorted(updates)]
+
+    def __getitem__(self, part: slice) -> NDArray[np.float64]:
+        """A part of the average, float64."""
+        result = np.zeros(len(self._terms[0][1][part]), np.float64)
+        for share, vector in self._terms:
+            result += share * vector[part].astype(np.float64)
+        return result
+
+
+def mean(updates: Mapping[str, Vector], shares: Mapping[str, float]) -> NDArray[np.float64]:
+    """The whole of `Mean`, shape (n,), float64."""
+    parts = Mean(updates, shares)
+    result = np.empty(len(next(iter(updates.values()))), np.float64)
     for part in blocks(len(result)):
-        for party in parties:
-            result[part] += (shares[party] / total) * updates[party][part].astype(np.float64)
+        result[part] = parts[part]
     return result
 
 

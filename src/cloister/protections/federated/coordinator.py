@@ -103,7 +103,7 @@ class _Coordinator:
                 "See which nodes are connected, and start the task again.",
                 phase=f"collect-{number}",
             )
-        average = averaging.mean(updates, self.settings.shares(self.owners))
+        average = averaging.Mean(updates, self.settings.shares(self.owners))
         weights, moments = server.advance(
             self.settings.server, number, self.settings.rounds, weights, average, moments
         )
