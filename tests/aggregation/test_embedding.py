@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from functools import partial
 
 import numpy as np
@@ -18,7 +19,9 @@ from cloister.aggregation import (
 )
 from cloister.foundation.errors import TaskFailed
 from cloister.journal.program import Candidate, Message, Phase, Program, Step
+from cloister.journal.runner import POINTS
 from protections.loop import Loop, Node
+from simulators.bus import Bus, Crash, Fate, run_task
 
 SAYS = dict(zip(COORDINATOR_STAGES, PARTICIPANT_STAGES, strict=False))
 """Coordinator's stage → the participants' message that it waits for; a kind is named after the stage that sent it."""
@@ -44,10 +47,10 @@ def participants(of, given):
         after = PARTICIPANT_STAGES[PARTICIPANT_STAGES.index(stage) + 1]
         return Step(turn.state, after, tuple(Message(to, stage, body) for to, body in turn.send.items()))
 
-    phases = {"announce": Phase({}, 0, 10.0, partial(step, "announce"))}
+    phases = {"announce": Phase({}, 0, 600.0, partial(step, "announce"))}
     for stage, kind in HEARS.items():
         late = {"total": "coordinator"} if stage in {"endorse", "reveal"} else {}
-        phases[stage] = Phase({kind: "coordinator", **late}, 1, 100.0, partial(step, stage))
+        phases[stage] = Phase({kind: "coordinator", **late}, 1, 9000.0, partial(step, stage))
     return Program("announce", phases)
 
 
@@ -63,7 +66,7 @@ def centre(of):
 
     fewest = of.thresholds.survivors
     phases = {
-        stage: Phase({kind: "owner"}, fewest, 10.0, partial(step, stage)) for stage, kind in SAYS.items()
+        stage: Phase({kind: "owner"}, fewest, 600.0, partial(step, stage)) for stage, kind in SAYS.items()
     }
     return Program("gather", phases)
 
@@ -136,3 +139,52 @@ def test_but_for_sealing_and_signing_a_step_is_a_function_of_what_is_on_disk():
             again = programs[node.seat].phases[phase].step(node, inbox)
             assert again == programs[node.seat].phases[phase].step(node, inbox)
             assert set(again.send) <= {message for _, message in calm.sent}
+
+
+def on_the_bus(of, given, **options):
+    bus = Bus(lambda _sent: Fate.DELIVER, options.get("seed", 0))
+    programs = {**dict.fromkeys(of.roster, participants(of, given)), COORDINATOR: centre(of)}
+    seats = {"owner": of.roster, "coordinator": (COORDINATOR,)}
+    results = run_task(programs, seats, bus=bus, **options)
+    return bus, results
+
+
+def right(results, of, given):
+    found = [result.candidate for result in results.values() if result.candidate]
+    assert len(found) == len(of.roster), {party: result.failure for party, result in results.items()}
+    for candidate in found:
+        assert candidate.content == sum(given.values()).tobytes()
+
+
+def one_body_of_each(bus):
+    """Whatever crossed more than once crossed with the same bytes: there is no second vector under the same masks."""
+    seen = {}
+    for sent in bus.transcript:
+        at = (sent.sender, sent.to, sent.kind)
+        assert seen.setdefault(at, sent.body) == sent.body, at
+    return seen
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_whoever_is_killed_wherever_sends_the_same_bytes_and_the_sum_is_right(point):
+    of = context(3)
+    given = vectors(of)
+    for nth in (1, 4):
+        crashes = [Crash(party, point, nth) for party in (*of.roster, COORDINATOR)]
+        bus, results = on_the_bus(of, given, crashes=crashes)
+        right(results, of, given)
+        assert len(one_body_of_each(bus)) == 10 * 3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lost_repeated_and_delayed_messages_change_nothing(seed):
+    chance = random.Random(seed)
+
+    def fate(sent):
+        return Fate.DELIVER if sent.attempt > 4 else chance.choice(list(Fate))
+
+    of = context(3)
+    given = vectors(of)
+    bus, results = on_the_bus(of, given, fate=fate, seed=seed)
+    right(results, of, given)
+    one_body_of_each(bus)
