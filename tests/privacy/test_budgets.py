@@ -170,7 +170,7 @@ def test_a_book_older_than_the_log_spends_nothing_until_reconciled(people: Datab
         for missing in ({}, {"people": None}, {"people": None, "others": None, "more": None}):
             with pytest.raises(BadInput):
                 budgets.reconcile(book, missing, **reconcile)
-        budgets.reconcile(book, {"people": pair(2.0, 1e-7), "others": None}, **reconcile)
+        budgets.reconcile(book, {"people": {"first": pair(2.0, 1e-7)}, "others": None}, **reconcile)
         budgets.check(book)
     # One leaf of before, the two write-offs' own, and the two that are missing.
     assert len(LEAVES) == 3
@@ -178,6 +178,13 @@ def test_a_book_older_than_the_log_spends_nothing_until_reconciled(people: Datab
         assert BudgetRows(tx).leaves() == logged + 2
     assert left(people) == 5.0
     assert left(people, "others") == 0.0
+    with people.transaction() as tx:
+        # Of the agreement's part it is gone too; and where it is not known whose it was, of every agreement's.
+        book, part = BudgetRows(tx), Limit(4.0, 1e-5)
+        assert budgets.left(book, "people", "first", part).epsilon == 1.0
+        assert budgets.left(book, "people", "second", part).epsilon == 4.0
+        budgets.set_limit(book, "others", 1000.0, 1e-4)
+        assert budgets.left(book, "others", "second", part).epsilon == 0.0
     assert spend(people, a_charge(2), logged=logged + 2)
     with pytest.raises(Refused):
         spend(people, a_charge(population="others", epsilon=1e-6), logged=logged + 3)

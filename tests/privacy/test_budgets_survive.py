@@ -121,7 +121,7 @@ def test_an_old_backup_is_refused_until_it_was_reconciled(tmp_path: Path) -> Non
     with database.transaction() as tx:
         # The owner knows from the signed plans that the missing tasks spent 1.0 at most.
         budgets.reconcile(
-            BudgetRows(tx), {"people": pair(1.0, 2e-7)}, logged=newest, log=logging(tx, 6), now=6
+            BudgetRows(tx), {"people": {"a": pair(1.0, 2e-7)}}, logged=newest, log=logging(tx, 6), now=6
         )
     spend(database, 4, known=newest)
     with database.read() as tx:

@@ -105,6 +105,15 @@ def test_sensitivity_counts_clipping_rounding_summation_and_occurrences() -> Non
     assert counts.sensitivity == pytest.approx(math.ldexp(1.0, counts.exponent))
 
 
+def test_what_is_planned_to_lie_on_the_lattice_must_lie_on_it() -> None:
+    """Rule 3: otherwise rounding would add to a sensitivity that does not count it."""
+    counts = mechanism_for(dimension=3, clip=1.0, noise_multiplier=2.0, largest=1e6, exact_exponent=0)
+    assert counts.exact
+    assert counts.noisy(np.array([1.0, 2.0, 7.0]), SECRET, "x").shape == (3,)
+    with pytest.raises(BadInput):
+        counts.noisy(np.array([1.0, 2.0, math.pi]), SECRET, "x")
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 12))
 def test_one_unit_moves_the_lattice_point_by_at_most_the_sensitivity(seed: int, units: int) -> None:

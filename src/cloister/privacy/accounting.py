@@ -3,13 +3,13 @@
 A *run* is fixed in advance: so many steps of the Gaussian mechanism, each on a fresh Poisson sample. Two accountants
 bound it. The privacy loss distribution (`pld`) is nearly exact. The Rényi bound (`renyi`) is a closed form that sums
 up over runs which are chosen as one goes; `filters` decides by it. Both are upper bounds; `epsilon` takes the lesser.
-Without sampling there is an exact formula (`gaussian`), and it is used.
+Without sampling there is an exact formula (`gaussian`), which bounds runs with it too.
 
 Rules:
 1. Add-or-remove one unit; a unit that may occur at m nodes multiplies the sensitivity by m, and is drawn somewhere with
    probability 1 - (1 - q)^m (`docs/proofs/accounting.md`, 3).
 2. Delta counts what else can go wrong, sums that wrap and batches that overflow: a chance of f adds (1 + exp(epsilon)) f.
-3. Everything from outside is bounded: steps, rates, multipliers, deltas.
+3. Everything from outside is bounded: steps, rates, multipliers, deltas, and the time that a foreign plan can take.
 4. A PLD is used only for a run that is fixed in advance; adaptive choices are left to the filters.
 """
 
@@ -28,6 +28,11 @@ Accountant: TypeAlias = Literal["pld", "renyi"]
 
 MAX_STEPS: Final = 10_000_000
 LEAST_DELTA: Final = 1e-15
+LEAST_RATE: Final = 1e-12
+PLD_STEPS: Final = 50_000
+PLD_MULTIPLIER: Final = 0.3
+PLD_EPSILON: Final = 50.0
+"""Beyond these a PLD takes minutes or all memory, for epsilons that protect nobody: the Rényi bound alone is used."""
 _LEAST_MULTIPLIER: Final = 0.05
 _MOST_MULTIPLIER: Final = 1e6
 
@@ -52,7 +57,7 @@ class Run:
         """Raises `BadInput` for numbers out of range."""
         if not (
             1e-3 <= self.noise_multiplier <= 1e9
-            and 0 < self.rate <= 1
+            and LEAST_RATE <= self.rate <= 1
             and 1 <= self.steps <= MAX_STEPS
             and 0 <= self.failure < 1
         ):
@@ -98,23 +103,26 @@ def epsilon(run: Run, delta: float, accountant: Accountant = "pld") -> float:
             "Delta is out of range.", f"It lies between {LEAST_DELTA:g} and 1.", "Choose another delta."
         )
     found = _of_noise(run, delta, accountant)
+    if not run.failure:
+        return found
     # A larger epsilon leaves less of delta, which asks for a larger epsilon: tried until one suffices for itself.
-    while run.failure and found < math.inf:
-        tried = found * (1 + 1e-6) + 1e-9
+    margin = 1e-6
+    while found < math.inf:
+        tried = found * (1 + margin) + 1e-9
         found = _of_noise(run, delta - _failing(run, tried), accountant)
         if found <= tried:
             return tried
-    return found
+        margin *= 2
+    return math.inf
 
 
 def delta(run: Run, epsilon: float, accountant: Accountant = "pld") -> float:
     """The least delta that is proved for this epsilon; at most 1."""
     if not 0 <= epsilon < math.inf:
         raise BadInput("Epsilon is out of range.", "It is a number from 0 on.", "Choose another.")
-    found = renyi.delta_of(run.renyi_curve(), epsilon)
-    if run.rate == 1:
-        found = min(found, gaussian.delta(run.noise_multiplier / math.sqrt(run.steps), epsilon))
-    elif accountant == "pld":
+    unsampled = gaussian.delta(run.noise_multiplier / math.sqrt(run.steps), epsilon)
+    found = min(unsampled, renyi.delta_of(run.renyi_curve(), epsilon))
+    if run.rate < 1 and accountant == "pld" and _quick_enough(run) and epsilon <= PLD_EPSILON:
         from cloister.privacy.pld import delta as by_pld  # it loads SciPy
 
         found = min(found, by_pld(run.noise_multiplier, run.rate, run.steps, epsilon))
@@ -228,14 +236,18 @@ def overflow(units: int, rate: float, capacity: int, steps: int) -> float:
 def _of_noise(run: Run, delta: float, accountant: Accountant) -> float:
     if delta < LEAST_DELTA:
         return math.inf
-    found = renyi.epsilon_of(run.renyi_curve(), delta)[0]
-    if run.rate == 1:
-        return min(found, gaussian.epsilon(run.noise_multiplier / math.sqrt(run.steps), delta))
-    if accountant == "pld":
+    # Sampling never makes it worse, so that the exact formula for none bounds it too.
+    unsampled = gaussian.epsilon(run.noise_multiplier / math.sqrt(run.steps), delta)
+    found = min(unsampled, renyi.epsilon_of(run.renyi_curve(), delta)[0])
+    if run.rate < 1 and accountant == "pld" and _quick_enough(run) and found <= PLD_EPSILON:
         from cloister.privacy.pld import epsilon as by_pld  # it loads SciPy
 
         found = min(found, by_pld(run.noise_multiplier, run.rate, run.steps, delta))
     return found
+
+
+def _quick_enough(run: Run) -> bool:
+    return run.steps <= PLD_STEPS and run.noise_multiplier >= PLD_MULTIPLIER
 
 
 def _failing(run: Run, epsilon: float) -> float:

@@ -15,7 +15,6 @@ theorem 5.2; Clopper, Pearson, Biometrika 1934; Jagielski, Ullman, Oprea, NeurIP
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterable
 
@@ -78,7 +77,7 @@ def many_runs(
     hit = rate_at_least(hits, with_canary, error)
     alarm = 1 - rate_at_least(without - false_alarms, without, error)
     ratios = [(hit - delta, alarm), (1 - alarm - delta, 1 - hit)]
-    return max([0.0, *(math.log(up / down) for up, down in ratios if up > 0 and down > 0)])
+    return max((math.log(up / down) for up, down in ratios if up > down > 0), default=0.0)
 
 
 def rate_at_least(successes: int, trials: int, error: float) -> float:
@@ -98,7 +97,12 @@ def _at_least(n: int, k: int, p: float) -> float:
 
 
 def _sum(falling: Iterable[float]) -> float:
-    return math.fsum(itertools.takewhile(lambda chance: chance > _NOTHING, falling))
+    total = 0.0
+    for chance in falling:
+        if chance <= _NOTHING:
+            break
+        total += chance
+    return total
 
 
 def _binomial(n: int, k: int, p: float) -> float:

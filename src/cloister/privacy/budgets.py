@@ -38,7 +38,7 @@ from cloister.privacy.filters import Limit, Loss, Method
 WHOLE: Final = ""
 """The scope of the population as a whole."""
 RECONCILED: Final = "reconciled"
-"""The task under which missing charges are written off."""
+"""The task under which missing charges are written off, and the scope of what may have been spent under any agreement."""
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Log = Callable[[str], object]
@@ -266,9 +266,9 @@ def bind(book: Book, keys: Iterable[str], name: str) -> None:
 
 
 def spent(book: Book, name: str, scope: str = WHOLE) -> Loss:
-    """What was spent of a population, or of an agreement's part of it."""
-    found = book.total(name, scope)
-    return Loss() if found is None else Loss.decode(found)
+    """What was spent of a population, or of an agreement's part of it with what may have been."""
+    found = _total(book, name, scope)
+    return found if scope in (WHOLE, RECONCILED) else found + _total(book, name, RECONCILED)
 
 
 def left(book: Book, name: str, scope: str = WHOLE, limit: Limit | None = None) -> Left:
@@ -340,9 +340,14 @@ def _write(book: Book, charge: Charge, leaves: int, log: Log, now: int) -> None:
         at=now,
     )
     for scope in dict.fromkeys((WHOLE, charge.scope)):
-        total = spent(book, charge.population, scope) + charge.loss
+        total = _total(book, charge.population, scope) + charge.loss
         book.put_total(charge.population, scope, total.encode())
     log(charge.digest)
+
+
+def _total(book: Book, name: str, scope: str) -> Loss:
+    found = book.total(name, scope)
+    return Loss() if found is None else Loss.decode(found)
 
 
 # Looking after the book ----------------------------------------------------------------------------------------------
@@ -359,13 +364,20 @@ def require_current(book: Book, logged: int) -> None:
         )
 
 
-def reconcile(book: Book, missing: Mapping[str, Loss | None], *, logged: int, log: Log, now: int) -> None:
+def reconcile(
+    book: Book,
+    missing: Mapping[str, Mapping[str, Loss] | None],
+    *,
+    logged: int,
+    log: Log,
+    now: int,
+) -> None:
     """Writes off what missing charges may have spent, so that the book is current again (rule 6).
 
     Args:
         book: of a transaction that writes.
-        missing: every population → what its missing charges spent at most, for example from the signed plans that
-            other parties hold; `None`: unknown, so that all that is left is gone.
+        missing: every population → what its missing charges spent at most, by agreement (scope), for example from the
+            signed plans that other parties hold; empty: nothing. `None`: unknown, so that all is gone, of every agreement.
         logged: how many charges the log has.
         log: appends each write-off's leaf.
         now: seconds.
@@ -383,10 +395,13 @@ def reconcile(book: Book, missing: Mapping[str, Loss | None], *, logged: int, lo
             "The log does not tell which populations the missing charges were to.",
             "Say for each what its missing charges may have spent at most, or that all that is left is gone.",
         )
-    for number, (name, loss) in enumerate(sorted(missing.items())):
-        charge = Charge(name, RECONCILED, RECONCILED, logged, 1, WHOLE, loss or _everything())
-        # One of them stands for the missing leaves; each stands for its own.
-        _write(book, charge, 1 + (lacking if number == 0 else 0), log, now)
+    for name, losses in sorted(missing.items()):
+        parts = {RECONCILED: _everything()} if losses is None else (losses or {RECONCILED: Loss()})
+        for number, (scope, loss) in enumerate(sorted(parts.items()), start=1):
+            charge = Charge(name, RECONCILED, RECONCILED, logged, number, scope, loss)
+            # Each stands for its own leaf, the first of them for the missing ones too.
+            _write(book, charge, 1 + lacking, log, now)
+            lacking = 0
 
 
 def check(book: Book) -> None:
@@ -398,7 +413,7 @@ def check(book: Book) -> None:
             for item in dict.fromkeys((WHOLE, scope)):
                 totals[item] = totals.get(item, Loss()) + loss
         for scope, total in totals.items():
-            if spent(book, name, scope) != total:
+            if _total(book, name, scope) != total:
                 raise Tampered(
                     "A privacy budget has been changed.",
                     "What it says was spent is not the sum of the charges.",

@@ -62,6 +62,13 @@ def encode(vector: NDArray[Any], exponent: int, bound: int) -> NDArray[np.int64]
     return np.clip(np.rint(scaled), -bound, bound).astype(np.int64)
 
 
+def lies_on(vector: NDArray[Any], exponent: int) -> bool:
+    """Whether every coordinate is a whole number of steps, so that encoding rounds nothing."""
+    with np.errstate(over="ignore"):
+        scaled = np.ldexp(np.asarray(vector, dtype=np.float64), exponent)
+    return bool((scaled == np.rint(scaled)).all())
+
+
 def decode(lattice_point: NDArray[np.int64], exponent: int) -> NDArray[np.float64]:
     """The lattice point as floats. Raises `BadInput` for an exponent out of range."""
     _check(exponent, 0)

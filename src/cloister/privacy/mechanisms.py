@@ -141,6 +141,12 @@ class Mechanism(BaseModel):
                 f"It has the shape {vector.shape}, the plan says {self.dimension} numbers.",
                 "Plan again.",
             )
+        if self.exact and not lattice.lies_on(vector, self.exponent):
+            raise BadInput(
+                "A vector does not fit its noise.",
+                "The plan says that it lies on the lattice, and it does not.",
+                "Plan for floats.",
+            )
         point = lattice.encode(vector, self.exponent, self.bound)
         point += discrete_gaussian(NoiseStream(secret, label), self.variance, self.dimension)
         return point

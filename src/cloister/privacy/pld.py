@@ -15,17 +15,19 @@ from typing import Any
 _UP = 1 + 1e-9
 
 
+@lru_cache(maxsize=256)
 def epsilon(noise_multiplier: float, rate: float, steps: int, delta: float) -> float:
     """Epsilon of the run at a delta."""
     return float(_accountant(noise_multiplier, rate, steps).get_epsilon(delta)) * _UP
 
 
+@lru_cache(maxsize=256)
 def delta(noise_multiplier: float, rate: float, steps: int, epsilon: float) -> float:
     """Delta of the run at an epsilon."""
     return float(_accountant(noise_multiplier, rate, steps).get_delta(epsilon)) * _UP
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=1)  # up to some hundred MB
 def _accountant(noise_multiplier: float, rate: float, steps: int) -> Any:
     import dp_accounting  # type: ignore[import-untyped]  # it has no marker for its types
     from dp_accounting import pld

@@ -27,6 +27,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cloister.foundation.errors import BadInput
 
 ORDERS: Final = (*range(2, 33), *range(36, 65, 4), 72, 80, 96, 112, 128, 160, 192, 256, 384, 512, 1024)
@@ -51,16 +54,26 @@ def sampled_gaussian(order: int, noise_multiplier: float, rate: float) -> float:
     exponent = 1 / (2 * noise_multiplier * noise_multiplier)
     if rate == 1:
         return order * exponent * _UP
-    log_rate, log_rest = math.log(rate), math.log1p(-rate)
-    terms = [
-        _log_binomial(order, j) + (order - j) * log_rest + j * log_rate + _log_expm1((j * j - j) * exponent)
-        for j in range(2, order + 1)
-    ]
-    largest = max(terms)
-    total = largest + math.log(math.fsum(math.exp(term - largest) for term in terms))
+    j, log_binomials = _binomials(order)
+    growth = (j * j - j) * exponent
+    # log(exp(x) - 1), which is x where it overflows.
+    log_growth = np.where(growth > 50, growth, np.log(np.expm1(np.minimum(growth, 50.0))))
+    terms = log_binomials + (order - j) * math.log1p(-rate) + j * math.log(rate) + log_growth
+    largest = float(terms.max())
+    total = largest + math.log(float(np.exp(terms - largest).sum()))
     log_moment = math.log1p(math.exp(total)) if total < 30 else total + math.exp(-total)
-    # Logarithms of at most 10^6 are off by less than 10^-10, which is relative in a small moment: `_UP` covers it.
+    # A small moment is made of logarithms below 10^5, off by less than 10^-10; a large one is right to its last digits.
     return log_moment / (order - 1) * _UP
+
+
+@lru_cache(maxsize=128)
+def _binomials(order: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each j from 2 to the order, and the logarithms of `order` over j."""
+    numbers = range(2, order + 1)
+    return (
+        np.array(numbers, dtype=np.float64),
+        np.array([math.log(math.comb(order, j)) for j in numbers]),
+    )
 
 
 def epsilon_of(curve: Mapping[int, float], delta: float) -> tuple[float, int]:
@@ -83,11 +96,3 @@ def delta_of(curve: Mapping[int, float], epsilon: float) -> float:
 def conversion(order: int, delta: float) -> float:
     """What is added to a Rényi bound of that order to give epsilon at that delta; may be negative."""
     return math.log1p(-1 / order) - (math.log(delta) + math.log(order)) / (order - 1)
-
-
-def _log_binomial(n: int, k: int) -> float:
-    return math.log(math.comb(n, k))
-
-
-def _log_expm1(x: float) -> float:
-    return math.log(math.expm1(x)) if x < 700 else x
