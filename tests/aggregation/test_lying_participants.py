@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 from unittest.mock import patch
 
-import numpy as np
 import pytest
 
 from aggregation.world import CARDS, COORDINATOR, NAMES, World, context, vectors
 from cloister import aggregation
-from cloister.aggregation import keys, messages, transcript
+from cloister.aggregation import keys, messages, parcels, states, transcript
 from cloister.aggregation.messages import Reveal, SharingMessage, SignedMasked, read, write
 from cloister.aggregation.participant import Participant
 from cloister.aggregation.turns import keep, load
 from cloister.aggregation.vectors import wire_size
-from cloister.foundation.errors import Tampered, TaskFailed
+from cloister.foundation.errors import NotTrusted, Tampered, TaskFailed
 from cloister.identity.keys import b64, unb64
 
 
@@ -79,7 +78,7 @@ class TwoGroups(Participant):
 
 @pytest.mark.parametrize("liar", [WrongShares, TwoGroups])
 def test_what_was_not_committed_to_is_noticed_by_who_gets_it(liar):
-    """Rule 3 of `participant`."""
+    """Rule 3 of `participant`, rule 2 of `parcels`."""
     run = world(liar=liar).run()
     assert not run.opened
     told = [run.errors[party] for party in NAMES[1:3] if party in run.errors]
@@ -207,7 +206,7 @@ def test_a_vector_that_is_not_masked_as_told_makes_no_sum():
             changed = bytes([packed[0] ^ 1]) + bytes(packed[1:])
             content = item.content.model_copy(update={"vector": b64(hashlib.sha256(changed).digest())})
             signed = SignedMasked(content=content, signature=messages.signed(content, self._signing))
-            kept, _ = load(aggregation.participant.Hidden, turn.state, self.context)
+            kept, _ = load(states.Hidden, turn.state, self.context)
             kept = kept.model_copy(update={"own": b64(content.hash)})
             return aggregation.Turn(keep(kept), {COORDINATOR: write(signed, changed)})
 
@@ -249,16 +248,34 @@ def test_no_two_things_that_are_signed_are_of_one_payload_type():
     assert len({kind.model_construct().payload_type for kind in kinds}) == len(kinds)
 
 
-def test_parcels_for_others_cannot_be_opened():
+def test_parcels_open_for_one_recipient_sender_transcript_and_context_only():
+    """Rule 1 of `parcels`."""
     run = world().run()
+    of, other = run.context, context(3, attempt=2)
     body = next(body for stage, sender, _, body in run.said if stage == "share" and sender == NAMES[0])
     message, _ = read(SharingMessage, body)
-    sealed = unb64(message.parcels[NAMES[1]].sealed)
-    first = run.nodes[NAMES[2]]
-    for header in (b"", keys.tagged("parcel")):
-        with pytest.raises(Exception, match="could not be opened"):
-            keys.unseal(sealed, first._secrets.channel, header)
-    assert np.frombuffer(sealed, np.uint8).std() > 50
+    parcel, first = message.parcels[NAMES[1]], unb64(message.sharing.content.transcript)
+    node = run.nodes[NAMES[1]]
+    here = (of, first, NAMES[0], NAMES[1])
+    for find, data, own, header in (
+        (keys.unseal, parcel.sealed, "channel", parcels.parcel_header),
+        (keys.disclose, parcel.pair, "round", parcels.pair_header),
+    ):
+        mine = {"channel": node._secrets.channel, "round": node._round}[own]
+        theirs = run.nodes[NAMES[2]]
+        assert find(unb64(data), mine, header(*here))
+        for wrong in (
+            (other, first, NAMES[0], NAMES[1]),
+            (of, bytes(32), NAMES[0], NAMES[1]),
+            (of, first, NAMES[2], NAMES[1]),
+            (of, first, NAMES[0], NAMES[2]),
+        ):
+            with pytest.raises(NotTrusted):
+                find(unb64(data), mine, header(*wrong))
+        with pytest.raises(NotTrusted):
+            find(
+                unb64(data), {"channel": theirs._secrets.channel, "round": theirs._round}[own], header(*here)
+            )
 
 
 @pytest.mark.parametrize("how", ["copied", "weak"])

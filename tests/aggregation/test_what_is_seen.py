@@ -16,8 +16,9 @@ import pytest
 from aggregation.world import COORDINATOR, NAMES, World, context, participant, secret
 from cloister import aggregation
 from cloister.aggregation import keys, messages, shamir, transcript
+from cloister.aggregation.keys import outer_key
 from cloister.aggregation.messages import Announcements, Reveal, SharingMessage, SignedMasked, read
-from cloister.aggregation.participant import outer_key, pair_header
+from cloister.aggregation.parcels import pair_header, parcel_header
 from cloister.aggregation.ring import mask_of
 from cloister.aggregation.vectors import Blinded, wire_size
 from cloister.foundation.errors import NotTrusted
@@ -55,8 +56,6 @@ class View:
         """What the colluder's parcels hold: sender → (share of s, share of b, group contribution)."""
         found = {}
         if self.colluder:
-            from cloister.aggregation.participant import parcel_header
-
             for sender, message in self.sharings.items():
                 if sender != self.colluder:
                     plain = keys.unseal(
@@ -260,8 +259,6 @@ def test_opening_a_round_seed_opens_no_parcel():
     """Channel keys are not derived from the round seed (`keys`)."""
     world = run()
     view = View(world, None)
-    from cloister.aggregation.participant import parcel_header
-
     for party, other in itertools.permutations(world.context.roster, 2):
         seed = keys.Secrets.of(secret(party), world.context.id).round_seed
         sealed = unb64(view.sharings[other].parcels[party].sealed)
@@ -273,8 +270,6 @@ def test_all_long_term_keys_together_open_nothing():
     """Rule 2 of `keys`: the same parties' keys, other journalled secrets."""
     run_, of = run(), run().context
     view = View(run_, None)
-    from cloister.aggregation.participant import parcel_header
-
     for party, other in itertools.permutations(of.roster, 2):
         again = participant(of, party, "another")
         assert again._signing._keys is run_.nodes[party]._signing._keys

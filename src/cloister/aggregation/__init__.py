@@ -9,8 +9,8 @@ Bonawitz et al. 2017, own code, with post-quantum key agreement, one endorsed se
 value that shows the sum to be right. What is guaranteed, against whom, and why: `docs/proofs/secure-aggregation.md`.
 
 Files: `thresholds` and `encoding` (how many, which ring), `context` (what all must have in common), `participant` and
-`coordinator` (the two state machines), `messages`, `transcript`, `turns` (what travels, what it is checked against, what
-is kept), `keys`, `shamir`, `ring`, `integrity`, `vectors`, `signing` (the parts).
+`coordinator` (the two state machines), `messages`, `transcript`, `turns`, `states` (what travels, what it is checked
+against, what is kept), `parcels`, `keys`, `shamir`, `ring`, `integrity`, `vectors`, `signing` (the parts).
 """
 
 from cloister.aggregation.context import Context

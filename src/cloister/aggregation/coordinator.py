@@ -20,20 +20,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal, TypeVar
-
-from pydantic import Field
+from typing import TypeVar
 
 from cloister.aggregation import keys, messages, shamir, transcript
 from cloister.aggregation.context import Context
 from cloister.aggregation.messages import (
-    Announcement,
     Announcements,
     Deliveries,
     Endorsements,
     Parcel,
     Reveal,
-    Sharing,
     SharingMessage,
     SignedAnnouncement,
     SignedEndorsement,
@@ -41,59 +37,18 @@ from cloister.aggregation.messages import (
     SignedSharing,
     Survivors,
     Total,
-    blob,
     pieces,
 )
-from cloister.aggregation.participant import Members, pair_header
+from cloister.aggregation.parcels import pair_header
 from cloister.aggregation.signing import Verifying
-from cloister.aggregation.thresholds import MAX_PARTICIPANTS
-from cloister.aggregation.turns import State, Turn, keep, load
+from cloister.aggregation.states import Collected, Confirmed, Finished, Gathered, Relayed
+from cloister.aggregation.turns import Turn, keep, load
 from cloister.aggregation.vectors import Blinded, wire_size
 from cloister.foundation.digests import same
 from cloister.foundation.errors import CloisterError
-from cloister.identity.keys import PartyId, unb64
+from cloister.identity.keys import unb64
 
-_MANY = Field(strict=False, max_length=MAX_PARTICIPANTS)
-_PAIR = Annotated[str, blob(keys.PAIR_CIPHERTEXT)]
-_Pairs = Annotated[
-    dict[PartyId, Annotated[dict[PartyId, _PAIR], Field(max_length=MAX_PARTICIPANTS)]],
-    Field(max_length=MAX_PARTICIPANTS),
-]
 _Answer = TypeVar("_Answer")
-
-
-class Gathered(State):
-    stage: Literal["gathered"] = "gathered"
-    announcements: Annotated[tuple[Announcement, ...], _MANY]
-
-
-class Relayed(State):
-    """`pairs`: sender → recipient → the encrypted pair secret, for when the recipient drops out."""
-
-    stage: Literal["relayed"] = "relayed"
-    announcements: Annotated[tuple[Announcement, ...], _MANY]
-    sharings: Annotated[tuple[Sharing, ...], _MANY]
-    pairs: _Pairs
-
-
-class Collected(State):
-    """Beside it: the sum of the survivors' masked vectors."""
-
-    stage: Literal["collected"] = "collected"
-    announcements: Annotated[tuple[Announcement, ...], _MANY]
-    sharings: Annotated[tuple[Sharing, ...], _MANY]
-    pairs: _Pairs
-    masked: Annotated[tuple[SignedMasked, ...], _MANY]
-
-
-class Confirmed(Collected):
-    stage: Literal["confirmed"] = "confirmed"  # type: ignore[assignment]  # one more step with the same content
-    endorsements: Annotated[tuple[SignedEndorsement, ...], _MANY]
-
-
-class Finished(State):
-    stage: Literal["finished"] = "finished"
-    contributors: Members
 
 
 class Coordinator:

@@ -185,6 +185,16 @@ def unseal(sealed: bytes, keys: KemKeys, header: bytes) -> bytes:
         raise _unreadable() from None
 
 
+def outer_key(group: bytes, party: str) -> bytes:
+    """The key of the outer mask that `party` adds."""
+    return derive(group, "outer mask", party.encode())
+
+
+def check_key(group: bytes) -> bytes:
+    """The key of the check values."""
+    return derive(group, "check value")
+
+
 def _unreadable() -> NotTrusted:
     return NotTrusted(
         "A part of a secure aggregation could not be opened.",

@@ -26,21 +26,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from numpy.typing import NDArray
-from pydantic import Field
 
-from cloister.aggregation import integrity, keys, messages, shamir, transcript
+from cloister.aggregation import integrity, keys, messages, transcript
 from cloister.aggregation.context import Context
 from cloister.aggregation.messages import (
-    Announcement,
     Announcements,
     Deliveries,
     Endorsements,
-    Hash,
     Masked,
-    Parcel,
     Reveal,
     Sharing,
     SharingMessage,
@@ -50,63 +46,19 @@ from cloister.aggregation.messages import (
     SignedSharing,
     Survivors,
     Total,
-    blob,
     pieces,
 )
+from cloister.aggregation.parcels import NOTHING, Holder
 from cloister.aggregation.signing import Signing
-from cloister.aggregation.thresholds import MAX_PARTICIPANTS
+from cloister.aggregation.states import Announced, Endorsed, Hidden, Revealed, Shared
 from cloister.aggregation.turns import Opened, State, Turn, keep, load, out_of_order
 from cloister.aggregation.vectors import Blinded, wire_size
 from cloister.foundation.digests import same
 from cloister.foundation.errors import BadInput, Conflict
-from cloister.identity.keys import PartyId, b64, unb64
-
-Members = Annotated[tuple[PartyId, ...], Field(strict=False, max_length=MAX_PARTICIPANTS)]
-_SHARES = Annotated[str, blob(2 * keys.SEED)]
-_NOTHING = bytes(messages.HASH)
+from cloister.identity.keys import b64, unb64
 
 
-class Announced(State):
-    stage: Literal["announced"] = "announced"
-
-
-class Shared(State):
-    stage: Literal["shared"] = "shared"
-    announcements: Annotated[tuple[Announcement, ...], Field(strict=False, max_length=MAX_PARTICIPANTS)]
-    own: Hash
-
-
-class Hidden(State):
-    """After masking: shares that this participant holds, and what the others must confirm."""
-
-    stage: Literal["masked"] = "masked"
-    transcript: Hash
-    members: Members
-    shares: Annotated[dict[PartyId, _SHARES], Field(max_length=MAX_PARTICIPANTS)]
-    expected: Annotated[dict[PartyId, Hash], Field(max_length=MAX_PARTICIPANTS)]
-    group: Hash
-    own: Hash
-
-
-class Endorsed(State):
-    stage: Literal["endorsed"] = "endorsed"
-    transcript: Hash
-    members: Members
-    survivors: Members
-    final: Hash
-    shares: Annotated[dict[PartyId, _SHARES], Field(max_length=MAX_PARTICIPANTS)]
-    group: Hash
-
-
-class Revealed(State):
-    stage: Literal["revealed"] = "revealed"
-    transcript: Hash
-    members: Members
-    final: Hash
-    group: Hash
-
-
-class Participant:
+class Participant(Holder):
     """One participant of one aggregation; holds nothing between steps.
 
     Args:
@@ -128,9 +80,8 @@ class Participant:
                 "It is not on the roster, or its secret is too short.",
                 "Have the task planned again.",
             )
-        self.context, self.party, self._signing = context, party, signing
-        self._secrets = keys.Secrets.of(secret, context.id)
-        self._round = keys.KemKeys.of(self._secrets.round_seed)
+        super().__init__(context, party, secret)
+        self._signing = signing
 
     def announce(self) -> Turn:
         """The first step, without a message: this aggregation's public keys."""
@@ -163,7 +114,7 @@ class Participant:
             party=self.party,
             transcript=b64(first),
             group=b64(transcript.group_commitment(self.context, self.party, self._secrets.group)),
-            parcels=b64(b"".join(parcels[party].hash if party in parcels else _NOTHING for party in parties)),
+            parcels=b64(b"".join(parcels[party].hash if party in parcels else NOTHING for party in parties)),
             seed_shares=b64(
                 b"".join(self._commit("round seed", self.party, party, shares[party][0]) for party in parties)
             ),
@@ -219,14 +170,19 @@ class Participant:
                 raise transcript.tampered("The key of a pair is not confirmed.")
         second = transcript.after_sharing(first, [item.content for item in message.sharings])
         group = keys.derive(
-            b"".join(contributions[party] for party in members), "group key", second, self._attempt()
+            b"".join(contributions[party] for party in members),
+            "group key",
+            second,
+            self.context.attempt.to_bytes(8, "big"),
         )
-        total = Blinded(self.context.encoding.embed(steps), integrity.check_value(steps, check_key(group)))
+        total = Blinded(
+            self.context.encoding.embed(steps), integrity.check_value(steps, keys.check_key(group))
+        )
         total.add_mask(self._secrets.mask_seed)
         for other, pair in pairs.items():
             total.add_mask(pair, subtract=other < self.party)
         if self.party in self.context.outer:
-            total.add_mask(outer_key(group, self.party))
+            total.add_mask(keys.outer_key(group, self.party))
         packed = total.pack(self.context.encoding)
         content = Masked(
             context=self.context.name,
@@ -327,81 +283,10 @@ class Participant:
         group = unb64(before.group)
         for party in contributors:
             if party in self.context.outer:
-                total.add_mask(outer_key(group, party), subtract=True)
+                total.add_mask(keys.outer_key(group, party), subtract=True)
         steps = encoding.centre(total.values, len(contributors))
-        integrity.require(steps, total.check, check_key(group))
+        integrity.require(steps, total.check, keys.check_key(group))
         return Opened(encoding.decode(steps), contributors)
-
-    def _announcement(self) -> Announcement:
-        round_x25519, round_mlkem768 = self._round.public
-        channel_x25519, channel_mlkem768 = self._secrets.channel.public
-        return Announcement(
-            context=self.context.name,
-            party=self.party,
-            round_x25519=b64(round_x25519),
-            round_mlkem768=b64(round_mlkem768),
-            channel_x25519=b64(channel_x25519),
-            channel_mlkem768=b64(channel_mlkem768),
-            self_mask=b64(transcript.self_mask_commitment(self.context, self.party, self._secrets.mask_seed)),
-        )
-
-    def _split(self, parties: Sequence[str]) -> dict[str, tuple[bytes, bytes]]:
-        """Each party's shares of the round seed and of the self-mask seed."""
-        threshold = self.context.thresholds.threshold
-        size = shamir.coefficient_bytes(keys.SEED, threshold)
-        randomness = keys.stretched(self._secrets.coefficients, "sharing", 2 * size)
-        places = {party: self.context.place(party) for party in parties}
-        seeds = shamir.split(self._secrets.round_seed, threshold, list(places.values()), randomness[:size])
-        masks = shamir.split(self._secrets.mask_seed, threshold, list(places.values()), randomness[size:])
-        return {party: (seeds[place], masks[place]) for party, place in places.items()}
-
-    def _commit(self, kind: str, sender: str, recipient: str, share: bytes) -> bytes:
-        return transcript.share_commitment(self.context, kind, sender, recipient, share)
-
-    def _parcel(self, other: Announcement, shares: tuple[bytes, bytes], first: bytes) -> Parcel:
-        pair, confirmation = b"", _NOTHING
-        if self.party < other.party:
-            secret = keys.pair_secret(self._secrets.round_seed, other.party)
-            header = pair_header(self.context, first, self.party, other.party)
-            pair = keys.enclose(secret, unb64(other.round_mlkem768), header)
-            key = keys.pair_key(self._round, unb64(other.round_x25519), secret, first, self.context.attempt)
-            confirmation = keys.confirmation(key, self.party, other.party)
-        sealed = keys.seal(
-            b"".join((*shares, self._secrets.group, confirmation)),
-            unb64(other.channel_x25519),
-            unb64(other.channel_mlkem768),
-            parcel_header(self.context, first, self.party, other.party),
-        )
-        return Parcel(sealed=b64(sealed), pair=b64(pair))
-
-    def _open(
-        self, sharing: Sharing, parcel: Parcel, first: bytes, place: int
-    ) -> tuple[tuple[bytes, bytes], bytes, bytes]:
-        """A parcel's shares, group contribution and confirmation (rule 3)."""
-        sender = sharing.party
-        header = parcel_header(self.context, first, sender, self.party)
-        plain = keys.unseal(unb64(parcel.sealed), self._secrets.channel, header)
-        if len(plain) != messages.PARCEL:
-            raise transcript.tampered("A parcel is not as long as agreed.")
-        seed, mask, group, confirmation = (
-            plain[start : start + keys.SEED] for start in range(0, messages.PARCEL, keys.SEED)
-        )
-        committed = (
-            (pieces(sharing.seed_shares)[place], self._commit("round seed", sender, self.party, seed)),
-            (pieces(sharing.mask_shares)[place], self._commit("mask seed", sender, self.party, mask)),
-            (unb64(sharing.group), transcript.group_commitment(self.context, sender, group)),
-        )
-        if not all(same(left, right) for left, right in committed):
-            raise transcript.tampered("A participant sent something else than it committed to.")
-        return (seed, mask), group, confirmation
-
-    def _pair(self, other: Announcement, parcel: Parcel, first: bytes) -> bytes:
-        if other.party < self.party:
-            header = pair_header(self.context, first, other.party, self.party)
-            secret = keys.disclose(unb64(parcel.pair), self._round, header)
-        else:
-            secret = keys.pair_secret(self._secrets.round_seed, other.party)
-        return keys.pair_key(self._round, unb64(other.round_x25519), secret, first, self.context.attempt)
 
     def _final(self, items: Sequence[SignedMasked], members: Sequence[str], second: bytes) -> bytes:
         """Transcript 3, if the list of survivors holds."""
@@ -430,28 +315,5 @@ class Participant:
                 continue
         raise out_of_order()
 
-    def _attempt(self) -> bytes:
-        return self.context.attempt.to_bytes(8, "big")
-
     def _turn(self, state: State, body: bytes) -> Turn:
         return Turn(keep(state), {self.context.coordinator: body})
-
-
-def parcel_header(context: Context, first: bytes, sender: str, recipient: str) -> bytes:
-    """What a sealed parcel is bound to."""
-    return keys.tagged("parcel", context.id, first, sender.encode(), recipient.encode())
-
-
-def pair_header(context: Context, first: bytes, sender: str, recipient: str) -> bytes:
-    """What an encrypted pair secret is bound to."""
-    return keys.tagged("pair secret", context.id, first, sender.encode(), recipient.encode())
-
-
-def outer_key(group: bytes, party: str) -> bytes:
-    """The key of the outer mask that `party` adds."""
-    return keys.derive(group, "outer mask", party.encode())
-
-
-def check_key(group: bytes) -> bytes:
-    """The key of the check values."""
-    return keys.derive(group, "check value")
