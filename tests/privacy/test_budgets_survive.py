@@ -13,7 +13,7 @@ import pytest
 import spender
 
 from cloister.foundation.errors import Refused
-from cloister.ledger.leaves import Leaf, conceal
+from cloister.ledger.leaves import conceal
 from cloister.privacy import budgets
 from cloister.privacy.filters import Limit, pair
 from cloister.storage.budgets import BudgetRows
@@ -84,14 +84,10 @@ def logging(tx: Transaction, now: int) -> budgets.Log:
     return log
 
 
-def logged(tx: Transaction) -> int:
-    return sum(Leaf.decode(row.leaf).kind == "charge" for row in LogRows(tx).scan())
-
-
 def spend(database: Database, position: int, known: int = 0) -> None:
     charge = budgets.Charge("people", "t", "p", position, 1, "a", pair(0.5, 1e-7))
     with database.transaction() as tx:
-        most = max(known, logged(tx))
+        most = max(known, BudgetRows(tx).logged())
         budgets.spend(BudgetRows(tx), charge, limit=Limit(3.0, 1e-5), logged=most, log=logging(tx, 5), now=5)
 
 
@@ -108,7 +104,7 @@ def test_an_old_backup_is_refused_until_it_was_reconciled(tmp_path: Path) -> Non
     for position in (2, 3):
         spend(database, position)
     with database.read() as tx:
-        newest = logged(tx)
+        newest = BudgetRows(tx).logged()
     database.close()
     assert newest == 4
     shutil.rmtree(folder)

@@ -10,7 +10,14 @@ from sqlalchemy import func, insert, select
 
 from cloister.storage._rows import put
 from cloister.storage.database import Transaction
-from cloister.storage.tables import budget_charges, budget_totals, population_members, populations
+from cloister.storage.log import OWN
+from cloister.storage.tables import (
+    budget_charges,
+    budget_totals,
+    ledger_rows,
+    population_members,
+    populations,
+)
 
 
 class BudgetRows:
@@ -109,3 +116,8 @@ class BudgetRows:
         return int(
             self._connection.execute(select(func.coalesce(func.sum(budget_charges.c.leaves), 0))).scalar_one()
         )
+
+    def logged(self) -> int:
+        """How many charges this node's own log has; reads the whole log, so once at start."""
+        query = select(func.count()).where(ledger_rows.c.log == OWN, ledger_rows.c.kind == "charge")
+        return int(self._connection.execute(query).scalar_one())
