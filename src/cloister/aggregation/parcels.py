@@ -77,7 +77,7 @@ class Holder:
     def _open(
         self, sharing: Sharing, parcel: Parcel, first: bytes, place: int
     ) -> tuple[tuple[bytes, bytes], bytes, bytes]:
-        """A parcel's shares, group contribution and confirmation (rule 3)."""
+        """A parcel's shares, group contribution and confirmation (rule 2)."""
         sender = sharing.party
         header = parcel_header(self.context, first, sender, self.party)
         plain = keys.unseal(unb64(parcel.sealed), self._secrets.channel, header)
