@@ -27,6 +27,7 @@ from cloister.privacy.mechanisms import Mechanism
 Accountant: TypeAlias = Literal["pld", "renyi"]
 
 MAX_STEPS: Final = 10_000_000
+MAX_UNITS: Final = 1 << 32
 LEAST_DELTA: Final = 1e-15
 LEAST_RATE: Final = 1e-12
 PLD_STEPS: Final = 50_000
@@ -221,7 +222,7 @@ def overflow(units: int, rate: float, capacity: int, steps: int) -> float:
     Raises:
         BadInput: a number is out of range.
     """
-    if not (units >= 1 and 0 < rate <= 1 and capacity >= 1 and 1 <= steps <= MAX_STEPS):
+    if not (1 <= units <= MAX_UNITS and 0 < rate <= 1 and capacity >= 1 and 1 <= steps <= 1000 * MAX_STEPS):
         raise BadInput("Batches of these sizes cannot be accounted for.", "", "Plan with other numbers.")
     full = capacity + 1
     if full > units:
@@ -230,7 +231,9 @@ def overflow(units: int, rate: float, capacity: int, steps: int) -> float:
     if share <= rate:
         return 1.0
     rest = (1 - share) * math.log((1 - share) / (1 - rate)) if share < 1 else 0.0
-    return min(1.0, steps * math.exp(-units * (share * math.log(share / rate) + rest)) * (1 + 1e-9))
+    # The divergence is off by less than 10^-15, and so its product with the units by less than 10^-5.
+    exponent = -units * (share * math.log(share / rate) + rest)
+    return min(1.0, steps * math.exp(min(exponent, 0.0)) * (1 + 1e-5))
 
 
 def _of_noise(run: Run, delta: float, accountant: Accountant) -> float:

@@ -31,9 +31,9 @@ MAX_RING_BITS: Final = 63
 
 def finest_needed(dimension: int, clip: float) -> int:
     """The smallest exponent at which rounding adds at most 1 % to a sensitivity of `clip` (rule 1)."""
-    if dimension < 1 or not 0 < clip < math.inf:
+    if not 1 <= dimension <= 1 << 40 or not 1e-100 < clip < 1e100:
         raise BadInput(
-            "There is no lattice for these numbers.", "Dimension or clipping norm is not above 0.", ""
+            "There is no lattice for these numbers.", "Dimension or clipping norm is out of range.", ""
         )
     return math.ceil(math.log2(math.sqrt(dimension) / (ROUNDING_SHARE * clip)))
 

@@ -66,7 +66,7 @@ class Mechanism(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     dimension: int = Field(ge=1, le=1 << 31)
-    clip: float = Field(gt=0, le=1e12, allow_inf_nan=False)
+    clip: float = Field(ge=1e-12, le=1e12, allow_inf_nan=False)
     exponent: int = Field(ge=-lattice.MAX_EXPONENT, le=lattice.MAX_EXPONENT)
     bound: int = Field(ge=0, le=lattice.MAX_BOUND)
     variance: int = Field(ge=LEAST_SHARE, le=MAX_VARIANCE)
@@ -199,7 +199,7 @@ def mechanism_for(
             "Include more owners, or permit fewer dropouts.",
             clause="noise-shares",
         )
-    if not 1e-3 <= noise_multiplier <= 1e6 or not 0 < clip <= 1e12 or not 0 <= largest <= 1e15:
+    if not 1e-3 <= noise_multiplier <= 1e6 or not 1e-12 <= clip <= 1e12 or not 0 <= largest <= 1e15:
         raise BadInput(
             "There is no noise for these numbers.",
             "Noise multiplier, clipping norm or bound is out of range.",
@@ -271,9 +271,9 @@ def summation_slack(terms: int, *, bits: int = 24) -> float:
     Raises:
         BadInput: so many terms that the bound says nothing; sum in double precision.
     """
-    error = (terms + 2) * 2.0**-bits
+    error = (terms + 2) * 2.0**-bits if terms >= 1 and 8 <= bits <= 53 else 1.0
     found = 2 * terms * error / (1 - error) if error < 1 else math.inf
-    if terms < 1 or found > 0.5:
+    if found > 0.5:
         raise BadInput(
             "The sum's rounding error is too large for a guarantee.",
             "So many numbers are added in a precision too low.",

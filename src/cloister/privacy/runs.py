@@ -18,10 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cloister.foundation.errors import BadInput
 from cloister.privacy import accounting, filters
-from cloister.privacy.accounting import LEAST_DELTA, LEAST_RATE, Accountant, Run
+from cloister.privacy.accounting import LEAST_DELTA, LEAST_RATE, MAX_UNITS, Accountant, Run
 from cloister.privacy.mechanisms import Mechanism, mechanism_for, summation_slack
 
-_MOST_UNITS: Final = 1 << 32
 _FAILURE_SHARE: Final = 1e-3
 
 
@@ -41,8 +40,8 @@ class PrivateRun(BaseModel):
 
     mechanism: Mechanism
     rate: float = Field(ge=LEAST_RATE, le=1)
-    units: int = Field(ge=1, le=_MOST_UNITS)
-    capacity: int = Field(ge=1, le=_MOST_UNITS)
+    units: int = Field(ge=1, le=MAX_UNITS)
+    capacity: int = Field(ge=1, le=MAX_UNITS)
     bits: int = Field(default=24, ge=8, le=53)
     delta: float = Field(ge=LEAST_DELTA, lt=1)
 
@@ -55,7 +54,7 @@ class PrivateRun(BaseModel):
     @property
     def run(self) -> Run:
         """What is accounted. Raises `BadInput` for noise out of range."""
-        batches = min(self.mechanism.steps * self.mechanism.nodes, accounting.MAX_STEPS)
+        batches = self.mechanism.steps * self.mechanism.nodes
         failure = accounting.overflow(self.units, self.rate, self.capacity, batches)
         if failure >= 0.5:
             raise BadInput(
