@@ -36,11 +36,11 @@ class Node:
         others[party] = self
 
     def send(
-        self, to: str, task: str, phase: str, kind: str, sequence: int, body: bytes, _digest: str
+        self, to: str, task: str, phase: str, kind: str, sequence: int, body: bytes, known: str
     ) -> Taken:
         if to not in self.others:
             raise Unreachable("No answer.")
-        return self.others[to].runner.deliver(task, self.party, phase, kind, sequence, body)
+        return self.others[to].runner.deliver(task, self.party, phase, kind, sequence, body, known)
 
     def ports(self, _task: TaskRow) -> Ports:
         return Ports()
@@ -76,6 +76,33 @@ def test_several_tasks_at_once_come_to_their_ends(tmp_path: Path) -> None:
         assert node.runner.resume() == []
         node.close()
     assert list(tmp_path.glob("*/blobs/*")) == []
+
+
+def test_a_large_body_is_digested_once_where_it_is_made_and_never_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transport's digest is passed on to the recipient; what was just written is not read from disk again."""
+    size = 100_000
+    digested: list[int] = []
+
+    def counting(body: bytes | memoryview) -> str:
+        digested.append(len(body))
+        return digest(body)
+
+    for place in ("journal.reception", "storage.blobs"):
+        monkeypatch.setattr(f"cloister.{place}.digest", counting)
+    network: dict[str, Node] = {}
+    nodes = [
+        Node(tmp_path, party, program, network) for party, program in programs(rounds=2, size=size).items()
+    ]
+    task = digest(b"task")
+    for node in nodes:
+        node.runner.start(task, "coordinator" if node.party == LEADER else "owner", SEATS, "toy")
+    for node in nodes:
+        assert node.runner.wait(task, PATIENCE).status == "done"
+        node.close()
+    # Two rounds: the leader's state and its question to all three, and three answers.
+    assert len([length for length in digested if length >= size]) == 2 * (2 + 3)
 
 
 def test_a_node_that_was_closed_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from types import SimpleNamespace
+
 import pytest
 
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, Unreachable
+from cloister.identity.keys import SecretKeys, party_id
 from cloister.journal.ports import Taken
 from cloister.node.messages import ATTACHED, LEAST_PACE, MESSAGE, Courier, MessageHeader, pack, read
+from cloister.node.peers.reception import _on_message
 from cloister.transport.interface import Attachment, Call
+from cloister.transport.memory import MemoryHub
 
 TASK = "sha256:" + "7" * 64
 SMALL, LARGE = b"small", b"x" * (ATTACHED + 1)
@@ -107,3 +114,43 @@ def test_a_message_with_two_bodies_is_refused():
     attached = Attachment(LARGE, digest(LARGE))
     with pytest.raises(BadInput):
         read(Call("anna", MESSAGE, pack(header, b"x"), "k", attached))
+
+
+@pytest.fixture
+def pair():
+    hub, people = MemoryHub(), {}
+
+    class Book:
+        def keys_for(self, party):
+            return people[party].public
+
+    for name in ("anna", "bert"):
+        keys = SecretKeys.generate()
+        people[party_id(keys.public, digest(name.encode()))] = keys
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(hub.transport(name, keys, Book())) for name, keys in people.items()]
+
+
+def test_a_large_message_passes_whole_and_is_pulled_once_however_often_it_is_sent(pair):
+    anna, bert = pair
+    delivered, told = [], [Taken.LATER, Taken.ACCEPTED]
+
+    def deliver(*message):
+        delivered.append(message)
+        return told[len(delivered) - 1]
+
+    node = SimpleNamespace(runner=SimpleNamespace(deliver=deliver))
+    bert.serve(MESSAGE, lambda call: _on_message(node, call))
+    body = os.urandom(3 << 20)
+    courier = Courier(anna)
+    assert send(courier, body, bert.party) is Taken.LATER
+    assert send(courier, body, bert.party) is Taken.ACCEPTED
+    pulled = bert.traffic()[anna.party].received_bytes
+    assert (
+        send(Courier(anna), body, bert.party) is Taken.LATER
+    )  # from memory: another process begins to count anew
+    assert send(courier, body, bert.party) is Taken.LATER
+    assert send(courier, body, bert.party) is Taken.ACCEPTED
+    assert bert.traffic()[anna.party].received_bytes < pulled + (1 << 20)
+    expected = (TASK, anna.party, "round-1", "update-1", 1, body, digest(body))
+    assert delivered == [expected, expected]

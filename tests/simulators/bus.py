@@ -195,8 +195,9 @@ class _Seat:
     # What the runner asks for.
 
     def send(
-        self, to: str, task: str, phase: str, kind: str, sequence: int, body: bytes, _digest: str
+        self, to: str, task: str, phase: str, kind: str, sequence: int, body: bytes, known: str
     ) -> Taken:
+        assert known == digest(body)
         return self.bus.carry(self.party, to, task, phase, kind, sequence, body)
 
     def ports(self, task: TaskRow) -> Ports:
