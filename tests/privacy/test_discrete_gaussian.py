@@ -131,6 +131,25 @@ def test_rows_of_the_table_are_decided_at_their_very_edges() -> None:
     assert rows == {0, 1}
 
 
+def test_words_that_are_exactly_a_threshold_are_decided_by_further_bits() -> None:
+    variance = 10**6
+    table = module._table(variance, 6)
+
+    class Edges(NoiseStream):
+        """Proposes each row's edge, the smallest magnitude in it, accepted and positive."""
+
+        def words(self, count: int) -> np.ndarray:
+            zeros = np.zeros_like(table.thresholds)
+            return np.stack([table.thresholds, zeros, zeros], axis=1).ravel()
+
+    sampler = module._Sampler(Edges(SECRET, "edges"), variance)
+    assert sampler._shift == 6
+    found = sampler.draw(len(table.thresholds))
+    rows = [sampler._row(place, int(word)) for place, word in enumerate(table.thresholds)]
+    assert found.tolist() == [row << 6 for row in rows]
+    assert {row - place for place, row in enumerate(rows)} >= {0, 1}
+
+
 def test_the_band_covers_the_error_of_double_precision() -> None:
     generator = np.random.default_rng(1)
     for variance in (10**5, 10**12 + 1, MAX_VARIANCE):

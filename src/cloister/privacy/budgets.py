@@ -38,7 +38,7 @@ from cloister.privacy.filters import Limit, Loss, Method
 WHOLE: Final = ""
 """The scope of the population as a whole."""
 RECONCILED: Final = "reconciled"
-"""The task under which missing charges are written off, and the scope of what may have been spent under any agreement."""
+"""The task under which missing charges are written off, and the scope where nobody knows of which agreement they were."""
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Log = Callable[[str], object]
@@ -266,9 +266,9 @@ def bind(book: Book, keys: Iterable[str], name: str) -> None:
 
 
 def spent(book: Book, name: str, scope: str = WHOLE) -> Loss:
-    """What was spent of a population, or of an agreement's part of it with what may have been."""
-    found = _total(book, name, scope)
-    return found if scope in (WHOLE, RECONCILED) else found + _total(book, name, RECONCILED)
+    """What was spent of a population, or of an agreement's part of it."""
+    found = book.total(name, scope)
+    return Loss() if found is None else Loss.decode(found)
 
 
 def left(book: Book, name: str, scope: str = WHOLE, limit: Limit | None = None) -> Left:
@@ -340,14 +340,9 @@ def _write(book: Book, charge: Charge, leaves: int, log: Log, now: int) -> None:
         at=now,
     )
     for scope in dict.fromkeys((WHOLE, charge.scope)):
-        total = _total(book, charge.population, scope) + charge.loss
+        total = spent(book, charge.population, scope) + charge.loss
         book.put_total(charge.population, scope, total.encode())
     log(charge.digest)
-
-
-def _total(book: Book, name: str, scope: str) -> Loss:
-    found = book.total(name, scope)
-    return Loss() if found is None else Loss.decode(found)
 
 
 # Looking after the book ----------------------------------------------------------------------------------------------
@@ -377,7 +372,8 @@ def reconcile(
     Args:
         book: of a transaction that writes.
         missing: every population → what its missing charges spent at most, by agreement (scope), for example from the
-            signed plans that other parties hold; empty: nothing. `None`: unknown, so that all is gone, of every agreement.
+            signed plans that other parties hold; empty: nothing. `None`: unknown, so that all is gone, and stays so
+            under any limit.
         logged: how many charges the log has.
         log: appends each write-off's leaf.
         now: seconds.
@@ -413,7 +409,7 @@ def check(book: Book) -> None:
             for item in dict.fromkeys((WHOLE, scope)):
                 totals[item] = totals.get(item, Loss()) + loss
         for scope, total in totals.items():
-            if _total(book, name, scope) != total:
+            if spent(book, name, scope) != total:
                 raise Tampered(
                     "A privacy budget has been changed.",
                     "What it says was spent is not the sum of the charges.",
