@@ -100,6 +100,7 @@ def test_a_large_body_is_digested_once_where_it_is_made_and_never_read_back(
         node.runner.start(task, "coordinator" if node.party == LEADER else "owner", SEATS, "toy")
     for node in nodes:
         assert node.runner.wait(task, PATIENCE).status == "done"
+    for node in nodes:
         node.close()
     # Two rounds: the leader's state and its question to all three, and three answers.
     assert len([length for length in digested if length >= size]) == 2 * (2 + 3)
