@@ -16,7 +16,7 @@ from aggregation.world import (
     vectors,
 )
 from cloister import aggregation
-from cloister.aggregation import messages
+from cloister.aggregation import messages, states
 from cloister.aggregation.messages import (
     Announcements,
     Deliveries,
@@ -30,6 +30,7 @@ from cloister.aggregation.messages import (
     read,
     write,
 )
+from cloister.aggregation.turns import keep, load
 from cloister.aggregation.vectors import wire_size
 from cloister.foundation.errors import BadInput, Conflict, NotTrusted, Tampered, TaskFailed
 
@@ -303,6 +304,57 @@ def test_a_survivor_that_is_left_out_or_misquoted_does_not_endorse():
     items[0] = SignedMasked(content=content, signature=messages.signed(content, signing))
     with pytest.raises(Tampered):
         puppets.endorse({of.roster[0]: write(Survivors(masked=tuple(items)))})
+
+
+def test_sharings_and_parcels_that_were_exchanged_are_refused():
+    """Rule 1 of `participant`: a parcel that was not signed, and an own sharing of another run under its own signature."""
+    of = context(3)
+    puppets, me = Puppets(of), of.roster[2]
+    gathered = coordinator(of).gather(puppets.announce())
+    bodies = puppets.share(gathered.send)
+    delivered, _ = read(Deliveries, coordinator(of).relay(gathered.state, bodies).send[me])
+    sender = of.roster[0]
+    parcel = delivered.parcels[sender]
+    sealed = delivered.parcels[of.roster[1]].sealed
+    changed = {**delivered.parcels, sender: parcel.model_copy(update={"sealed": sealed})}
+    with pytest.raises(Tampered, match="one that its sender signed"):
+        puppets.mask({me: write(delivered.model_copy(update={"parcels": changed}))})
+    # The same node shares a second time, as if it had been restored from a backup.
+    twin = participant(of, me)
+    again = twin.share(twin.announce().state, gathered.send[me]).send[COORDINATOR]
+    sharing = read(messages.SharingMessage, again)[0].sharing
+    sharings = (*delivered.sharings[:2], sharing)
+    with pytest.raises(Tampered, match="not the one that it sent"):
+        puppets.mask({me: write(delivered.model_copy(update={"sharings": sharings}))})
+
+
+def test_a_masked_vector_on_another_transcript_is_not_endorsed():
+    """Rule 2 of `participant`."""
+    of = context(3)
+    puppets = Puppets(of)
+    _, bodies = puppets.until_masked()
+    items = list(puppets.masked(bodies, of.roster).masked)
+    content = items[1].content.model_copy(update={"transcript": items[1].content.vector})
+    signing = aggregation.PartySigning(CARDS, CARDS.of[of.roster[1]])
+    items[1] = SignedMasked(content=content, signature=messages.signed(content, signing))
+    with pytest.raises(Tampered, match="shown something else"):
+        puppets.endorse({of.roster[0]: write(Survivors(masked=tuple(items)))})
+
+
+def test_a_total_is_of_this_context_and_of_the_endorsed_survivors():
+    """Rule 6 of `participant`."""
+    of = context(3)
+    run = World(of, vectors(of)).run()
+    party = of.roster[0]
+    body = next(body for stage, _, _, body in run.said if stage == "total")
+    message, packed = read(Total, body, wire_size(of.encoding))
+    renamed = message.model_copy(update={"context": context(3, attempt=2).name})
+    with pytest.raises(Tampered, match="another aggregation"):
+        run.nodes[party].open(run.states[party], write(renamed, bytes(packed)))
+    kept, _ = load(states.Revealed, run.states[party], of, party)
+    elsewhere = keep(kept.model_copy(update={"final": kept.transcript}))
+    with pytest.raises(Tampered, match="other survivors"):
+        run.nodes[party].open(elsewhere, body)
 
 
 def test_too_few_survivors_are_not_endorsed():

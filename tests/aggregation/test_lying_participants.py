@@ -61,6 +61,14 @@ class WrongPair(Participant):
         return keys.tagged("other", pair) if other.party == self.context.roster[2] else pair
 
 
+class WrongConfirmation(Participant):
+    """Confirms another key than that of the pair, to those who come after it."""
+
+    def _parcel(self, other, shares, first):
+        with patch.object(keys, "confirmation", return_value=bytes(32)):
+            return super()._parcel(other, shares, first)
+
+
 class TwoGroups(Participant):
     """Tells one participant another contribution to the group key."""
 
@@ -83,6 +91,28 @@ def test_what_was_not_committed_to_is_noticed_by_who_gets_it(liar):
     assert not run.opened
     told = [run.errors[party] for party in NAMES[1:3] if party in run.errors]
     assert any(isinstance(error, Tampered) and "committed" in error.why for error in told)
+
+
+def test_a_wrong_confirmation_is_noticed_before_anything_is_masked():
+    """Rule 3 of `participant`."""
+    run = world(liar=WrongConfirmation).run()
+    assert [item[1] for item in run.said if item[0] == "mask"] == [NAMES[0]]
+    for party in NAMES[1:3]:
+        assert "not confirmed" in run.errors[party].why
+
+
+def test_the_key_of_a_pair_takes_both_secrets_the_transcript_and_the_attempt():
+    one, other, third = (keys.KemKeys.of(bytes([number]) * 32) for number in (1, 2, 3))
+    point, k, first = other.public[0], b"k" * 32, b"t" * 32
+    key = keys.pair_key(one, point, k, first, 1)
+    assert key == keys.pair_key(other, one.public[0], k, first, 1)
+    assert key not in {
+        keys.pair_key(third, point, k, first, 1),
+        keys.pair_key(one, third.public[0], k, first, 1),
+        keys.pair_key(one, point, b"l" * 32, first, 1),
+        keys.pair_key(one, point, k, b"u" * 32, 1),
+        keys.pair_key(one, point, k, first, 2),
+    }
 
 
 def test_a_pair_key_that_is_not_the_one_confirmed_is_noticed():
@@ -206,7 +236,7 @@ def test_a_vector_that_is_not_masked_as_told_makes_no_sum():
             changed = bytes([packed[0] ^ 1]) + bytes(packed[1:])
             content = item.content.model_copy(update={"vector": b64(hashlib.sha256(changed).digest())})
             signed = SignedMasked(content=content, signature=messages.signed(content, self._signing))
-            kept, _ = load(states.Hidden, turn.state, self.context)
+            kept, _ = load(states.Hidden, turn.state, self.context, self.party)
             kept = kept.model_copy(update={"own": b64(content.hash)})
             return aggregation.Turn(keep(kept), {COORDINATOR: write(signed, changed)})
 

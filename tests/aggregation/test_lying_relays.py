@@ -108,7 +108,7 @@ def test_any_bytes_instead_of_a_body_or_state_are_an_error_and_no_crash(data):
     if isinstance(found, CloisterError):
         assert found.what
         return
-    assert not on_state or wrong == state
+    assert not on_state or wrong == state or stage == "open"
     # What still works was the right message after all, or only bits that this step does not rely on.
     if stage == "open":
         assert (found.total == run.sum(found.contributors)).all()

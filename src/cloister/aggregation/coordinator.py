@@ -81,12 +81,16 @@ class Coordinator:
         valid, left_out = self._sift(inbox, self.context.roster, check)
         items = tuple(valid.values())
         body = messages.write(Announcements(announcements=items))
-        state = Gathered(context=self.context.name, announcements=tuple(item.content for item in items))
+        state = Gathered(
+            context=self.context.name,
+            party=self.context.coordinator,
+            announcements=tuple(item.content for item in items),
+        )
         return Turn(keep(state), dict.fromkeys(valid, body), left_out)
 
     def relay(self, state: bytes, inbox: Mapping[str, bytes]) -> Turn:
         """On sharings: to each sender all of them, and the parcels for it."""
-        before, _ = load(Gathered, state, self.context)
+        before, _ = load(Gathered, state, self.context, self.context.coordinator)
         parties = [item.party for item in before.announcements]
         first = transcript.after_announcing(self.context, before.announcements)
 
@@ -115,6 +119,7 @@ class Coordinator:
             send[recipient] = messages.write(Deliveries(sharings=sharings, parcels=parcels))
         kept = Relayed(
             context=self.context.name,
+            party=self.context.coordinator,
             announcements=before.announcements,
             sharings=tuple(item.content for item in sharings),
             pairs={
@@ -126,7 +131,7 @@ class Coordinator:
 
     def collect(self, state: bytes, inbox: Mapping[str, bytes]) -> Turn:
         """On masked vectors: their sum, kept; to the survivors, who they are."""
-        before, _ = load(Relayed, state, self.context)
+        before, _ = load(Relayed, state, self.context, self.context.coordinator)
         members = [item.party for item in before.sharings]
         second = self._second(before)
         total = Blinded.zero(self.context.encoding)
@@ -147,6 +152,7 @@ class Coordinator:
         body = messages.write(Survivors(masked=masked))
         kept = Collected(
             context=self.context.name,
+            party=self.context.coordinator,
             announcements=before.announcements,
             sharings=before.sharings,
             pairs=before.pairs,
@@ -156,7 +162,7 @@ class Coordinator:
 
     def confirm(self, state: bytes, inbox: Mapping[str, bytes]) -> Turn:
         """On endorsements: to the survivors, that t of them have endorsed this set."""
-        before, packed = load(Collected, state, self.context, self._packed)
+        before, packed = load(Collected, state, self.context, self.context.coordinator, self._packed)
         final = self._third(before)
 
         def check(party: str, body: bytes) -> SignedEndorsement:
@@ -174,7 +180,7 @@ class Coordinator:
 
     def total(self, state: bytes, inbox: Mapping[str, bytes]) -> Turn:
         """On shares: to every member the sum of the survivors' vectors, still under the outer mask."""
-        before, packed = load(Confirmed, state, self.context, self._packed)
+        before, packed = load(Confirmed, state, self.context, self.context.coordinator, self._packed)
         survivors = [item.content.party for item in before.masked]
         members = [item.party for item in before.sharings]
         dropped = [party for party in members if party not in survivors]
@@ -211,7 +217,9 @@ class Coordinator:
             self._take_off(total, before, party, self._combine(shares), survivors)
         result = Total(context=self.context.name, masked=before.masked, endorsements=before.endorsements)
         body = messages.write(result, total.pack(self.context.encoding))
-        kept = Finished(context=self.context.name, contributors=tuple(survivors))
+        kept = Finished(
+            context=self.context.name, party=self.context.coordinator, contributors=tuple(survivors)
+        )
         return Turn(keep(kept), dict.fromkeys(members, body), left_out)
 
     def _take_off(

@@ -87,11 +87,11 @@ class Participant(Holder):
         """The first step, without a message: this aggregation's public keys."""
         content = self._announcement()
         item = SignedAnnouncement(content=content, signature=messages.signed(content, self._signing))
-        return self._turn(Announced(context=self.context.name), messages.write(item))
+        return self._turn(Announced(context=self.context.name, party=self.party), messages.write(item))
 
     def share(self, state: bytes, body: bytes) -> Turn:
         """On everybody's announcements: shares of both seeds for each other participant."""
-        load(Announced, state, self.context)
+        load(Announced, state, self.context, self.party)
         items = messages.read(Announcements, body)[0].announcements
         transcript.require_listed(
             self.context, items, self.context.roster, self._signing, self.context.thresholds.survivors
@@ -123,7 +123,12 @@ class Participant(Holder):
             ),
         )
         sharing = SignedSharing(content=content, signature=messages.signed(content, self._signing))
-        kept = Shared(context=self.context.name, announcements=tuple(announcements), own=b64(content.hash))
+        kept = Shared(
+            context=self.context.name,
+            party=self.party,
+            announcements=tuple(announcements),
+            own=b64(content.hash),
+        )
         return self._turn(kept, messages.write(SharingMessage(sharing=sharing, parcels=parcels)))
 
     def mask(self, state: bytes, body: bytes, vector: NDArray[Any]) -> Turn:
@@ -134,7 +139,7 @@ class Participant(Holder):
             body: the coordinator's message.
             vector: shape (length,), as the context's encoding says.
         """
-        before, _ = load(Shared, state, self.context)
+        before, _ = load(Shared, state, self.context, self.party)
         steps = self.context.encoding.quantise(vector)
         message, _ = messages.read(Deliveries, body)
         parties = [item.party for item in before.announcements]
@@ -199,6 +204,7 @@ class Participant(Holder):
         )
         kept = Hidden(
             context=self.context.name,
+            party=self.party,
             transcript=b64(second),
             members=tuple(members),
             shares={party: b64(b"".join(pair)) for party, pair in shares.items()},
@@ -215,7 +221,7 @@ class Participant(Holder):
 
     def endorse(self, state: bytes, body: bytes) -> Turn:
         """On the list of survivors: this participant's signature that it will open for these and no others."""
-        before, _ = load(Hidden, state, self.context)
+        before, _ = load(Hidden, state, self.context, self.party)
         items = messages.read(Survivors, body)[0].masked
         final = self._final(items, before.members, unb64(before.transcript))
         own = [item.content for item in items if item.content.party == self.party]
@@ -233,6 +239,7 @@ class Participant(Holder):
         content = transcript.endorsement_of(self.context, self.party, b64(final))
         kept = Endorsed(
             context=self.context.name,
+            party=self.party,
             transcript=before.transcript,
             members=before.members,
             survivors=tuple(item.content.party for item in items),
@@ -245,7 +252,7 @@ class Participant(Holder):
 
     def reveal(self, state: bytes, body: bytes) -> Turn:
         """On t endorsements: the shares that open this set of survivors."""
-        before, _ = load(Endorsed, state, self.context)
+        before, _ = load(Endorsed, state, self.context, self.party)
         items = messages.read(Endorsements, body)[0].endorsements
         self._require_endorsed(items, before.survivors, unb64(before.final))
         message = Reveal(
@@ -260,6 +267,7 @@ class Participant(Holder):
         )
         kept = Revealed(
             context=self.context.name,
+            party=self.party,
             transcript=before.transcript,
             members=before.members,
             final=before.final,
@@ -310,7 +318,7 @@ class Participant(Holder):
         kinds: tuple[type[Hidden | Endorsed | Revealed], ...] = (Revealed, Endorsed, Hidden)
         for kind in kinds:
             try:
-                return load(kind, state, self.context)[0]
+                return load(kind, state, self.context, self.party)[0]
             except Conflict:
                 continue
         raise out_of_order()

@@ -1,8 +1,7 @@
 """What one step of an aggregation gives back, and how the state between two steps is kept.
 
 Rules:
-1. A state belongs to one context and one stage; a step asked for out of order, or on another aggregation's state, is
-   refused. So each step is done once, on what the one before it left.
+1. A state belongs to one context, party and stage; a step asked for out of order, or on another's state, is refused. So each step is done once, on what the one before it left.
 2. States are read within limits, like foreign bytes, and carry their own digest: one that was damaged on disk is
    noticed before anything looks at it.
 """
@@ -21,6 +20,7 @@ from cloister.aggregation.context import Context, Digest
 from cloister.foundation.digests import same
 from cloister.foundation.documents import Document
 from cloister.foundation.errors import BadInput, Conflict
+from cloister.identity.keys import PartyId
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class State(Document):
 
     stage: str
     context: Digest
+    party: PartyId
 
 
 AnyState = TypeVar("AnyState", bound=State)
@@ -68,7 +69,7 @@ def keep(state: State, vector: bytes | memoryview = b"") -> bytes:
 
 
 def load(
-    kind: type[AnyState], state: bytes, context: Context, vector: int = 0
+    kind: type[AnyState], state: bytes, context: Context, party: str, vector: int = 0
 ) -> tuple[AnyState, memoryview]:
     """A state by rules 1 and 2. Raises `Conflict` or `BadInput`."""
     try:
@@ -78,7 +79,7 @@ def load(
         found, packed = messages.read(kind, body, vector)
     except BadInput:
         raise out_of_order() from None
-    if found.context != context.name:
+    if found.context != context.name or found.party != party:
         raise out_of_order()
     return found, packed
 
