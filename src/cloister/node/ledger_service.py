@@ -3,9 +3,10 @@
 Rules:
 1. A leaf is appended in the transaction of what it tells; there is no other way in.
 2. Time in the log never runs backwards: the clock's floor is the latest checkpoint, from before anything else is read.
-3. After each start every witness is shown the log once, also if it has cosigned its head: it may have seen more. When a witness has signed a longer history than this node has (a restored backup, a second node with the same keys),
-   or another one, this node is *locked*: it admits nothing and signs no checkpoint until people have looked.
-4. As a witness it stores what it has seen before its cosignature leaves.
+3. After each start every witness is shown the log once, also if it has cosigned its head: it may have seen more.
+4. When a witness has signed a longer history than this node has (a restored backup, a second node with the same keys), or
+   another one, this node is *locked*: it admits nothing and signs no checkpoint until people have looked.
+5. As a witness it stores what it has seen before its cosignature leaves.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Datasets registered at this node: what only the owner knows of them (paths, salts' key, exact counts), as JSON."""
+"""Datasets registered at this node: in which folder each one's registration lies, as JSON; for the owner only."""
 
 from __future__ import annotations
 
