@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, Refused, Tampered
 from cloister.privacy import budgets
 from cloister.privacy.accounting import Run
-from cloister.privacy.filters import Limit, Loss, of_run, pair
+from cloister.privacy.filters import DELTA_GRAIN, EPSILON_GRAIN, Limit, Loss, Method, of_run, pair
 from cloister.storage.budgets import BudgetRows
 from cloister.storage.database import Database
 
@@ -265,6 +265,24 @@ def test_a_population_may_count_in_renyi_and_keeps_its_anchor(database: Database
         epsilon, delta = found.limit.spent(budgets.spent(BudgetRows(tx), "people"))
         assert 0 < epsilon < 9.0
         assert 0 < delta <= 1e-5
+
+
+@pytest.mark.parametrize("method", ["sums", "renyi"])
+def test_what_remains_in_view_of_a_loss_says_what_the_filters_say(database: Database, method: Method) -> None:
+    with database.transaction() as tx:
+        budgets.open_population(BudgetRows(tx), "people", "customer", 4.0, 1e-5, method, now=1)
+    limit = Limit(3.0, 1e-5, method)
+    for position in range(60):
+        loss = of_run(Run(20.0 - position % 3 * 9, 1.0, 4), 1e-7)
+        with database.read() as tx:
+            book = BudgetRows(tx)
+            affords = budgets.affords(book, "people", loss, "first", limit)
+            found = budgets.remaining(book, "people", loss, "first", limit)
+        enough = found.epsilon >= loss.epsilon * EPSILON_GRAIN and found.delta >= loss.delta * DELTA_GRAIN
+        assert enough == affords
+        if affords:
+            spend(database, budgets.Charge("people", "t", "p", position, 1, "first", loss), limit)
+    assert not affords
 
 
 @settings(max_examples=15, deadline=None)

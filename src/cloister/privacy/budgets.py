@@ -33,7 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cloister.foundation.canonical import canonical, parse
 from cloister.foundation.digests import digest_json
 from cloister.foundation.errors import BadInput, Conflict, NotFound, Refused, Tampered
-from cloister.privacy.filters import Limit, Loss, Method
+from cloister.privacy.filters import DELTA_GRAIN, EPSILON_GRAIN, Limit, Loss, Method
 
 WHOLE: Final = ""
 """The scope of the population as a whole."""
@@ -284,6 +284,21 @@ def affords(book: Book, name: str, loss: Loss, scope: str = WHOLE, limit: Limit 
     return population(book, name).limit.permits(spent(book, name), loss) and (
         limit is None or limit.permits(spent(book, name, scope), loss)
     )
+
+
+def remaining(book: Book, name: str, loss: Loss, scope: str = WHOLE, limit: Limit | None = None) -> Left:
+    """What is left in view of one loss: at least that loss if it would be permitted, else less than it.
+
+    For decisions that compare numbers (`agreements.decision`, clause `budget`): they then say what the filters say. What a
+    plan claims must be `loss`, as its document says (`runs.PrivateRun.loss`).
+    """
+    found = left(book, name, scope, limit)
+    epsilon, delta = loss.epsilon * EPSILON_GRAIN, loss.delta * DELTA_GRAIN
+    if affords(book, name, loss, scope, limit):
+        return Left(max(found.epsilon, epsilon), max(found.delta, delta))
+    if found.epsilon >= epsilon and found.delta >= delta:
+        return Left(0.0, found.delta)
+    return found
 
 
 def spend(book: Book, charge: Charge, *, limit: Limit | None, logged: int, log: Log, now: int) -> bool:
