@@ -80,7 +80,8 @@ def _card(view: View, told: Mapping[str, Any], keep: Path | None) -> None:
                 "What it gave",
                 (
                     f"count accuracy on Coast's pictures {images['before']:.1%} before, {images['after']:.1%} after"
-                    f" ({'better' if images['after'] > images['before'] else 'not better'}; a short training)"
+                    f" ({'better' if images['after'] > images['before'] else 'not better'}, by chance: few pictures,"
+                    " a short training; docs/benchmarks.md has what a long one gives, and to whom)"
                 ),
             ),
             ("Privacy spent", "none is accounted: this training adds no noise, and the plan says so"),
