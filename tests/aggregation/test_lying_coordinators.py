@@ -435,6 +435,8 @@ def test_a_step_on_another_aggregations_state_is_refused():
         extra = (run.vectors[party],) if stage == "mask" else ()
         with pytest.raises(Conflict):
             getattr(other, stage)(state, body, *extra)
+        with pytest.raises(Conflict):
+            getattr(run.nodes[NAMES[1]], stage)(state, body, *extra)
         for wrong in ("share", "endorse", "reveal"):
             if wrong != stage:
                 with pytest.raises(Conflict):
