@@ -19,7 +19,8 @@ from cloister.node.ledger_service import WITNESS
 from cloister.node.messages import MESSAGE, read
 from cloister.node.peers.documents import PUSH
 from cloister.node.revocations import REVOKE
-from cloister.node.tasks.admitting import ADMISSION, CONTENT, PROPOSE, START, WITHDRAWN
+from cloister.node.tasks.admitting import ADMISSION, PROPOSE, START, WITHDRAWN
+from cloister.node.tasks.parts import CONTENT
 from cloister.transport.interface import Call
 from cloister.transport.messenger import Messenger
 from cloister.transport.zenoh import ZenohCarrier

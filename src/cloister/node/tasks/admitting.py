@@ -17,7 +17,6 @@ Rules:
 from __future__ import annotations
 
 import contextlib
-import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -43,6 +42,7 @@ from cloister.node.ledger_service import LedgerService
 from cloister.node.peers.parties import Parties
 from cloister.node.peers.quotas import Quotas
 from cloister.node.tasks.contents import Contents
+from cloister.node.tasks.parts import Parts
 from cloister.node.tasks.records import Admission, TaskRecords, read_admission, read_plan
 from cloister.protections.interface import Protection
 from cloister.storage.database import Database
@@ -50,10 +50,9 @@ from cloister.storage.documents import Documents
 from cloister.storage.settings import Settings
 from cloister.training.fitting import columns_of
 
-PROPOSE, ADMISSION, START, CONTENT = "task.propose", "task.admission", "task.start", "task.content"
+PROPOSE, ADMISSION, START = "task.propose", "task.admission", "task.start"
 WITHDRAWN = "task.withdrawn"
 CALL_SECONDS = 60.0
-CONTENT_SECONDS = 600.0
 PATIENCE = 300.0
 REFUSALS = (Refused, BadInput, Conflict)
 """Errors that are a decision; all others are trouble, and the question is asked again."""
@@ -112,7 +111,7 @@ class Admitting:
         self._parties = parties
         self._agreements = agreements
         self._datasets = datasets
-        self._contents = contents
+        self._parts = Parts(database, records, contents, quotas, ports.call, self._standing)
         self._ledger = ledger
         self._protections = protections
         self._ports = ports
@@ -165,20 +164,18 @@ class Admitting:
         return "spent" if lapsed or self._records.over(task) else "waiting"
 
     def _forget(self, task: str) -> None:
-        """Deletes a plan that never began, what was said about it, and the parts that only it has."""
+        """Deletes a plan that never began, what was said about it, and the parts that were fetched for it alone."""
         try:
-            parts = set(self._records.plan(task).request.computation.contents.values())
+            parts = sorted(set(self._records.plan(task).request.computation.contents.values()))
         except CloisterError:
-            parts = set()
+            parts = []
         with self._database.transaction() as tx:
             documents, settings = Documents(tx), Settings(tx)
             for name, _ in documents.find(ADMISSION_TYPE, task=task):
                 documents.remove(name)
             documents.remove(task)
             settings.remove(f"task/{task}")
-        for part in parts:
-            if not self._tasks_with(part) and not self._own_part(part):
-                self._contents.remove(part)
+        self._parts.forget(parts)
 
     def _answer(self, plan: Plan) -> bytes:
         task, own = plan.digest, self._parties.own.party
@@ -227,7 +224,7 @@ class Admitting:
                 raise decision.error()
             self._check_offer(plan)
             with self._one_at_a_time(plan.request.requester, patience):
-                self._fetch(plan)
+                self._parts.fetch(plan)
                 self._ports.check(plan)
             if isinstance(decision, Refusal):
                 clause = decision.clause
@@ -308,42 +305,6 @@ class Admitting:
             )
         if seat is not None and seat != "recipient":  # recipients take part in the release only
             protection.program(plan.offer, plan.request, seat)
-
-    def _fetch(self, plan: Plan) -> None:
-        for name in sorted(set(plan.request.computation.contents.values())):
-            if not self._contents.has(name):
-                requester = plan.request.requester
-                data = self._ports.call(
-                    requester,
-                    CONTENT,
-                    canonical({"task": plan.digest, "content": name}),
-                    CONTENT_SECONDS,
-                    f"content/{plan.digest}/{name}/{secrets.token_hex(8)}",
-                )
-                for old in self._quotas.take(
-                    "parts of computations", requester, name, len(data), self._standing_part
-                ):
-                    self._contents.remove(old)
-                self._contents.put(data, name)
-
-    def _standing_part(self, name: str) -> Standing:
-        """Of a part of other parties' computations: used by what has begun or was asked for here, or only by what has not."""
-        found = {self._standing(task) for task in self._tasks_with(name)}
-        if "taken" in found or not self._contents.has(name) or self._own_part(name):
-            return "taken"
-        return "waiting" if "waiting" in found else "spent"
-
-    def _tasks_with(self, part: str) -> list[str]:
-        return [
-            task
-            for task in self._records.digests()
-            if part in self._records.plan(task).request.computation.contents.values()
-        ]
-
-    def _own_part(self, name: str) -> bool:
-        with self._database.read() as tx:
-            known = Settings(tx).get(f"model/{name}") or {}
-        return bool(known.get("own"))
 
     def _admit(self, plan: Plan) -> Envelope:
         own = self._parties.own.party

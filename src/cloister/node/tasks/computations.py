@@ -58,8 +58,9 @@ class ComputationsService:
             "check", {}, {"model": np.frombuffer(data, np.uint8)}, _CHECK_SECONDS
         )
         _require_accepted(report)
-        name = self._contents.put(data)
         with self._database.transaction() as tx:
+            # In one: the same bytes may be here as a part of somebody's plan, and on their way out (see `parts`).
+            name = self._contents.put(data)
             Settings(tx).put(f"model/{name}", {"parameters": int(report.get("size", 0)), "own": True})
         return {"digest": name, "check": report}
 

@@ -190,6 +190,10 @@ class TaskRelease:
             here = release.content is not None or (known is not None and bool(known.facts.get("here")))
             if known is not None and same and (known.facts.get("here") or release.content is None):
                 return
+            if (
+                release.content is not None
+            ):  # here as a part of a plan that is forgotten, they may have gone since
+                shelf.contents.put(release.content, certificate.content_digest)
             envelope = certificate.envelope
             Documents(tx).put(
                 envelope.digest, envelope.payloadType, envelope.encode(), now, task=self.plan.digest

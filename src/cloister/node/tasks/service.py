@@ -17,10 +17,11 @@ from cloister.node.datasets_service import DatasetsService
 from cloister.node.ledger_service import LedgerService
 from cloister.node.peers.parties import Parties
 from cloister.node.peers.quotas import Quotas
-from cloister.node.tasks.admitting import ADMISSION, CONTENT, PROPOSE, START, Admitting, Ports
+from cloister.node.tasks.admitting import ADMISSION, PROPOSE, START, Admitting, Ports
 from cloister.node.tasks.approving import Approving
 from cloister.node.tasks.asking import Asking
 from cloister.node.tasks.contents import Contents
+from cloister.node.tasks.parts import CONTENT
 from cloister.node.tasks.records import Admission, TaskRecords
 from cloister.protections.interface import Protection
 from cloister.storage.database import Database

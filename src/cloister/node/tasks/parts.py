@@ -1,0 +1,152 @@
+"""The parts of other parties' computations: fetched for a plan, counted against its requester, and forgotten again.
+
+Rules:
+1. A part is asked for only while its requester's quota has room and its rate allows; a download in vain costs the rate too.
+2. What came is compared with the plan's digest before it is counted, counted with its own size, and kept only then.
+   A part that could not be kept is not counted.
+3. Only what was fetched for a plan is ever deleted with one, and never what this party's own people added, a release or a
+   candidate is made of, or a plan names that has begun or waits. Files that were here for other reasons stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterable
+
+from cloister.claims.offers import Plan
+from cloister.foundation.canonical import canonical
+from cloister.foundation.digests import digest, same
+from cloister.foundation.errors import CloisterError, Tampered
+from cloister.foundation.quotas import Standing
+from cloister.node.peers.quotas import Quotas
+from cloister.node.tasks.contents import Contents
+from cloister.node.tasks.records import TaskRecords
+from cloister.storage.database import Database, Transaction
+from cloister.storage.quotas import uncharge
+from cloister.storage.releases import Releases
+from cloister.storage.settings import Settings
+
+CONTENT = "task.content"
+CONTENT_SECONDS = 600.0
+KIND = "parts of computations"
+_FETCHED = "fetched/"
+
+
+class Parts:
+    """What lies here of other parties' computations.
+
+    Args:
+        database: the node's.
+        records: its plans.
+        contents: where parts lie.
+        quotas: count them.
+        call: `(to, method, body, deadline, key) -> answer` through the transport.
+        standing: of another party's plan.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        records: TaskRecords,
+        contents: Contents,
+        quotas: Quotas,
+        call: Callable[[str, str, bytes, float, str], bytes],
+        standing: Callable[[str], Standing],
+    ) -> None:
+        self._database = database
+        self._records = records
+        self._contents = contents
+        self._quotas = quotas
+        self._call = call
+        self._standing = standing
+
+    def fetch(self, plan: Plan) -> None:
+        """Gets what is not here of a plan's computation from its requester.
+
+        Raises:
+            Refused: the requester's quota is used up (clause `quota`).
+            Tampered: what came is not what the plan names.
+            CloisterError: the requester did not give it.
+        """
+        for name in sorted(set(plan.request.computation.contents.values())):
+            if not self._contents.has(name):
+                self._fetch(plan, name)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Deletes those that were fetched for plans and that nothing needs any more."""
+        with self._database.transaction() as tx:
+            self._forget(tx, names)
+
+    # Inside --------------------------------------------------------------------------------------------------------
+
+    def _fetch(self, plan: Plan, name: str) -> None:
+        requester = plan.request.requester
+        # The transport's calls know no limit of their own for an answer: at least it begins only where there is room.
+        self._count(requester, name, 1)
+        try:
+            data = self._call(
+                requester,
+                CONTENT,
+                canonical({"task": plan.digest, "content": name}),
+                CONTENT_SECONDS,
+                f"content/{plan.digest}/{name}/{secrets.token_hex(8)}",
+            )
+            if not same(digest(data), name):
+                raise Tampered(
+                    "A part of a computation is not what the plan names.",
+                    "Its digest differs.",
+                    "Ask for it again.",
+                )
+            self._count(requester, name, len(data))
+            self._contents.put(data, name)
+        except BaseException:
+            with contextlib.suppress(CloisterError), self._database.transaction() as tx:
+                uncharge(tx, KIND, requester, name)
+                Settings(tx).remove(f"{_FETCHED}{name}")
+            raise
+
+    def _count(self, requester: str, name: str, size: int) -> None:
+        with self._database.transaction() as tx:
+            # A part that is held costs nothing when it comes again; this one is not here, whatever was counted of it.
+            uncharge(tx, KIND, requester, name)
+            self._forget(tx, self._quotas.take(KIND, requester, name, size, self._standing_part, tx=tx))
+            Settings(tx).put(f"{_FETCHED}{name}", requester)
+
+    def _forget(self, tx: Transaction, names: Iterable[str]) -> None:
+        settings = Settings(tx)
+        for name in names:
+            requester = settings.get(f"{_FETCHED}{name}")
+            if requester is not None and not self._kept(tx, name) and self._needed(name) == "spent":
+                settings.remove(f"{_FETCHED}{name}")
+                uncharge(tx, KIND, str(requester), name)
+                self._contents.remove(name)
+
+    def _standing_part(self, name: str) -> Standing:
+        """Of a part: used by what has begun, was released or was asked for here, or only by what still waits."""
+        with self._database.read() as tx:
+            if not self._contents.has(name) or self._kept(tx, name):
+                return "taken"
+        return self._needed(name)
+
+    def _needed(self, name: str) -> Standing:
+        """How the plan stands that needs it most; spent if there is none."""
+        found = {self._standing(task) for task in self._tasks_with(name)}
+        return "taken" if "taken" in found else "waiting" if "waiting" in found else "spent"
+
+    def _tasks_with(self, part: str) -> list[str]:
+        return [
+            task
+            for task in self._records.digests()
+            if part in self._records.plan(task).request.computation.contents.values()
+        ]
+
+    @staticmethod
+    def _kept(tx: Transaction, name: str) -> bool:
+        """Whether it is this party's own, a release or a candidate."""
+        settings = Settings(tx)
+        if (settings.get(f"model/{name}") or {}).get("own") or Releases(tx).get(name) is not None:
+            return True
+        return any(
+            (settings.get(other) or {}).get("content") == name for other in settings.names("candidate/")
+        )
