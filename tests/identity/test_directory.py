@@ -14,7 +14,14 @@ from cloister.foundation.errors import BadInput, NotFound, NotTrusted
 from cloister.identity import cards
 from cloister.identity.cards import CARD_TYPE, Card
 from cloister.identity.directory import Directory
-from cloister.identity.envelopes import Envelope, KeyDirectory, sign, verify
+from cloister.identity.envelopes import (
+    Envelope,
+    EnvelopeSignature,
+    KeyDirectory,
+    sign,
+    verify,
+    with_signatures,
+)
 from cloister.identity.keys import SecretKeys, grouped
 
 KIND = "application/vnd.cloister.test+json"
@@ -361,3 +368,35 @@ def test_a_second_first_card_of_the_same_keys_is_refused() -> None:
     )
     assert directory.current(card.party, NOW) == card
     assert genesis().payloadType == CARD_TYPE
+
+
+def junk(party: str, number: int) -> tuple[EnvelopeSignature, ...]:
+    return tuple(EnvelopeSignature(keyid=f"{party}/{n}", sig="A" * 8192) for n in range(number))
+
+
+def test_a_card_is_kept_with_the_signatures_that_count_only() -> None:
+    """Rule 8."""
+    first = genesis("plant")
+    card = cards.read(first)
+    directory = Directory()
+    directory.accept(with_signatures(first, (*junk(card.party, 62), *first.signatures)), NOW)
+    assert directory.chain(card.party) == (first,)
+    # The previous keys', the new ones' and the recovery keys' signatures all count.
+    second = cards.succeed(
+        card, keys("plant-2"), NOW + 1, current=keys("plant"), recovery=keys("plant-recovery")
+    )
+    padded = with_signatures(second, (*second.signatures, *junk(card.party, 10), *second.signatures))
+    directory.accept(padded, NOW + 1)
+    assert directory.chain(card.party) == (first, second)
+
+
+def test_a_card_that_is_held_keeps_its_signatures_when_it_comes_again_without_them() -> None:
+    """Rule 8: what is held can be loaded again, whatever a relay hands out later."""
+    first = genesis("plant")
+    card = cards.read(first)
+    directory = Directory()
+    directory.accept(first, NOW)
+    second = cards.succeed(card, keys("plant-2"), NOW + 1, current=keys("plant"))
+    directory.accept_chain([with_signatures(first, junk(card.party, 3)), second], NOW + 1)
+    assert directory.chain(card.party) == (first, second)
+    assert Directory.load(directory.export(), NOW + 1).card(card.party).sequence == 1

@@ -7,7 +7,19 @@ from identity_parties import NOW, genesis, keys, known
 
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import BadInput, CloisterError, NotTrusted
-from cloister.identity.envelopes import Envelope, cosign, pae, sign, signers, verify, verify_with_keys
+from cloister.identity import envelopes
+from cloister.identity.envelopes import (
+    Envelope,
+    EnvelopeSignature,
+    cosign,
+    holding,
+    pae,
+    sign,
+    signers,
+    verify,
+    verify_with_keys,
+    with_signatures,
+)
 from cloister.identity.keys import SecretKeys, Signature, b64, grouped, party_id, unb64
 from cloister.identity.sealing import OVERHEAD, seal, unseal
 
@@ -154,3 +166,35 @@ def test_a_sealed_body_with_any_bit_flipped_does_not_open(data: st.DataObject) -
 def test_any_bytes_are_refused_by_unsealing(data: bytes) -> None:
     with pytest.raises(NotTrusted):
         unseal(data, keys("plant"), b"header")
+
+
+def test_the_entries_that_hold_are_told_one_by_one_whatever_stands_beside_them() -> None:
+    """Rule 5: an entry that names a party counts for nothing beside that party's good one."""
+    directory, card = known()
+    good = sign(KIND, {"a": 1}, card.party, keys("plant"))
+    (entry,) = good.signatures
+    other = sign(KIND, {"a": 2}, card.party, keys("plant")).signatures[0]
+    junk = [
+        EnvelopeSignature(keyid=f"{card.party}/junk", sig="AAAA"),
+        EnvelopeSignature(keyid=f"{card.party}/{'0' * 32}", sig="AAAA"),
+        other,  # the same keys, another document
+    ]
+    mixed = with_signatures(good, (*junk, entry, entry, *junk))
+    assert holding(mixed, KIND, directory) == (entry,)
+    assert signers(mixed, KIND, directory) == {card.party}
+
+
+def test_an_envelope_that_is_put_together_can_be_read_again(monkeypatch) -> None:
+    """Rule 5: what is made of several envelopes keeps to the limits of what is read."""
+    envelope = sign(KIND, {"a": 1}, "a" * 52, keys("plant"))
+    (entry,) = envelope.signatures
+    many = [EnvelopeSignature(keyid=str(n), sig=entry.sig) for n in range(65)]
+    with pytest.raises(BadInput):
+        with_signatures(envelope, many)
+    full = with_signatures(envelope, many[:64])
+    assert Envelope.decode(full.encode()) == full
+    with pytest.raises(BadInput):
+        cosign(full, "a" * 52, keys("other"))
+    monkeypatch.setattr(envelopes, "MAX_ENVELOPE_BYTES", len(full.encode()) - 1)
+    with pytest.raises(BadInput):
+        with_signatures(envelope, many[:64])

@@ -33,7 +33,16 @@ from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import parse_rfc3339, rfc3339
 from cloister.foundation.digests import DIGEST_PATTERN, digest_json
 from cloister.foundation.errors import BadInput, NotTrusted
-from cloister.identity.envelopes import Envelope, cosign, sign, verify_with_keys
+from cloister.identity.envelopes import (
+    Envelope,
+    EnvelopeSignature,
+    Single,
+    cosign,
+    holding,
+    sign,
+    verify_with_keys,
+    with_signatures,
+)
 from cloister.identity.keys import PartyId, PublicKeys, SecretKeys, party_id
 
 CARD_TYPE = "application/vnd.cloister.card+json"
@@ -310,6 +319,20 @@ def check_next(previous: Card, envelope: Envelope, now: int) -> Card:
             raise _forged("It calls its own keys compromised.")
         _signed(envelope, card.party, card.keys)
     return card
+
+
+def bare(envelope: Envelope, card: Card, previous: Card | None) -> Envelope:
+    """A checked card with the entries that count: by the keys that it announces, those before and the recovery keys.
+
+    Whatever else came with it is unsigned, so anybody could make a card that is held as large as an envelope may be.
+    """
+    found: dict[str, EnvelopeSignature] = {}
+    for keys in (card.keys, previous.keys if previous else None, card.recovery_keys):
+        if keys is not None:
+            found |= {item.keyid: item for item in holding(envelope, CARD_TYPE, Single(card.party, keys))}
+    if len(found) == len(envelope.signatures):
+        return envelope
+    return with_signatures(envelope, found.values())
 
 
 def _following(

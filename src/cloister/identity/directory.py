@@ -20,6 +20,8 @@ Rules:
      the keys that were current then, also of parties revoked or compromised after `seen`. Without such proof, old
      documents of a revoked party count for nothing.
 7. What is loaded from storage is checked like what comes from outside.
+8. Of a card's signatures those are kept that count, and of a card that is held the ones it came with: nobody makes what is
+   held larger, or unfit to be loaded again, by sending a card with other entries.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from typing import Any, Literal, NoReturn, TypeAlias
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.digests import same
 from cloister.foundation.errors import BadInput, CloisterError, NotFound, NotTrusted
-from cloister.identity.cards import Card, check_genesis, check_next, read
+from cloister.identity.cards import Card, bare, check_genesis, check_next, read
 from cloister.identity.envelopes import Envelope, KeyDirectory
 from cloister.identity.keys import PublicKeys, grouped
 
@@ -175,12 +177,12 @@ class Directory:
             and offered[-1].digest != record.latest.digest
         ):
             record.latest.usable(now)
-        cards = _checked(offered, record, now)
+        cards, kept = _checked(offered, record, now)
         if record is None:
             self._room()
-            self._records[cards[0].party] = Record(cards, tuple(offered))
+            self._records[cards[0].party] = Record(cards, kept)
         elif [card.digest for card in cards] != [card.digest for card in record.cards]:
-            self._merge(record, cards, tuple(offered))
+            self._merge(record, cards, kept)
         return cards[-1]
 
     def _merge(self, record: Record, cards: tuple[Card, ...], envelopes: tuple[Envelope, ...]) -> None:
@@ -335,22 +337,31 @@ class Directory:
             )
 
 
-def _checked(offered: list[Envelope], record: Record | None, now: int) -> tuple[Card, ...]:
-    """The cards of a chain, each checked against the one before; those already held were checked when taken in."""
+def _checked(
+    offered: list[Envelope], record: Record | None, now: int
+) -> tuple[tuple[Card, ...], tuple[Envelope, ...]]:
+    """The cards of a chain, each checked against the one before, and as they are kept (rule 8).
+
+    Those already held were checked when taken in.
+    """
     cards: list[Card] = []
+    kept: list[Envelope] = []
     for position, envelope in enumerate(offered):
-        held = None
-        if record is not None and position < len(record.cards):
-            held = record.cards[position]
-        if held is not None and held.digest == envelope.digest:
-            cards.append(held)
-        elif not cards:
-            cards.append(check_genesis(envelope, now))
-        else:
-            cards.append(check_next(cards[-1], envelope, now))
+        if (
+            record is not None
+            and position < len(record.cards)
+            and record.cards[position].digest == envelope.digest
+        ):
+            cards.append(record.cards[position])
+            kept.append(record.envelopes[position])
+            continue
+        previous = cards[-1] if cards else None
+        card = check_genesis(envelope, now) if previous is None else check_next(previous, envelope, now)
+        cards.append(card)
+        kept.append(bare(envelope, card, previous))
     if record is not None and cards[0].digest != record.cards[0].digest:
         raise _rolled_back(record.latest, cards[0])
-    return tuple(cards)
+    return tuple(cards), tuple(kept)
 
 
 class _Live:

@@ -6,6 +6,9 @@ Rules:
 2. A signer counts only if the Ed25519 and the ML-DSA-65 signature both verify.
 3. A verifier names the payload type and the signers that it expects; it never asks the envelope who signed.
 4. Payloads are canonical JSON (RFC 8785); others are refused.
+5. Which entries hold is said entry by entry (`holding`): a key's name is the writer's word, so an entry is never kept or
+   counted for standing beside another one of the same party that holds. What is put together of several envelopes
+   (`with_signatures`) is as well-formed, and as small, as what is read.
 
 Source: DSSE 1.0 (github.com/secure-systems-lab/dsse, protocol.md and envelope.md).
 """
@@ -79,13 +82,22 @@ class Envelope(BaseModel):
     def from_json(cls, value: Any) -> Envelope:
         """The envelope in a JSON value. Raises `BadInput`."""
         try:
-            return cls.model_validate_json(canonical(value))
+            data = canonical(value)
+            made = cls.model_validate_json(data)
         except ValidationError:
             raise BadInput(
                 "A signed document's envelope could not be read.",
                 "Fields are missing, unknown or of the wrong kind.",
                 "Ask the sender for it again.",
             ) from None
+        if len(data) > MAX_ENVELOPE_BYTES:
+            # Whatever is taken in can be read again after it was stored.
+            raise BadInput(
+                "A signed document is too large.",
+                f"The limit is {MAX_ENVELOPE_BYTES} bytes, signatures included.",
+                "Sign a smaller document.",
+            )
+        return made
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -108,7 +120,35 @@ def cosign(envelope: Envelope, party: str, keys: SecretKeys) -> Envelope:
     """The same envelope with one more party's signature (replacing that party's earlier one with the same keys)."""
     added = _signature(envelope.payloadType, envelope.content, party, keys)
     kept = tuple(item for item in envelope.signatures if item.keyid != added.keyid)
-    return envelope.model_copy(update={"signatures": (*kept, added)})
+    return with_signatures(envelope, (*kept, added))
+
+
+def with_signatures(envelope: Envelope, signatures: Iterable[EnvelopeSignature]) -> Envelope:
+    """The same document with exactly these entries. Raises `BadInput` if they are too many or too large."""
+    value = envelope.model_dump(mode="json")
+    value["signatures"] = [item.model_dump(mode="json") for item in signatures]
+    return Envelope.from_json(value)
+
+
+def holding(envelope: Envelope, payload_type: str, directory: KeyDirectory) -> tuple[EnvelopeSignature, ...]:
+    """The entries that hold, in their order, one for each party and keyset; all others are left out (rule 5).
+
+    Raises:
+        NotTrusted: the envelope is of another payload type.
+    """
+    _require_type(envelope, payload_type)
+    message = pae(envelope.payloadType, envelope.content)
+    found: dict[str, EnvelopeSignature] = {}
+    for item in envelope.signatures:
+        match = _KEYID.fullmatch(item.keyid)
+        if not match or item.keyid in found:
+            continue
+        try:
+            directory.keys(match[1], match[2]).verify(message, Signature.decode(unb64(item.sig)))
+        except (NotTrusted, BadInput):
+            continue
+        found[item.keyid] = item
+    return tuple(found.values())
 
 
 def signers(envelope: Envelope, payload_type: str, directory: KeyDirectory) -> frozenset[str]:
@@ -117,19 +157,12 @@ def signers(envelope: Envelope, payload_type: str, directory: KeyDirectory) -> f
     Raises:
         NotTrusted: the envelope is of another payload type.
     """
-    _require_type(envelope, payload_type)
-    message = pae(envelope.payloadType, envelope.content)
-    found = set()
-    for item in envelope.signatures:
-        match = _KEYID.fullmatch(item.keyid)
-        if not match:
-            continue
-        try:
-            directory.keys(match[1], match[2]).verify(message, Signature.decode(unb64(item.sig)))
-        except (NotTrusted, BadInput):
-            continue
-        found.add(match[1])
-    return frozenset(found)
+    return frozenset(signer_of(item) for item in holding(envelope, payload_type, directory))
+
+
+def signer_of(entry: EnvelopeSignature) -> str:
+    """Whom an entry names; only the word of whoever wrote it, unless it comes from `holding`."""
+    return entry.keyid.partition("/")[0]
 
 
 def verify(envelope: Envelope, payload_type: str, required: Iterable[str], directory: KeyDirectory) -> Any:
@@ -161,14 +194,17 @@ def verify(envelope: Envelope, payload_type: str, required: Iterable[str], direc
 
 def verify_with_keys(envelope: Envelope, payload_type: str, party: str, keys: PublicKeys) -> Any:
     """The document, if `party` signed it with exactly these keys; for cards, before any directory knows them."""
-    return verify(envelope, payload_type, [party], _Single(party, keys))
+    return verify(envelope, payload_type, [party], Single(party, keys))
 
 
-class _Single:
+class Single:
+    """A directory of one party's one keyset."""
+
     def __init__(self, party: str, keys: PublicKeys) -> None:
         self._party, self._keys = party, keys
 
     def keys(self, party: str, keyset: str) -> PublicKeys:
+        """These keys. Raises `NotTrusted` for all others."""
         if party != self._party or keyset != self._keys.keyset:
             raise NotTrusted(
                 "A signature is by other keys.",
