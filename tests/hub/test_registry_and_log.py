@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
 from hub_town import Someone, eventually, joined
 
+from cloister.foundation.clock import SystemClock
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import (
     BadInput,
@@ -21,13 +23,15 @@ from cloister.foundation.quotas import Quota
 from cloister.hub import logbook, registry
 from cloister.hub.traffic import TrafficBook
 from cloister.identity import cards
-from cloister.identity.envelopes import cosign, sign
+from cloister.identity.directory import Directory
+from cloister.identity.envelopes import Envelope, EnvelopeSignature, cosign, sign
 from cloister.identity.keys import SecretKeys
 from cloister.ledger import checkpoints
 from cloister.ledger.checkpoints import Checkpoint, cosigned_at, verify_checkpoint
 from cloister.ledger.leaves import Leaf, conceal
 from cloister.ledger.notes import Note
 from cloister.ledger.tree import MemoryNodes, Tree, leaf_hash, verify_consistency, verify_inclusion
+from cloister.storage.database import Database
 from cloister.transport.hub_client import HubClient
 
 KIND = "application/vnd.cloister.catalogue+json"
@@ -88,6 +92,62 @@ def test_signatures_that_do_not_hold_are_not_kept_so_nobody_can_crowd_out_anothe
         people["anna"].party,
         people["bert"].party,
     }
+
+
+class Anybody:
+    """A hub's members: some parties, all enrolled."""
+
+    def __init__(self, *people: Someone) -> None:
+        self.directory = Directory()
+        for someone in people:
+            self.directory.accept_chain(someone.chain, int(time.time()))
+
+    def live(self):
+        return self.directory.live(int(time.time()))
+
+
+@pytest.fixture
+def database(tmp_path):
+    with contextlib.closing(Database.open(tmp_path)) as made:
+        yield made
+
+
+def entries(kept: registry.Registry, document: Envelope) -> set[str]:
+    return {item.keyid.partition("/")[0] for item in Envelope.decode(kept.fetch(document.digest)).signatures}
+
+
+def test_junk_in_a_signers_own_name_crowds_out_no_others_signature(database, people):
+    """Rule 3 of `registry`: an entry counts by holding, not by the party that it names."""
+    anna, bert = people["anna"], people["bert"]
+    kept = registry.Registry(database, Anybody(anna, bert), SystemClock())
+    one = signed(anna, n=16)
+    junk = tuple(EnvelopeSignature(keyid=f"{anna.party}/{n:032x}", sig="AAAA") for n in range(63))
+    kept.publish(anna.party, one.model_copy(update={"signatures": (*junk, *one.signatures)}).encode())
+    assert Envelope.decode(kept.fetch(one.digest)).signatures == one.signatures
+    kept.publish(bert.party, cosign(one, bert.party, bert.keys).encode())
+    assert entries(kept, one) == {anna.party, bert.party}
+
+
+def test_what_others_sign_onto_a_document_counts_against_their_limits_also_after_a_restart(
+    database, people, monkeypatch
+):
+    """Rule 3 of `registry`."""
+    anna, bert = people["anna"], people["bert"]
+    members = Anybody(anna, bert)
+    one, two = signed(anna, n=1), signed(anna, n=2)
+    kept = registry.Registry(database, members, SystemClock())
+    for document in (one, two):
+        kept.publish(anna.party, document.encode())
+    grown = len(cosign(one, bert.party, bert.keys).encode()) - len(one.encode())
+    monkeypatch.setattr(registry, "MAX_BYTES_PER_PARTY", grown + grown // 2)
+    kept.publish(bert.party, cosign(one, bert.party, bert.keys).encode())
+    for again in (kept, registry.Registry(database, members, SystemClock())):
+        with pytest.raises(Refused) as caught:
+            again.publish(bert.party, cosign(two, bert.party, bert.keys).encode())
+        assert caught.value.clause == "quota"
+    assert entries(kept, two) == {anna.party}
+    # What is held already costs nothing when it comes again.
+    kept.publish(bert.party, cosign(one, bert.party, bert.keys).encode())
 
 
 def test_a_party_that_publishes_too_fast_is_refused_and_another_is_served(client, people, monkeypatch):

@@ -6,8 +6,9 @@ Rules:
 2. Cards go through the directory, so forged, rolled-back and forked ones are refused; a revocation takes effect at
    the relay at once.
 3. Each party may keep so many documents and bytes, and bring so many an hour; over that it is refused (clause `quota`), and
-   nobody else is. What others sign onto a document later counts for them: of the signatures that come with it only those are
-   kept that hold, so that nobody can crowd out another's.
+   nobody else is. What others sign onto a document later counts for them, in number an hour and in bytes, also after a
+   restart. Of the entries that come with a document only those are kept that hold, one of each party, so that nobody can
+   crowd out another's.
 4. The order is the order of arrival and never changes, so a node asks for what is new by number.
 """
 
@@ -23,11 +24,12 @@ from cloister.foundation.quotas import Quota
 from cloister.hub.state import Members
 from cloister.identity.cards import CARD_TYPE
 from cloister.identity.cards import read as read_card
-from cloister.identity.envelopes import Envelope, signers
+from cloister.identity.envelopes import MAX_SIGNATURES, Envelope, holding, signer_of, with_signatures
 from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
 from cloister.storage.log import LogRow, LogRows
 from cloister.storage.quotas import pace
+from cloister.storage.settings import Settings
 
 MAX_DOCUMENT = 1 << 20
 MAX_PER_PARTY = 10_000
@@ -35,6 +37,8 @@ MAX_BYTES_PER_PARTY = 256 << 20
 PAGE = 1000
 PACE = Quota(number=1, size=1, burst=1000, per_hour=600)
 _ORDER = "hub/registry"
+_GROWN = "hub/registry/grown/"
+"""Bytes that a party's signatures on documents of others came to; the documents' own are in the order's rows."""
 _KIND = re.compile(r"application/vnd\.cloister\.[a-z0-9.\-]{1,64}\+json")
 
 
@@ -51,6 +55,9 @@ class Registry:
                 party, size = row.leaf.decode("ascii").split(" ")
                 self._count[party] += 1
                 self._bytes[party] += int(size)
+            settings = Settings(tx)
+            for name in settings.names(_GROWN):
+                self._bytes[name.removeprefix(_GROWN)] += int(settings.get(name))
 
     def publish(self, sender: str, data: bytes) -> int:
         """Keeps a document; returns its number. One that is kept already gets any new signatures."""
@@ -80,17 +87,19 @@ class Registry:
             if not held:
                 self._pace(sender)
             self._members.accept(envelope)
+            # As the directory keeps it: with the entries that count.
+            held_cards = self._members.known.chain(sender)
+            envelope = next((item for item in held_cards if item.digest == envelope.digest), envelope)
         else:
-            signed = signers(envelope, envelope.payloadType, self._members.live())
-            if sender not in signed:
+            good = holding(envelope, envelope.payloadType, self._members.live())
+            if sender not in {signer_of(item) for item in good}:
                 raise NotTrusted(
                     "A document is published by one of its signers.",
                     "The party that brought it did not sign it with its present keys.",
                     "Sign it first.",
                     clause="publisher",
                 )
-            good = tuple(item for item in envelope.signatures if item.keyid.partition("/")[0] in signed)
-            envelope = envelope.model_copy(update={"signatures": good})
+            envelope = with_signatures(envelope, good)
         with self._lock, self._database.transaction() as tx:
             return self._keep(tx, sender, envelope)
 
@@ -106,21 +115,14 @@ class Registry:
         if found:
             held = documents.get(digest)
             if held is not None:
-                merged = _merged(Envelope.decode(held), envelope)
-                data = merged.encode()
+                data = self._merged(held, envelope).encode()
                 if data == held:
                     return found[0].index
-                self._bytes[sender] += max(0, len(data) - len(held))
+            self._grow(tx, sender, len(data) - len(held or b""), paced=kind != CARD_TYPE)
             documents.put(digest, kind, data, self._clock.now(), party=sender)
             return found[0].index
-        full = self._count[sender] >= MAX_PER_PARTY
-        if full or self._bytes[sender] + len(data) > MAX_BYTES_PER_PARTY:
-            raise Refused(
-                "This party keeps too much at the hub.",
-                f"The limits are {MAX_PER_PARTY} documents and {MAX_BYTES_PER_PARTY >> 20} MiB.",
-                "Ask the hub's operator.",
-                clause="quota",
-            )
+        if self._count[sender] >= MAX_PER_PARTY or self._bytes[sender] + len(data) > MAX_BYTES_PER_PARTY:
+            raise _keeps_too_much()
         if kind != CARD_TYPE:
             pace(tx, PACE, "documents", sender, self._clock.now())
         number = rows.size()
@@ -129,6 +131,36 @@ class Registry:
         self._count[sender] += 1
         self._bytes[sender] += len(data)
         return number
+
+    def _grow(self, tx: Transaction, sender: str, grown: int, *, paced: bool) -> None:
+        """Counts what a party added to a document that is kept already."""
+        grown = max(0, grown)
+        if self._bytes[sender] + grown > MAX_BYTES_PER_PARTY:
+            raise _keeps_too_much()
+        if paced:
+            pace(tx, PACE, "documents", sender, self._clock.now())
+        settings, name = Settings(tx), f"{_GROWN}{sender}"
+        settings.put(name, int(settings.get(name, 0)) + grown)
+        self._bytes[sender] += grown
+
+    def _merged(self, held: bytes, brought: Envelope) -> Envelope:
+        """The held document with the brought one's entries, which hold now, instead of their signers' earlier ones."""
+        kept = Envelope.decode(held)
+        if kept.payloadType == CARD_TYPE:
+            return kept  # the directory took in what counts; a card needs no more signatures than its own
+        # By keys that have been replaced since, too: they were checked when they came.
+        old = holding(kept, kept.payloadType, self._members.directory)
+        known = {item.keyid for item in old}
+        new = {signer_of(item): item for item in brought.signatures if item.keyid not in known}
+        left = [item for item in old if signer_of(item) not in new]
+        if len(left) + len(new) > MAX_SIGNATURES:
+            raise Refused(
+                "The document has too many signatures.",
+                f"The limit is {MAX_SIGNATURES}.",
+                "Have another document signed.",
+                clause="quota",
+            )
+        return with_signatures(kept, (*left, *new.values()))
 
     def listed(self, since: int, kind: str | None) -> list[dict[str, int | str]]:
         """At most 1000 documents from number `since` on, in order."""
@@ -150,8 +182,10 @@ class Registry:
         return data
 
 
-def _merged(held: Envelope, brought: Envelope) -> Envelope:
-    """The held envelope with the brought one's signatures by other keys. They are the readers' to check."""
-    known = {item.keyid for item in held.signatures}
-    added = tuple(item for item in brought.signatures if item.keyid not in known)
-    return held.model_copy(update={"signatures": (*held.signatures, *added)[:64]})
+def _keeps_too_much() -> Refused:
+    return Refused(
+        "This party keeps too much at the hub.",
+        f"The limits are {MAX_PER_PARTY} documents and {MAX_BYTES_PER_PARTY >> 20} MiB.",
+        "Ask the hub's operator.",
+        clause="quota",
+    )
