@@ -2,6 +2,9 @@
 
 A card may come from anywhere (a file, the hub, another node): it makes a party *known* once it is checked against the
 chain. Only a person, by comparing fingerprints, makes it *trusted*; agreements are signed with trusted parties only.
+
+Cards of parties whom nobody here has compared share `MAX_STRANGERS` bytes, so that strangers, however many, neither keep a
+trusted party's card out nor make the directory too large to be read.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ _KEY = "directory"
 MAX_CARDS = 64
 """A party's chain may be so long; the directory is held and written whole, so a party that rotates without end would cost
 everybody. A revocation is always taken."""
+MAX_STRANGERS = 16 << 20
+"""Bytes of all cards of parties whom nobody here has compared."""
 
 
 class Parties:
@@ -76,6 +81,7 @@ class Parties:
         """Takes in one card. Raises `NotTrusted` or `BadInput`; a fork is remembered even so."""
         with self._lock:
             self._room(envelope)
+            self._room_for_stranger([envelope])
             try:
                 return self._directory.accept(envelope, self._clock.now())
             finally:
@@ -89,6 +95,7 @@ class Parties:
         with self._lock:
             for envelope in chain[MAX_CARDS:]:
                 self._room(envelope)
+            self._room_for_stranger(chain)
             try:
                 return self._directory.accept_chain(chain, self._clock.now())
             finally:
@@ -190,6 +197,28 @@ class Parties:
             return
         raise _too_many_cards()
 
+    def _room_for_stranger(self, new: list[Envelope]) -> None:
+        if not new:
+            return  # refused for that, further on
+        card = read_card(new[-1])
+        known = card.party in self._directory
+        if known and (card.status == "revoked" or self._directory.trust(card.party) == "pinned"):
+            return
+        held = {item.digest for item in self._directory.chain(card.party)} if known else set()
+        size = sum(_size(item) for item in new if item.digest not in held)
+        if not size:
+            return
+        for party in self._directory:
+            if self._directory.trust(party) != "pinned":
+                size += sum(_size(item) for item in self._directory.chain(party))
+        if size > MAX_STRANGERS:
+            raise Refused(
+                "The cards of strangers take up too much room here.",
+                f"All parties whose fingerprints nobody has compared share {MAX_STRANGERS >> 20} MiB.",
+                "Compare the fingerprints of parties that are known here.",
+                clause="quota",
+            )
+
     def _save(self) -> None:
         exported = self._directory.export()
         if exported == self._saved:
@@ -198,6 +227,11 @@ class Parties:
         with self._database.transaction() as tx:
             Settings(tx).put(_KEY, exported)
         self._saved = exported
+
+
+def _size(card: Envelope) -> int:
+    # A card is kept with at most three signatures, whatever came with it (rule 8 of `identity.directory`).
+    return len(card.payload) + sum(len(item.keyid) + len(item.sig) for item in card.signatures[:3])
 
 
 def _too_many_cards() -> Refused:
