@@ -117,6 +117,14 @@ def test_a_log_is_exported_verified_and_one_flipped_byte_found(node):
     assert call(node, "ledger", "verify", file, "--party", party).exit_code == 0
     assert call(node, "ledger", "verify", file, "--party", "a" * 52).exit_code == 3
     assert call(node, "ledger", "verify", file, "--witness", party, "--threshold", "1").exit_code == 3
+    # The witnesses that a file names itself count for nothing.
+    unnamed = call(node, "ledger", "verify", file, "--threshold", "1")
+    assert unnamed.exit_code == 2
+    assert "--threshold counts the witnesses that you name: add --witness FINGERPRINT." in unnamed.stderr
+    for option in ("--witness", "--party"):
+        told = call(node, "ledger", "verify", file, option, "abc")
+        assert told.exit_code == 2
+        assert "“abc” is no fingerprint: it has 52 letters and digits." in told.stderr
     lines = file.read_bytes().splitlines(keepends=True)
     place = next(i for i, line in enumerate(lines) if b"entry" in line)
     flipped = bytearray(lines[place])

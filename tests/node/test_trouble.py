@@ -106,7 +106,11 @@ def test_a_release_is_revoked_by_an_owner_and_by_nobody_else(tmp_path):
             release_content(here[USER], release)
         assert caught.value.clause == "release-revoked"
         assert "learned too much" in caught.value.why
-        assert release_view(here[USER], release)["status"] == "revoked"
+        told = release_view(here[USER], release)
+        assert told["status"] == "revoked"
+        assert told["text"].startswith(
+            "REVOKED by Ash: It has learned too much. Do not use it; delete your copies.\n"
+        )
         here.start(LAB)
         here["Ash"].revocations.tell()
         assert releases_view(here[LAB])[0]["status"] == "revoked"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,25 @@ def keyring_option(function: Callable[..., Any]) -> Callable[..., Any]:
 def short(digest: str) -> str:
     """A digest as people copy it."""
     return digest.removeprefix("sha256:")[:16]
+
+
+def fingerprints(given: Iterable[str]) -> list[str]:
+    """Parties' fingerprints as people type or paste them, in groups or not. Raises `BadInput` for what is none."""
+    from cloister.foundation.errors import BadInput
+    from cloister.identity.keys import PARTY_PATTERN
+
+    made = []
+    for item in given:
+        party = "".join(item.split()).lower()
+        if not re.fullmatch(PARTY_PATTERN, party):
+            shown = item if len(item) <= 60 else f"{item[:60]}…"
+            raise BadInput(
+                f"“{shown}” is no fingerprint: it has 52 letters and digits.",
+                "It consists of the letters a to z and the digits 2 to 7.",
+                "Get it from that party: cloister party card --fingerprint; your node's own list: cloister party list",
+            )
+        made.append(party)
+    return made
 
 
 def wait_option(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,8 +10,9 @@ from typing import BinaryIO
 
 import click
 
-from cloister.cli.common import client, folder_option
+from cloister.cli.common import client, fingerprints, folder_option
 from cloister.cli.output import Answer, command
+from cloister.foundation.errors import BadInput
 from cloister.foundation.files import write_atomically
 
 
@@ -48,7 +49,13 @@ def export(file: Path, folder: Path) -> Answer:
 @click.option(
     "--witness", "witnesses", multiple=True, help="Fingerprints of witnesses that you trust; repeat."
 )
-@click.option("--threshold", default=0, show_default=True, help="How many of them must have cosigned.")
+@click.option(
+    "--threshold",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="How many of the witnesses that you name must have cosigned.",
+)
 @click.option(
     "--checkpoint",
     "notes",
@@ -70,10 +77,18 @@ def verify(
     from cloister.ledger.export import limited_lines, read_export, verify_export
     from cloister.ledger.notes import Note
 
+    counted, expected = fingerprints(witnesses), fingerprints([party] if party else [])
+    if threshold and not counted:
+        # The file names witnesses too, but whoever wrote it chose them.
+        raise BadInput(
+            "--threshold counts the witnesses that you name: add --witness FINGERPRINT.",
+            "The witnesses that a log itself names prove nothing to you.",
+            "Name those that you trust, once for each: --witness FINGERPRINT",
+        )
     if file is None:
         with client(folder) as node:
             stream: BinaryIO = io.BytesIO(base64.b64decode(node.get("/ledger/export")["content"]))
-            party = party or node.status()["party"]
+            expected = expected or [node.status()["party"]]
     else:
         stream = file.open("rb")
     with stream:
@@ -81,8 +96,8 @@ def verify(
     report = verify_export(
         read,
         int(time.time()),
-        party="".join(party.split()).lower() if party else None,
-        witnesses=["".join(item.split()).lower() for item in witnesses] or None,
+        party=expected[0] if expected else None,
+        witnesses=counted or None,
         threshold=threshold,
         checkpoints=[Note.parse(read_limited(path, 1 << 20)) for path in notes],
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cloister.cli.common import client, folder_option, short, soon, table, wait_option
+from cloister.cli.common import client, fingerprints, folder_option, short, soon, table, wait_option
 from cloister.cli.output import Answer, command, confirm
 from cloister.foundation.files import write_atomically
 
@@ -30,12 +30,19 @@ def releases(folder: Path) -> Answer:
             short(item["release"]),
             item["kind"],
             item["title"],
-            "here" if item["here"] else "certificate only",
+            _content(item),
             item["at"],
         ]
         for item in told
     ]
     return Answer(told, table(["Release", "Kind", "Title", "Content", "At"], rows))
+
+
+def _content(item: dict[str, Any]) -> str:
+    """What a list says of a release's content: first of all whether it may be used."""
+    if item["status"] == "revoked":
+        return "revoked"
+    return "here" if item["here"] else "certificate only"
 
 
 @command(release_group, "show")
@@ -127,7 +134,10 @@ def verify(file: Path, certificate: Path | None, owners: tuple[str, ...], quorum
     from cloister.release.certificate import require_content
 
     beside = certificate or file.with_name(file.name + ".certificate.json")
-    checked = check_bundle(read_limited(beside, BUNDLE_LIMIT), int(time.time()), owners=owners, quorum=quorum)
+    trusted = fingerprints(owners)
+    checked = check_bundle(
+        read_limited(beside, BUNDLE_LIMIT), int(time.time()), owners=trusted, quorum=quorum
+    )
     found = checked.certificate
     require_content(found, read_limited(file, 1 << 30))
     return Answer(
@@ -139,8 +149,11 @@ def verify(file: Path, certificate: Path | None, owners: tuple[str, ...], quorum
             "log_heads": [head.to_json() for head in checked.heads],
             "predicate": found.predicate.model_dump(mode="json"),
         },
-        f"It holds: the file is what these owners approved.\n\n{checked.words()}",
+        f"It holds: the file is what these owners approved.\n\n{checked.words()}\n\n{_OFFLINE}",
     )
+
+
+_OFFLINE = "Checked offline: a revocation after the signing is not seen here; ask an owner, or a node that holds the release."
 
 
 def _find(node: Any, given: str, wait: int = 0) -> str:

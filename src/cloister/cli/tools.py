@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cloister.cli.common import FOLDER_VARIABLE, table
+from cloister.cli.common import FOLDER_VARIABLE, fingerprints, table
 from cloister.cli.output import Answer, command, progress_console
 
 if TYPE_CHECKING:
@@ -292,10 +292,11 @@ def import_(file: Path, owners: tuple[str, ...], quorum: int | None, folder: Pat
     from cloister.tools.package import load_tool
 
     package = load_tool(file)
+    trusted = fingerprints(owners)
     found: list[Checked | None] = []
 
     def verify(tool: Tool, certificate: bytes | None) -> None:
-        found.append(check_tool(tool, certificate, owners=owners, quorum=quorum))
+        found.append(check_tool(tool, certificate, owners=trusted, quorum=quorum))
 
     state = _tools(folder).install(package, now=int(time.time()), verify=verify)
     checked = found[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cloister.foundation.clock import rfc3339
@@ -64,11 +65,22 @@ def release_view(node: Node, digest: str) -> dict[str, Any]:
     chains = [node.parties.chain(party) for party in sorted(signers) if node.parties.known(party)]
     return {
         **_release(found),
-        "text": in_words(certificate, node.parties.names()),
+        "text": _revocation(found, node.parties.names()) + in_words(certificate, node.parties.names()),
         "certificate": envelope.model_dump(mode="json"),
         "statement": envelope.document(),
         "cards": [[card.model_dump(mode="json") for card in chain] for chain in chains],
     }
+
+
+def _revocation(item: Release, names: Mapping[str, str]) -> str:
+    """What stands above the certificate of a release that an owner took back; nothing for others."""
+    if item.status != "revoked":
+        return ""
+    by = str(item.facts.get("revoked_by") or "")
+    who = f" by {names.get(by, f'{by[:8]}…')}" if by else ""
+    # One line, ended as a sentence, whatever its writer wrote.
+    reason = " ".join(str(item.facts.get("revoked_reason") or "").split()).rstrip(".")
+    return f"REVOKED{who}{f': {reason}' if reason else ''}. Do not use it; delete your copies.\n\n"
 
 
 def release_content(node: Node, digest: str) -> bytes:
