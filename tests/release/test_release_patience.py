@@ -6,6 +6,7 @@ import pytest
 from release_world import World
 
 from cloister.foundation.errors import Refused
+from cloister.identity.envelopes import EnvelopeSignature, with_signatures
 from cloister.journal.runner import POINTS
 from protections import federation as f
 from release.test_release_on_the_journal import run_on
@@ -103,6 +104,36 @@ def test_rule_6_votes_that_do_not_hold_are_not_enough():
     )
     run_on(bus, world)
     assert world.contexts[f.USER].shelf[0].certificate.signed_by == frozenset(world.owners[1:])
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_rule_3_a_vote_with_another_entry_beside_its_signature_is_none_and_spoils_nothing(place):
+    """The others' votes make the quorum; the entry, which nobody checked, is not in the certificate."""
+    world = World(agreement={"dropouts": 1})
+    liar, slow = world.owners[0], world.owners[2]
+    real = world.contexts[liar].sign
+
+    def padded(kind, document):
+        envelope = real(kind, document)
+        junk = EnvelopeSignature(keyid=f"{liar}/x", sig="AAAA")
+        both = (junk, *envelope.signatures) if place == 0 else (*envelope.signatures, junk)
+        return with_signatures(envelope, both)
+
+    world.contexts[liar].sign = padded
+    # Longer than the grace that a quorum with the liar's vote would have had.
+    bus = Bus(
+        lambda sent: (
+            Fate.DROP
+            if (sent.sender, sent.kind) == (slow, "vote") and bus.timer.time < 30.0
+            else Fate.DELIVER
+        ),
+        0,
+    )
+    rows = run_on(bus, world)
+    assert rows[f.USER].status == "done"
+    certificate = world.contexts[f.USER].shelf[0].certificate
+    assert certificate.signed_by == frozenset(world.owners[1:])
+    assert len(certificate.envelope.signatures) == 2
 
 
 def test_the_coordinator_waits_for_recipients_but_not_for_owners_that_are_away():

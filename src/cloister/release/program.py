@@ -10,7 +10,8 @@ Rules:
 1. Content goes to recipients only after a quorum of valid votes; below it, everybody is told that there is no release,
    and of the reasons only what tells nothing private.
 2. Each owner writes the statement itself and signs only what its own gate has passed.
-3. The coordinator counts a vote only if it is on the statement that it wrote itself and the signature holds.
+3. The coordinator counts a vote only if it is on the statement that it wrote itself and has exactly one signature, the
+   sender's, which holds; that very one goes into the certificate.
 4. Recipients and owners verify the quorum themselves, against owners and quorum from their own documents.
 5. Every owner gets the certificate, and notices if it is about another candidate than the one it was shown.
 6. Nobody is waited for in vain: once a quorum of valid permits is there, the others have `ReleaseContext.grace` seconds
@@ -29,7 +30,7 @@ from cloister.claims.offers import Digest
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, CloisterError, NotTrusted, Refused, Tampered, TaskFailed
-from cloister.identity.envelopes import Envelope, EnvelopeSignature, signers
+from cloister.identity.envelopes import Envelope, EnvelopeSignature, holding, signer_of
 from cloister.identity.keys import b64
 from cloister.journal.program import Inbox, Local, Message, Party, Phase, Program, Received, Step
 from cloister.release import messages
@@ -202,13 +203,14 @@ class _Coordinator:
             if envelope.content != payload:
                 told.append("another statement")
                 return None
-            if item.sender not in signers(envelope, PAYLOAD_TYPE, self.context.directory):
+            held = holding(envelope, PAYLOAD_TYPE, self.context.directory)
+            if len(envelope.signatures) != 1 or [signer_of(entry) for entry in held] != [item.sender]:
                 told.append("signature")
                 return None
         except CloisterError:
             told.append("unreadable")
             return None
-        return next(entry for entry in envelope.signatures if entry.keyid.startswith(f"{item.sender}/"))
+        return held[0]
 
 
 class _Owner:
