@@ -43,11 +43,9 @@ from cloister.node.peers.parties import Parties
 from cloister.node.peers.quotas import Quotas
 from cloister.node.tasks.contents import Contents
 from cloister.node.tasks.parts import Parts
-from cloister.node.tasks.records import Admission, TaskRecords, read_admission, read_plan
+from cloister.node.tasks.records import Admission, TaskRecords, read_admission, read_plan, refused_before
 from cloister.protections.interface import Protection
 from cloister.storage.database import Database
-from cloister.storage.documents import Documents
-from cloister.storage.settings import Settings
 from cloister.training.fitting import columns_of
 
 PROPOSE, ADMISSION, START = "task.propose", "task.admission", "task.start"
@@ -146,6 +144,7 @@ class Admitting:
                 "Have the agreement name it.",
                 clause="parties",
             )
+        self._records.require_unburied(plan)
         if not self._records.known(plan.digest):
             size = len(envelope.encode())
             for old in self._quotas.take("plans", sender, plan.digest, size, self._standing):
@@ -170,23 +169,14 @@ class Admitting:
         except CloisterError:
             parts = []
         with self._database.transaction() as tx:
-            documents, settings = Documents(tx), Settings(tx)
-            for name, _ in documents.find(ADMISSION_TYPE, task=task):
-                documents.remove(name)
-            documents.remove(task)
-            settings.remove(f"task/{task}")
+            self._records.forget(tx, task)
         self._parts.forget(parts)
 
     def _answer(self, plan: Plan) -> bytes:
         task, own = plan.digest, self._parties.own.party
         known = self._records.note(task)["refusals"].get(own)
         if known is not None:
-            raise Refused(
-                str(known.get("title", "This party has refused the task.")),
-                str(known.get("detail", "")),
-                str(known.get("remedy", "Make a new plan.")),
-                clause=str(known.get("clause", "refused")),
-            )
+            raise refused_before(known)
         try:
             admission = self.decide_here(plan)
         except BeingDecided:

@@ -4,25 +4,45 @@ Rules:
 1. An approval is of one computation, by its digest, under one agreement; another computation asks again.
 2. An approval opens nothing by itself: the node decides again with it, and may still refuse.
 3. A refusal by a person is told to the requester, with the words that the person chose.
+4. It takes back what was approved of the task, in the same transaction, and outlives the plan itself: should the plan be
+   forgotten here for want of room, it is refused again for as long as it could still be admitted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import secrets
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from cloister.agreements.decision import Approval, Refusal
-from cloister.claims.offers import Plan
+from cloister.claims.offers import Digest, Plan, Time
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import Clock, rfc3339
 from cloister.foundation.errors import CloisterError, Conflict, Refused
 from cloister.identity.envelopes import Envelope, sign
-from cloister.identity.keys import SecretKeys
+from cloister.identity.keys import PartyId, SecretKeys
 from cloister.node.peers.parties import Parties
 from cloister.node.tasks.admitting import ADMISSION, CALL_SECONDS, PATIENCE, Admitting, Ports
 from cloister.node.tasks.records import TaskRecords
 
 APPROVAL_TYPE = "application/vnd.cloister.approval+json"
+WITHDRAWAL_TYPE = "application/vnd.cloister.approval-withdrawal+json"
+
+
+class Withdrawal(BaseModel):
+    """An owner's word that its approval of a task no longer holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    type: Literal["cloister/approval-withdrawal@1"] = "cloister/approval-withdrawal@1"
+    task: Digest
+    agreement: Digest
+    computation: Digest
+    by: PartyId
+    time: Time
+    reason: str = Field(default="", max_length=200)
 
 
 class Approving:
@@ -81,16 +101,22 @@ class Approving:
 
     def refuse(self, task: str, reason: str) -> None:
         """A person at this node refuses a task. Raises `Conflict` if it has started."""
-        plan = self._records.plan(task)
-        if self._ports.running(task):
-            raise Conflict(
-                "The task has started.", "It can be stopped, not refused.", f"cloister task stop {task}"
-            )
+        plan, own = self._records.plan(task), self._parties.own.party
         error = Refused(
             "A person at this node refused the task.", reason[:200], "Ask them.", clause="approval"
         )
-        self._records.refused(task, self._parties.own.party, error)
-        if plan.request.requester != self._parties.own.party:
+        document = Withdrawal(
+            task=task,
+            agreement=plan.request.agreement,
+            computation=plan.request.computation.digest,
+            by=own,
+            time=rfc3339(self._clock.now()),
+            reason=reason[:200],
+        )
+        self._records.refuse_for_good(
+            plan, own, error, sign(WITHDRAWAL_TYPE, document.model_dump(mode="json"), own, self._keys)
+        )
+        if plan.request.requester != own:
             self.tell(plan, canonical({"task": task, "problem": error.problem()}))
 
     def tell(self, plan: Plan, body: bytes) -> None:

@@ -2,22 +2,26 @@
 
 A plan never changes (its digest is the task's name); what is said about it is kept in a *note*: who is waited for and
 why, who refused and why, who was told to start, whether it is over before it began.
+
+A plan that never began may be forgotten, and its note with it. What a person here refused leaves a *tombstone*, which
+stays until the plan could not be admitted any more: the requester cannot undo the refusal by pushing its own plan out.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cloister.agreements.decision import Approval
+from cloister.agreements.decision import PLAN_LIFETIME, Approval
 from cloister.claims.offers import ADMISSION_TYPE, PLAN_TYPE, Digest, Plan, Time
 from cloister.foundation.canonical import canonical
-from cloister.foundation.clock import Clock
+from cloister.foundation.clock import Clock, parse_rfc3339
 from cloister.foundation.documents import invalid
-from cloister.foundation.errors import CloisterError, NotFound, NotTrusted, Refused
+from cloister.foundation.errors import CloisterError, Conflict, NotFound, NotTrusted, Refused
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import PartyId
 from cloister.node.tasks import attempts
@@ -25,8 +29,12 @@ from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events
 from cloister.storage.settings import Settings
+from cloister.storage.tasks import Tasks
 
 _PLANS_KEPT = 64
+TOMBSTONES = 500
+"""Of one requester's plans at a time. None is pushed out: beyond them no new plan of that requester is taken."""
+_BURIED = "buried/"
 
 
 class Admission(BaseModel):
@@ -122,6 +130,18 @@ class TaskRecords:
                 )
                 Events(tx).add(plan.digest, now, "task.proposed", {"requester": plan.request.requester})
 
+    def forget(self, tx: Transaction, task: str) -> None:
+        """Deletes a plan that never began, its admissions and its note; a tombstone stays."""
+        documents = Documents(tx)
+        for name, _ in documents.find(ADMISSION_TYPE, task=task):
+            documents.remove(name)
+        documents.remove(task)
+        Settings(tx).remove(f"task/{task}")
+        tx.after_commit(partial(self._uncache, task))
+
+    def _uncache(self, task: str) -> None:
+        self._plans.pop(task, None)
+
     # Admissions and approvals --------------------------------------------------------------------------------------
 
     def admissions(self, task: str) -> dict[str, Envelope]:
@@ -150,6 +170,10 @@ class TaskRecords:
     def keep_approval(self, envelope: Envelope, approval: Approval) -> None:
         """Keeps what a person at this node approved, signed."""
         with self._database.transaction() as tx:
+            if approval.task is not None:  # it may have been refused or forgotten a moment ago
+                self.require_open(tx, approval.task)
+                if Documents(tx).get(approval.task) is None:
+                    raise NotFound("There is no such task here.", "", "See: cloister task list")
             known = Settings(tx).get("approvals", [])
             Settings(tx).put("approvals", [*known, approval.model_dump(mode="json")])
             Documents(tx).put(
@@ -208,6 +232,54 @@ class TaskRecords:
         with self._database.transaction() as tx:
             self.refuse_in(tx, task, party, error)
 
+    def refuse_for_good(self, plan: Plan, party: str, error: CloisterError, withdrawal: Envelope) -> None:
+        """Keeps what a person here said: the task is over, for as long as its plan could be admitted.
+
+        Args:
+            plan: the task's.
+            party: this one.
+            error: the refusal.
+            withdrawal: kept if something was approved of the task here, which holds no longer then.
+
+        Raises:
+            Conflict: the task has started.
+        """
+        with self._database.transaction() as tx:
+            if Tasks(tx).get(plan.digest) is not None:
+                raise Conflict(
+                    "The task has started.",
+                    "It can be stopped, not refused.",
+                    f"cloister task stop {plan.digest}",
+                )
+            self.withdraw_approvals(tx, withdrawal, plan.digest)
+            self.refuse_in(tx, plan.digest, party, error)
+            self.bury(tx, plan, error)
+
+    def bury(self, tx: Transaction, plan: Plan, error: CloisterError) -> None:
+        """Leaves a tombstone of a plan that a person here refused."""
+        key, lapses = f"{_BURIED}{plan.request.requester}", parse_rfc3339(plan.created) + PLAN_LIFETIME
+        Settings(tx).put(key, {**self._buried(tx, plan), plan.digest: [lapses, error.problem()]})
+
+    def require_unburied(self, plan: Plan) -> None:
+        """Raises `Refused` if a person here refused this very plan before, or too many of this requester's."""
+        with self._database.read() as tx:
+            buried = self._buried(tx, plan)
+            known = Documents(tx).get(plan.digest) is not None
+        if plan.digest in buried:
+            raise refused_before(buried[plan.digest][1])
+        if len(buried) >= TOMBSTONES and not known:
+            raise Refused(
+                "Too many plans of one party were refused here.",
+                f"People at this node refused {len(buried)} of its plans that are still valid.",
+                f"Wait: a plan counts for {PLAN_LIFETIME // 86400} days.",
+                clause="quota",
+            )
+
+    def _buried(self, tx: Transaction, plan: Plan) -> dict[str, list[Any]]:
+        kept: dict[str, list[Any]] = Settings(tx).get(f"{_BURIED}{plan.request.requester}", {})
+        now = self._clock.now()
+        return {task: item for task, item in kept.items() if item[0] >= now}
+
     def refuse_in(self, tx: Transaction, task: str, party: str, error: CloisterError) -> None:
         """Like `refused`, in a transaction that does more."""
         problem = error.problem()
@@ -250,6 +322,16 @@ class TaskRecords:
             "pending": note.get("pending"),
             "trouble": note.get("trouble"),
         }
+
+
+def refused_before(problem: dict[str, Any]) -> Refused:
+    """A refusal that was given before, from how it was kept."""
+    return Refused(
+        str(problem.get("title", "This party has refused the task.")),
+        str(problem.get("detail", "")),
+        str(problem.get("remedy", "Make a new plan.")),
+        clause=str(problem.get("clause", "refused")),
+    )
 
 
 def _note(tx: Transaction, task: str) -> dict[str, Any]:

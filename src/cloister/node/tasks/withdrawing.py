@@ -15,40 +15,23 @@ Rules:
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from cloister.claims.offers import Digest, Time
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import Clock, rfc3339
 from cloister.foundation.errors import Conflict, Refused
 from cloister.identity.envelopes import Envelope, sign
-from cloister.identity.keys import PartyId, SecretKeys
+from cloister.identity.keys import SecretKeys
 from cloister.journal.runner import Runner
 from cloister.node.peers.parties import Parties
-from cloister.node.tasks.approving import Approving
+from cloister.node.tasks.approving import WITHDRAWAL_TYPE, Approving, Withdrawal
 from cloister.node.tasks.programs import RELEASE
 from cloister.node.tasks.records import TaskRecords
 from cloister.release.program import VOTED
 from cloister.storage.database import Database, Transaction
 from cloister.storage.tasks import TaskRow, Tasks
 
-WITHDRAWAL_TYPE = "application/vnd.cloister.approval-withdrawal+json"
-
-
-class Withdrawal(BaseModel):
-    """An owner's word that its approval of a task no longer holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    type: Literal["cloister/approval-withdrawal@1"] = "cloister/approval-withdrawal@1"
-    task: Digest
-    agreement: Digest
-    computation: Digest
-    by: PartyId
-    time: Time
-    reason: str = Field(default="", max_length=200)
+__all__ = ["WITHDRAWAL_TYPE", "ApprovalWithdrawn", "Withdrawal", "Withdrawing"]
 
 
 class ApprovalWithdrawn(Refused):
@@ -111,6 +94,7 @@ class Withdrawing:
                 self._records.require_open(tx, task)
                 self._keep(tx, envelope, task)
                 self._records.refuse_in(tx, task, own, error)
+                self._records.bury(tx, plan, error)
         if not started:
             if plan.request.requester != own:
                 self._approving.tell(plan, canonical({"task": task, "problem": error.problem()}))
