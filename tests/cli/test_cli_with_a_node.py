@@ -79,6 +79,37 @@ def test_a_changed_dataset_is_told_file_by_file_to_its_owner_with_exit_code_3(no
     assert len(json.loads(call(node, "dataset", "list", "--json", "-").stdout)) == 1
 
 
+def test_a_decimal_comma_is_declared_or_refused_and_what_was_read_is_printed(node):
+    source = node / "comma.csv"
+    source.write_text("a;b\n1,5;2\n2,5;3\n")
+    add = ["dataset", "add", "comma", source, "--residency", "AT"]
+    told = call(node, *add)
+    assert told.exit_code == 2
+    assert "Column 'a' looks like numbers with a decimal comma." in told.stderr
+    assert "Say --decimal , or --column a=text." in told.stderr
+    assert "Columns: a text, b integer." in call(node, *add, "--column", "a=text").stdout
+    assert "Columns: a real, b integer." in call(node, *add, "--decimal", ",", "--version", "2").stdout
+    for wrong in ("a", "a=number", "=text"):
+        assert call(node, *add, "--column", wrong, "--version", "3").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            ["--residency", "Austria"],
+            "Two letters of ISO 3166 are needed, for example AT; “Austria” was given.",
+        ),
+        (["--residency", "AT", "--unit", "plant"], "--unit with one of: load, failed."),
+        (["--residency", "AT", "--unit", "image"], "A table has no pictures."),
+    ],
+)
+def test_what_a_dataset_is_said_to_be_is_told_wrong_in_words(node, options, told):
+    done = call(node, "dataset", "add", "units", node / "machines.csv", *options)
+    assert done.exit_code == 2
+    assert told in done.stderr
+
+
 def test_sensitivity_is_asked_for_by_column_in_a_table(node):
     add = ["dataset", "add", "loads", node / "machines.csv", "--residency", "AT", "--sensitivity"]
     for wrong in ("confidential", "load=secret"):

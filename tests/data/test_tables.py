@@ -80,6 +80,27 @@ def test_other_separators_and_decimal_commas_are_read(separator):
 
 
 @pytest.mark.parametrize(
+    ("data", "line"),
+    [(b"a;b\n1,5;2\n", 2), (b"a;b\n1;2\n1,5;2\n2,5;3\n", 3), (b'b,a\n1,"1,5"\n2,\n3,"2,5"\n', 2)],
+)
+def test_a_decimal_comma_that_was_not_declared_is_refused_and_not_taken_for_text(data, line):
+    """Rule 2."""
+    with pytest.raises(BadInput) as caught:
+        parse_csv(data)
+    assert caught.value.what == "Column 'a' looks like numbers with a decimal comma."
+    assert f"line {line}." in caught.value.why
+    assert caught.value.remedy == "Say --decimal , or --column a=text."
+    assert "5" not in caught.value.why.removesuffix(f"line {line}.")
+    assert parse_csv(data, {"a": "text"}).schema.field("a").type == pa.string()
+    assert parse_csv(data, decimal=",").schema.field("a").type == pa.float64()
+
+
+def test_text_with_commas_stays_text():
+    data = b'a\n"1,5"\n"red, round"\n"Graz, Austria"\n'
+    assert parse_csv(data).schema.field("a").type == pa.string()
+
+
+@pytest.mark.parametrize(
     ("data", "told"),
     [
         (b"", "no columns"),

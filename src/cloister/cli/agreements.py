@@ -56,6 +56,7 @@ def agreement_group() -> None:
 def new(folder: Path, out: Path, **given: Any) -> Answer:
     """Write an agreement from a template; PARTY is a name or fingerprint that your node knows. Nothing is sent."""
     from cloister.agreements.templates import new_from_template
+    from cloister.data.schema import country
     from cloister.foundation.canonical import canonical
     from cloister.foundation.clock import rfc3339
     from cloister.node.protections import installed
@@ -76,7 +77,7 @@ def new(folder: Path, out: Path, **given: Any) -> Answer:
         "purposes": list(given["purposes"]),
         "starts": rfc3339(int(time.time()) - 60),
         "days": given["days"],
-        "residency": [item.upper() for item in given["residency"]],
+        "residency": [country(item) for item in given["residency"]],
     }
     for item in given["owners"]:
         name, sign, dataset = item.rpartition("=")

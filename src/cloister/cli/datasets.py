@@ -9,6 +9,7 @@ import click
 
 from cloister.cli.common import client, folder_option, short, table
 from cloister.cli.output import Answer, command
+from cloister.foundation.errors import BadInput
 
 
 @click.group("dataset")
@@ -31,6 +32,16 @@ def dataset_group() -> None:
     "--sensitivity", multiple=True, metavar="[COLUMN=]LEVEL", help="public, internal, confidential, personal."
 )
 @click.option("--unit", default=None, help="Unit of privacy: image, record, or a column's name.")
+@click.option(
+    "--decimal", type=click.Choice([".", ","]), default=".", show_default=True, help="Decimal sign of a CSV."
+)
+@click.option(
+    "--column",
+    "kinds",
+    multiple=True,
+    metavar="NAME=KIND",
+    help="Read this column as text, integer, real, boolean or timestamp, not as it looks; repeat.",
+)
 @click.option("--tell-size", is_flag=True, help="Let others see roughly how many records there are.")
 @click.option("--version", default=1, show_default=True, help="One more than the version that this replaces.")
 def add_dataset(
@@ -41,19 +52,29 @@ def add_dataset(
     residency: str,
     sensitivity: tuple[str, ...],
     unit: str | None,
+    decimal: str,
+    kinds: tuple[str, ...],
     tell_size: bool,
     version: int,
 ) -> Answer:
     """Register SOURCE (a folder of pictures with labels, or a CSV or Parquet table) as the dataset NAME."""
+    from cloister.data.schema import country
+
     fields: dict[str, Any] = {
         "name": name,
         "title": title or name,
-        "residency": residency.upper(),
+        "residency": country(residency),
         "tell_size": tell_size,
         "version": version,
     }
     if sensitivity:
         fields["sensitivity"] = _levels(sensitivity, table=source.is_file())
+    if source.is_file():
+        fields |= {"decimal": decimal, "kinds": _kinds(kinds)}
+    elif kinds or decimal != ".":
+        raise BadInput(
+            "Pictures have no columns.", "--decimal and --column are for tables.", "Leave them out."
+        )
     if unit is not None:
         fields["unit_of_privacy"] = (
             {"kind": unit} if unit in {"image", "record"} else {"kind": "column", "column": unit}
@@ -62,14 +83,39 @@ def add_dataset(
         told = node.post("/datasets", {"source": str(source.absolute()), "fields": fields})
     return Answer(
         told,
-        f"Registered {name}: {told['private']['records']} records (only you see this number).\n"
+        f"Registered {name}: {told['private']['records']} records (only you see this number).\n{_columns(told)}"
         f"Commitment {told['commitment']}\nThe data stays where it is; if it changes, tasks will refuse it.",
     )
 
 
+def _columns(told: dict[str, Any]) -> str:
+    """What each column was read as, so that a person sees at once what went wrong."""
+    columns = told["catalogue"].get("columns") or ()
+    if not columns:
+        return ""
+    kinds = ", ".join(f"{item['name']} {item['kind']}" for item in columns)
+    return f"Columns: {kinds}.\n"
+
+
+def _kinds(given: tuple[str, ...]) -> dict[str, str]:
+    from cloister.data.schema import ColumnKind
+
+    kinds = get_args(ColumnKind)
+    made: dict[str, str] = {}
+    for item in given:
+        column, sign, kind = item.rpartition("=")
+        if not sign or not column or kind not in kinds:
+            raise BadInput(
+                "A column's kind cannot be read.",
+                f"There are {', '.join(kinds)}; “{item[:80]}” was given.",
+                "Write for example --column NAME=text",
+            )
+        made[column] = kind
+    return made
+
+
 def _levels(given: tuple[str, ...], *, table: bool) -> dict[str, str]:
     from cloister.data.schema import Sensitivity
-    from cloister.foundation.errors import BadInput
 
     levels = get_args(Sensitivity)
     made: dict[str, str] = {}

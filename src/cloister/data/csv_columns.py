@@ -1,7 +1,8 @@
 """A CSV column's text as values of one kind: told from all its values, or checked against the kind declared.
 
-A column that is nearly all numbers but not quite is an error, not silently text: that is how a stray `n/a` or a decimal
-comma spoils a study. Errors name line and column, never the value.
+A column that is nearly all numbers but not quite is an error, not silently text: that is how a stray `n/a` spoils a study.
+So is one whose values are nearly all numbers once commas are read as points, where no decimal comma was declared. Errors
+name line and column, never the value.
 """
 
 from __future__ import annotations
@@ -52,13 +53,31 @@ def typed(table: Any, column: str, declared: ColumnKind | None, decimal: str, na
             values = numeric
     if declared is None:
         declared, culprit = _infer(values)
+        if declared == "text" and culprit is None and decimal == ".":
+            _no_decimal_commas(values, table, column, name)
         if culprit is not None:
             raise BadInput(
                 f"{name} has something that is not a number in a column of numbers.",
                 f"Line {_line(table, culprit)}, column {column!r}.",
-                "Correct it, leave it empty if it is missing, or declare the column as text.",
+                f"Correct it, leave it empty if it is missing, or declare the column as text: --column {column}=text",
             )
     return _convert(values, table, column, declared, name)
+
+
+def _no_decimal_commas(values: Any, table: Any, column: str, name: str) -> None:
+    """Refuses a column of text that is nearly all numbers once commas are read as points."""
+    import pyarrow.compute as pc
+
+    numbers = pc.replace_substring(values, pattern=",", replacement=".")
+    if _share(numbers, _REAL) <= _NEARLY:
+        return
+    comma = pc.fill_null(pc.match_substring(values, ","), fill_value=False)
+    first = int(pc.index(comma, value=True).as_py())
+    raise BadInput(
+        f"Column {column!r} looks like numbers with a decimal comma.",
+        f"The first one in {name} stands in line {_line(table, first)}.",
+        f"Say --decimal , or --column {column}=text.",
+    )
 
 
 def _share(values: Any, pattern: str) -> float:
@@ -113,7 +132,7 @@ def _convert(values: Any, table: Any, column: str, kind: ColumnKind, name: str) 
     raise BadInput(
         f"{name} has a value that is not of its column's kind.",
         f"Line {_line(table, wrong)}, column {column!r}: not {_ARTICLES[kind]}.",
-        "Correct it, or declare the column as text.",
+        f"Correct it, or declare the column as text: --column {column}=text",
     )
 
 

@@ -123,6 +123,12 @@ def verify_unchanged(registration: Registration) -> None:
 
 
 def _register_images(source: Path, fields: DatasetFields, salt: bytes, now: int) -> Registration:
+    if fields.unit_of_privacy is not None and _unit(fields)[0] == "column":
+        raise BadInput(
+            "Pictures have no columns.",
+            "A column was named as their unit of privacy.",
+            "Write --unit image, or leave it out.",
+        )
     images = read_image_folder(source)
     facts = _facts(source, folder_files(source))
     digests = {fact.path: fact.content for fact in facts}
@@ -160,6 +166,7 @@ def _register_table(source: Path, fields: DatasetFields, salt: bytes, now: int) 
             f"{source.name} has no rows.", "An empty table cannot be registered.", "Check the file."
         )
     columns = columns_of(table, fields.sensitivity, fields.units)
+    _check_unit(fields, [column.name for column in columns])
     prefix = merkle.schema_prefix(columns)
     committed = merkle.commit(
         (merkle.row_record(prefix, columns, row) for row in rows_of(table, columns)), salt
@@ -176,6 +183,30 @@ def _register_table(source: Path, fields: DatasetFields, salt: bytes, now: int) 
     return Registration(
         description, _manifest(source, facts, committed, salt, fields), b"".join(committed.leaves)
     )
+
+
+def _check_unit(fields: DatasetFields, columns: Sequence[str]) -> None:
+    kind, column = _unit(fields)
+    if kind == "image":
+        raise BadInput(
+            "A table has no pictures.",
+            "A picture was named as its unit of privacy.",
+            "Write --unit record, or --unit with the name of a column.",
+        )
+    if kind == "column" and column not in columns:
+        raise BadInput(
+            f"The table has no column {str(column)[:80]!r}.",
+            "It was named as the unit of privacy.",
+            f"Write --unit record, or --unit with one of: {', '.join(columns[:_NAMED])}.",
+        )
+
+
+def _unit(fields: DatasetFields) -> tuple[str | None, str | None]:
+    """Kind and column of the unit of privacy, which may be given as a document or as the fields of one."""
+    unit = fields.unit_of_privacy
+    if isinstance(unit, UnitOfPrivacy):
+        return unit.kind, unit.column
+    return (unit.get("kind"), unit.get("column")) if isinstance(unit, dict) else (None, None)
 
 
 def _common(fields: DatasetFields, committed: merkle.Committed, now: int) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.digests import DIGEST_PATTERN
 from cloister.foundation.documents import Document, parse_document
-from cloister.foundation.text import acts
+from cloister.foundation.errors import BadInput
+from cloister.foundation.text import acts, readable
 
 Sensitivity: TypeAlias = Literal["public", "internal", "confidential", "personal"]
 ColumnKind: TypeAlias = Literal["boolean", "integer", "real", "text", "timestamp"]
@@ -50,7 +51,19 @@ _ISO_3166 = (
     "RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW "
     "TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW"
 )
-_COUNTRIES = frozenset(_ISO_3166.split())
+COUNTRIES = frozenset(_ISO_3166.split())
+
+
+def country(given: str) -> str:
+    """A country as two letters of ISO 3166-1, in capitals. Raises `BadInput` for what is none."""
+    code = given.strip().upper()
+    if code not in COUNTRIES:
+        raise BadInput(
+            "That is no country's code.",
+            f"Two letters of ISO 3166 are needed, for example AT; “{readable(given[:40])}” was given.",
+            "Write for example --residency AT",
+        )
+    return code
 
 
 class Column(Document):
@@ -140,7 +153,7 @@ class DatasetDescription(Document):
     @field_validator("residency")
     @classmethod
     def _known_country(cls, code: str) -> str:
-        if code not in _COUNTRIES:
+        if code not in COUNTRIES:
             raise ValueError("not an ISO 3166-1 alpha-2 country code")
         return code
 

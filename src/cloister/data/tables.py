@@ -2,8 +2,8 @@
 
 Kinds: boolean, integer (64 bits), real (64 bits, finite), text, timestamp (microseconds, UTC). Rules:
 1. A CSV column's kind is inferred from all its values, not from the first rows; an empty cell is missing.
-2. A column that is nearly all numbers but not quite is an error, not silently text: that is how a stray `n/a` or a
-   decimal comma spoils a study. Declare the column as text to keep it so.
+2. A column that is nearly all numbers but not quite is an error, not silently text: that is how a stray `n/a` spoils a
+   study. So is a column of numbers with a decimal comma where none was declared. Declare it as text to keep it so.
 3. Errors name line and column, never the value.
 """
 
