@@ -318,19 +318,25 @@ def test_whatever_is_asked_in_whatever_order_no_limit_is_overspent(data: st.Data
 
 
 def test_a_database_of_the_first_version_gets_the_budgets_tables(tmp_path: Path) -> None:
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
 
     from cloister.storage import migrate
 
     scripts = ScriptDirectory(str(Path(migrate.__file__).with_name("migrations")))
-    script = scripts.get_revision("0002")
-    assert script is not None
-    assert script.down_revision == "0001"
     database = Database.open(tmp_path)
-    with database.transaction() as tx:
-        for table in ("budget_charges", "budget_totals", "population_members", "populations"):
-            tx.connection.exec_driver_sql(f"drop table {table}")
-        tx.connection.exec_driver_sql("update alembic_version set version_num = '0001'")
+    with (
+        database.transaction() as tx,
+        EnvironmentContext(
+            Config(), scripts, fn=lambda revision, _context: scripts._downgrade_revs("0001", revision)
+        ) as environment,
+    ):
+        environment.configure(connection=tx.connection, transactional_ddl=True)
+        environment.run_migrations()
+        tables = set(tx.connection.exec_driver_sql("select name from sqlite_master").scalars())
+        assert {"charges", "calls"} < tables
+        assert "populations" not in tables
     database.close()
     database = Database.open(tmp_path)
     with database.transaction() as tx:

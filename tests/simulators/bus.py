@@ -30,7 +30,6 @@ from cloister.journal.durable import Durable
 from cloister.journal.ports import Following, Taken
 from cloister.journal.program import Candidate, DataPort, Engine, PrivacyCost, Program
 from cloister.journal.runner import Runner
-from cloister.storage.charges import Charge
 from cloister.storage.settings import Settings
 from cloister.storage.tasks import TaskRow
 
@@ -45,6 +44,19 @@ class Fate(enum.Enum):
     LOSE_ANSWER = "lose-answer"  # delivered, but the sender gets no answer
     DUPLICATE = "duplicate"  # delivered twice at once
     DELAY = "delay"  # no answer, and delivered some transmissions later
+
+
+@dataclass(frozen=True)
+class Charge:
+    """What a step asked its node to spend."""
+
+    population: str
+    task: str
+    phase: str
+    position: int
+    attempt: int
+    epsilon: float
+    delta: float
 
 
 @dataclass(frozen=True)
@@ -108,7 +120,11 @@ class Ports:
         charge = Charge(
             cost.population, task.id, task.phase, task.position, task.attempt, cost.epsilon, cost.delta
         )
-        self.durable.charge(charge, lambda _tx: self.spent.append(charge))
+        key = f"charge/{cost.population}/{task.id}/{task.position}/{task.attempt}"
+        with self.durable.transaction() as records:
+            if Settings(records.tx).get(key) is None:
+                Settings(records.tx).put(key, cost.epsilon)
+                self.spent.append(charge)
 
     def used(self, tx: Any, task: TaskRow, datasets: frozenset[str]) -> None:
         key = f"used/{task.id}"

@@ -6,18 +6,17 @@ import pytest
 from sqlalchemy import select, update
 
 from cloister.foundation.digests import digest
-from cloister.foundation.errors import BadInput, Conflict, Tampered
+from cloister.foundation.errors import BadInput, Tampered
 from cloister.storage.blobs import Kept
-from cloister.storage.charges import Charge, Charges
 from cloister.storage.checkpoints import Checkpoints
 from cloister.storage.database import Database
 from cloister.storage.datasets import Datasets
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events
 from cloister.storage.log import LogRow, LogRows, TreeNodes
-from cloister.storage.messages import AcceptedMessage, Calls, Counters, Messages
+from cloister.storage.messages import AcceptedMessage, Counters, Messages
 from cloister.storage.outbox import Outbox, Outgoing
-from cloister.storage.releases import InstalledTool, Release, Releases, Tools
+from cloister.storage.releases import Release, Releases
 from cloister.storage.secrets import Secrets, erase
 from cloister.storage.settings import Settings
 from cloister.storage.tables import secrets as secrets_table
@@ -99,17 +98,6 @@ def test_a_message_is_accepted_once_and_its_body_held_until_it_was_read(database
         assert messages.positions("t", "a") == {0}
 
 
-def test_a_repeated_call_gets_the_answer_that_was_given(database: Database) -> None:
-    with database.transaction() as tx:
-        calls = Calls(tx)
-        assert calls.answer("a", "k") is None
-        calls.remember("a", "k", digest(b"q"), b"answer", 10)
-        assert calls.answer("a", "k") == (digest(b"q"), b"answer")
-        assert calls.answer("b", "k") is None
-        assert calls.forget(10) == 0
-        assert calls.forget(11) == 1
-
-
 def test_the_outbox_keeps_order_until_acknowledged(database: Database) -> None:
     sent = [Outgoing("t", "b", number, "one", "k", Kept(digest(b"x"), 1, b"x"), 3) for number in (2, 1)]
     large = Outgoing("t", "c", 1, "one", "k", Kept(digest(b"big"), 100_000), 3)
@@ -155,18 +143,6 @@ def test_a_secret_moved_changed_or_under_another_key_does_not_open(database: Dat
             Secrets(tx, KEY).get("t", 1, "moved")
         with pytest.raises(BadInput):
             Secrets(tx, b"short")
-
-
-def test_a_charge_counts_once_and_never_as_another_amount(database: Database) -> None:
-    charge = Charge("patients", "t", "noise", 3, 1, 0.1, 1e-9, 7)
-    with database.transaction() as tx:
-        assert Charges(tx).add(charge)
-        assert not Charges(tx).add(charge)
-        with pytest.raises(Conflict):
-            Charges(tx).add(Charge("patients", "t", "noise", 3, 1, 0.2, 1e-9, 7))
-        assert Charges(tx).add(Charge("patients", "t", "noise", 4, 1, 0.1, 1e-9, 8))
-        assert [item.position for item in Charges(tx).of("patients")] == [3, 4]
-        assert Charges(tx).of("others") == []
 
 
 def test_logs_are_kept_apart_and_in_order(database: Database) -> None:
@@ -232,13 +208,6 @@ def test_settings_datasets_releases_and_tools_are_read_as_written(database: Data
         assert releases.get("r1") == final
         assert releases.find("t") == [final]
         assert releases.find("another") == []
-
-        tools = Tools(tx)
-        tools.put(InstalledTool("crystals", "1", "d1", {}, at=1))
-        tools.put(InstalledTool("crystals", "2", "d2", {"a": 1}, at=2))
-        assert tools.current("crystals") == InstalledTool("crystals", "2", "d2", {"a": 1}, at=2)
-        assert [tool.current for tool in tools.all()] == [False, True]
-        assert tools.current("none") is None
 
 
 def test_events_only_grow_and_are_followed_by_number(database: Database) -> None:

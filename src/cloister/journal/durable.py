@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sqlalchemy import select
 
 from cloister.foundation.errors import BadInput
 from cloister.storage.blobs import Blobs, Keep, Kept
-from cloister.storage.charges import Charge, Charges
 from cloister.storage.database import Database, Transaction
 from cloister.storage.events import Event, Events
 from cloister.storage.messages import Messages
 from cloister.storage.outbox import Outbox
 from cloister.storage.secrets import KEY_BYTES, Secrets, erase
-from cloister.storage.tables import blob_references, messages, outbox, tasks
+from cloister.storage.tables import messages, outbox, tasks
 from cloister.storage.tasks import TaskRow, Tasks
 
 
@@ -83,12 +82,6 @@ class Durable:
         with self.database.transaction() as tx:
             return Secrets(tx, self._key).obtain(task, attempt, label, size)
 
-    def charge(self, charge: Charge, check: Callable[[Transaction], None]) -> None:
-        """Writes a charge that is new, after `check` (which raises `Refused` if the budget does not suffice)."""
-        with self.database.transaction() as tx:
-            if Charges(tx).add(charge):
-                check(tx)
-
     def events(self, last: int = 0, *, task: str | None = None, limit: int = 1000) -> list[Event]:
         """The feed after event number `last`."""
         with self.read() as records:
@@ -123,6 +116,5 @@ def _referenced(tx: Transaction, name: str) -> bool:
         select(tasks.c.id).where(tasks.c.state_digest == name),
         select(messages.c.task).where(messages.c.digest == name, messages.c.held),
         select(outbox.c.task).where(outbox.c.body_digest == name),
-        select(blob_references.c.digest).where(blob_references.c.digest == name),
     )
     return any(tx.connection.execute(place.limit(1)).first() is not None for place in places)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, insert, select, update
 
 from cloister.storage._rows import put
 from cloister.storage.blobs import Kept
 from cloister.storage.database import Transaction
-from cloister.storage.tables import calls, messages, sequences
+from cloister.storage.tables import messages, sequences
 
 
 @dataclass(frozen=True)
@@ -116,30 +116,6 @@ class Messages:
             {"task": task, "party": party},
             {"sent": counters.sent, "taken": counters.taken, "gone": counters.gone},
         )
-
-
-class Calls:
-    """Answers that were given to calls, so that a repeated call gets the same one and has no second effect."""
-
-    def __init__(self, tx: Transaction) -> None:
-        self._connection = tx.connection
-
-    def answer(self, sender: str, key: str) -> tuple[str, bytes] | None:
-        """Digest of the request and the answer given to `key`, or `None` if it is new."""
-        row = self._connection.execute(
-            select(calls).where(calls.c.sender == sender, calls.c.key == key)
-        ).one_or_none()
-        return None if row is None else (row.digest, row.answer)
-
-    def remember(self, sender: str, key: str, digest: str, answer: bytes, at: int) -> None:
-        """Keeps the answer to a call."""
-        self._connection.execute(
-            insert(calls).values(sender=sender, key=key, digest=digest, answer=answer, at=at)
-        )
-
-    def forget(self, before: int) -> int:
-        """Drops answers given before that time; returns how many."""
-        return self._connection.execute(delete(calls).where(calls.c.at < before)).rowcount
 
 
 def _message(row: Row[Any]) -> AcceptedMessage:

@@ -1,16 +1,16 @@
-"""Releases this node knows of, and the tools installed on it. `facts` is JSON; contents are blobs by digest."""
+"""Releases this node knows of. `facts` is JSON; contents are blobs by digest."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select
 
 from cloister.foundation.canonical import canonical, parse
 from cloister.storage._rows import put
 from cloister.storage.database import Transaction
-from cloister.storage.tables import releases, tools
+from cloister.storage.tables import releases
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,6 @@ class Release:
     status: str
     facts: dict[str, Any]
     certificate: str | None = None
-    at: int = 0
-
-
-@dataclass(frozen=True)
-class InstalledTool:
-    """A tool's version; `current` is the one that runs when no version is named."""
-
-    name: str
-    version: str
-    digest: str
-    facts: dict[str, Any]
-    current: bool = True
     at: int = 0
 
 
@@ -61,37 +49,6 @@ class Releases:
         if task is not None:
             query = query.where(releases.c.task == task)
         return [_release(row) for row in self._connection.execute(query)]
-
-
-class Tools:
-    """The tools in one transaction."""
-
-    def __init__(self, tx: Transaction) -> None:
-        self._connection = tx.connection
-
-    def put(self, tool: InstalledTool) -> None:
-        """Keeps a version; if it is `current`, no other of its name is any more."""
-        if tool.current:
-            self._connection.execute(update(tools).where(tools.c.name == tool.name).values(current=False))
-        values = {
-            "digest": tool.digest,
-            "facts": canonical(tool.facts),
-            "current": tool.current,
-            "at": tool.at,
-        }
-        put(self._connection, tools, {"name": tool.name, "version": tool.version}, values)
-
-    def current(self, name: str) -> InstalledTool | None:
-        """The version in use, or `None`."""
-        return next((tool for tool in self.all() if tool.name == name and tool.current), None)
-
-    def all(self) -> list[InstalledTool]:
-        """Every version of every tool."""
-        query = select(tools).order_by(tools.c.name, tools.c.at, tools.c.version)
-        return [
-            InstalledTool(row.name, row.version, row.digest, parse(row.facts), bool(row.current), row.at)
-            for row in self._connection.execute(query)
-        ]
 
 
 def _release(row: Row[Any]) -> Release:

@@ -102,17 +102,6 @@ messages = Table(
     Index("ix_messages_task_position", "task", "position"),
 )
 
-calls = Table(
-    "calls",
-    metadata,
-    Column("sender", Text, nullable=False),
-    Column("key", Text, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("answer", LargeBinary, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    PrimaryKeyConstraint("sender", "key"),
-)
-
 sequences = Table(
     "sequences",
     metadata,
@@ -148,20 +137,6 @@ secrets = Table(
     Column("label", Text, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     PrimaryKeyConstraint("task", "attempt", "label"),
-)
-
-charges = Table(
-    "charges",
-    metadata,
-    Column("population", Text, nullable=False),
-    Column("task", Text, nullable=False),
-    Column("phase", Text, nullable=False),
-    Column("position", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("epsilon", Float, nullable=False),
-    Column("delta", Float, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    PrimaryKeyConstraint("population", "task", "position", "attempt"),
 )
 
 populations = Table(
@@ -273,18 +248,6 @@ releases = Table(
     Column("at", BigInteger, nullable=False),
 )
 
-tools = Table(
-    "tools",
-    metadata,
-    Column("name", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("facts", LargeBinary, nullable=False),
-    Column("current", Boolean, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    PrimaryKeyConstraint("name", "version"),
-)
-
 events = Table(
     "events",
     metadata,
@@ -294,12 +257,4 @@ events = Table(
     Column("kind", Text, nullable=False),
     Column("facts", LargeBinary, nullable=False),
     sqlite_autoincrement=True,
-)
-
-blob_references = Table(
-    "blob_references",
-    metadata,
-    Column("digest", Text, nullable=False),
-    Column("holder", Text, nullable=False),
-    PrimaryKeyConstraint("digest", "holder"),
 )
