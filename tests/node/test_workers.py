@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from cloister.foundation.errors import CloisterError, NotFound, TaskFailed
+from cloister.foundation.errors import CloisterError, NotFound, TaskFailed, Unreachable
 from cloister.node.engines import CACHES, EXAMINE, METHODS, Engines
 from cloister.node.folder import Folder
 from node.town import model
@@ -135,8 +135,8 @@ def test_programs_of_earlier_releases_and_of_agreements_long_unused_are_removed(
 def test_after_closing_nothing_starts(engines):
     say(engines, ONE)
     engines.close()
-    for agreement in (ONE, EXAMINE):
-        with pytest.raises(TaskFailed):
+    for agreement, error in ((ONE, TaskFailed), (EXAMINE, Unreachable)):
+        with pytest.raises(error):
             engines.get("jax", agreement).call("echo", {}, None, 1)
     with pytest.raises(NotFound):
         engines.get("torch")

@@ -51,7 +51,9 @@ def run(world, *, fate=lambda _sent: Fate.DELIVER, crashes=(), seed=0):
 def run_on(bus, world, *, crashes=(), until=lambda _rows: False):
     """Runs a task until nobody has anything to do, or until a condition on its rows holds."""
     for node in world.loop.nodes.values():
-        ports = Ports(datasets=node.ports, contents=node.contents, engines={"jax": node.worker})
+        ports = Ports(
+            datasets=node.ports, contents=node.contents, engines={"jax": node.worker, "examiner": node.worker}
+        )
         own = [crash for crash in crashes if crash.party == node.party]
         bus.seats[node.party] = ChainedSeat(bus, node.party, world, ports, own)
     for seat in bus.seats.values():

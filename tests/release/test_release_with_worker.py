@@ -92,8 +92,8 @@ def world(worker, folder, minimum=0.8, tamper=None):
     for name in made.owners:
         (port,) = made.loop.nodes[name].ports.values()
         port.folder = port.folder.with_name(f"{name}.csv")
-        made.contexts[name].evaluate = lambda local, content, metric: inspection.figure(
-            local, RECIPE, local.data(made.request.datasets[local.party]), content, metric
+        made.contexts[name].evaluate = lambda local, weights, metric: inspection.figure(
+            local, RECIPE, local.data(made.request.datasets[local.party]), digest(MODEL), weights, metric
         )
     return made
 

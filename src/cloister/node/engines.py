@@ -5,10 +5,12 @@ Rules:
    another's never meets. Compiled programs lie in a folder of the agreement's own.
 2. A worker may read this party's datasets that its agreement names, and nothing else of the node's. When that changes, the
    next call starts a new worker.
-3. A model that nobody has approved yet is looked at (`EXAMINE`) in a worker that may read nothing, keeps nothing, and ends
-   with the call.
+3. A model that nobody has approved yet, and a candidate for a release, is looked at (`EXAMINER`) in a worker that may read
+   nothing, keeps nothing, and ends with the call.
 4. At most `LIVE` workers of agreements and one of rule 3 live at a time; the one that was used least recently is ended to make
    room. A call waits for room no longer than its deadline.
+5. Looks are taken in turns, fairly between those on whose account they are (a plan's requester, a task's agreement, this
+   party's own people; see `turns`). A look's deadline begins with its turn; for a turn it waits `PATIENCE` at most.
 """
 
 from __future__ import annotations
@@ -30,10 +32,12 @@ from numpy.typing import NDArray
 from cloister.engines.pool import Engine as Worker
 from cloister.foundation.canonical import JSON
 from cloister.foundation.digests import digest
-from cloister.foundation.errors import NotFound, TaskFailed
+from cloister.foundation.errors import NotFound, TaskFailed, Unreachable
 from cloister.journal.ports import LocalFactory, LocalPorts
 from cloister.journal.program import Engine
 from cloister.node.folder import Folder
+from cloister.node.turns import Turns
+from cloister.release import inspection
 from cloister.storage.tasks import TaskRow
 
 METHODS = {
@@ -45,8 +49,12 @@ METHODS = {
     "train": "cloister.training.methods:train",
 }
 
+EXAMINER = inspection.EXAMINER
+"""The engine in which a foreign model is looked at; in the agreement's place it takes on whose account."""
 EXAMINE = ""
-"""In an agreement's place: a worker for a model that nobody has approved yet."""
+"""In an agreement's place: a look on the account of this party's own people."""
+PATIENCE = 600.0
+"""Seconds that a look waits for its turn."""
 LIVE = 2
 CACHES = 32
 """Folders of compiled programs that are kept, of the agreements used last."""
@@ -88,14 +96,21 @@ class Engines:
         self._methods = dict(methods)
         self._turn = threading.Condition()
         self._running: OrderedDict[str, _Running] = OrderedDict()
-        self._examining = threading.Lock()
+        self._looks = Turns()
         self._examiner: Worker | None = None
         self._sandbox: dict[str, str] = {}
         self._closed = False
         _tidy(folder.cache)
 
     def get(self, name: str, agreement: str = EXAMINE) -> Engine:
-        """A worker for the tasks of an agreement, or for a model that is only looked at. Raises `NotFound`."""
+        """A worker for the tasks of an agreement, or for a model that is only looked at. Raises `NotFound`.
+
+        Args:
+            name: `jax`, or `EXAMINER`.
+            agreement: whose worker; of `EXAMINER` on whose account the look is.
+        """
+        if name == EXAMINER or (name == "jax" and agreement == EXAMINE):
+            return _Looking(self, agreement)
         if name != "jax":
             raise NotFound("There is no such engine.", f"{name[:40]} is not known here.", "Update Cloister.")
         return _Handle(self, agreement)
@@ -110,8 +125,6 @@ class Engines:
     ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Runs a method in the agreement's worker. Raises what it raises; `TaskFailed` if there was no room in time."""
         end = time.monotonic() + deadline
-        if agreement == EXAMINE:
-            return self._examine(method, arguments, arrays, end)
         folders = tuple(sorted(self._readable(agreement)))
         running = self._enter(agreement, folders, end)
         try:
@@ -124,6 +137,43 @@ class Engines:
             with self._turn:
                 running.busy -= 1
                 self._turn.notify_all()
+
+    def look(
+        self,
+        account: str,
+        method: str,
+        arguments: Mapping[str, JSON],
+        arrays: Mapping[str, NDArray[Any]],
+        deadline: float,
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Runs a method in a worker of its own that may read nothing (rules 3 and 5).
+
+        Args:
+            account: on whose account.
+            method: what is done.
+            arguments: JSON values.
+            arrays: numeric arrays.
+            deadline: seconds, from when its turn has come.
+
+        Raises:
+            Unreachable: its turn did not come. Says nothing of the model.
+            CloisterError: what the method raised.
+        """
+        with self._looks.turn(account, PATIENCE) as had:
+            if not had:
+                raise _no_turn()
+            end = time.monotonic() + deadline
+            with Worker(self._methods, folders=(), cache=None, demands=demands()) as worker:
+                with self._turn:
+                    if self._closed:
+                        raise _no_turn()
+                    self._examiner = worker
+                try:
+                    answer = worker.call(method, arguments, arrays, max(0.001, end - time.monotonic()))
+                    self._sandbox = worker.sandbox_report()
+                    return answer
+                finally:
+                    self._examiner = None
 
     def report(self) -> dict[str, Any]:
         """What the sandbox of the worker used last really enforces; empty before the first."""
@@ -138,6 +188,7 @@ class Engines:
         """Ends the workers."""
         with self._turn:
             self._closed = True
+            self._looks.close()
             for running in self._running.values():
                 running.worker.close()
             self._running.clear()
@@ -146,24 +197,6 @@ class Engines:
             self._turn.notify_all()
 
     # Inside --------------------------------------------------------------------------------------------------------
-
-    def _examine(
-        self, method: str, arguments: Mapping[str, JSON], arrays: Mapping[str, NDArray[Any]], end: float
-    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        if not self._examining.acquire(timeout=max(0.0, end - time.monotonic())):
-            raise _no_room()
-        try:
-            with Worker(self._methods, folders=(), cache=None, demands=demands()) as worker:
-                with self._turn:
-                    if self._closed:
-                        raise _no_room()
-                    self._examiner = worker
-                answer = worker.call(method, arguments, arrays, max(0.001, end - time.monotonic()))
-                self._sandbox = worker.sandbox_report()
-                return answer
-        finally:
-            self._examiner = None
-            self._examining.release()
 
     def _enter(self, agreement: str, folders: tuple[Path, ...], end: float) -> _Running:
         with self._turn:
@@ -228,6 +261,24 @@ class _Handle:
         return self._engines.call(self._agreement, method, arguments, arrays or {}, deadline)
 
 
+class _Looking:
+    """A look at a foreign model, on somebody's account (implements the journal's `Engine`)."""
+
+    def __init__(self, engines: Engines, account: str) -> None:
+        self._engines = engines
+        self._account = account
+
+    def call(
+        self,
+        method: str,
+        arguments: Mapping[str, JSON],
+        arrays: Mapping[str, NDArray[Any]] | None = None,
+        deadline: float = 600.0,
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Runs a method in a fresh worker."""
+        return self._engines.look(self._account, method, arguments, arrays or {}, deadline)
+
+
 class ByAgreement:
     """Gives the steps of each task the worker of the task's agreement (implements the journal's `LocalFactory`).
 
@@ -280,4 +331,12 @@ def _no_room() -> TaskFailed:
         "Other agreements' tasks use as many workers as this machine runs at once.",
         "Try again when they are done.",
         phase="engine",
+    )
+
+
+def _no_turn() -> Unreachable:
+    return Unreachable(
+        "No worker was free to look at the model.",
+        "This node looks at one foreign model at a time, and others are before it.",
+        "Try again later.",
     )

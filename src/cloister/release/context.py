@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cloister.agreements.terms import Terms
 from cloister.claims.offers import Plan
 from cloister.foundation.canonical import JSON
@@ -98,8 +101,8 @@ class ReleaseContext(Protocol):
         """
         ...
 
-    def evaluate(self, local: Local, content: bytes, metric: str) -> float:
-        """The metric of a candidate on this owner's own validation records, in the sandboxed worker."""
+    def evaluate(self, local: Local, weights: NDArray[np.float32], metric: str) -> float:
+        """The metric of a candidate, the admitted model with these weights, on this owner's own validation records, in the sandboxed worker."""
         ...
 
     def store(self, release: Release) -> None:

@@ -116,6 +116,14 @@ class Gate:
                 return Failed(name, why, name)
         return Passed(tuple(_PUBLIC))
 
+    def unopened(self, submission: Submission) -> Failed | None:
+        """The first failure among the checks that come before anybody looks into the candidate (rules 1 to 4)."""
+        for name in _UNOPENED:
+            why = _PUBLIC[name](submission)
+            if why is not None:
+                return Failed(name, why, name)
+        return None
+
     def own(self, terms: Terms, attempts: int, figure: Callable[[], float] | None) -> Passed | Failed:
         """The checks on this owner's records; ask only when the public ones hold.
 
@@ -259,6 +267,8 @@ _PUBLIC: Mapping[str, Callable[[Submission], str | None]] = {
     "time": _time,
     "evidence": _evidence,
 }
+
+_UNOPENED = ("agreement", "recipients", "claims", "kind", "size")
 
 CHECKS: tuple[str, ...] = (*_PUBLIC, "attempts", "quality")
 """Every check's name, in order; certificates state them."""

@@ -2,6 +2,12 @@
 
 That a candidate is the admitted model but for its weights is shown by doing it again: its weights are read out and put
 into the admitted model, and the bytes must be the candidate's. Export is deterministic, so nothing else can differ.
+
+Rules:
+1. A candidate's own bytes are parsed by `EXAMINER` alone, a fresh worker that may read no dataset and ends with the call;
+   the worker that reads records gets nothing of a candidate but its weights, numbers for the admitted model.
+2. A candidate that is over the agreed size, or fails another check that needs no look into it, is not parsed at all
+   (`gate.Gate.unopened`).
 """
 
 from __future__ import annotations
@@ -19,6 +25,8 @@ from cloister.foundation.errors import CloisterError, OutOfSpace, Unreachable
 from cloister.journal.program import DataPort, Local
 
 ENGINE = "jax"
+EXAMINER = "examiner"
+"""The name of the engine that looks at models which nobody has approved."""
 MODEL_SECONDS = 300.0
 EVALUATE_SECONDS = 1800.0
 
@@ -47,7 +55,7 @@ def inspect(local: Local, model: str | None, content: bytes) -> Inspected:
     _, arrays = engine.call("initial", {}, {"model": admitted}, MODEL_SECONDS)
     initial = _vector(arrays)
     try:
-        _, arrays = engine.call(
+        _, arrays = local.engine(EXAMINER).call(
             "initial", {}, {"model": np.frombuffer(content, dtype=np.uint8)}, MODEL_SECONDS
         )
         weights = _vector(arrays)
@@ -64,7 +72,14 @@ def inspect(local: Local, model: str | None, content: bytes) -> Inspected:
     return Inspected(weights, initial, digest(np.asarray(arrays["model"], dtype=np.uint8).tobytes()))
 
 
-def figure(local: Local, recipe: Mapping[str, JSON], data: DataPort, content: bytes, metric: str) -> float:
+def figure(
+    local: Local,
+    recipe: Mapping[str, JSON],
+    data: DataPort,
+    model: str,
+    weights: NDArray[np.float32],
+    metric: str,
+) -> float:
     """A metric of a candidate on the validation records of a dataset of one's own: the more, the better.
 
     Of metrics where less is better (see `training.evaluate.METRICS`) it is the negative, so that a floor is a floor.
@@ -73,19 +88,18 @@ def figure(local: Local, recipe: Mapping[str, JSON], data: DataPort, content: by
         local: the owner's.
         recipe: the computation's settings; they say which records are kept apart.
         data: the owner's dataset.
-        content: the candidate's ONNX bytes.
+        model: digest of the admitted model. Under its bytes the worker finds what it compiled for training, and its
+            prepared records, instead of making them anew.
+        weights: the candidate's, shape (n,), float32.
         metric: by name.
 
     Raises:
         BadInput: recipe, model, metric and data do not fit.
     """
-    engine = local.engine(ENGINE)
-    model = np.frombuffer(content, dtype=np.uint8)
-    _, arrays = engine.call("initial", {}, {"model": model}, MODEL_SECONDS)
-    answer, _ = engine.call(
+    answer, _ = local.engine(ENGINE).call(
         "evaluate",
         {"recipe": {**recipe, "metric": metric}, "dataset": str(data.folder), "dataset_digest": data.digest},
-        {"model": model, "weights": _vector(arrays)},
+        {"model": np.frombuffer(local.content(model), dtype=np.uint8), "weights": weights},
         EVALUATE_SECONDS,
     )
     value = float(answer["value"])

@@ -22,6 +22,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -264,7 +265,6 @@ class _Owner:
         context = self.context
         request = context.plan.request
         model = request.computation.contents.get("model") if request.computation.kind == "training" else None
-        found = inspect(local, model, content)
         submission = Submission(
             plan=context.plan,
             terms=context.terms,
@@ -276,12 +276,14 @@ class _Owner:
             admissions=header.admissions,
             known_admissions=context.admissions,
             seen=None if context.candidate is None else context.candidate.facts,
-            rebuilt=found.rebuilt,
-            weights=found.weights,
-            initial=found.initial,
             checkpoints=header.checkpoints,
             log_keys=tuple(context.log_keys(context.plan.offer.seats["coordinator"][0])),
         )
+        early = self.gate.unopened(submission)
+        if early is not None:
+            return early
+        found = inspect(local, model, content)
+        submission = replace(submission, rebuilt=found.rebuilt, weights=found.weights, initial=found.initial)
         verdict = self.gate.public(submission)
         if isinstance(verdict, Failed):
             return verdict
@@ -293,7 +295,12 @@ class _Owner:
             request.computation.digest, request.datasets[local.party], context.plan.digest
         )
         floor = context.terms.release.quality
-        figure = None if floor is None else lambda: context.evaluate(local, content, floor.metric)
+        weights = found.weights
+        figure = (
+            None
+            if floor is None or weights is None
+            else lambda: context.evaluate(local, weights, floor.metric)
+        )
         verdict = self.gate.own(context.terms, attempts, figure)
         return verdict if isinstance(verdict, Failed) else said
 

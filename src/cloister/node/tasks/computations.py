@@ -22,6 +22,7 @@ from cloister.node.tasks.contents import Contents
 from cloister.planner.explain import explain
 from cloister.planner.planner import make_plan
 from cloister.protections.interface import Protection
+from cloister.release.inspection import EXAMINER
 from cloister.storage.database import Database
 from cloister.storage.settings import Settings
 from cloister.training.fitting import check_schema, read_recipe
@@ -41,7 +42,7 @@ class ComputationsService:
         datasets: DatasetsService,
         contents: Contents,
         protections: Sequence[Protection],
-        engines: Callable[[str], Engine],
+        engines: Callable[[str, str], Engine],
     ) -> None:
         self._database = database
         self._clock = clock
@@ -54,7 +55,7 @@ class ComputationsService:
 
     def add_model(self, data: bytes) -> dict[str, Any]:
         """Keeps an ONNX model after checking it within limits, in a worker. Returns its digest and the findings."""
-        report, _arrays = self._engines("jax").call(
+        report, _arrays = self._engines(EXAMINER, self._parties.own.party).call(
             "check", {}, {"model": np.frombuffer(data, np.uint8)}, _CHECK_SECONDS
         )
         _require_accepted(report)
@@ -87,7 +88,7 @@ class ComputationsService:
         with self._database.read() as tx:
             if Settings(tx).get(key) is not None:
                 return
-        answer, _arrays = self._engines("jax").call(
+        answer, _arrays = self._engines(EXAMINER, request.requester).call(
             "fit",
             {"recipe": dict(computation.settings)},
             {"model": np.frombuffer(self._contents.get(model), np.uint8)},

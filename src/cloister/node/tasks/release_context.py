@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cloister.agreements.terms import Terms
 from cloister.claims.offers import Plan
@@ -25,7 +26,7 @@ from cloister.node.tasks.contents import Contents
 from cloister.node.tasks.service import TasksService
 from cloister.release.context import Release
 from cloister.release.evidence import carried
-from cloister.release.inspection import EVALUATE_SECONDS, MODEL_SECONDS
+from cloister.release.inspection import figure
 from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events
@@ -156,26 +157,11 @@ class TaskRelease:
         with self._shelf.database.transaction() as tx:
             return attempts.count(tx, computation, dataset, task)
 
-    def evaluate(self, local: Local, content: bytes, metric: str) -> float:
-        """The metric of a candidate on this owner's own validation records, in the worker."""
+    def evaluate(self, local: Local, weights: NDArray[np.float32], metric: str) -> float:
+        """The metric of a candidate's weights on this owner's own validation records, in the worker."""
         computation = self.plan.request.computation
         data = local.data(self.plan.request.datasets[local.party])
-        recipe = {**computation.settings, "metric": metric}
-        engine = local.engine("jax")
-        _figures, arrays = engine.call(
-            "initial", {}, {"model": np.frombuffer(content, np.uint8)}, MODEL_SECONDS
-        )
-        # The gate has found that the candidate is the admitted model but for its weights. Under the admitted model's own
-        # bytes the worker finds what it compiled for training, and its prepared records, instead of making them anew.
-        admitted = np.frombuffer(local.content(computation.contents["model"]), np.uint8)
-        answer, _arrays = engine.call(
-            "evaluate",
-            {"recipe": recipe, "dataset": str(data.folder), "dataset_digest": data.digest},
-            {"model": admitted, "weights": arrays["weights"]},
-            EVALUATE_SECONDS,
-        )
-        value = float(answer["value"])
-        return value if answer.get("higher_is_better", True) else -value
+        return figure(local, computation.settings, data, computation.contents["model"], weights, metric)
 
     def store(self, release: Release) -> None:
         """Puts a verified release on this node's shelf."""
