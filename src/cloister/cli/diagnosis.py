@@ -137,6 +137,15 @@ def _running(
         Finding("Card", "note", f"{short(item['card'])} was not learned: {item['reason']}", "Ask that party.")
         for item in status.get("cards_not_learned", ())
     ]
+    found += [
+        Finding(
+            "Agreement",
+            "wrong",
+            f"{short(item['agreement'])} cannot be read: {item['reason']}",
+            "Have a member offer it again, or restore the newest backup; nothing runs under it until then.",
+        )
+        for item in status.get("agreements_not_readable", ())
+    ]
     relay = status["relay"]
     if relay["hub"] is None:
         found.append(Finding("Relay", "note", "not connected to one", "cloister node connect INVITATION"))

@@ -4,15 +4,20 @@ A person's signature is the consent. What the protocol still asks for after ever
 finalized) is said by the nodes by themselves, each act signed, so that nobody has to press a button that adds nothing.
 
 Rules:
-1. Only an agreement's members may show it to this node, and only signatures that hold are kept.
+1. Only an agreement's members may show it to this node. Of its signatures those are kept that hold, one of each member;
+   an entry is not kept for the party that it names.
 2. People sign and propose only with parties whose fingerprints they have compared.
 3. An agreement's state follows from the signed acts that this node holds; nobody's word about it counts.
 4. A verified document stays verified until a key of anybody changes; then it is verified anew.
-5. Drafts and acts of other parties are counted against them (`quotas`); a draft that came to nothing makes room.
+5. Drafts, signatures and acts of other parties are counted against them (`quotas`); a draft that came to nothing makes
+   room.
+6. An act that takes an agreement out of force stops what runs under it before the call that made or brought it returns.
+7. A row that cannot be read is told (`unreadable`) and holds up no other agreement; offered again, it is replaced.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -40,9 +45,15 @@ from cloister.agreements.signing import (
 )
 from cloister.agreements.terms import Terms
 from cloister.foundation.clock import Clock, parse_rfc3339
-from cloister.foundation.errors import CloisterError, Conflict, NotFound, Refused
+from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, Refused
 from cloister.foundation.quotas import Standing
-from cloister.identity.envelopes import Envelope
+from cloister.identity.envelopes import (
+    Envelope,
+    EnvelopeSignature,
+    holding,
+    signer_of,
+    with_signatures,
+)
 from cloister.identity.keys import SecretKeys
 from cloister.node.peers.parties import Parties
 from cloister.node.peers.quotas import Quotas
@@ -51,12 +62,18 @@ from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events
 
+_LOG = logging.getLogger("cloister.node.agreements")
 _DRAFTS, _ACTS, _FINAL_ACTS = "drafts of agreements", "acts on an agreement", "final acts on an agreement"
+_SIGNATURES = "signatures on an agreement"
+_STOPS = (State.SUSPENDED, State.REVOKED, State.TERMINATED)
 _BY_ITSELF = (State.AGREED, State.VERIFIED, State.FINALIZED)
 
 
 class AgreementsService:
-    """Holds agreements and acts; every change is logged and told to the other members by `changed`."""
+    """Holds agreements and acts; every change is logged and told to the other members by `changed`.
+
+    `enforce` stops the tasks of agreements that are no longer in force; it waits for nobody.
+    """
 
     def __init__(
         self,
@@ -67,8 +84,10 @@ class AgreementsService:
         log: Callable[[Transaction, str, str], object],
         changed: Callable[[], None],
         quotas: Quotas,
+        enforce: Callable[[], object],
     ) -> None:
         self._quotas = quotas
+        self._enforce = enforce
         self._database = database
         self._clock = clock
         self._keys = keys
@@ -76,6 +95,7 @@ class AgreementsService:
         self._log = log
         self._changed = changed
         self._lock = threading.RLock()
+        self._told: set[str] = set()
         self._verified = Verified(parties)
 
     # What people do ------------------------------------------------------------------------------------------------
@@ -132,6 +152,7 @@ class AgreementsService:
                     clause="quota",
                 )
             self._act(found, self._state(found), to, reason)
+        self._stop(to)
         self.settle()
         return self.summary(digest)
 
@@ -149,7 +170,7 @@ class AgreementsService:
                 clause="parties",
             )
         with self._lock:
-            if self.find(envelope.digest) is None:
+            if self._held(envelope.digest) is None:
                 self._view(envelope)  # what is malformed is nobody's draft
                 size = len(envelope.encode())
                 for name in self._quotas.take(_DRAFTS, sender, envelope.digest, size, self._standing):
@@ -175,9 +196,12 @@ class AgreementsService:
                 )
             final = item.to in (State.TERMINATED, State.REVOKED)
             kind = _FINAL_ACTS if final else _ACTS
+            good = holding(envelope, ACT_TYPE, self._parties.directory)
+            kept = with_signatures(envelope, [entry for entry in good if signer_of(entry) == item.by])
             # The signer's, whoever brought it: nobody else can make more of them.
-            self._quotas.take(kind, item.by, item.digest, len(envelope.encode()), about=item.agreement)
-            self._keep_act(envelope, item)
+            self._quotas.take(kind, item.by, item.digest, len(kept.encode()), about=item.agreement)
+            self._keep_act(kept, item)
+        self._stop(item.to)
         self.settle()
 
     def settle(self) -> None:
@@ -201,9 +225,17 @@ class AgreementsService:
     # Looking -------------------------------------------------------------------------------------------------------
 
     def digests(self) -> list[str]:
-        """All agreements held."""
+        """All agreements held that can be read, oldest first."""
         with self._database.read() as tx:
-            return [digest for digest, _ in Documents(tx).find(AGREEMENT_TYPE)]
+            rows = Documents(tx).find(AGREEMENT_TYPE)
+        return [digest for digest, data in rows if self._trouble(digest, data) is None]
+
+    def unreadable(self) -> list[dict[str, str]]:
+        """The agreements that are held and cannot be read, with the reason: for this node's people."""
+        with self._database.read() as tx:
+            rows = Documents(tx).find(AGREEMENT_TYPE)
+        found = [(digest, self._trouble(digest, data)) for digest, data in rows]
+        return [{"agreement": digest, "reason": reason} for digest, reason in found if reason is not None]
 
     def find(self, digest: str) -> Envelope | None:
         """An agreement's envelope, or `None`."""
@@ -236,9 +268,16 @@ class AgreementsService:
         return self._state(self.get(digest))
 
     def act_envelopes(self, digest: str) -> list[Envelope]:
-        """Signed acts of one agreement."""
+        """Signed acts of one agreement; one that cannot be read counts for nothing."""
         with self._database.read() as tx:
-            return [Envelope.decode(data) for _, data in Documents(tx).find(ACT_TYPE, agreement=digest)]
+            rows = Documents(tx).find(ACT_TYPE, agreement=digest)
+        found = []
+        for name, data in rows:
+            try:
+                found.append(Envelope.decode(data))
+            except BadInput as error:
+                _LOG.error("the act %s cannot be read: %s", name, error.why)
+        return found
 
     def summary(self, digest: str) -> dict[str, Any]:
         """An agreement for lists: title, state, who has signed, until when."""
@@ -266,8 +305,8 @@ class AgreementsService:
 
     def _standing(self, digest: str) -> Standing:
         """Of a draft: still to be signed, signed by all, or come to nothing."""
-        envelope = self.find(digest)
-        if envelope is None:
+        envelope = self._held(digest)
+        if envelope is None or self._trouble(digest, envelope.encode()) is not None:
             return "spent"
         found = self._view(envelope)
         if found.complete:
@@ -283,29 +322,68 @@ class AgreementsService:
                 documents.remove(act_digest)
             documents.remove(digest)
 
+    def _trouble(self, digest: str, data: bytes) -> str | None:
+        try:
+            self._view(Envelope.decode(data))
+        except CloisterError as error:
+            if digest not in self._told:  # it is looked at every other second
+                self._told.add(digest)
+                _LOG.error("the agreement %s cannot be read: %s %s", digest, error.what, error.why)
+            return f"{error.what} {error.why}".strip()
+        return None
+
+    def _held(self, digest: str) -> Envelope | None:
+        """What is held and can be read."""
+        try:
+            return self.find(digest)
+        except BadInput:
+            return None
+
+    def _stop(self, to: State) -> None:
+        if to in _STOPS:
+            try:
+                self._enforce()
+            except CloisterError as error:
+                # The act is on disk: the chore that is about to be woken tries again.
+                _LOG.warning("not every task could be stopped: %s %s", error.what, error.why)
+
     def _merge(self, envelope: Envelope) -> None:
-        known = self.find(envelope.digest)
-        merged = envelope
-        if known is not None:
-            held = {item.keyid for item in known.signatures}
-            added = tuple(item for item in envelope.signatures if item.keyid not in held)
-            merged = known.model_copy(update={"signatures": known.signatures + added})
-        checked = self._view(merged)
-        # Signatures that do not hold are not kept, so that a bad one cannot crowd out a good one.
-        good = tuple(item for item in merged.signatures if item.keyid.partition("/")[0] in checked.signed_by)
-        if known is not None and {item.keyid for item in good} <= {item.keyid for item in known.signatures}:
+        known = self._held(envelope.digest)
+        held = known.signatures if known is not None else ()
+        if known is not None and set(envelope.signatures) <= set(held):
             return
-        stored = merged.model_copy(update={"signatures": good})
+        terms, directory = read_terms(envelope), self._parties.directory
+        # One entry of each member: what is held stays as long as it holds, then another one of the same party's counts.
+        good: dict[str, EnvelopeSignature] = {}
+        for source in (known, envelope):
+            for entry in holding(source, AGREEMENT_TYPE, directory) if source is not None else ():
+                if signer_of(entry) in terms.parties:
+                    good.setdefault(signer_of(entry), entry)
+        if known is not None:
+            self._charge(envelope.digest, good, set(good.values()) - set(held))
+            if set(good.values()) <= set(held):
+                return
+        stored = with_signatures(envelope, good.values())
         now = self._clock.now()
         with self._database.transaction() as tx:
-            Documents(tx).put(envelope.digest, AGREEMENT_TYPE, stored.encode(), now, uid=checked.terms.uid)
+            Documents(tx).put(envelope.digest, AGREEMENT_TYPE, stored.encode(), now, uid=terms.uid)
             self._log(tx, "agreement", envelope.digest)
             Events(tx).add(
                 "",
                 now,
                 "agreement.signatures",
-                {"agreement": envelope.digest, "signed": sorted(checked.signed_by)},
+                {"agreement": envelope.digest, "signed": sorted(good)},
             )
+
+    def _charge(self, digest: str, good: dict[str, EnvelopeSignature], new: set[EnvelopeSignature]) -> None:
+        """Counts new signatures against their signers, whoever brought them; one over the quota is left out alone."""
+        for entry in new:
+            size = len(entry.keyid) + len(entry.sig)
+            try:
+                self._quotas.take(_SIGNATURES, signer_of(entry), entry.keyid, size, about=digest)
+            except Refused as error:
+                _LOG.info("a signature was not taken: %s %s", error.what, error.why)
+                del good[signer_of(entry)]
 
     def _state(self, found: AgreementView) -> State:
         return state_of(found, self._acts(found.digest), self._clock.now())

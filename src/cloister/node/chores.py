@@ -2,6 +2,11 @@
 
 Cards are fetched from the hub, documents offered to whoever is here, unanswered plans asked again, witnesses shown the
 log's head, tasks stopped whose agreement no longer holds, duties of agreements carried out.
+
+Rules:
+1. An agreement that is suspended or stopped, by whomever, stops its tasks here in the very call that makes or takes in the
+   act; the chore finds those whose agreement ended otherwise (it expired, a key was revoked).
+2. That chore waits for no other party: what asks others has a thread of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +16,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cloister.foundation.errors import CloisterError, NotFound, NotTrusted, Refused, Unreachable
+from cloister.agreements.lifecycle import State
+from cloister.foundation.errors import BadInput, CloisterError, NotFound, NotTrusted, Refused, Unreachable
 from cloister.identity.cards import CARD_TYPE
 from cloister.identity.cards import read as read_card
 from cloister.identity.envelopes import Envelope
@@ -48,7 +54,7 @@ class Chores:
         if self._node.link is not None:
             add("presence", 0.2, self._presence)
             add(RELAY, 5.0, self._meet_hub, rest=2.0)
-            add(DOCUMENTS, 5.0, self._offer_documents, rest=0.1)
+            add(DOCUMENTS, 5.0, self._offer_documents, rest=0.1, lane="documents")
             add(PLANS, 2.0, self._node.tasks.asking.drive_all, rest=0.5)
             add(WITNESSES, 5.0, self._show_log, rest=1.5)
             add("revocations", 30.0, self._node.revocations.tell)
@@ -56,8 +62,8 @@ class Chores:
             add("twins", TWIN_SECONDS, self._look_for_twin)
             add("traffic", 3.0, self._report_traffic)
             add("the certificate", 3600.0, self._node.link.renew)
-        add(AGREEMENTS, 2.0, self._stop_what_ended, rest=0.1)
-        add("duties", 600.0, self._node.duties.carry_out)
+        add(AGREEMENTS, 2.0, self.stop_what_ended, rest=0.1, lane="agreements")
+        add("duties", 600.0, self._node.duties.carry_out, lane="duties")
 
     # Others come and go --------------------------------------------------------------------------------------------
 
@@ -234,25 +240,33 @@ class Chores:
 
     # Agreements ----------------------------------------------------------------------------------------------------
 
-    def _stop_what_ended(self) -> None:
+    def stop_what_ended(self) -> None:
+        """Stops the running tasks whose agreement is not in force. One that cannot be asked about holds up no other."""
+        for row in self._node.runner.tasks():
+            if row.status == "running":
+                try:
+                    self._stop_if_ended(row.id)
+                except CloisterError as error:
+                    _LOG.warning("a task could not be looked at: %s %s", error.what, error.why)
+
+    def _stop_if_ended(self, task: str) -> None:
         node = self._node
-        for row in node.runner.tasks():
-            if row.status != "running":
-                continue
-            try:
-                state = str(node.agreements.state(node.tasks.plan(row.id).request.agreement))
-            except NotFound:
-                state = "unknown here"
-            if state != "finalized":
-                node.runner.stop(
-                    row.id,
-                    Refused(
-                        "The task was stopped.",
-                        f"Its agreement is {state}.",
-                        "Have the agreement resumed, or agree anew.",
-                        clause="state",
-                    ),
-                )
+        try:
+            state = str(node.agreements.state(node.tasks.plan(task).request.agreement))
+        except NotFound:
+            state = "unknown here"
+        except (BadInput, Refused):
+            state = "unreadable here"
+        if state != State.FINALIZED:
+            node.runner.stop(
+                task,
+                Refused(
+                    "The task was stopped.",
+                    f"Its agreement is {state}.",
+                    "Have the agreement resumed, or agree anew.",
+                    clause="state",
+                ),
+            )
 
     def _link(self) -> Link:
         link = self._node.link

@@ -134,6 +134,7 @@ class Node:
             self.ledger.append,
             lambda: self.steward.wake(AGREEMENTS, DOCUMENTS, WITNESSES),
             self.quotas,
+            self._enforce,
         )
         self.chores = Chores(self)
         self.engines = engines(self.folder, self._readable)
@@ -251,6 +252,7 @@ class Node:
             self.chores.meet_hub()
             if self.link.hub is not None:
                 self.hub_witness = self._watching(self.link.hub)
+        self.chores.stop_what_ended()  # what ended as this node was killed does not begin again
         self.runner.resume()
         self.chores.begin()
         self.steward.start()
@@ -312,6 +314,9 @@ class Node:
             lambda: [read_card(card).keys for card in self.parties.chain(hub)],
         )
 
+    def _enforce(self) -> None:
+        self.chores.stop_what_ended()
+
     def _run_task(self, plan: Plan) -> None:
         seat = plan.offer.seat_of(self.party)
         if seat is not None and not self._is_running(plan.digest):  # a requester without a seat only asks
@@ -346,6 +351,7 @@ class Node:
             "here": sorted(here - {self.party, hub or ""}),
             "locked": self.ledger.locked,
             "twin": self.twin,
+            "agreements_not_readable": self.agreements.unreadable(),
             "cards_not_learned": self.chores.unlearned.report(),
             "relay_contradicts": self.hub_witness.evidence() if self.hub_witness is not None else None,
             "time": self.clock.inner.now(),

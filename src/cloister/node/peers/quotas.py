@@ -23,6 +23,7 @@ LIMITS: dict[str, Quota] = {
     "plans": Quota(number=100, size=64 * _MIB, burst=30, per_hour=60),
     "parts of computations": Quota(number=200, size=2048 * _MIB, burst=60, per_hour=120),
     "drafts of agreements": Quota(number=50, size=16 * _MIB, burst=50, per_hour=60),
+    "signatures on an agreement": Quota(number=70, size=_MIB, burst=20, per_hour=60),
     "acts on an agreement": Quota(number=100, size=4 * _MIB, burst=60, per_hour=120),
     "final acts on an agreement": Quota(number=4, size=_MIB, burst=4, per_hour=60),
     "catalogue entries": Quota(number=1000, size=64 * _MIB, burst=200, per_hour=120),
