@@ -11,6 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from cloister.agreements.lifecycle import State
 from cloister.foundation.canonical import JSON
 from cloister.foundation.errors import Refused
 from cloister.journal.ports import Following
@@ -68,6 +69,7 @@ class TaskPorts:
     """What the steps of one task may touch (implements the journal's `LocalPorts`).
 
     `attempts`: how many tasks may try the computation on the dataset, as agreed.
+    `state`: where the agreement stands, asked when a step that was given the dataset is written down.
     """
 
     computation: str
@@ -77,6 +79,7 @@ class TaskPorts:
     datasets: DatasetsService
     contents: Contents
     engines: Callable[[str], Engine]
+    state: Callable[[], State]
 
     def data(self, digest: str) -> DataPort:
         """This party's own dataset that the plan names; no other."""
@@ -116,9 +119,19 @@ class TaskPorts:
             )
 
     def used(self, tx: Transaction, task: TaskRow, datasets: frozenset[str]) -> None:
-        """Counts the task among those that tried its computation on the dataset; refused over the agreed number."""
+        """Counts the task among those that tried its computation on the dataset; refused over the agreed number.
+
+        Also refused once the agreement is no longer in force: a step that was running as it was revoked tells nothing.
+        """
         for name in sorted(datasets & {self.allowed_data}):
             count_within(tx, self.computation, str(name), task.id, self.attempts)
+        if (state := self.state()) is not State.FINALIZED:
+            raise Refused(
+                "The task was stopped.",
+                f"Its agreement is {state}.",
+                "Have the agreement resumed, or agree anew.",
+                clause="state",
+            )
 
 
 @dataclass(frozen=True)
@@ -173,4 +186,5 @@ class Locals:
             self._datasets,
             self._contents,
             self._engines,
+            lambda: self._agreements.state(request.agreement),
         )
