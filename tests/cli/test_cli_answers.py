@@ -331,4 +331,40 @@ def test_a_signature_that_arrives_while_one_signs_is_not_called_missing(monkeypa
     monkeypatch.setattr(agreements, "client", lambda *_given, **_named: Node())
     told = call("agreement", "sign", "latest", "--yes")
     assert told.exit_code == 0, told.output
-    assert "Every party has signed. State: finalized." in told.output
+    assert "Every party has signed. State: in force." in told.output
+
+
+@pytest.mark.parametrize(
+    ("move", "state", "words"),
+    [
+        (
+            "revoke",
+            "revoked",
+            (
+                "The agreement is revoked, for ever and for everybody. Its running tasks stop; what was released stays"
+                " released."
+            ),
+        ),
+        ("suspend", "suspended", "The agreement is suspended. Its running tasks stop until you resume it."),
+        ("resume", "finalized", "The agreement is in force again."),
+        ("resume", "suspended", "The agreement is suspended."),
+    ],
+)
+def test_what_stopping_an_agreement_means_is_said(move, state, words, monkeypatch):
+    from cloister.cli import agreements
+
+    class Node:
+        def get(self, _path):
+            return [{"agreement": "sha256:" + "1" * 64}]
+
+        def post(self, _path, _body):
+            return {"state": state}
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_exc):
+            pass
+
+    monkeypatch.setattr(agreements, "client", lambda *_given, **_named: Node())
+    assert call("agreement", move, "latest").stdout.strip() == words

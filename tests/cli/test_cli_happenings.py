@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -11,6 +12,7 @@ from cloister.cli import ask, tasks
 from cloister.cli.common import brief
 from cloister.cli.happenings import in_words
 from cloister.cli.main import cli
+from cloister.foundation.errors import Refused
 
 NORTH = "a" * 52
 NAMES = {NORTH: "North"}
@@ -49,12 +51,29 @@ Task sha256:11
         ("task.failed", {"phase": "x", "failure": {"title": "Too few."}}, "failed: Too few."),
         ("party.left", {"party": NORTH, "error": "task-failed"}, "North left: task failed"),
         ("something.new", {"x": {"y": 1}}, "something new"),
+        ("message.delivered", {"to": NORTH}, ""),
+        ("figures", {"figures": {"delivered": 1}}, "1 confirmation of what was delivered"),
     ],
 )  # fmt: skip
 def test_an_event_is_told_in_words(kind, facts, words):
     told = in_words({"kind": kind, "facts": facts}, NAMES)
     assert told == words
     assert "{" not in told
+
+
+@pytest.mark.parametrize(
+    ("recipients", "confirmed", "words"),
+    [
+        (["l"], 2, "certificate delivered to 2 owners; the result itself goes to nobody else"),
+        (["l", "u"], 3, "result delivered to User; certificate delivered to 2 owners"),
+        (["l", NORTH, "s"], 2, "result delivered to North, South"),
+        (["l", "u"], 2, "2 confirmations of what was delivered"),
+    ],
+)
+def test_what_was_delivered_to_whom_follows_the_agreement(recipients, confirmed, words):
+    task = {"recipients": recipients, "owners": [NORTH, "s"], "seats": {"coordinator": ["l"]}}
+    names = {**NAMES, "s": "South", "u": "User", "l": "Lab"}
+    assert in_words({"kind": "figures", "facts": {"figures": {"delivered": confirmed}}}, names, task) == words
 
 
 def test_the_short_form_of_a_plan_keeps_what_is_done_who_learns_and_what_is_not_protected():
@@ -80,7 +99,11 @@ class Node:
         return {"task": TASK, "status": "waiting", "refusals": {}, "waiting": {NORTH: ""}}
 
     def task(self, _digest):
-        return {"text": PLAN}
+        return {"text": PLAN, "status": "proposed", "names": NAMES, "waiting": {NORTH: ""}}
+
+    def events(self, _since, wait=0.0):
+        time.sleep(min(wait, 0.2))
+        return []
 
     def status(self):
         return {"relay": {"reached": False}}
@@ -104,6 +127,64 @@ def test_a_plan_that_is_sent_unasked_is_printed_and_a_relay_out_of_reach_is_told
     assert "What is not protected" in told.stderr
     assert "each model update" in told.stderr
     assert "The relay is not reached; it goes out when it is." in told.stdout
+
+
+def test_a_task_that_has_not_ended_in_time_is_told_by_exit_code_4(node):
+    told = CliRunner().invoke(cli, ["task", "watch", "latest", "--seconds", "1"])
+    assert told.exit_code == 4
+    assert told.stdout.strip() == "Still proposed after 1 second. Waiting for: North."
+
+
+class Asks(Node):
+    """A node whose agreement wants people to accept records in the result."""
+
+    def __init__(self):
+        self.given = []
+
+    def post(self, path, _body=None):
+        if not path.endswith("/approve"):
+            return super().post(path, _body)
+        self.given.append(_body["with_records"])
+        if not _body["with_records"]:
+            raise Refused(
+                "It may contain records.",
+                "",
+                f"Accept it if you agree: cloister task approve {TASK} --with-records",
+                clause="records",
+            )
+        return {"task": TASK, "status": "admitted"}
+
+
+@pytest.fixture
+def asks(monkeypatch):
+    made = Asks()
+
+    @contextmanager
+    def client(_folder, timeout=0):
+        yield made
+
+    monkeypatch.setattr(tasks, "client", client)
+    return made
+
+
+def test_whether_records_in_the_result_are_accepted_is_asked_where_it_matters(asks):
+    told = CliRunner().invoke(cli, ["task", "approve", "latest"], input="y\ny\n")
+    assert told.exit_code == 0, told.output
+    assert "This result may contain input records of yours." in told.stderr
+    assert "[y/N]" in told.stderr
+    assert asks.given == [False, True]
+
+
+def test_no_to_records_in_the_result_stays_no(asks):
+    assert CliRunner().invoke(cli, ["task", "approve", "latest"], input="y\nn\n").exit_code == 1
+    assert asks.given == [False]
+
+
+def test_a_refusal_that_nobody_was_asked_about_can_be_copied(asks):
+    told = CliRunner().invoke(cli, ["task", "approve", "latest", "--yes", "--folder", "our node"])
+    assert told.exit_code == 3
+    assert f"cloister task approve {'1' * 16} --with-records --folder 'our node'\n" in told.stderr
+    assert asks.given == [False]
 
 
 def test_a_plan_that_is_approved_unasked_is_printed(node):

@@ -19,8 +19,8 @@ class Shelf:
     def __init__(self, status="released", **more):
         self.item = {
             "release": RELEASE, "kind": "model", "title": "Failures", "here": True, "status": status,
-            "at": "2026-11-22T12:00:00Z", **more,
-        }  # fmt: skip
+            "at": "2026-11-22T12:00:00Z",
+        } | more  # fmt: skip
 
     def get(self, path):
         return [self.item] if path == "/releases" else self.item
@@ -45,6 +45,19 @@ def test_a_revoked_release_is_listed_as_that_and_not_as_here(shelf):
     told = CliRunner().invoke(cli, ["release", "list"]).stdout
     assert "revoked" in told
     assert "here" not in told
+
+
+@pytest.mark.parametrize("command", [["save", "latest", "model.onnx"], ["install", "latest"]])
+def test_an_owner_that_holds_the_certificate_only_is_told_to_whom_the_result_goes(command, shelf, tmp_path):
+    shelf(Shelf(here=False, receives=False, recipients=["lab"]))
+    command = [str(tmp_path / item) if item.endswith(".onnx") else item for item in command]
+    told = CliRunner().invoke(cli, ["release", *command])
+    assert told.exit_code == 2
+    assert (
+        "This node holds the certificate only: under the agreement the result goes to lab, not to owners."
+        in told.stderr
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_fingerprint_that_is_none_is_told_as_such(tmp_path):

@@ -336,16 +336,23 @@ def test_a_plan_in_words_says_who_learns_what_what_holds_and_what_does_not():
     assert max(len(line) for line in text.splitlines()) <= 100
 
 
+def test_a_plans_costs_say_what_was_counted_and_what_is_a_guess():
+    text = explain(planned([FakeProtection("one", offer("one"))]), width=200)
+    assert "Model updates of about" in text
+    assert "with signatures, votes and certificates at least 0.5 MB per node." in text
+    assert "The time is a guess for an idle machine." in text
+
+
 def test_a_party_without_a_name_is_shown_by_its_fingerprint():
     assert LAB[:8] + "…" in explain(planned([FakeProtection("one", offer("one"))]))
 
 
 def test_costs_read_as_people_say_them():
     assert in_words(Cost(seconds=1.0, bytes_up=10, bytes_down=2)) == (
-        "about 1 second, 12 bytes between the parties, no privacy budget"
+        "about 1 second, updates of 12 bytes, no privacy budget"
     )
     large = Cost(seconds=7200.0, bytes_up=3 * 10**9, bytes_down=0, epsilon=0.5)
-    assert in_words(large) == "about 2 hours, 3 GB between the parties, epsilon 0.5 of the privacy budget"
+    assert in_words(large) == "about 2 hours, updates of 3 GB, epsilon 0.5 of the privacy budget"
 
 
 def test_the_agreement_in_the_tests_is_one():

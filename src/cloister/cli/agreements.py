@@ -125,7 +125,7 @@ def listing(folder: Path) -> Answer:
         [
             short(item["agreement"]),
             item["title"],
-            item["state"],
+            _state(item),
             f"{sum(party['signed'] for party in item['parties'])} of {len(item['parties'])}",
             item["valid_until"],
         ]
@@ -153,7 +153,7 @@ def show(agreement: str, folder: Path, wait: int) -> Answer:
         f"{'' if party['trusted'] else ' (you have not compared its fingerprint)'}"
         for party in told["parties"]
     )
-    return Answer(told, f"{told['text']}\n\nState: {told['state']}\n{signed}\nAgreement {told['agreement']}")
+    return Answer(told, f"{told['text']}\n\nState: {_state(told)}\n{signed}\nAgreement {told['agreement']}")
 
 
 @command(agreement_group, "sign")
@@ -171,7 +171,7 @@ def sign(agreement: str, folder: Path, yes: bool, wait: int) -> Answer:
         told = _settled(node, node.post(f"/agreements/{digest}/sign"))
     missing = [party["name"] for party in told["parties"] if not party["signed"]]
     rest = f"Not signed yet by: {', '.join(missing)}." if missing else "Every party has signed."
-    return Answer(told, f"Signed. {rest} State: {told['state']}.")
+    return Answer(told, f"Signed. {rest} State: {_state(told)}.")
 
 
 def _settled(node: Client, told: dict[str, Any]) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def watch(agreement: str, seconds: int, folder: Path) -> Answer:
             time.sleep(0.5)
     missing = ", ".join(party["name"] for party in told["parties"] if not party["signed"])
     code = 0 if told["state"] == "finalized" else 3 if told["state"] in _SETTLED else 4
-    words = f"The agreement is {told['state']}." + (f" Not signed yet by: {missing}." if missing else "")
+    words = f"The agreement is {_state(told)}." + (f" Not signed yet by: {missing}." if missing else "")
     return Answer(told, words, exit_code=code)
 
 
@@ -221,11 +221,23 @@ def _mover(name: str, to: str, help_text: str) -> None:
             told = node.post(
                 f"/agreements/{find_agreement(node, agreement)}/state", {"to": to, "reason": reason}
             )
-        return Answer(
-            told, f"The agreement is {told['state']}. Running tasks under it stop unless it is finalized."
-        )
+        after = _AFTER[to] if told["state"] == to else ""
+        return Answer(told, f"The agreement is {_state(told)}{after or '.'}")
 
     move.help = help_text
+
+
+_AFTER = {
+    "suspended": ". Its running tasks stop until you resume it.",
+    "finalized": " again.",
+    "revoked": ", for ever and for everybody. Its running tasks stop; what was released stays released.",
+    "terminated": ", for ever and for everybody: it does not come into force. Propose a new one instead.",
+}
+
+
+def _state(told: dict[str, Any]) -> str:
+    """An agreement's state as people say it; programs read the lifecycle's own word in the JSON."""
+    return "in force" if told["state"] == "finalized" else str(told["state"])
 
 
 _mover("suspend", "suspended", "Stop everything under AGREEMENT until you resume it.")

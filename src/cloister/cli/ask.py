@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cloister.cli.agreements import find_agreement
-from cloister.cli.common import brief, client, folder_option, short
+from cloister.cli.common import brief, client, elsewhere, folder_option, short
 from cloister.cli.output import Answer, command, confirm, say
 from cloister.foundation.canonical import parse
 from cloister.foundation.errors import BadInput, from_problem
@@ -88,7 +88,7 @@ def train(folder: Path, yes: bool, **given: Any) -> Answer:
         name = told["names"].get(party, party[:8])
         error.args = (f"{name}: {error.what}",)
         error.what = f"{name}: {error.what}"
-        raise error
+        raise elsewhere(error)
     waiting = ", ".join(told["names"].get(party, party[:8]) for party in task["waiting"])
     text = f"Task {short(task['task'])}: {task['status']}." + (f" Waiting for: {waiting}." if waiting else "")
     if not reached:

@@ -7,13 +7,17 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cloister.cli.copying import with_copyable_commands
+
 if TYPE_CHECKING:
+    from cloister.foundation.errors import CloisterError
     from cloister.sdk.client import Client
 
+AnyError = TypeVar("AnyError", bound="CloisterError")
 FOLDER_VARIABLE = "CLOISTER_FOLDER"
 DESCRIPTOR_VARIABLE = "CLOISTER_PASSPHRASE_FD"
 
@@ -34,7 +38,7 @@ def folder_option(function: Callable[..., Any]) -> Callable[..., Any]:
         default=default_folder,
         show_default="this user's node",
         help=f"The node's folder (or {FOLDER_VARIABLE}).",
-    )(function)
+    )(with_copyable_commands(function))
 
 
 def client(folder: Path, timeout: float = 120.0) -> Client:
@@ -175,6 +179,12 @@ def full(listed: list[str], given: str) -> str:
         "",
         "Give more of it, as the list shows it.",
     )
+
+
+def elsewhere(error: AnyError) -> AnyError:
+    """Marks an error that another party's node told: the commands it advises are for there, not for this folder."""
+    error.detail["told_elsewhere"] = True
+    return error
 
 
 _BRIEF = frozenset({"What will be done", "What each one learns on the way", "What is not protected"})

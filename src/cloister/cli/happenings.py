@@ -13,8 +13,19 @@ from cloister.cli.common import short
 _LONGEST = 300
 
 
-def in_words(event: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """One line for an event as the node gives it: `kind` and `facts`; parties by name."""
+def in_words(
+    event: Mapping[str, Any], names: Mapping[str, str], task: Mapping[str, Any] | None = None
+) -> str:
+    """One line for an event as the node gives it: `kind` and `facts`; parties by name.
+
+    Args:
+        event: as the node gives it.
+        names: party → name.
+        task: the task as the node shows it, for what an event does not say itself: who receives the result.
+
+    Returns:
+        The line; empty for what tells a person nothing (a message that arrived where it should).
+    """
     facts = event["facts"]
 
     def name(key: str) -> str:
@@ -40,7 +51,14 @@ def in_words(event: Mapping[str, Any], names: Mapping[str, str]) -> str:
         case "party.left":
             text = f"{name('party')} left: {_step(facts.get('error', 'no reason given'))}"
         case "figures":
-            text = _figures(facts.get("figures") or {})
+            figures = facts.get("figures") or {}
+            text = (
+                _delivered(figures["delivered"], names, task or {})
+                if "delivered" in figures
+                else _figures(figures)
+            )
+        case "message.delivered":
+            text = ""
         case "task.finished" | "task.stopped":
             text = str(event["kind"]).removeprefix("task.")
         case "task.failed":
@@ -67,8 +85,6 @@ def _figures(figures: Mapping[str, Any]) -> str:
             f"{_several(figures['votes'], 'vote')}, {figures.get('permits')} for the release;"
             f" it needs {figures.get('quorum')}"
         )
-    if "delivered" in figures:
-        return f"result delivered to {_several(figures['delivered'], 'recipient')}"
     numbers = [
         f"{key.replace('_', ' ')} {value:.4g}"
         for key, value in figures.items()
@@ -76,6 +92,22 @@ def _figures(figures: Mapping[str, Any]) -> str:
     ]
     lead = f"round {figures['round']}" if "round" in figures else "here"
     return f"{lead}: {', '.join(numbers)}" if numbers else lead
+
+
+def _delivered(confirmed: Any, names: Mapping[str, str], task: Mapping[str, Any]) -> str:
+    """Who has confirmed what: recipients get the result, owners that are none the certificate only."""
+    recipients, owners = set(task.get("recipients") or ()), set(task.get("owners") or ())
+    coordinators = set((task.get("seats") or {}).get("coordinator") or ())
+    whole = sorted(names.get(party, party[:8]) for party in recipients - coordinators)
+    bare = owners - recipients - coordinators
+    if confirmed != len(whole) + len(bare):
+        return f"{_several(confirmed, 'confirmation')} of what was delivered"
+    if not bare:
+        return f"result delivered to {', '.join(whole) or 'nobody else'}"
+    certificate = f"certificate delivered to {_several(len(bare), 'owner')}"
+    if whole:
+        return f"result delivered to {', '.join(whole)}; {certificate}"
+    return f"{certificate}; the result itself goes to nobody else"
 
 
 def _several(number: Any, word: str) -> str:

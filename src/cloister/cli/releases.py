@@ -11,6 +11,7 @@ import click
 
 from cloister.cli.common import client, fingerprints, folder_option, short, soon, table, wait_option
 from cloister.cli.output import Answer, command, confirm
+from cloister.foundation.errors import NotFound
 from cloister.foundation.files import write_atomically
 
 
@@ -36,6 +37,18 @@ def releases(folder: Path) -> Answer:
         for item in told
     ]
     return Answer(told, table(["Release", "Kind", "Title", "Content", "At"], rows))
+
+
+def _with_content(told: dict[str, Any]) -> dict[str, Any]:
+    """A release whose content should be here. Raises `NotFound` where the agreement gives this node no content."""
+    if told["here"] or told["receives"] or told["status"] == "revoked":
+        return told
+    recipients = ", ".join(told["recipients"])
+    raise NotFound(
+        f"This node holds the certificate only: under the agreement the result goes to {recipients}, not to owners.",
+        "What was agreed about recipients holds for owners too.",
+        f"Ask {recipients} for it. The certificate in words: cloister release show {short(told['release'])}",
+    )
 
 
 def _content(item: dict[str, Any]) -> str:
@@ -65,7 +78,7 @@ def save(release: str, file: Path, folder: Path, wait: int) -> Answer:
     """Write the content of RELEASE to FILE, and its certificate beside it."""
     with client(folder) as node:
         digest = _find(node, release, wait)
-        told = node.get(f"/releases/{digest}")
+        told = _with_content(node.get(f"/releases/{digest}"))
         content = base64.b64decode(node.get(f"/releases/{digest}/content")["content"])
     write_atomically(file, content)
     beside = file.with_name(file.name + ".certificate.json")
@@ -94,7 +107,7 @@ def install(release: str, tool: str, for_user: bool, folder: Path, wait: int) ->
 
     with client(folder) as node:
         digest = _find(node, release, wait)
-        told = node.get(f"/releases/{digest}")
+        told = _with_content(node.get(f"/releases/{digest}"))
         content = base64.b64decode(node.get(f"/releases/{digest}/content")["content"])
     place = None if for_user else folder.absolute() / "tools"
     state = install_release(tool, content, told, place)

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from cloister.cli.common import brief, client, folder_option, short, soon, table, wait_option
+from cloister.cli.common import brief, client, elsewhere, folder_option, short, soon, table, wait_option
 from cloister.cli.happenings import in_words
 from cloister.cli.output import Answer, command, confirm, say
-from cloister.foundation.errors import from_problem
+from cloister.foundation.errors import Refused, from_problem
 
 
 @click.group("task")
@@ -80,7 +80,16 @@ def approve(task: str, with_records: bool, yes: bool, folder: Path, wait: int) -
             question = "Approve this"
             question += ", accepting that the result may contain your records?" if with_records else "?"
             confirm(question)
-        told = node.post(f"/tasks/{digest}/approve", {"with_records": with_records})
+        try:
+            told = node.post(f"/tasks/{digest}/approve", {"with_records": with_records})
+        except Refused as error:
+            # Only the node knows whether its agreement asks for the second word; with --yes nobody is there to give it.
+            if yes or error.clause != "records" or "--with-records" not in error.remedy:
+                raise
+            confirm(
+                "This result may contain input records of yours. Do you accept that for this computation?"
+            )
+            told = node.post(f"/tasks/{digest}/approve", {"with_records": True})
     return Answer(told, "Approved and admitted.")
 
 
@@ -133,7 +142,7 @@ def stop(task: str, reason: str, folder: Path) -> Answer:
 )
 @folder_option
 def watch(task: str, seconds: int, folder: Path) -> Answer:
-    """Follow TASK until it ends; exit code 1 if it fails, 3 if it is refused."""
+    """Follow TASK until it ends; exit code 1 if it fails, 3 if it is refused, 4 if it has not ended in time."""
     end = time.monotonic() + seconds
     with client(folder) as node:
         digest = _find(node, task)
@@ -142,12 +151,17 @@ def watch(task: str, seconds: int, folder: Path) -> Answer:
             told = node.task(digest)
             for event in node.events(seen, wait=0.0 if told["status"] in _ENDED else 2.0):
                 seen = max(seen, int(event["id"]))
-                if event["task"] == digest:
-                    say(in_words(event, told["names"]))
+                if event["task"] == digest and (line := in_words(event, told["names"], told)):
+                    say(line)
             if told["status"] in _ENDED or time.monotonic() > end:
                 break
     if told.get("failure"):
-        raise from_problem(told["failure"])
+        raise elsewhere(from_problem(told["failure"]))
+    if told["status"] not in _ENDED:
+        waiting = ", ".join(told["names"].get(party, party[:8]) for party in told.get("waiting") or ())
+        lasted = f"{seconds} second{'' if seconds == 1 else 's'}"
+        text = f"Still {told['status']} after {lasted}." + (f" Waiting for: {waiting}." if waiting else "")
+        return Answer(told, text, exit_code=4)
     return Answer(
         told, f"{short(digest)} is {told['status']}.", exit_code=3 if told["status"] == "refused" else 0
     )

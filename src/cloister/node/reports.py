@@ -29,7 +29,9 @@ def tasks_view(node: Node) -> list[dict[str, Any]]:
 def task_view(node: Node, task: str) -> dict[str, Any]:
     """One task: who admitted or refused it; where it is when it runs; how it ended."""
     found = node.tasks.summary(task)
-    found["names"] = {party: node.parties.name(party) for party in node.tasks.plan(task).parties}
+    plan = node.tasks.plan(task)
+    found["names"] = {party: node.parties.name(party) for party in plan.parties}
+    found["recipients"], found["owners"] = sorted(plan.request.recipients), sorted(plan.request.datasets)
     row = node.durable.task(task)
     if row is not None:
         found.update(
@@ -57,6 +59,7 @@ def release_view(node: Node, digest: str) -> dict[str, Any]:
         data = Documents(tx).get(found.certificate) if found is not None and found.certificate else None
     if found is None or data is None:
         raise NotFound("There is no such release here.", "", "See: cloister release list")
+    plan = node.tasks.plan(found.task)
     envelope = Envelope.decode(data)
     parsed = read_statement(envelope)
     certificate = Certificate(envelope, digest, parsed.predicate, frozenset(found.facts.get("signed_by", [])))
@@ -65,6 +68,8 @@ def release_view(node: Node, digest: str) -> dict[str, Any]:
     chains = [node.parties.chain(party) for party in sorted(signers) if node.parties.known(party)]
     return {
         **_release(found),
+        "recipients": [node.parties.name(party) for party in sorted(plan.request.recipients)],
+        "receives": node.party in plan.request.recipients,
         "text": _revocation(found, node.parties.names()) + in_words(certificate, node.parties.names()),
         "certificate": envelope.model_dump(mode="json"),
         "statement": envelope.document(),

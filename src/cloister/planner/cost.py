@@ -33,11 +33,32 @@ def score(cost: Cost, weights: Weights = WEIGHTS) -> float:
     )
 
 
+LEAST_PER_NODE = "0.5 MB"
+"""What a small training exchanges in signed and countersigned documents; a model's own bytes come on top."""
+
+
+def sentences(cost: Cost) -> tuple[str, ...]:
+    """What a plan's people are told: what is counted, and what is guessed."""
+    budget = (
+        f"It takes epsilon {cost.epsilon:.4g} of the privacy budget."
+        if cost.epsilon
+        else "It takes no privacy budget."
+    )
+    return (
+        (
+            f"Model updates of about {size(cost.bytes_up + cost.bytes_down)}; with signatures, votes and certificates"
+            f" at least {LEAST_PER_NODE} per node."
+        ),
+        f"About {duration(cost.seconds)}. The time is a guess for an idle machine.",
+        budget,
+    )
+
+
 def in_words(cost: Cost) -> str:
-    """For example `about 2 minutes, 48 MB between the parties, epsilon 0.5 of the budget`."""
+    """For example `about 2 minutes, updates of 48 MB, epsilon 0.5 of the budget`; for comparing offers."""
     parts = [
         f"about {duration(cost.seconds)}",
-        f"{size(cost.bytes_up + cost.bytes_down)} between the parties",
+        f"updates of {size(cost.bytes_up + cost.bytes_down)}",
     ]
     parts.append(f"epsilon {cost.epsilon:.4g} of the privacy budget" if cost.epsilon else "no privacy budget")
     return ", ".join(parts)

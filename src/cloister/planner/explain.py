@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from cloister.agreements.words import KINDS, Section, Sentence, join, printed
 from cloister.claims.offers import Plan
 from cloister.claims.statements import statements
-from cloister.planner.cost import in_words
+from cloister.planner.cost import sentences
 
 
 def sections(plan: Plan, names: Mapping[str, str] | None = None) -> tuple[Section, ...]:
@@ -56,7 +56,7 @@ def sections(plan: Plan, names: Mapping[str, str] | None = None) -> tuple[Sectio
         Section("What each one learns on the way", tuple(sees)),
         Section("What is guaranteed", tuple(Sentence(text, "claims") for text in promised)),
         Section("What is not protected", tuple(Sentence(text, "claims") for text in open_)),
-        Section("What it costs", (Sentence(f"It takes {in_words(offer.cost)}.", "budget"),)),
+        Section("What it costs", tuple(Sentence(text, "budget") for text in sentences(offer.cost))),
         Section("Why not another way", _alternatives(plan)),
     )
 
