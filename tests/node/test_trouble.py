@@ -115,7 +115,7 @@ def test_a_release_is_revoked_by_an_owner_and_by_nobody_else(tmp_path):
         here["Ash"].revocations.tell()
         assert releases_view(here[LAB])[0]["status"] == "revoked"
         assert releases_view(here["Ash"])[0]["status"] == "revoked"
-        assert release in here.nodes[USER].shelf.context(task).revoked
+        assert (task, release) in here.nodes[USER].shelf.context(task).revoked
 
 
 def test_working_state_is_deleted_when_the_agreement_says_so_and_releases_stay(tmp_path):

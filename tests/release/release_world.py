@@ -28,7 +28,7 @@ class Context:
     directory: Any = KEYS
     admissions: dict[str, str] = field(default_factory=dict)
     candidate: Any = None
-    revoked: frozenset[str] = frozenset()
+    revoked: frozenset[tuple[str, str]] = frozenset()
     patience: float = 100.0
     grace: float = 5.0
     waiting: float = 10_000.0

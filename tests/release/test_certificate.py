@@ -201,9 +201,25 @@ def test_certificate_time_a_certificate_outlives_its_agreement():
     assert verify_certificate(GOOD, CONTENT, KEYS, later)
 
 
-@pytest.mark.parametrize("what", [digest(CONTENT), TERMS.digest, PLAN.digest])
-def test_certificate_revoked_results_agreements_and_tasks_are_refused(what):
-    fails("revoked", expected=replace(EXPECTED, revoked=frozenset({what})))
+def test_certificate_revoked_a_result_that_was_taken_back_is_refused():
+    fails("revoked", expected=replace(EXPECTED, revoked=frozenset({(PLAN.digest, digest(CONTENT))})))
+
+
+@pytest.mark.parametrize(
+    ("task", "release"),
+    [
+        (digest(b"another task"), digest(CONTENT)),
+        (digest(b"another task"), TERMS.digest),
+        (digest(b"another task"), PLAN.digest),
+        (PLAN.digest, TERMS.digest),
+        (PLAN.digest, PLAN.digest),
+    ],
+)
+def test_certificate_revoked_what_another_task_or_another_digest_revokes_counts_for_nothing_here(
+    task, release
+):
+    expected = replace(EXPECTED, revoked=frozenset({(task, release)}))
+    assert verify_certificate(GOOD, CONTENT, KEYS, expected)
 
 
 def test_a_statement_alone_is_checked_but_for_its_content():

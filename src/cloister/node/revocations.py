@@ -7,6 +7,9 @@ Rules:
 1. Only an owner whose data a release was made from may revoke it: one that the certificate's gates name.
 2. A revocation is a signed document, logged where it is made and where it is taken in. It is final.
 3. It is sent to every party of the task, again until each has confirmed it.
+4. It is about one result *of one task*, and counts for no other: an owner takes back what its own records went into, not
+   another task's release, nor an agreement. Where this node knows what the task made, it must be that; while the task
+   still runs here, it is kept for the release that may come.
 """
 
 from __future__ import annotations
@@ -28,15 +31,16 @@ from cloister.node.ledger_service import LedgerService
 from cloister.node.peers.parties import Parties
 from cloister.node.peers.quotas import Quotas
 from cloister.node.tasks.service import TasksService
+from cloister.release.certificate import PAYLOAD_TYPE, read_statement
 from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events
 from cloister.storage.releases import Release, Releases
 from cloister.storage.settings import Settings
+from cloister.storage.tasks import Tasks
 
 REVOKE = "release.revoke"
 REVOCATION_TYPE = "application/vnd.cloister.revocation+json"
-REVOKED = "revoked"
 _UNTOLD = "revocations/untold"
 _SECONDS = 20.0
 
@@ -52,6 +56,12 @@ class Revocation(BaseModel):
     by: PartyId
     time: Time
     reason: str = Field(default="", max_length=200)
+
+
+def revoked(tx: Transaction, task: str) -> frozenset[tuple[str, str]]:
+    """What is revoked of a task, as this node knows: the task and the result's digest."""
+    found = [Envelope.decode(data).document() for _, data in Documents(tx).find(REVOCATION_TYPE, task=task)]
+    return frozenset((task, str(document["release"])) for document in found)
 
 
 class Revocations:
@@ -140,14 +150,7 @@ class Revocations:
         verify(envelope, REVOCATION_TYPE, [document.by], self._parties.live())
         self._require_owner(document.task, document.by)
         with self._database.transaction() as tx:
-            found = Releases(tx).get(document.release)
-            if found is not None and found.task != document.task:
-                raise NotTrusted(
-                    "A revocation names another task's release.",
-                    "The release here was made by another task.",
-                    "Ask its sender for the right one.",
-                    clause="release-task",
-                )
+            self._require_made(tx, document)
             if Documents(tx).get(envelope.digest) is None:
                 self._quotas.take("revocations", sender, envelope.digest, len(body), tx=tx)
             self._keep(tx, envelope, document)
@@ -162,15 +165,35 @@ class Revocations:
                 clause="release-owner",
             )
 
+    def _require_made(self, tx: Transaction, document: Revocation) -> None:
+        """Rule 4. Raises `NotTrusted` (`release-task`), or `NotFound` where the task has not begun here: asked again then."""
+        task = document.task
+        made = {found.digest for found in Releases(tx).find(task)}
+        # Of two tasks that came to the same bytes the shelf names the later one; both certificates are kept.
+        for _, data in Documents(tx).find(PAYLOAD_TYPE, task=task):
+            subject = read_statement(Envelope.decode(data)).subject[0]
+            made.add(f"sha256:{subject.digest.sha256}")
+        made.add(str((Settings(tx).get(f"candidate/{task}") or {}).get("content")))
+        if document.release in made:
+            return
+        row = Tasks(tx).get(task)
+        if row is None and self._tasks.plan(task).offer.seat_of(self._parties.own.party) is not None:
+            raise NotFound("That task has not begun here.", "It has no release yet.", "Tell it again later.")
+        if row is None or row.status != "running" or made != {"None"}:
+            raise NotTrusted(
+                "A revocation names another task's release.",
+                "It is nothing that its task made.",
+                "Ask its sender for the right one.",
+                clause="release-task",
+            )
+
     def _keep(self, tx: Transaction, envelope: Envelope, document: Revocation) -> None:
         now = self._clock.now()
         if Documents(tx).get(envelope.digest) is not None:
             return
         Documents(tx).put(envelope.digest, REVOCATION_TYPE, envelope.encode(), now, task=document.task)
-        known = Settings(tx).get(REVOKED, [])
-        Settings(tx).put(REVOKED, sorted({*known, document.release}))
         found = Releases(tx).get(document.release)
-        if found is not None:
+        if found is not None and found.task == document.task:
             facts = {**found.facts, "revoked_by": document.by, "revoked_reason": document.reason}
             Releases(tx).put(
                 Release(found.digest, found.task, found.kind, "revoked", facts, found.certificate, found.at)

@@ -11,7 +11,8 @@ Rules (each names the clause that a failing check is reported under):
 3. `certificate-agreement`, `certificate-task`: they are the ones that the verifier expects, as far as it expects any.
 4. `certificate-quorum`: enough of the owners *that the verifier expects* signed; the envelope is never asked who they are.
 5. `certificate-time`: not made outside the agreement's validity or in the future; not past its expiry.
-6. `certificate-revoked`: neither the result, the agreement nor the task is on the verifier's list of revocations.
+6. `certificate-revoked`: this result of this task is not on the verifier's list of revocations. Another task's revocation
+   is none, whatever digest it names: an agreement ends by its own acts (`agreements.lifecycle`).
 
 The log heads among the evidence are checked by `evidence` (`certificate-evidence`).
 
@@ -223,7 +224,7 @@ class Expectations:
         now: seconds since the epoch.
         agreement, task: digests, where the verifier expects particular ones.
         valid: the agreement's seconds, where known.
-        revoked: digests of results, agreements and tasks that were withdrawn.
+        revoked: results that were taken back: the task and the result's digest.
     """
 
     owners: frozenset[str]
@@ -232,10 +233,12 @@ class Expectations:
     agreement: str | None = None
     task: str | None = None
     valid: range | None = None
-    revoked: frozenset[str] = field(default_factory=frozenset)
+    revoked: frozenset[tuple[str, str]] = field(default_factory=frozenset)
 
     @classmethod
-    def of(cls, terms: Terms, plan: Plan, now: int, revoked: frozenset[str] = frozenset()) -> Expectations:
+    def of(
+        cls, terms: Terms, plan: Plan, now: int, revoked: frozenset[tuple[str, str]] = frozenset()
+    ) -> Expectations:
         """What a party to the task expects."""
         return cls(
             owners=frozenset(plan.offer.seats.get("owner", ())) & frozenset(terms.owners),
@@ -313,8 +316,8 @@ def verify_statement(envelope: Envelope, directory: KeyDirectory, expectations: 
         raise _fails("time", "It was made when the agreement did not hold.")
     if predicate.expires is not None and parse_rfc3339(predicate.expires) <= expected.now:
         raise _fails("time", f"It expired at {predicate.expires}.")
-    if {subject, predicate.agreement, predicate.task} & expected.revoked:
-        raise _fails("revoked", "The result, its task or its agreement was revoked.")
+    if (predicate.task, subject) in expected.revoked:
+        raise _fails("revoked", "One of its owners has taken the result back.")
     return Certificate(envelope, subject, predicate, found)
 
 

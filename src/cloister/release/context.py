@@ -59,8 +59,8 @@ class ReleaseContext(Protocol):
         ...
 
     @property
-    def revoked(self) -> frozenset[str]:
-        """Digests of results, agreements and tasks that this node knows to be revoked."""
+    def revoked(self) -> frozenset[tuple[str, str]]:
+        """Task and digest of results that this node knows to be revoked."""
         ...
 
     @property

@@ -17,6 +17,7 @@ from cloister.foundation.errors import CloisterError
 from cloister.identity.envelopes import Envelope, KeyDirectory, sign
 from cloister.identity.keys import PublicKeys, SecretKeys
 from cloister.journal.program import Candidate, Local
+from cloister.node import revocations
 from cloister.node.agreements_service import AgreementsService
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.ledger_service import LedgerService
@@ -40,8 +41,6 @@ PATIENCE = 600.0
 GRACE = 30.0
 """Seconds for the votes of the others once there is a quorum: more signatures make a stronger certificate, and owners of
 more records need longer; but one that is away must not hold up those that are here."""
-
-_REVOKED = "revoked"
 
 
 @dataclass(frozen=True)
@@ -102,10 +101,10 @@ class TaskRelease:
         return Candidate(kept["kind"], content, kept["facts"])
 
     @property
-    def revoked(self) -> frozenset[str]:
-        """Digests of results, agreements and tasks that are revoked here."""
+    def revoked(self) -> frozenset[tuple[str, str]]:
+        """Task and digest of the task's results that are revoked here."""
         with self._shelf.database.read() as tx:
-            return frozenset(Settings(tx).get(_REVOKED, []))
+            return revocations.revoked(tx, self.plan.digest)
 
     @property
     def patience(self) -> float:
