@@ -20,7 +20,7 @@ from cloister.ledger.checkpoints import (
     witness_name,
 )
 from cloister.ledger.notes import Line, Note
-from cloister.release.evidence import MAX_HEAD, carried, check_heads, require_signed
+from cloister.release.evidence import MAX_HEAD, carried, check_heads, require_signed, stamped
 
 ORIGIN = ledger_origin(f.LAB)
 SIGNED = sign_checkpoint(Checkpoint(ORIGIN, 7, b"r" * 32), KEYS.secret[f.LAB], f.NOW)
@@ -54,6 +54,30 @@ def test_rule_1_as_many_cosignatures_are_carried_as_fit_and_the_logs_own_always(
     assert len(text.encode()) <= MAX_HEAD
     assert text.count("cloister/witness/") >= 10
     assert require_signed(text, f.LAB, (KEYS.secret[f.LAB].public,)).size == 7
+
+
+@pytest.mark.parametrize("texts", [(), (TEXT, TEXT)], ids=["none", "two"])
+def test_rule_1_without_exactly_one_head_there_is_no_release(texts):
+    world = World()
+    world.contexts[f.LAB].checkpoints = lambda: texts
+    world.run()
+    assert world.error(f.LAB).what.endswith("owners: evidence.")
+    assert not world.contexts[f.USER].shelf
+
+
+def test_rule_1_a_head_of_last_year_is_no_evidence_of_where_the_log_stood():
+    old = sign_checkpoint(Checkpoint(ORIGIN, 7, b"r" * 32), KEYS.secret[f.LAB], f.NOW - 365 * 86_400)
+    world = World()
+    world.contexts[f.LAB].checkpoints = lambda: (carried(old, ORIGIN),)
+    world.run()
+    assert world.error(f.LAB).what.endswith("owners: evidence.")
+    assert not world.contexts[f.USER].shelf
+    # A head that is still the present one is signed anew when a candidate is proposed, and keeps its witnesses.
+    witness = f.OWNERS[0]
+    old = old.with_lines(cosignature(old, witness_name(witness), KEYS.secret[witness], f.NOW - 9))
+    new = stamped(old, ORIGIN, KEYS.secret[f.LAB], f.NOW)
+    (found,) = check_heads((carried(new, ORIGIN),), known(f.LAB, witness))
+    assert (found.at, found.size, found.cosigned_by) == (f.NOW, 7, (witness,))
 
 
 def test_rule_2_a_head_is_checked_against_known_keys():

@@ -26,6 +26,16 @@ FACTS = {"model": digest(f.MODEL), "weights": digest(WEIGHTS.tobytes()), "rounds
 ADMISSIONS = {name: digest(name.encode()) for name in PLAN.parties}
 
 
+def head(origin=f.LAB, signer=f.LAB, size=1, at=f.NOW):
+    """A log head of `origin`'s log, signed by `signer`."""
+    made = Checkpoint(ledger_origin(origin), size, b"r" * 32)
+    return sign_checkpoint(made, KEYS.secret[signer], at).encode().decode()
+
+
+LOG_KEYS = (KEYS.secret[f.LAB].public,)
+HEAD = head()
+
+
 def submission(**changes):
     fields = {
         "plan": PLAN,
@@ -41,6 +51,8 @@ def submission(**changes):
         "rebuilt": digest(CONTENT),
         "weights": WEIGHTS,
         "initial": f.INITIAL,
+        "checkpoints": (HEAD,),
+        "log_keys": LOG_KEYS,
     }
     return Submission(**(fields | changes))
 
@@ -183,15 +195,6 @@ def test_what_the_plan_says_and_the_counted_answers_may_be_said():
     assert isinstance(verdict(facts=FACTS | {"algorithm": "fedavg", "answers": [2, 3, 3]}), Passed)
 
 
-def head(origin=f.LAB, signer=f.LAB):
-    """A log head of `origin`'s log, signed by `signer`."""
-    made = Checkpoint(ledger_origin(origin), 1, b"r" * 32)
-    return sign_checkpoint(made, KEYS.secret[signer]).encode().decode()
-
-
-LOG_KEYS = (KEYS.secret[f.LAB].public,)
-
-
 @pytest.mark.parametrize(
     "checkpoint",
     [
@@ -215,6 +218,34 @@ def test_a_head_whose_signature_cannot_be_checked_is_not_evidence():
 
 def test_the_coordinators_signed_head_is_evidence():
     assert isinstance(verdict(checkpoints=(head(),), log_keys=LOG_KEYS), Passed)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_evidence_takes_exactly_one_head(number):
+    """Rule 8."""
+    refused("evidence", checkpoints=(HEAD,) * number)
+
+
+@pytest.mark.parametrize(
+    "at", [None, f.NOW - 365 * 86_400, f.NOW - CLOCK_TOLERANCE - 1, f.NOW + CLOCK_TOLERANCE + 1]
+)
+def test_evidence_a_head_of_another_time_than_the_statements_is_refused(at):
+    """Rule 8."""
+    refused("evidence", checkpoints=(head(at=at),))
+
+
+def test_evidence_a_head_within_the_tolerance_of_clocks_is_let_pass():
+    for at in (f.NOW - CLOCK_TOLERANCE, f.NOW + CLOCK_TOLERANCE):
+        assert isinstance(verdict(checkpoints=(head(at=at),)), Passed)
+
+
+def test_evidence_a_head_smaller_than_one_witnessed_well_before_is_refused():
+    """Rule 8."""
+    before = f.NOW - CLOCK_TOLERANCE - 1
+    refused("evidence", checkpoints=(head(size=6),), witnessed=(7, before))
+    assert isinstance(verdict(checkpoints=(head(size=7),), witnessed=(7, before)), Passed)
+    # Since the proposal, the log may have grown, and been witnessed again.
+    assert isinstance(verdict(checkpoints=(head(size=6),), witnessed=(7, f.NOW)), Passed)
 
 
 @pytest.mark.parametrize("drift", [-CLOCK_TOLERANCE - 1, CLOCK_TOLERANCE + 1])

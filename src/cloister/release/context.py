@@ -94,6 +94,10 @@ class ReleaseContext(Protocol):
         """The keys that sign a party's log, as this node knows them; none if it does not know the party."""
         ...
 
+    def witnessed(self, party: str) -> tuple[int, int] | None:
+        """Size of the party's log that this node as a witness has cosigned last, and when (seconds since the epoch)."""
+        ...
+
     def count_attempt(self, computation: str, dataset: str, task: str) -> int:
         """How many tasks of a computation got answers from a dataset, this one included.
 

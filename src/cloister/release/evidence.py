@@ -1,12 +1,16 @@
 """The log heads that a certificate names as evidence: carried with their signatures, and checked where keys are known.
 
-A certificate says that its coordinator's log stood at a certain size and root when the candidate was proposed. As a
-signed note (c2sp.org/tlog-checkpoint) that can be held against the log later, by anybody: a log that shows another
-history than the one that its own checkpoint fixes is caught by its own signature.
+A certificate names one head of its coordinator's log: the size and root that the log itself signed within an hour
+(`gate.CLOCK_TOLERANCE`) of the time at which the candidate was proposed, by the coordinator's clock and as the owners'
+gates have checked. That is no proof that the log had not grown further by then: an owner that is also a witness of the
+log refuses only a head that is smaller than one that it had cosigned more than that hour before. As a signed note
+(c2sp.org/tlog-checkpoint) it can be held against the log later, by anybody: a log that shows another history than the
+one that its own checkpoint fixes is caught by its own signature.
 
 Rules:
 1. A head is carried as the signed note, with the log's signature by both algorithms, and with as many witnesses'
-   cosignatures as fit. An owner's gate lets none into a statement that the coordinator's log did not sign.
+   cosignatures as fit. An owner's gate passes a statement with exactly one head, which the coordinator's log signed at
+   the statement's time.
 2. A reader checks each head against the keys that it has of the log's party: a signature that is missing or does not
    hold is `certificate-evidence`. Where it has no keys, the head is *not checked*, and is shown as that.
 3. The same holds of cosignatures; one by somebody unknown is not counted.
@@ -22,8 +26,15 @@ from typing import Any, TypeAlias
 
 from cloister.foundation.clock import rfc3339
 from cloister.foundation.errors import BadInput, NotTrusted
-from cloister.identity.keys import PublicKeys
-from cloister.ledger.checkpoints import Checkpoint, cosigned_at, ledger_origin, party_of, verify_checkpoint
+from cloister.identity.keys import PublicKeys, SecretKeys
+from cloister.ledger.checkpoints import (
+    Checkpoint,
+    cosigned_at,
+    ledger_origin,
+    party_of,
+    sign_checkpoint,
+    verify_checkpoint,
+)
 from cloister.ledger.notes import Note
 
 MAX_HEAD = 64 << 10
@@ -76,9 +87,31 @@ def carried(note: Note, origin: str) -> str:
     return made.encode().decode("utf-8")
 
 
-def require_signed(text: str, party: str, keys: Sequence[PublicKeys]) -> Checkpoint:
+@dataclass(frozen=True)
+class Signed:
+    """A head that its log has signed: its size, and when the log says that it did (`None` if it does not say)."""
+
+    size: int
+    at: int | None
+
+
+def require_signed(text: str, party: str, keys: Sequence[PublicKeys]) -> Signed:
     """The head, if it is of that party's log and signed by one of its keysets. Raises `NotTrusted` or `BadInput`."""
-    return verify_checkpoint(Note.parse(text.encode("utf-8")), ledger_origin(party), keys)
+    note, origin = Note.parse(text.encode("utf-8")), ledger_origin(party)
+    return Signed(verify_checkpoint(note, origin, keys).size, cosigned_at(note, origin, keys))
+
+
+def stamped(note: Note, origin: str, keys: SecretKeys, now: int) -> Note:
+    """The head of one's own log, signed anew at this time: it may have been the head for long, and still be it.
+
+    Args:
+        note: the head, with its witnesses' cosignatures, which are kept.
+        origin: the log's.
+        keys: the log's present keys.
+        now: seconds since the epoch.
+    """
+    made = sign_checkpoint(Checkpoint.parse(note.text), keys, now)
+    return made.with_lines(line for line in note.lines if line.name != origin)
 
 
 def check_heads(texts: Sequence[str], keysets: Keysets) -> tuple[Head, ...]:

@@ -12,8 +12,9 @@ Rules:
 6. `finite`, `trained`: every weight is finite, and some differ from the admitted model's.
 7. `facts`: what is said of the making agrees with what this owner's node saw of it, with the plan, and with the
    weights themselves; nothing else is said. Owners sign the facts: what they cannot know is not theirs to say.
-8. `time`, `evidence`: the statement was made now, names the admissions that this node knows, and no log heads but
-   the coordinator's, signed by its log.
+8. `time`, `evidence`: the statement was made now, names the admissions that this node knows, and exactly one head of the
+   coordinator's log, signed by it at the statement's time (within the tolerance of clocks), and no smaller than what
+   this node as a witness had seen of that log well before.
 9. `attempts`: not more tasks of this computation than agreed got answers from these records: retrying until one passes
    selects on them.
 10. `quality`: the figure on this owner's own validation records is not below the agreed floor. The figure stays here.
@@ -64,6 +65,8 @@ class Submission:
         initial: the admitted model's weights, shape (n,), float32.
         checkpoints: log heads that the statement is to name, as signed notes.
         log_keys: the keys of the coordinator's log, as this node knows them.
+        witnessed: size of the coordinator's log that this node has cosigned last, and when, seconds since the epoch;
+            `None` if it never has.
     """
 
     plan: Plan
@@ -81,6 +84,7 @@ class Submission:
     initial: NDArray[np.float32] | None = field(default=None, repr=False)
     checkpoints: tuple[str, ...] = ()
     log_keys: tuple[PublicKeys, ...] = ()
+    witnessed: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -244,13 +248,19 @@ def _evidence(s: Submission) -> str | None:
         return "An admission that this node knows is missing or another."
     if not set(s.admissions) <= s.plan.parties:
         return "An admission is of a party outside the task."
-    for text in s.checkpoints:
-        try:
-            require_signed(text, s.plan.offer.seats["coordinator"][0], s.log_keys)
-        except BadInput:
-            return "A log head could not be read."
-        except NotTrusted:
-            return "A log head is not signed by the coordinator's log."
+    if len(s.checkpoints) != 1:
+        return f"It names {len(s.checkpoints)} log heads; it takes one, of the coordinator's log."
+    try:
+        head = require_signed(s.checkpoints[0], s.plan.offer.seats["coordinator"][0], s.log_keys)
+    except BadInput:
+        return "A log head could not be read."
+    except NotTrusted:
+        return "A log head is not signed by the coordinator's log."
+    if head.at is None or abs(head.at - s.created) > CLOCK_TOLERANCE:
+        return "The log head was not signed when the candidate was proposed."
+    # What was witnessed about that time or later may be larger: a log goes on growing after the proposal.
+    if s.witnessed is not None and s.witnessed[1] < head.at - CLOCK_TOLERANCE and head.size < s.witnessed[0]:
+        return "The log head is smaller than one that this node has witnessed before."
     return None
 
 

@@ -278,6 +278,7 @@ class _Owner:
             seen=None if context.candidate is None else context.candidate.facts,
             checkpoints=header.checkpoints,
             log_keys=tuple(context.log_keys(context.plan.offer.seats["coordinator"][0])),
+            witnessed=context.witnessed(context.plan.offer.seats["coordinator"][0]),
         )
         early = self.gate.unopened(submission)
         if early is not None:

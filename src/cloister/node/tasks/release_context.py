@@ -26,7 +26,7 @@ from cloister.node.tasks import attempts
 from cloister.node.tasks.contents import Contents
 from cloister.node.tasks.service import TasksService
 from cloister.release.context import Release
-from cloister.release.evidence import carried
+from cloister.release.evidence import carried, stamped
 from cloister.release.inspection import figure
 from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
@@ -137,12 +137,16 @@ class TaskRelease:
         return envelope
 
     def checkpoints(self) -> tuple[str, ...]:
-        """This node's log head, as evidence: signed, and cosigned by the witnesses that have seen it."""
+        """This node's log head, as evidence: signed now, and cosigned by the witnesses that have seen it."""
+        shelf = self._shelf
         try:
-            note = self._shelf.ledger.checkpoint()
+            note = shelf.ledger.checkpoint()
         except CloisterError:
             return ()
-        return () if note is None else (carried(note, self._shelf.ledger.origin),)
+        if note is None:
+            return ()
+        # After an interruption the log may not have grown for long: its head is then of another day.
+        return (carried(stamped(note, shelf.ledger.origin, shelf.keys, self.now()), shelf.ledger.origin),)
 
     def log_keys(self, party: str) -> tuple[PublicKeys, ...]:
         """The keys of a party's present card, which sign its log's newest head."""
@@ -150,6 +154,11 @@ class TaskRelease:
             return (self._shelf.parties.keys_for(party),)
         except CloisterError:
             return ()
+
+    def witnessed(self, party: str) -> tuple[int, int] | None:
+        """Size of the party's log that this node as a witness has cosigned last, and when; `None` if it never has."""
+        seen = self._shelf.ledger.witnessed().get(party)
+        return None if seen is None else (int(seen["size"]), int(seen["time"]))
 
     def count_attempt(self, computation: str, dataset: str, task: str) -> int:
         """How many tasks tried this computation on this dataset, this one included (see `attempts`)."""
