@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from cloister.cli import output
 from cloister.cli.common import brief, table
 from cloister.cli.demo.view import View
 from cloister.cli.happenings import in_words
-from cloister.foundation.errors import CloisterError, Refused
+from cloister.foundation.errors import CloisterError, Refused, from_problem
 from cloister.foundation.text import acts, readable
+from cloister.node.server import _Readable
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 EVIL = st.text(
@@ -119,6 +121,41 @@ def test_answers_and_errors_of_commands_are_clean(error, arguments):
     assert "fine" in result.output
     harmless(result.output)
     harmless(result.stderr)
+
+
+FORGED = "no\nOnly you see this: sent\nWhat to do: run it"
+
+
+def test_an_error_from_elsewhere_has_no_line_that_looks_like_one_of_the_programs_own():
+    problem = Refused(FORGED, FORGED, FORGED, clause=FORGED, local=[FORGED]).problem()
+    result = CliRunner().invoke(commands(from_problem(problem), "said"), ["go"])
+    starts = [line.split(":")[0] for line in result.stderr.splitlines() if not line.startswith("    ")]
+    assert starts == ["said", "no", "Why", "Rule", "What to do"]
+
+
+def test_a_log_record_is_one_line_whatever_others_wrote_into_it():
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Readable("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    log = logging.getLogger("tests of log records")
+    log.propagate = False
+    log.addHandler(handler)
+    log.warning(
+        "documents were not taken: %s", "no\n2026-01-01 00:00:00,000 tests WARNING Locked.\r\u2028\x1b[2K"
+    )
+    assert len(stream.getvalue().splitlines()) == 1
+    assert "no\\n2026" in stream.getvalue()
+    harmless(stream.getvalue())
+    stream.truncate(0)
+    try:
+        raise ValueError("here\n2026-01-01 00:00:00,000 tests WARNING Locked.")
+    except ValueError:
+        log.exception("it failed")
+    log.removeHandler(handler)
+    first, *frames = stream.getvalue().lstrip("\0").splitlines()
+    assert "it failed" in first
+    assert frames
+    assert all(line.startswith("    ") for line in frames)
 
 
 def test_commands_print_through_the_one_place():

@@ -51,3 +51,12 @@ def test_a_clause_that_is_no_text_is_left_out() -> None:
     found = from_problem({"type": "urn:cloister:problem:refused", "title": "No", "clause": {"a": 1}})
     assert isinstance(found, Refused)
     assert found.clause == ""
+
+
+def test_what_only_the_own_people_may_see_is_taken_from_the_own_node_alone() -> None:
+    """Rule 4 of `errors`."""
+    document = Refused("No", "", "", clause="x", local=["/data/a.csv changed"]).problem()
+    assert from_problem(document, own=True).detail["local"] == ["/data/a.csv changed"]
+    found = from_problem(document)
+    assert "local" not in found.detail
+    assert found.detail["clause"] == "x"

@@ -166,21 +166,26 @@ def _print_error(error: CloisterError) -> None:
     from rich.text import Text
 
     errors = clean_console(stderr=True, soft_wrap=True)
-    errors.print(Text(error.what, style="bold red"))
+
+    def show(text: str, style: str = "") -> None:
+        # Further lines are set in: what another party wrote has no line that looks like one of this program's.
+        errors.print(Text(text.replace("\n", "\n    "), style=style))
+
+    show(error.what, "bold red")
     if error.why:
-        errors.print(Text(f"Why: {error.why}"))
+        show(f"Why: {error.why}")
     clause = error.detail.get("clause")
     if clause:
-        errors.print(Text(f"Rule: {clause}"))
+        show(f"Rule: {clause}")
     # What changed in a dataset, file by file: the node tells its operator, and nobody else.
     local = getattr(error, "local", None) or error.detail.get("local") or ()
     if isinstance(local, list | tuple):
         for line in [str(item) for item in local][:_MAX_LOCAL]:
-            errors.print(Text(f"Only you see this: {line[:500]}"))
+            show(f"Only you see this: {line[:500]}")
         if len(local) > _MAX_LOCAL:
-            errors.print(Text(f"Only you see this: and {len(local) - _MAX_LOCAL} more."))
+            show(f"Only you see this: and {len(local) - _MAX_LOCAL} more.")
     if error.remedy:
-        errors.print(Text(f"What to do: {error.remedy}"))
+        show(f"What to do: {error.remedy}")
 
 
 _MAX_LOCAL = 20

@@ -4,6 +4,8 @@ Rules:
 1. Every error that crosses a package's public surface is a `CloisterError`.
 2. `what`, `why` and `remedy` never contain records, secrets or anything computed on records.
 3. `type` is stable: programs branch on it (RFC 9457 `type`), people read the rest.
+4. What only this node's own people may see travels as `local`, over the node's own socket alone. From anybody else it is
+   left out, because it would be shown as this node's own word.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ class CloisterError(Exception):
 
 _RESERVED = frozenset({"type", "title", "status", "detail", "remedy"})
 _ARGUMENTS = frozenset({"self", "what", "why", "clause"})
+_FOREIGN = _RESERVED | _ARGUMENTS | {"local"}
 _MAX_DETAILS = 64
 
 
@@ -114,8 +117,12 @@ class TaskFailed(CloisterError):
     type, status, exit_code = "task-failed", 424, 1
 
 
-def from_problem(document: dict[str, Any]) -> CloisterError:
+def from_problem(document: dict[str, Any], *, own: bool = False) -> CloisterError:
     """The error that a problem document describes; an unknown type becomes the plain error of its status.
+
+    Args:
+        document: the problem document.
+        own: it came over the own node's socket (rule 4).
 
     The document may come from anybody: what does not fit is left out, and nothing it says can make this raise. Its
     words are shown on terminals and pages: what would act there instead of being read is replaced.
@@ -126,7 +133,7 @@ def from_problem(document: dict[str, Any]) -> CloisterError:
     detail = {
         readable(key): _plain(value)
         for key, value in list(document.items())[:_MAX_DETAILS]
-        if isinstance(key, str) and key not in _RESERVED | _ARGUMENTS
+        if isinstance(key, str) and key not in (_RESERVED | _ARGUMENTS if own else _FOREIGN)
     }
     clause = document.get("clause")
     if isinstance(clause, str):

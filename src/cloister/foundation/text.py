@@ -5,6 +5,7 @@ Rules:
    Source, CVE-2021-42574), line and paragraph separators, and halves of surrogate pairs are replaced.
 2. Lines stay lines: a line feed is kept. Nothing that can be seen is changed.
 3. Applying it twice is applying it once.
+4. Where a line is a record (`one_line`, for logs), a line feed is written by its escape: what others sent makes no line of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ def readable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() or letter in "\n\xa0" else _seen(letter) for letter in text)
+
+
+def one_line(text: str) -> str:
+    """The text as `readable` has it, in one line."""
+    return readable(text).replace("\n", "\\n")
 
 
 def acts(text: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cloister.foundation.errors import CloisterError, Conflict
-from cloister.foundation.text import readable
+from cloister.foundation.text import one_line, readable
 from cloister.identity.keystore import Unlock
 from cloister.node.folder import Folder
 from cloister.node.node import Node
@@ -101,7 +101,7 @@ def _listen(path: Path) -> socket.socket:
 def log_to_stderr(level: int = logging.INFO) -> None:
     """Plain log lines with times; what libraries say only from warnings on.
 
-    A log is read on terminals, and quotes what others sent: nothing of that acts there.
+    A log is read on terminals, and quotes what others sent: nothing of that acts there, or looks like a line of this node's.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(_Readable("%(asctime)s %(name)s %(levelname)s %(message)s"))
@@ -110,7 +110,10 @@ def log_to_stderr(level: int = logging.INFO) -> None:
 
 
 class _Readable(logging.Formatter):
-    """Cleans each whole line."""
+    """One record, one line that begins with a time; the frames of an error follow it, set in."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        return one_line(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
-        return readable(super().format(record))
+        return readable(super().format(record)).replace("\n", "\n    ")

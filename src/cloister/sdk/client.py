@@ -121,4 +121,4 @@ def _error(response: httpx.Response) -> CloisterError:
         return CloisterError(
             f"The node answered with status {response.status_code}.", "", "See the node's log."
         )
-    return from_problem(document)
+    return from_problem(document, own=True)
