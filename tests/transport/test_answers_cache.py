@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloister.foundation.errors import Conflict
-from cloister.transport.answers import Answers
+from cloister.transport.answers import Answers, Busy
 
 
 def admit(answers: Answers, key: str, fingerprint="f", sender="anna", now=0, expires=60, waiter=None):
@@ -21,7 +21,7 @@ def test_a_call_runs_once_and_its_answer_is_given_again():
     assert got == []
     answers.finish("anna", "k", ("body", b"a"), keep=True)
     assert not admit(answers, "k", waiter=got.append)
-    assert got == [("body", b"a")] * 3
+    assert got == [("body", b"a")] * 2
 
 
 def test_senders_do_not_share_keys():
@@ -83,3 +83,28 @@ def test_a_forgotten_call_runs_again():
     answers.finish("anna", "k", ("body", b""), keep=True)
     answers.forget("anna", "k")
     assert admit(answers, "k")
+
+
+def test_rule_2_only_the_latest_repetition_waits_for_the_result():
+    answers, got = Answers(), []
+    admit(answers, "k", waiter=lambda answer: got.append("first"))
+    for number in range(300):
+        assert not admit(answers, "k", waiter=lambda answer, number=number: got.append(number))
+    answers.finish("anna", "k", ("body", b""), keep=True)
+    assert got == [299]
+
+
+def test_rule_2_how_many_calls_of_a_sender_run_is_bounded():
+    answers = Answers(running=2)
+    admit(answers, "one")
+    admit(answers, "two")
+    with pytest.raises(Busy):
+        admit(answers, "three")
+    assert not admit(answers, "two")
+    assert admit(answers, "three", sender="bert")
+    answers.finish("anna", "one", ("body", b""), keep=True)
+    assert admit(answers, "three")
+    answers.abandon("anna", "two")
+    assert admit(answers, "two")
+    with pytest.raises(Busy):
+        admit(answers, "four")

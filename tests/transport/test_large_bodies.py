@@ -191,7 +191,7 @@ def test_offers_end_at_expiry(shelf):
 
 
 def test_a_full_shelf_refuses_and_holds_what_it_had(tmp_path):
-    shelf = Shelf(tmp_path, limit=100)
+    shelf = Shelf(tmp_path, limit=100, share=100)
     offer = offered(shelf, bytes(60))
     with pytest.raises(OutOfSpace):
         offered(shelf, bytes(60))
@@ -199,6 +199,38 @@ def test_a_full_shelf_refuses_and_holds_what_it_had(tmp_path):
     shelf.withdraw(offer.id)
     offered(shelf, bytes(100))
     shelf.close()
+
+
+@pytest.mark.parametrize("bounds", [{"share": 100}, {"offers": 2}])
+def test_rule_5_who_does_not_fetch_keeps_nothing_from_the_others(tmp_path, bounds):
+    shelf = Shelf(tmp_path, limit=1000, **bounds)
+    first = offered(shelf, bytes(50), "carl")
+    offered(shelf, bytes(50), "carl")
+    with pytest.raises(OutOfSpace):
+        offered(shelf, bytes(50), "carl")
+    assert pulled(shelf, offered(shelf, bytes(60))) == bytes(60)
+    shelf.withdraw(first.id)
+    offered(shelf, bytes(50), "carl")
+    shelf.close()
+
+
+def test_rule_7_the_same_answer_is_offered_once_and_ends_when_each_was_fetched(shelf):
+    def shared(recipient="bert"):
+        return shelf.offer(recipient, b"model", expires=NOW + 60, now=NOW, shared=True)
+
+    one = shared()
+    assert shared() == one
+    assert shared("carl").id != one.id
+    assert offered(shelf, b"model").id != one.id
+    assert shelf.lend(one.id)
+    done = Pull(one, 100).done
+    for _ in range(2):
+        assert pulled(shelf, one) == b"model"
+        shelf.answer("bert", done)
+    assert shelf.holds(one.id)
+    shelf.answer("bert", done)
+    assert not shelf.holds(one.id)
+    assert not shelf.lend(one.id)
 
 
 def test_files_left_by_a_killed_process_are_removed(tmp_path):

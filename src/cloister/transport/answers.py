@@ -5,7 +5,8 @@ once: a handler whose effect matters keeps its own record in the journal, in the
 
 Rules:
 1. A call is known by its sender and idempotency key; the same key with another method or body is refused.
-2. While a call runs, its repetitions wait for the one result.
+2. While a call runs, its latest repetition waits for the one result in place of those before: their callers have
+   stopped waiting. How many calls of one sender run at the same time is bounded.
 3. Only successful answers are kept, until the call's deadline (with drift) has passed; a failed call may be repeated.
 4. Each sender has its own bounds, so that one cannot push out another's answers; the oldest go first.
 """
@@ -13,9 +14,9 @@ Rules:
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from cloister.foundation.errors import Conflict
@@ -25,11 +26,15 @@ Answer: TypeAlias = tuple[Content, bytes]
 Waiter: TypeAlias = Callable[[Answer], None]
 
 
+class Busy(Exception):
+    """Too many calls of one sender run at the same time; it is told to come again. Never leaves the transport."""
+
+
 @dataclass
 class _Entry:
     fingerprint: str
     expires: int
-    waiters: list[Waiter] = field(default_factory=list)
+    waiter: Waiter | None = None
     answer: Answer | None = None
 
 
@@ -39,16 +44,26 @@ class Answers:
     Args:
         calls: how many are remembered for each sender.
         octets: how many bytes of answers are kept for each sender.
+        running: how many calls of each sender may be unanswered at the same time.
     """
 
-    def __init__(self, calls: int = 4096, octets: int = 64 << 20) -> None:
-        self._calls, self._octets = calls, octets
+    def __init__(self, calls: int = 4096, octets: int = 64 << 20, running: int = 64) -> None:
+        self._calls, self._octets, self._running = calls, octets, running
+        self._unanswered: Counter[str] = Counter()
         self._entries: dict[str, OrderedDict[str, _Entry]] = {}
         self._held: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def admit(
-        self, sender: str, key: str, fingerprint: str, *, expires: int, now: int, waiter: Waiter
+        self,
+        sender: str,
+        key: str,
+        fingerprint: str,
+        *,
+        expires: int,
+        now: int,
+        waiter: Waiter,
+        again: Waiter | None = None,
     ) -> bool:
         """Whether the caller must run this call; otherwise `waiter` gets the result, at once if there is one.
 
@@ -59,16 +74,21 @@ class Answers:
             expires: seconds since the epoch until which the call may be repeated.
             now: seconds since the epoch.
             waiter: takes the answer.
+            again: takes it in place of `waiter` if it was given before.
 
         Raises:
             Conflict: the key was used for another call.
+            Busy: too many calls of the sender run already.
         """
         with self._lock:
             entries = self._entries.setdefault(sender, OrderedDict())
             self._prune(sender, now)
             entry = entries.get(key)
             if entry is None:
-                entries[key] = _Entry(fingerprint, expires, [waiter])
+                if self._unanswered[sender] >= self._running:
+                    raise Busy
+                self._unanswered[sender] += 1
+                entries[key] = _Entry(fingerprint, expires, waiter)
                 return True
             if entry.fingerprint != fingerprint:
                 raise Conflict(
@@ -79,20 +99,21 @@ class Answers:
                 )
             entry.expires = max(entry.expires, expires)
             if entry.answer is None:
-                entry.waiters.append(waiter)
+                entry.waiter = waiter
                 return False
             answer = entry.answer
-        waiter(answer)
+        (again or waiter)(answer)
         return False
 
     def finish(self, sender: str, key: str, answer: Answer, *, keep: bool) -> None:
-        """Gives the answer to all that wait for it, and remembers it if `keep`."""
+        """Gives the answer to the one that waits for it, and remembers it if `keep`."""
         with self._lock:
             entries = self._entries.get(sender, OrderedDict())
             entry = entries.get(key)
-            if entry is None:
+            if entry is None or entry.answer is not None:
                 return
-            waiters, entry.waiters = entry.waiters, []
+            self._ran(sender)
+            waiter, entry.waiter = entry.waiter, None
             if keep:
                 entry.answer = answer
                 entries.move_to_end(key)
@@ -100,8 +121,21 @@ class Answers:
             else:
                 del entries[key]
             self._shrink(sender)
-        for waiter in waiters:
+        if waiter is not None:
             waiter(answer)
+
+    def abandon(self, sender: str, key: str) -> None:
+        """A call that was admitted does not run after all; nobody is told, and it may come again."""
+        with self._lock:
+            entry = self._entries.get(sender, OrderedDict()).get(key)
+            if entry is not None and entry.answer is None:
+                self._ran(sender)
+                del self._entries[sender][key]
+
+    def _ran(self, sender: str) -> None:
+        self._unanswered[sender] -= 1
+        if not self._unanswered[sender]:
+            del self._unanswered[sender]
 
     def forget(self, sender: str, key: str) -> None:
         """Lets the call run again, for example because its large answer is no longer held."""

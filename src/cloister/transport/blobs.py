@@ -11,8 +11,10 @@ Rules:
 2. The key travels only inside a sealed message, so it is as safe as that (quantum-safe hybrid).
 3. A chunk is given only to the party it was offered to; to others there is no such offer.
 4. The recipient fixes the size it accepts before it pulls, and checks size and digest of the whole body after.
-5. Offers end: when the recipient has all, when the call ends, or at expiry. A shelf has a limit in bytes.
+5. Offers end: when the recipient has all, when the call ends, or at expiry. A shelf has a limit in bytes, and so has
+   each recipient's share of it, in bytes and offers: who asks and does not fetch keeps nothing from the others.
 6. What lies on disk meanwhile is ciphertext; the key stays in memory.
+7. The same answer to the same recipient is offered once, for as often as it was asked for.
 
 Source: the per-chunk construction follows STREAM (Hoang, Reyhanitabar, Rogaway, Vizár 2015), with the chunk count in
 the associated data in place of its last-chunk flag.
@@ -107,6 +109,8 @@ class _Shelved:
     offer: Offer
     body: bytes | None = field(default=None, repr=False)
     path: Path | None = None
+    shared: bool = False
+    uses: int = 1
 
 
 class Shelf:
@@ -115,14 +119,24 @@ class Shelf:
     Args:
         folder: where the files go; a temporary folder of its own if absent. Emptied when the shelf is made.
         limit: bytes over all offers.
+        share: bytes over all offers to one recipient; a quarter of `limit` if absent.
+        offers: how many offers there may be to one recipient.
         in_memory: bytes over all offers that are held in memory.
     """
 
     def __init__(
-        self, folder: Path | None = None, *, limit: int = 8 << 30, in_memory: int = IN_MEMORY
+        self,
+        folder: Path | None = None,
+        *,
+        limit: int = 8 << 30,
+        share: int | None = None,
+        offers: int = 64,
+        in_memory: int = IN_MEMORY,
     ) -> None:
         self._folder, self._own = folder, folder is None
         self._limit, self._in_memory = limit, in_memory
+        self._share, self._offers = limit // 4 if share is None else share, offers
+        self._of: dict[str, list[int]] = {}
         self._items: dict[str, _Shelved] = {}
         self._held = self._resident = 0
         self._lock = threading.Lock()
@@ -131,7 +145,14 @@ class Shelf:
                 left.unlink(missing_ok=True)
 
     def offer(
-        self, recipient: str, body: bytes, *, expires: int, now: int, known: str | None = None
+        self,
+        recipient: str,
+        body: bytes,
+        *,
+        expires: int,
+        now: int,
+        known: str | None = None,
+        shared: bool = False,
     ) -> Offer:
         """Holds `body` for `recipient` until `expires` (seconds since the epoch).
 
@@ -141,35 +162,61 @@ class Shelf:
             expires: when the offer ends by itself.
             now: seconds since the epoch.
             known: the body's digest, if it was computed before; the recipient refuses the body if it is another's.
+            shared: with other shared offers of the same body to the same recipient: it ends when each was fetched.
 
         Raises:
-            OutOfSpace: the shelf or the disk is full.
+            OutOfSpace: the shelf, the recipient's share of it, or the disk is full.
         """
         self.expire(now)
+        named = known or digest(body)
+        if shared and (there := self._again(recipient, named, expires)) is not None:
+            return there
         offer = Offer(
             id=secrets.token_hex(32),
             key=b64(AESGCM.generate_key(256)),
             size=len(body),
-            digest=known or digest(body),
+            digest=named,
         )
         with self._lock:
-            if self._held + len(body) > self._limit:
-                raise _full("Too many large bodies wait to be fetched.")
-            self._held += len(body)
+            self._take_room(recipient, len(body))
             resident = self._resident + len(body) <= self._in_memory
             if resident:
                 self._resident += len(body)
-        item = _Shelved(recipient, expires, offer, body if resident else None)
+        item = _Shelved(recipient, expires, offer, body if resident else None, shared=shared)
         if not resident:
             try:
                 item.path = self._write(offer, body)
             except BaseException:
                 with self._lock:
-                    self._held -= len(body)
+                    self._give_room(recipient, len(body))
                 raise
         with self._lock:
             self._items[offer.id] = item
         return offer
+
+    def _again(self, recipient: str, named: str, expires: int) -> Offer | None:
+        with self._lock:
+            for item in self._items.values():
+                if item.shared and item.recipient == recipient and item.offer.digest == named:
+                    item.uses += 1
+                    item.expires = max(item.expires, expires)
+                    return item.offer
+        return None
+
+    def _take_room(self, recipient: str, size: int) -> None:
+        count, held = self._of.get(recipient, (0, 0))
+        if self._held + size > self._limit:
+            raise _full("Too many large bodies wait to be fetched.")
+        if held + size > self._share or count >= self._offers:
+            raise _full("Too many large bodies wait to be fetched by the same party.")
+        self._held += size
+        self._of[recipient] = [count + 1, held + size]
+
+    def _give_room(self, recipient: str, size: int) -> None:
+        self._held -= size
+        count, held = self._of.pop(recipient)
+        if count > 1:
+            self._of[recipient] = [count - 1, held - size]
 
     def _write(self, offer: Offer, body: bytes) -> Path:
         cipher, view = AESGCM(unb64(offer.key)), memoryview(body)
@@ -218,7 +265,7 @@ class Shelf:
         try:
             name, index = _ASK.unpack(ask)
             if index == _DONE:
-                self.withdraw(name.hex(), recipient)
+                self._fetched(name.hex(), recipient)
                 return GIVEN
             return GIVEN + self.chunk(recipient, name.hex(), index)
         except (struct.error, NotFound):
@@ -229,6 +276,22 @@ class Shelf:
         with self._lock:
             return offer in self._items
 
+    def lend(self, offer: str) -> bool:
+        """Whether the offer still stands; if so, it is now to be fetched once more."""
+        with self._lock:
+            item = self._items.get(offer)
+            if item is not None:
+                item.uses += 1
+            return item is not None
+
+    def _fetched(self, offer: str, recipient: str) -> None:
+        with self._lock:
+            item = self._items.get(offer)
+            if item is not None and item.recipient == recipient and item.uses > 1:
+                item.uses -= 1
+                return
+        self.withdraw(offer, recipient)
+
     def withdraw(self, offer: str, recipient: str | None = None) -> None:
         """Ends an offer; with `recipient`, only one that was made to it."""
         with self._lock:
@@ -236,7 +299,7 @@ class Shelf:
             if item is None or recipient not in (None, item.recipient):
                 return
             del self._items[offer]
-            self._held -= item.offer.size
+            self._give_room(item.recipient, item.offer.size)
             if item.body is not None:
                 self._resident -= item.offer.size
         if item.path is not None:

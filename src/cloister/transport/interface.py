@@ -52,6 +52,9 @@ class Presence:
     here: bool
 
 
+Check = Callable[[Call], None]
+"""Looks at a call before its large body is pulled, and raises a `CloisterError` to refuse it."""
+
 Handler = Callable[[Call], bytes]
 """Answers a call. Runs in an executor thread; a `CloisterError` that it raises reaches the caller as such."""
 
@@ -87,8 +90,17 @@ class Transport(Protocol):
         """
         ...
 
-    def serve(self, method: str, handler: Handler) -> None:
-        """Answers calls of `method` from now on."""
+    def serve(
+        self, method: str, handler: Handler, *, largest: int | None = None, check: Check | None = None
+    ) -> None:
+        """Answers calls of `method` from now on.
+
+        Args:
+            method: its name.
+            handler: answers a call.
+            largest: bytes of the largest body, or attachment, that a call may have; the transport's limit if absent.
+            check: asked before a large body is pulled, with the call as it is without it.
+        """
         ...
 
     def presence(self) -> Iterator[Presence]:

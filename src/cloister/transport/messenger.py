@@ -32,7 +32,7 @@ from cloister.transport.blobs import Offer, Shelf
 from cloister.transport.carrier import Carrier, NoReply
 from cloister.transport.envelope import Content, Opened
 from cloister.transport.frames import Frames
-from cloister.transport.interface import Attachment, Handler, Presence
+from cloister.transport.interface import Attachment, Check, Handler, Presence
 from cloister.transport.peers import Peers
 from cloister.transport.pulling import Puller
 from cloister.transport.replies import HINTS, pauses, read_hint, read_problem, unreachable
@@ -160,9 +160,11 @@ class Messenger:
     def _pulled(self, source: str, size: int) -> None:
         self._counter.add(source, received=size)
 
-    def serve(self, method: str, handler: Handler) -> None:
-        """Answers calls of `method` from now on."""
-        self._answering.serve(method, handler)
+    def serve(
+        self, method: str, handler: Handler, *, largest: int | None = None, check: Check | None = None
+    ) -> None:
+        """Answers calls of `method` from now on; see `interface.Transport.serve`."""
+        self._answering.serve(method, handler, largest, check)
 
     def _seen(self, party: str, here: bool) -> None:
         with self._lock:

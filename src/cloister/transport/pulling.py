@@ -5,11 +5,14 @@ Rules:
 2. A chunk that does not come in the time that the sender's pace suggests (`pace`) is asked for again; one whose
    sender the carrier cannot find now is asked for again after a short pause, for as long as the call lasts.
 3. One changed or refused chunk fails nothing; three times the same one fails the pull.
+4. With `stall`, a pull ends when no further chunk has come for so long, however far the call's deadline lies ahead: that
+   one was chosen by the party that has to give the chunks.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -19,7 +22,7 @@ from cloister.foundation.errors import NotFound, Tampered
 from cloister.transport.blobs import Offer, Pull
 from cloister.transport.carrier import Carrier, NoReply
 from cloister.transport.pace import Pace
-from cloister.transport.replies import pauses, read_hint
+from cloister.transport.replies import pauses, read_hint, unreachable
 from cloister.transport.tuning import Tuning
 
 MAX_CHANGED = 2
@@ -46,18 +49,24 @@ class Puller:
         self._tuning = tuning
         self._paces: dict[str, Pace] = {}
 
-    def pull(self, source: str, offer: Offer, left: Left) -> bytes:
+    def pull(self, source: str, offer: Offer, left: Left, *, stall: float = math.inf) -> bytes:
         """The whole body that `source` offered.
 
+        Args:
+            source: who offered it.
+            offer: from its sealed, signed message.
+            left: tells how much time there is.
+            stall: seconds without a further chunk until the pull is given up.
+
         Raises:
-            Unreachable: the deadline passed.
+            Unreachable: the deadline passed, or nothing came for `stall` seconds.
             NotFound: the sender no longer offers it.
             Tampered: a chunk is, again and again, not what was offered.
             NotTrusted: the whole is not what was offered.
             BadInput: it is over the size limit.
         """
         pull = Pull(offer, self._tuning.body)
-        flight = _Flight(self, source, pull, self._pace(source), left)
+        flight = _Flight(self, source, pull, self._pace(source), left, stall)
         others = min(self._tuning.window, offer.chunks) - 1
         threads = [threading.Thread(target=flight.work, name="cloister-fetch") for _ in range(others)]
         for thread in threads:
@@ -83,9 +92,10 @@ class Puller:
 class _Flight:
     """One body on its way in; `work` is run by as many threads as there may be chunks on their way."""
 
-    def __init__(self, puller: Puller, source: str, pull: Pull, pace: Pace, left: Left) -> None:
+    def __init__(self, puller: Puller, source: str, pull: Pull, pace: Pace, left: Left, stall: float) -> None:
         self._puller, self._source, self._pull = puller, source, pull
-        self._pace, self._left = pace, left
+        self._pace, self._deadline = pace, left
+        self._stall, self._last = stall, time.monotonic()
         self._pending = deque(pull.missing)
         self._asked: Counter[int] = Counter()
         self._changed: Counter[int] = Counter()
@@ -128,6 +138,12 @@ class _Flight:
                 self._pending.appendleft(index)
             self._turn.notify_all()
 
+    def _left(self) -> float:
+        still = self._last + self._stall - time.monotonic()
+        if still <= 0:
+            raise unreachable(self._source, f"No part of its large body came for {self._stall:.0f} seconds.")
+        return min(self._deadline(), still)
+
     def _fetch(self, index: int) -> bool:
         """Whether the chunk is here; asks once."""
         asked = time.monotonic()
@@ -154,6 +170,7 @@ class _Flight:
                 raise
             self._pause()
             return False
+        self._last = time.monotonic()
         if self._asked[index] == 1:
             self._pace.came(time.monotonic() - asked)
         return True

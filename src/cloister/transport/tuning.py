@@ -15,7 +15,11 @@ class Tuning:
         inline: the largest body in bytes that travels within its message.
         body: the largest body in bytes at all.
         handlers: calls answered at the same time.
-        pulls: large bodies pulled at the same time.
+        pulls: large bodies pulled at the same time; never two of one sender.
+        queue: large bodies of one sender that may wait for its turn.
+        running: calls of one sender that may be unanswered at the same time.
+        stall: seconds without a further chunk until a pull for a handler is given up.
+        slowest: bytes a second that a pull for a handler must reach, after `stall` seconds.
         window: chunks of one body on their way at the same time, at most.
         waiting: calls that may wait for a handler.
         patience: seconds for which a call is repeated to a party of whom the carrier knows nothing.
@@ -30,6 +34,10 @@ class Tuning:
     body: int = 1 << 30
     handlers: int = 8
     pulls: int = 4
+    queue: int = 16
+    running: int = 64
+    stall: float = 60.0
+    slowest: int = 32 << 10
     window: int = 4
     waiting: int = 256
     patience: float = 10.0
