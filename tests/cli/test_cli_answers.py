@@ -368,3 +368,26 @@ def test_what_stopping_an_agreement_means_is_said(move, state, words, monkeypatc
 
     monkeypatch.setattr(agreements, "client", lambda *_given, **_named: Node())
     assert call("agreement", move, "latest").stdout.strip() == words
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["tool", "run", "x.png"], "Name the tool first: cloister tool run crystals x.png"),
+        (["tool", "run", "crystals"], "Write: cloister tool run crystals PICTURE.png"),
+        (["tool", "run", "crystal", "x.png"], "cloister tool list"),
+        (["tool", "run", "crystals", "x.png", "--um-per-pixel", "1,8"], "Write numbers with a point: 1.8"),
+        (["tool", "run", "crystals", "x.png", "--set", "scale=0,5"], "Write numbers with a point: 0.5"),
+        (["party", "add", "note.txt"], "note.txt is not a card file: it is no JSON."),
+        (
+            ["ask", "train", "--agreement", "a", "--model", "note.txt", "--recipe", "note.txt"],
+            "note.txt is not a recipe: it is no JSON.",
+        ),
+    ],
+)
+def test_a_common_slip_is_answered_with_what_to_write(words, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "note.txt").write_text("import csv\n")
+    done = call(*words, env={"XDG_DATA_HOME": str(tmp_path)})
+    assert done.exit_code == 2
+    assert told in done.stderr

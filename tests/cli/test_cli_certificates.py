@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloister.cli.certificates import check_bundle
+from cloister.cli.checkpoints import checkpoints_in
 from cloister.cli.installing import verify_installed
 from cloister.cli.main import cli
 from cloister.foundation.canonical import canonical
@@ -251,3 +252,28 @@ def test_the_command_ends_with_0_or_3(tmp_path):
     assert json.loads(told.stdout)["owners_named_by_verifier"] is False
     file.write_bytes(b"a modem")
     assert CliRunner().invoke(cli, ["release", "verify", str(file)]).exit_code == 3
+
+
+def test_the_log_head_in_a_certificate_can_be_held_against_the_log():
+    """Rules 1 and 2 of `cli.checkpoints`."""
+    text = head(SIGNERS.parties[0], SIGNERS.keys[0])
+    bundle = SIGNERS.bundle(heads=(text, head(SIGNERS.parties[1], SIGNERS.keys[1])))
+    origin = ledger_origin(SIGNERS.parties[0])
+    (found,) = checkpoints_in(bundle, origin, "model.onnx.certificate.json")
+    assert found.encode().decode() == text
+    assert checkpoints_in(text.encode(), origin, "note") == [found]
+    with pytest.raises(BadInput, match="holds no checkpoint of this log"):
+        checkpoints_in(bundle, ledger_origin(Signers().parties[0]), "model.onnx.certificate.json")
+    with pytest.raises(BadInput, match="holds no checkpoint of this log"):
+        checkpoints_in(GOOD, origin, "model.onnx.certificate.json")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.binary(max_size=200)
+    | st.text(max_size=50).map(str.encode)
+    | st.integers(0, len(GOOD)).map(lambda n: GOOD[:n])
+)
+def test_whatever_is_given_as_a_checkpoint_is_read_or_refused(data):
+    with pytest.raises(BadInput):
+        checkpoints_in(data, ledger_origin(SIGNERS.parties[0]), "file")

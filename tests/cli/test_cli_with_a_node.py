@@ -156,12 +156,44 @@ def test_a_log_is_exported_verified_and_one_flipped_byte_found(node):
         told = call(node, "ledger", "verify", file, option, "abc")
         assert told.exit_code == 2
         assert "“abc” is no fingerprint: it has 52 letters and digits." in told.stderr
+    # What somebody kept of it earlier is compared, in whatever form; another log's is not taken for a comparison.
+    told = call(node, "ledger", "verify", file, "--checkpoint", file)
+    assert told.exit_code == 0
+    assert "from elsewhere compared (" in told.stdout
+    assert "agree" in told.stdout.splitlines()[-1]
+    (node / "note.txt").write_text("nothing of the kind")
+    told = call(node, "ledger", "verify", file, "--checkpoint", node / "note.txt")
+    assert told.exit_code == 2
+    assert "note.txt is nothing that holds a log's checkpoint." in told.stderr
     lines = file.read_bytes().splitlines(keepends=True)
     place = next(i for i, line in enumerate(lines) if b"entry" in line)
     flipped = bytearray(lines[place])
     flipped[len(flipped) // 2] ^= 1
     file.write_bytes(b"".join([*lines[:place], bytes(flipped), *lines[place + 1 :]]))
     assert call(node, "ledger", "verify", file, "--json", "-").exit_code == 3
+
+
+def test_a_log_that_was_rolled_back_does_not_agree_with_what_was_kept_of_it(node):
+    later = node / "later.ledger"
+    assert call(node, "ledger", "export", later).exit_code == 0
+    add = ["dataset", "add", "more", node / "machines.csv", "--residency", "AT"]
+    assert call(node, *add).exit_code == 0
+    newest = node / "newest.ledger"
+    assert call(node, "ledger", "export", newest).exit_code == 0
+    assert call(node, "ledger", "verify", newest, "--checkpoint", later).exit_code == 0
+    told = call(node, "ledger", "verify", later, "--checkpoint", newest)
+    assert told.exit_code == 3
+    assert "rollback" in told.stdout
+    assert "see what is wrong above." in told.stdout.splitlines()[-1]
+
+
+def test_what_doctor_advises_can_be_copied(node):
+    advised = json.loads(call(node, "doctor", "--folder", node / "node", "--json", "-").stdout)
+    relay = next(item for item in advised if item["about"] == "Relay")
+    assert relay["remedy"].endswith("cloister node connect INVITATION")
+    told = CliRunner().invoke(cli, ["doctor", "--folder", str(node / "node"), "--json", "-"])
+    relay = next(item for item in json.loads(told.stdout) if item["about"] == "Relay")
+    assert relay["remedy"].endswith(f"cloister node connect INVITATION --folder {node / 'node'}")
 
 
 def test_a_second_process_at_the_same_node_is_refused(node):

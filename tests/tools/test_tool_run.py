@@ -359,3 +359,29 @@ def test_pieces_of_objects_that_are_too_large_do_not_make_it_advise_to_enlarge()
     assert told(100, 120, 30, 50).endswith("try --set scale=0.75")
     assert told(4, 5, 6, 5, 100).endswith("try --set scale=0.75")
     assert told(*([30.0] * 20), 100) == ""
+
+
+def test_pictures_of_one_name_are_told_apart_by_the_path_as_given(tool, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        picture(tmp_path / folder, "x.png", [(40, 50)], 120, 100)
+    picture(tmp_path, "y.png", [(40, 50)], 120, 100)
+    given = [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png", tmp_path / "y.png"]
+    results = run_tool(tool, given, tmp_path / "out")
+    assert [result.name for result in results] == [str(given[0]), str(given[1]), "y.png"]
+    index = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert str(given[0]) in index
+    assert str(given[1]) in index
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"x.png.table.csv", "x-2.png.table.csv", "y.table.csv"} <= written
+    report = (tmp_path / "out" / "x-2.png.report.html").read_text("utf-8")
+    assert str(given[1]) in report
+
+
+def test_pictures_that_differ_in_their_endings_only_keep_them_in_their_results_names(tool, tmp_path):
+    first = picture(tmp_path, "x.png", [(40, 50)], 120, 100)
+    second = tmp_path / "x.bmp"
+    Image.open(first).save(second)
+    run_tool(tool, [first, second], tmp_path / "out")
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"x.png.table.csv", "x.bmp.table.csv"} <= written

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cloister.cli.common import client, folder_option, short, soon, table, wait_option
+from cloister.cli.common import client, decimal_point, folder_option, short, soon, table, wait_option
 from cloister.cli.output import Answer, command, confirm, say
 from cloister.foundation.canonical import parse
 from cloister.foundation.errors import BadInput, CloisterError, NotFound
@@ -289,7 +289,7 @@ def _party(known: list[dict[str, Any]], given: str) -> dict[str, str]:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        return float(decimal_point(text))
     except ValueError:
         raise BadInput(
             "The least quality is no number.", f"{text[:40]!r} was given.", "Write METRIC=0.8"

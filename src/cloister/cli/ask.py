@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from cloister.cli.agreements import find_agreement
-from cloister.cli.common import brief, client, elsewhere, folder_option, short
+from cloister.cli.common import brief, client, decimal_point, elsewhere, folder_option, json_file, short
 from cloister.cli.output import Answer, command, confirm, say
-from cloister.foundation.canonical import parse
 from cloister.foundation.errors import BadInput, from_problem
 from cloister.foundation.files import read_limited
 
@@ -113,9 +112,10 @@ def _training(given: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
         return shipped_model(), crystals_recipe(**told).model_dump(mode="json")
     if given["recipe"] is None:
         raise BadInput("A model needs a recipe.", "", "Give --recipe FILE; see docs/reference/recipes.md.")
-    settings = parse(read_limited(given["recipe"], 1 << 20))
+    advice = "Write one as docs/reference/recipes.md says."
+    settings = json_file(given["recipe"], 1 << 20, "a recipe", advice)
     if not isinstance(settings, dict):
-        raise BadInput("The recipe is no JSON object.", "", "See docs/reference/recipes.md.")
+        raise BadInput(f"{given['recipe'].name} is not a recipe: it is no JSON object.", "", advice)
     if given["steps"] is not None:
         settings = {**settings, "steps": given["steps"]}
     return read_limited(given["model"], 512 << 20), _checked(settings)
@@ -140,4 +140,4 @@ def _value(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        return text
+        return decimal_point(text)

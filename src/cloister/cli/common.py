@@ -126,10 +126,52 @@ def fingerprints(given: Iterable[str]) -> list[str]:
             raise BadInput(
                 f"“{shown}” is no fingerprint: it has 52 letters and digits.",
                 "It consists of the letters a to z and the digits 2 to 7.",
-                "Get it from that party: cloister party card --fingerprint; your node's own list: cloister party list",
+                "Ask that party (its `party card --fingerprint` prints it). Those that your node knows: cloister party list",
             )
         made.append(party)
     return made
+
+
+def json_file(path: Path, limit: int, noun: str, advice: str) -> Any:
+    """The JSON value in a file that a person named. Raises `BadInput`, by the file's name, for one that holds none."""
+    from cloister.foundation.canonical import parse
+    from cloister.foundation.errors import BadInput
+    from cloister.foundation.files import read_limited
+
+    data = read_limited(path, limit)
+    try:
+        return parse(data)
+    except BadInput as error:
+        # Of a file that is no JSON at all, the parser's own words help nobody.
+        if error.what != "A JSON document could not be read.":
+            raise
+        raise BadInput(f"{path.name} is not {noun}: it is no JSON.", "", advice) from None
+
+
+def decimal_point(text: str) -> str:
+    """The text. Raises `BadInput` if it is a number with a decimal comma."""
+    from cloister.foundation.errors import BadInput
+
+    if re.fullmatch(_COMMA, text):
+        raise BadInput("A number has a decimal comma.", "", f"Write numbers with a point: {_pointed(text)}")
+    return text
+
+
+class Number(click.FloatRange):
+    """A number within bounds; one with a decimal comma is answered with how to write it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or a usage error."""
+        if isinstance(value, str) and re.fullmatch(_COMMA, value.strip()):
+            self.fail(f"Write numbers with a point: {_pointed(value.strip())}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_COMMA = r"[+-]?[0-9]+,[0-9]+"
+
+
+def _pointed(text: str) -> str:
+    return text.replace(",", ".")
 
 
 def wait_option(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -42,6 +42,9 @@ def with_copyable_commands(function: Callable[..., Any]) -> Callable[..., Any]:
             raise
         if isinstance(answer, Answer) and isinstance(answer.text, str):
             return replace(answer, text=copyable(answer.text, folder))
+        if isinstance(answer, Answer) and isinstance(answer.text, list):
+            parts = [copyable(part, folder) if isinstance(part, str) else part for part in answer.text]
+            return replace(answer, text=parts)
         return answer
 
     return run

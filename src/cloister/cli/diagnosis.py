@@ -7,7 +7,7 @@ import platform
 import shutil
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import click
 from rich.text import Text
 
 from cloister.cli.common import client, folder_option, short
+from cloister.cli.copying import copyable
 from cloister.cli.output import Answer, command
 from cloister.foundation.errors import CloisterError, Unreachable
 
@@ -40,7 +41,8 @@ def _holder() -> None:
 @folder_option
 def doctor_command(folder: Path) -> Answer:
     """Look at this installation and at the node, and say what is wrong and what to do."""
-    findings = [*_installation(), *_disk(folder), *_node(folder)]
+    found = [*_installation(), *_disk(folder), *_node(folder)]
+    findings = [replace(item, remedy=copyable(item.remedy, folder)) for item in found]
     marks = {"ok": ("ok    ", "green"), "note": ("note  ", "yellow"), "wrong": ("WRONG ", "bold red")}
     lines = []
     for item in findings:
@@ -92,11 +94,32 @@ def _node(folder: Path) -> list[Finding]:
         ]
     try:
         with client(folder, timeout=10) as node:
-            return _running(node.status(), node.get("/datasets"), node.get("/agreements"), node.get("/tasks"))
+            return _running(
+                node.status(),
+                node.get("/datasets"),
+                node.get("/agreements"),
+                node.get("/tasks"),
+                _relay_address(folder),
+            )
     except Unreachable as error:
         return [Finding("Node", "wrong", "it is not running", error.remedy)]
     except CloisterError as error:
         return [Finding("Node", "wrong", error.what, error.remedy)]
+
+
+_CONNECT = "Ask a relay's operator for an invitation (a file), then: cloister node connect INVITATION"
+
+
+def _relay_address(folder: Path) -> str:
+    """Where the node looks for its relay, from the invitation that it accepted."""
+    from cloister.node.folder import Folder
+
+    place = Folder(folder.absolute())
+    try:
+        told = place.read_json(place.hub_file)
+    except (CloisterError, OSError):
+        return "its address"
+    return str(told.get("relay") or "its address")[:200] if isinstance(told, dict) else "its address"
 
 
 def _running(
@@ -104,6 +127,7 @@ def _running(
     datasets: list[dict[str, Any]],
     agreements: list[dict[str, Any]],
     tasks: list[dict[str, Any]],
+    relay_address: str,
 ) -> list[Finding]:
     found = [Finding("Node", "ok", f"{status['name']} is running")]
     if status["locked"]:
@@ -148,10 +172,15 @@ def _running(
     ]
     relay = status["relay"]
     if relay["hub"] is None:
-        found.append(Finding("Relay", "note", "not connected to one", "cloister node connect INVITATION"))
+        found.append(Finding("Relay", "note", "not connected to one", _CONNECT))
     elif not relay["reached"]:
         found.append(
-            Finding("Relay", "wrong", "not reached", "Is it running, and may this machine connect to it?")
+            Finding(
+                "Relay",
+                "wrong",
+                f"not reached at {relay_address}",
+                f"Is it running, and may this machine connect to {relay_address}?",
+            )
         )
     else:
         found.append(Finding("Relay", "ok", f"reached; {len(status['here'])} other node(s) are connected"))
@@ -173,7 +202,10 @@ def _running(
         )
     found += [
         Finding(
-            "Dataset", "wrong", f"{item['name']} has changed", "Restore its files or register a new version."
+            "Dataset",
+            "wrong",
+            f"{item['name']} has changed",
+            f"Restore its files or register a new version; what changed: cloister dataset check {item['name']}",
         )
         for item in datasets
         if not item["private"]["looks_unchanged"]
@@ -182,14 +214,21 @@ def _running(
         own = [party for party in item["parties"] if party["party"] == status["party"]]
         if own and not own[0]["signed"] and item["state"] not in {"terminated", "revoked", "expired"}:
             found.append(
-                Finding("Agreement", "note", f"“{item['title']}” waits for you", "cloister agreement show")
+                Finding(
+                    "Agreement",
+                    "note",
+                    f"“{item['title']}” waits for you",
+                    f"Read it: cloister agreement show {item['agreement']}\n"
+                    f"      If you agree: cloister agreement sign {item['agreement']}",
+                )
             )
     found += [
         Finding(
             "Task",
             "note",
             f"{item['task'][7:23]} waits for your approval",
-            "cloister task show; task approve",
+            f"Read it: cloister task show {item['task']}\n"
+            f"      If you agree: cloister task approve {item['task']}",
         )
         for item in tasks
         if item["status"] == "pending"

@@ -6,7 +6,7 @@ import base64
 import io
 import time
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -14,6 +14,9 @@ from cloister.cli.common import client, fingerprints, folder_option
 from cloister.cli.output import Answer, command
 from cloister.foundation.errors import BadInput
 from cloister.foundation.files import write_atomically
+
+if TYPE_CHECKING:
+    from cloister.ledger.notes import Note
 
 
 @click.group("ledger")
@@ -61,7 +64,8 @@ def export(file: Path, folder: Path) -> Answer:
     "notes",
     multiple=True,
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Checkpoints of the same log that you got elsewhere: they show a rollback or a split view; repeat.",
+    help="What you have of the same log from elsewhere: a signed checkpoint, an earlier export, or a release's"
+    " certificate. It shows a rollback or a split view; repeat.",
 )
 @folder_option
 def verify(
@@ -73,10 +77,11 @@ def verify(
     folder: Path,
 ) -> Answer:
     """Verify an exported log offline, or without FILE the running node's own."""
+    from cloister.cli.checkpoints import EARLIER_LIMIT, checkpoints_in
     from cloister.foundation.files import read_limited
     from cloister.ledger.export import limited_lines, read_export, verify_export
-    from cloister.ledger.notes import Note
 
+    elsewhere: list[Note] = []
     counted, expected = fingerprints(witnesses), fingerprints([party] if party else [])
     if threshold and not counted:
         # The file names witnesses too, but whoever wrote it chose them.
@@ -93,12 +98,30 @@ def verify(
         stream = file.open("rb")
     with stream:
         read = read_export(limited_lines(stream))
+    for path in notes:
+        elsewhere += checkpoints_in(read_limited(path, EARLIER_LIMIT), read.origin, path.name)
     report = verify_export(
         read,
         int(time.time()),
         party=expected[0] if expected else None,
         witnesses=counted or None,
         threshold=threshold,
-        checkpoints=[Note.parse(read_limited(path, 1 << 20)) for path in notes],
+        checkpoints=elsewhere,
     )
-    return Answer(report.to_json(), "\n".join(report.words()), exit_code=0 if report.ok else 3)
+    words = report.words()
+    if elsewhere:
+        words.append(_compared(elsewhere, ok=report.ok))
+    return Answer(
+        {**report.to_json(), "compared": len(elsewhere)}, "\n".join(words), exit_code=0 if report.ok else 3
+    )
+
+
+def _compared(elsewhere: list[Note], *, ok: bool) -> str:
+    from cloister.ledger.checkpoints import Checkpoint
+
+    count = len(elsewhere)
+    longest = max(Checkpoint.parse(note.text).size for note in elsewhere)
+    lead = f"{count} checkpoint{'' if count == 1 else 's'} from elsewhere compared"
+    entries = f"{longest} entries" if count == 1 else f"the longest of {longest} entries"
+    verdict = "it agrees." if count == 1 else "they agree."
+    return f"{lead} ({entries}): {verdict if ok else 'see what is wrong above.'}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cloister.cli.common import client, folder_option
+from cloister.cli.common import client, folder_option, json_file
 from cloister.cli.output import Answer, command
 
 _TRUST = {"pinned": "trusted", "unpinned": "not trusted (compare fingerprints)"}
@@ -35,8 +35,15 @@ def parties(folder: Path) -> Answer:
 @folder_option
 def add_party(file: Path, folder: Path) -> Answer:
     """Take in a card file that another organisation handed to you."""
+    from cloister.node.folder import CONFIG_LIMIT
     from cloister.node.setup import read_cards
 
+    json_file(
+        file,
+        CONFIG_LIMIT,
+        "a card file",
+        "Ask that organisation for the file card.json in its node's folder.",
+    )
     cards = [card.model_dump(mode="json") for card in read_cards(file)]
     with client(folder) as node:
         told = node.post("/parties", {"cards": cards})

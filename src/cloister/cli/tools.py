@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cloister.cli.common import FOLDER_VARIABLE, fingerprints, table
+from cloister.cli.common import FOLDER_VARIABLE, Number, decimal_point, fingerprints, table
 from cloister.cli.output import Answer, command, progress_console
+from cloister.foundation.errors import BadInput
 
 if TYPE_CHECKING:
     from cloister.cli.certificates import Checked
@@ -45,7 +46,7 @@ def _tools(folder: Path | None) -> InstalledTools:
 
 @command(tool_group, "run")
 @click.argument("tool")
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, metavar="IMAGES...", type=click.Path(path_type=Path))
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -53,7 +54,7 @@ def _tools(folder: Path | None) -> InstalledTools:
 )
 @click.option(
     "--um-per-pixel",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=None,
     help="Micrometres per pixel of these pictures, so that sizes are in micrometres.",
 )
@@ -85,6 +86,18 @@ def run(
     from cloister.tools.builtin import open_tool
     from cloister.tools.run import exit_code, run_tool
 
+    if not images:
+        if Path(tool).suffix.lower() in _PICTURES:
+            raise BadInput(
+                f"Name the tool first: cloister tool run crystals {tool}",
+                "The first word after `run` is the tool's name.",
+                "See: cloister tool list",
+            )
+        raise BadInput(
+            "There are no pictures to look at.",
+            "No file was named.",
+            f"Write: cloister tool run {tool} PICTURE.png",
+        )
     package = open_tool(tool, _tools(folder))
     verify_installed(package.tool, package.certificate)
     started = time.perf_counter()
@@ -114,9 +127,10 @@ def run(
     )
 
 
-def _settings(chosen: Sequence[str]) -> dict[str, Any]:
-    from cloister.foundation.errors import BadInput
+_PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
+
+def _settings(chosen: Sequence[str]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for item in chosen:
         name, sign, text = item.partition("=")
@@ -125,7 +139,7 @@ def _settings(chosen: Sequence[str]) -> dict[str, Any]:
         try:
             made[name] = json.loads(text)
         except ValueError:
-            made[name] = text
+            made[name] = decimal_point(text)
     return made
 
 

@@ -93,7 +93,7 @@ class InstalledTools:
             raise NotFound(
                 f"There is no tool {name!r} installed.",
                 "",
-                "List the installed tools, or install it from a file.",
+                "See: cloister tool list; or install it from a file: cloister tool import FILE",
             )
         return parse_document(State, read_limited(path, 1 << 20), f"The state of the tool {name}")
 

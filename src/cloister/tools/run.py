@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +36,7 @@ class Result:
     """What came of one picture (or table).
 
     Args:
-        name: the file's name.
+        name: the file's name; its path as given where several files of the run have that name.
         error: why there is no result, or None.
         count: the number of objects, if the tool's figures have a `count`.
         figures: the tool's figures, or None.
@@ -102,7 +103,7 @@ def run_tool(
         tool: what to run.
         images: pictures (or tables, for a tool that takes tables).
         out: a folder for the results, made if missing; of each picture `NAME.overlay.png`, `NAME.csv`, `NAME.json`, …,
-            and `index.html` over all.
+            and `index.html` over all. NAME is the file's name without its ending, or with it where two would be alike.
         micrometres_per_pixel: of these pictures; instead of the tool's own calibration.
         settings: values for what the tool lets users set (`manifest.adjustable`), by name.
         threads: processor threads at most; 0: as many as there are.
@@ -131,8 +132,8 @@ def run_tool(
     models = tool.load(threads=threads)
     names = _distinct(images)
     results = [
-        _one(tool, models, path, label, out, chosen, progress)
-        for path, label in zip(images, names, strict=True)
+        _one(tool, models, path, shown, label, out, chosen, progress)
+        for path, shown, label in zip(images, _shown(images), names, strict=True)
     ]
     if out is not None:
         write_atomically(
@@ -160,6 +161,7 @@ def _one(
     tool: Tool,
     models: Mapping[str, Model],
     path: Path,
+    shown: str,
     label: str,
     out: Path | None,
     chosen: _Chosen,
@@ -183,7 +185,7 @@ def _one(
         context = Context(
             models,
             tool.manifest.title,
-            path.name,
+            shown,
             calibrated,
             chosen.limits,
             facts,
@@ -193,7 +195,7 @@ def _one(
 
         def tick(step: str, share: float) -> None:
             if progress is not None:
-                progress(path.name, step, share)
+                progress(shown, step, share)
 
         outputs = run_pipeline(
             tool, models, {next(iter(tool.manifest.inputs)): value}, context, tick, chosen.by_step
@@ -208,14 +210,14 @@ def _one(
     except OSError as problem:
         outputs, files, table, doubt = {}, (), None, ""
         error = BadInput(
-            f"{path.name} could not be read, or its result not written.",
+            f"{shown} could not be read, or its result not written.",
             problem.strerror or "",
             "Check the path and the disk.",
         )
     figures = next((value for value in outputs.values() if isinstance(value, t.Figures)), None)
     count = figures.values.get("count") if figures is not None else None
     return Result(
-        name=path.name,
+        name=shown,
         error=error,
         count=None if count is None else int(count),
         figures=figures,
@@ -276,16 +278,23 @@ def _input(tool: Tool, path: Path, limits: ImageLimits) -> tuple[t.Value, str]:
     return read_tool_table(path, wanted.columns)
 
 
+def _shown(paths: Sequence[Path]) -> list[str]:
+    """What people read as each file's name: its own, or the path as given where files of one name come together."""
+    several = {name for name, count in Counter(path.name for path in paths).items() if count > 1}
+    return [str(path) if path.name in several else path.name for path in paths]
+
+
 def _distinct(paths: Sequence[Path]) -> list[str]:
-    """A name for each file's results; files of one name from several folders are told apart by a number."""
+    """A name for each file's results: without its ending if that is unique; those that are still alike get a number."""
+    alike = Counter(os.path.normcase(path.stem) for path in paths)
     taken: set[str] = set()
     names = []
     for path in paths:
-        wanted = path.stem or "picture"
-        name, number = wanted, 1
+        stem, ending = path.stem or "picture", "" if alike[os.path.normcase(path.stem)] == 1 else path.suffix
+        name, number = stem + ending, 1
         while os.path.normcase(name) in taken:
             number += 1
-            name = f"{wanted}-{number}"
+            name = f"{stem}-{number}{ending}"
         taken.add(os.path.normcase(name))
         names.append(name)
     return names
