@@ -28,7 +28,7 @@ from functools import partial
 from cloister.foundation.clock import Clock, parse_rfc3339
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, CloisterError, NotFound, NotTrusted, Refused, Unreachable
-from cloister.transport.answers import Answer, Answers, Busy
+from cloister.transport.answers import Answer, Answers, Busy, Waiter
 from cloister.transport.blobs import Offer, Shelf, put_beside, take_apart
 from cloister.transport.bounded import Bounded
 from cloister.transport.carrier import Reply
@@ -152,12 +152,15 @@ class Answering:
         else:
             self._offered_again((sender, key), offer, due)
 
-    def _delivery(self, opened: Opened, reply: Reply) -> Callable[[Answer], None]:
+    def _delivery(self, opened: Opened, reply: Reply) -> Waiter:
         # Only names are held while the call runs: whoever repeats it must not fill this node's memory (rule 8).
         sender, request, method, key = opened.header.sender, opened.header.id, opened.method, opened.key
         due = parse_rfc3339(opened.header.deadline)
 
-        def deliver(answer: Answer) -> None:
+        def deliver(answer: Answer | None) -> None:
+            if answer is None:
+                reply(hint("busy"))
+                return
             content, body = answer
             try:
                 _, frame = self._frames.pack(sender, method, key, content, body, due, reply_to=request)
@@ -214,14 +217,14 @@ class Answering:
         if served.check is not None:
             served.check(call)
 
-    def _admit(self, opened: Opened, fingerprint: str, due: int, deliver: Callable[[Answer], None]) -> bool:
+    def _admit(self, opened: Opened, fingerprint: str, due: int, deliver: Waiter) -> bool:
         """Whether this call must run now; a kept large answer that is no longer on the shelf does not count."""
         sender, now = opened.header.sender, self._clock.now()
         expires = due + self._tuning.limits.drift
         gone: list[Answer] = []
 
-        def unless_gone(answer: Answer) -> None:
-            if answer[0] == "offer" and not self._shelf.lend(Offer.decode(answer[1]).id):
+        def unless_gone(answer: Answer | None) -> None:
+            if answer and answer[0] == "offer" and not self._shelf.lend(Offer.decode(answer[1]).id):
                 gone.append(answer)
             else:
                 deliver(answer)

@@ -23,7 +23,8 @@ from cloister.foundation.errors import Conflict
 from cloister.transport.envelope import Content
 
 Answer: TypeAlias = tuple[Content, bytes]
-Waiter: TypeAlias = Callable[[Answer], None]
+Waiter: TypeAlias = Callable[[Answer | None], None]
+"""Takes the answer, or nothing: another waits in its place, and whoever still waits for this one comes again."""
 
 
 class Busy(Exception):
@@ -99,10 +100,11 @@ class Answers:
                 )
             entry.expires = max(entry.expires, expires)
             if entry.answer is None:
-                entry.waiter = waiter
-                return False
-            answer = entry.answer
-        (again or waiter)(answer)
+                answer, (entry.waiter, told) = None, (waiter, entry.waiter)
+            else:
+                answer, told = entry.answer, again or waiter
+        if told is not None:
+            told(answer)
         return False
 
     def finish(self, sender: str, key: str, answer: Answer, *, keep: bool) -> None:
