@@ -107,6 +107,8 @@ def status(folder: Path, wait: int) -> Answer:
     for item in told["cards_not_learned"]:
         again = "given up" if item["given_up"] else "tried again"
         lines.append(f"A card was not learned ({again}, {item['attempts']} attempts): {item['reason']}")
+    for item in told["agreements_not_readable"]:
+        lines.append(f"The agreement {item['agreement']} cannot be read: {item['reason']}")
     return Answer(told, "\n".join(lines))
 
 
