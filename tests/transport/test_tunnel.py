@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cloister.foundation.errors import BadInput, Refused, Unreachable
 from cloister.transport.tunnel import METHOD, Tunnels
 from cloister.transport.tunnel_frames import (
+    ASK,
     DATA,
     FULL,
     GONE,
@@ -185,6 +186,107 @@ def test_rule_5_a_dead_peer_ends_the_connection_and_says_why(ends):
     assert here.streams == 0
     with pytest.raises(Unreachable):
         here.send(bert.party, Frame(DATA, bytes(16)))
+
+
+def test_rule_1_a_grant_that_is_withdrawn_ends_its_streams_and_no_others(ends):
+    anna, bert, here, there, library = ends
+    other = Library(echo)
+    for item in (library, other):
+        there.grant(anna.party, item.port)
+    with (
+        here.tunnel(bert.party, library.port) as first,
+        here.tunnel(bert.party, other.port) as second,
+        socket.create_connection(("127.0.0.1", first.port), timeout=60) as ended,
+        socket.create_connection(("127.0.0.1", second.port), timeout=60) as stays,
+    ):
+        for connection in (ended, stays):
+            connection.sendall(b"one")
+            assert connection.recv(3) == b"one"
+        there.withdraw(anna.party, library.port)
+        assert received(ended) == b""
+        stays.sendall(b"two")
+        assert stays.recv(3) == b"two"
+        eventually(lambda: here.streams == there.streams == 1)
+        assert "closed" in first.trouble
+    other.close()
+
+
+def test_rule_6_idle_streams_of_a_node_that_died_go_and_those_of_a_living_one_stay(net):
+    anna, bert, carl = net.open("anna"), net.open("bert", patience=0.2), net.open("carl")
+    eventually(lambda: {anna.party, carl.party} <= bert.here())
+    library = Library(echo)
+    here, away = Tunnels(anna), Tunnels(carl)
+    there = Tunnels(bert, deadline=2, idle=0.2)
+    for party in (anna.party, carl.party):
+        there.grant(party, library.port)
+    with (
+        here.tunnel(bert.party, library.port) as dying,
+        away.tunnel(bert.party, library.port) as living,
+        socket.create_connection(("127.0.0.1", dying.port), timeout=60) as one,
+        socket.create_connection(("127.0.0.1", dying.port), timeout=60) as two,
+        socket.create_connection(("127.0.0.1", living.port), timeout=60) as three,
+    ):
+        for connection in (one, two, three):
+            connection.sendall(b"one")
+            assert connection.recv(3) == b"one"
+        anna.close()
+        eventually(lambda: there.streams == 1)
+        three.sendall(b"two")
+        assert three.recv(3) == b"two"
+        eventually(lambda: bert.traffic()[carl.party].sent > 10)
+        assert there.streams == 1
+    for item in (here, there, away, library):
+        item.close()
+
+
+def test_rule_6_a_stream_that_the_other_node_has_forgotten_goes(net):
+    anna, bert = net.open("anna"), net.open("bert")
+    eventually(lambda: bert.party in anna.here())
+    library = Library(echo)
+    here, there = Tunnels(anna, idle=0.2), Tunnels(bert)
+    there.grant(anna.party, library.port)
+    with (
+        here.tunnel(bert.party, library.port) as tunnel,
+        socket.create_connection(("127.0.0.1", tunnel.port), timeout=60) as connection,
+    ):
+        eventually(lambda: there.streams == 1)
+        there._streams.clear()
+        assert received(connection) == b""
+        assert "no longer knows" in tunnel.trouble
+    eventually(lambda: not here._asking)
+    for item in (here, there, library):
+        item.close()
+
+
+def test_rule_7_a_frame_that_finds_no_room_is_asked_for_without_its_payload(net):
+    anna, bert = net.open("anna"), net.open("bert")
+    eventually(lambda: bert.party in anna.here())
+    go, read = threading.Event(), []
+    library = Library(lambda connection: go.wait(60) and read.append(received(connection)))
+    here, there = Tunnels(anna), Tunnels(bert)
+    there.grant(anna.party, library.port)
+    seen, give = [], there._arrived
+    bert.serve(METHOD, lambda call: seen.append(call.body) or give(call))
+    body = os.urandom(60 * PIECE)
+    with (
+        here.tunnel(bert.party, library.port) as tunnel,
+        socket.create_connection(("127.0.0.1", tunnel.port), timeout=60) as connection,
+    ):
+        sending = threading.Thread(
+            target=lambda: (connection.sendall(body), connection.shutdown(socket.SHUT_WR))
+        )
+        sending.start()
+        eventually(lambda: sum(item[:1] == ASK for item in seen) > 10)
+        large = sum(len(item) > 1000 for item in seen)
+        before = len(seen)
+        eventually(lambda: len(seen) > before + 4)
+        assert sum(len(item) > 1000 for item in seen) == large
+        go.set()
+        eventually(lambda: read)
+        sending.join()
+    assert read == [body]
+    for item in (here, there, library):
+        item.close()
 
 
 def test_nothing_listening_at_the_other_end_is_told(ends):

@@ -5,12 +5,19 @@ Every frame is a call of the transport, so it is signed, sealed and answered; th
 `tunnel_frames`'. TCP itself ends at both nodes: nothing of it passes the hub.
 
 Rules:
-1. A port here is reached only by the party it was granted to, and only while it is granted.
+1. A port here is reached only by the party it was granted to, and only while it is granted: taking the grant back ends
+   the streams that use it.
 2. A stream belongs to the party that opened it and the one it was opened to: a third party's frames find no stream.
 3. Both ends are on the loopback interface; a tunnel opens nothing to the network.
 4. A reader that does not read stops its sender: neither node holds more than a window of frames for each direction.
 5. When the other node is not reached before the deadline, or has forgotten the stream, the local connection is closed
    and the reason is kept (`Tunnel.trouble`).
+6. A stream on which nothing passes is asked for at the other node now and then, so that none outlives its other end.
+7. To a reader that does not read, a frame is not sent again and again: its sender asks for room, ever more seldom.
+
+What this does not give: the local port of a tunnel is open to every program of the same machine while the tunnel is, as
+is any local port, because the libraries that connect to it know of no password to send first. Whoever runs such a
+protection runs it on a machine, or in a container, whose other programs may act for this party.
 """
 
 from __future__ import annotations
@@ -19,20 +26,34 @@ import contextlib
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 from cloister.foundation.errors import CloisterError, Conflict, NotFound, Refused
 from cloister.transport.interface import Call, Transport
-from cloister.transport.tunnel_frames import DATA, END, FULL, GONE, OPEN, PIECE, RESET, TAKEN, Frame, Incoming
+from cloister.transport.tunnel_frames import (
+    ASK,
+    DATA,
+    END,
+    FULL,
+    GONE,
+    OPEN,
+    PIECE,
+    RESET,
+    TAKEN,
+    Frame,
+    Incoming,
+)
 
 METHOD = "tunnel.frame"
 MAX_STREAMS = 64
 AT_ONCE = 4
 SECONDS = 30.0
 _HOST = "127.0.0.1"
-_PAUSE = 0.02
+IDLE = 30.0
+_PAUSE, _LONGEST_PAUSE = 0.02, 2.0
 
 
 class Tunnels:
@@ -41,10 +62,13 @@ class Tunnels:
     Args:
         transport: carries the frames; its method `tunnel.frame` is served from now on.
         deadline: seconds for each frame until the other node counts as gone.
+        idle: seconds without any frame until the other node is asked whether it still knows a stream.
     """
 
-    def __init__(self, transport: Transport, deadline: float = SECONDS) -> None:
-        self._transport, self._deadline = transport, deadline
+    def __init__(self, transport: Transport, deadline: float = SECONDS, idle: float = IDLE) -> None:
+        self._transport, self._deadline, self._idle = transport, deadline, idle
+        self._closed = threading.Event()
+        self._asking = False
         self._grants: set[tuple[str, int]] = set()
         self._streams: dict[tuple[str, bytes], _Stream] = {}
         self._open: list[Tunnel] = []
@@ -56,8 +80,20 @@ class Tunnels:
         self._grants.add((party, port))
 
     def withdraw(self, party: str, port: int) -> None:
-        """Takes a grant back; streams that are open stay open."""
-        self._grants.discard((party, port))
+        """Takes a grant back and ends the streams that use it."""
+        with self._lock:
+            self._grants.discard((party, port))
+            ended = [item for item in self._streams.values() if (item.to, item.port) == (party, port)]
+        for stream in ended:
+            stream.close("The grant was withdrawn.")
+        if ended:
+            # Telling may take as long as a call does; who is not told finds out when it asks (rule 6).
+            threading.Thread(target=self._tell, args=(ended,), name="cloister-tunnel", daemon=True).start()
+
+    def _tell(self, ended: list[_Stream]) -> None:
+        with contextlib.suppress(CloisterError):
+            for stream in ended:
+                self.send(stream.to, Frame(RESET, stream.id))
 
     def tunnel(self, to: str, port: int) -> Tunnel:
         """A local port (`Tunnel.port`) that leads to `port` at the node of `to`, if that node granted it."""
@@ -93,6 +129,7 @@ class Tunnels:
 
     def close(self) -> None:
         """Ends all tunnels and streams of this node."""
+        self._closed.set()
         for tunnel in self._open:
             tunnel.close()
         for stream in list(self._streams.values()):
@@ -111,7 +148,37 @@ class Tunnels:
                 raise Conflict(
                     "A tunnel's connection exists already.", "Its number is in use.", "Open a new one."
                 )
+            if stream.port is not None and (stream.to, stream.port) not in self._grants:
+                raise _not_granted()  # withdrawn while the connection was made
             self._streams[stream.to, stream.id] = stream
+            if not self._asking:
+                self._asking = True
+                threading.Thread(target=self._ask, name="cloister-tunnel-ask", daemon=True).start()
+
+    def _ask(self) -> None:
+        """Rule 6. Ends with the last stream."""
+        while not self._closed.wait(self._idle / 4):
+            with self._lock:
+                if not self._streams:
+                    self._asking = False
+                    return
+                silent = [item for item in self._streams.values() if item.silence >= self._idle]
+            gone: dict[str, str] = {}
+            for stream in silent:
+                if stream.to not in gone:
+                    self._ask_for(stream, gone)
+                else:  # its node was asked for another stream just now
+                    stream.close(gone[stream.to])
+
+    def _ask_for(self, stream: _Stream, gone: dict[str, str]) -> None:
+        try:
+            if self.send(stream.to, Frame(ASK, stream.id)) == GONE:
+                stream.close("The other node no longer knows the connection.")
+            else:
+                stream.seen()
+        except CloisterError as error:
+            gone[stream.to] = f"{error.what} {error.why}"
+            stream.close(gone[stream.to])
 
     def _arrived(self, call: Call) -> bytes:
         frame = Frame.decode(call.body)
@@ -124,16 +191,14 @@ class Tunnels:
         if frame.kind == RESET:
             stream.close("The other side closed the connection.")
             return TAKEN
+        stream.seen()
+        if frame.kind == ASK:
+            return stream.incoming.room(frame.sequence)
         return stream.incoming.put(frame)
 
     def _accept(self, sender: str, frame: Frame) -> None:
         if (sender, frame.port) not in self._grants:
-            raise Refused(
-                "A tunnel was refused.",
-                "The port was not granted to this party.",
-                "Begin a task that needs it; its parties grant each other what it needs.",
-                clause="tunnel-grant",
-            )
+            raise _not_granted()
         if (sender, frame.stream) in self._streams:
             return
         try:
@@ -144,13 +209,22 @@ class Tunnels:
                 "The program that the tunnel leads to does not run there, or not yet.",
                 "Start it, then connect again.",
             ) from None
-        stream = _Stream(self, sender, frame.stream, connection, lambda _: None)
+        stream = _Stream(self, sender, frame.stream, connection, lambda _: None, frame.port)
         try:
             self._add(stream)
         except CloisterError:
             connection.close()
             raise
         stream.start()
+
+
+def _not_granted() -> Refused:
+    return Refused(
+        "A tunnel was refused.",
+        "The port was not granted to this party.",
+        "Begin a task that needs it; its parties grant each other what it needs.",
+        clause="tunnel-grant",
+    )
 
 
 class Tunnel:
@@ -201,8 +275,10 @@ class _Stream:
         number: bytes,
         connection: socket.socket,
         ended: Callable[[str], None],
+        port: int | None = None,
     ) -> None:
-        self.to, self.id = to, number
+        self.to, self.id, self.port = to, number, port
+        self._seen = time.monotonic()
         self.incoming = Incoming()
         self._tunnels, self._connection, self._ended = tunnels, connection, ended
         self._room = threading.BoundedSemaphore(AT_ONCE)
@@ -210,6 +286,15 @@ class _Stream:
         self._closed = threading.Event()
         self._halves = 2
         self._lock = threading.Lock()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since anything was heard of the other end."""
+        return time.monotonic() - self._seen
+
+    def seen(self) -> None:
+        """Something was heard of the other end."""
+        self._seen = time.monotonic()
 
     def start(self) -> None:
         """Begins to carry."""
@@ -237,9 +322,17 @@ class _Stream:
 
     def _send(self, frame: Frame) -> None:
         try:
+            pause = _PAUSE
             while (answer := self._tunnels.send(self.to, frame)) == FULL:
-                if self._closed.wait(_PAUSE):
-                    return
+                while answer == FULL:
+                    self.seen()
+                    if self._closed.wait(pause):
+                        return
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    answer = self._tunnels.send(self.to, Frame(ASK, self.id, frame.sequence))
+                if answer != TAKEN:
+                    break
+            self.seen()
             if answer != TAKEN:
                 self.close("The other node no longer knows the connection.")
             elif frame.kind == END:

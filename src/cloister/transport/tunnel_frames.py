@@ -7,7 +7,8 @@ kind 1 byte | stream 16 bytes | sequence 8 bytes, big endian | port 2 bytes | pa
 Rules:
 1. A frame is read within limits; over them, cut short or of an unknown kind it is refused.
 2. What comes is put in order by sequence number, within a window; what came before is acknowledged and dropped.
-3. No more than a window is held for a reader that does not read: beyond it the sender is told to wait.
+3. No more than a window is held for a reader that does not read: beyond it the sender is told to wait, and asks
+   without the payload (`ASK`) whether there is room by now.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 
 from cloister.foundation.errors import BadInput
 
-OPEN, DATA, END, RESET = b"O", b"D", b"E", b"R"
+OPEN, DATA, END, RESET, ASK = b"O", b"D", b"E", b"R", b"A"
 TAKEN, FULL, GONE = b"T", b"F", b"G"
 PIECE = 128 << 10
 WINDOW = 8
@@ -48,7 +49,7 @@ class Frame:
             raise _unread("It is cut short.")
         kind, stream, sequence, port = _HEAD.unpack(data[: _HEAD.size])
         payload = data[_HEAD.size :]
-        if kind not in (OPEN, DATA, END, RESET) or (payload and kind != DATA):
+        if kind not in (OPEN, DATA, END, RESET, ASK) or (payload and kind != DATA):
             raise _unread("Its kind is not known, or does not fit what it carries.")
         return cls(kind, stream, sequence, port, payload)
 
@@ -74,6 +75,13 @@ class Incoming:
                 self._held.setdefault(frame.sequence, frame)
                 self._turn.notify_all()
             return TAKEN
+
+    def room(self, sequence: int) -> bytes:
+        """What `put` would answer to a frame of this number."""
+        with self._turn:
+            if self._closed:
+                return GONE
+            return FULL if sequence >= self._next + self._window else TAKEN
 
     def take(self) -> Frame | None:
         """The next frame in order; waits for it. `None` once closed."""
