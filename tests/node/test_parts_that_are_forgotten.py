@@ -132,6 +132,17 @@ def test_rule_2_a_part_counts_with_its_own_size_whatever_came_before_it(here):
     assert sum(counted(here).values()) == total
 
 
+def test_rule_2_models_that_are_refused_make_room_and_leave_no_more_than_the_quota(here):
+    """The check refuses each of them (they are no models): what lies here at any time is within the quota."""
+    folder = here.root / "Ash" / "contents"
+    for number in range(4):
+        real = bytes([number]) * SIZE
+        offer(here, 10 * number, digest(real), b"x")
+        assert isinstance(offer(here, 10 * number + 1, digest(real), real), Refused)
+        assert sum(path.stat().st_size for path in folder.iterdir()) <= ROOM
+    assert sum(counted(here).values()) == SIZE
+
+
 def test_rule_2_what_could_not_be_kept_is_not_counted(here, monkeypatch):
     ash, data = here["Ash"], b"m" * 1000
 

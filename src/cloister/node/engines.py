@@ -124,6 +124,8 @@ class Engines:
         deadline: float,
     ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Runs a method in the agreement's worker. Raises what it raises; `TaskFailed` if there was no room in time."""
+        if agreement == EXAMINE:
+            return self.look(EXAMINE, method, arguments, arrays, deadline)
         end = time.monotonic() + deadline
         folders = tuple(sorted(self._readable(agreement)))
         running = self._enter(agreement, folders, end)
