@@ -26,7 +26,9 @@ class OptimiserRecipe(Document):
         name: `sgd` with momentum, `adam`, or `adamw` (decay apart from the gradient).
         learning_rate: step size.
         momentum: of `sgd`.
-        first_moment, second_moment, epsilon: of `adam` and `adamw`.
+        first_moment: how much of the earlier gradients stays, of `adam` and `adamw`.
+        second_moment: how much of the earlier squared gradients stays, of `adam` and `adamw`.
+        epsilon: of `adam` and `adamw`; keeps a step finite where gradients are nearly zero.
         weight_decay: pull towards zero.
         schedule: `constant`, or `cosine` from the learning rate to zero over the steps of one round.
         warmup: steps at the beginning of a round over which the learning rate rises from zero.
@@ -54,7 +56,8 @@ class ServerRecipe(Document):
             for a gradient.
         learning_rate: step size; 1 for FedAvg.
         first_moment: how much of the earlier updates stays, of `momentum` and `adam`.
-        second_moment, epsilon: of `adam`; `epsilon` is on the scale of an update's numbers.
+        second_moment: how much of the earlier squared updates stays, of `adam`.
+        epsilon: of `adam`; keeps a step finite where updates are nearly zero, on the scale of an update's numbers.
         schedule: `constant`, or `cosine` from the learning rate to zero over the rounds of the task.
         warmup: rounds at the beginning over which the learning rate rises from zero.
     """
@@ -73,7 +76,8 @@ class Column(Document):
 
     Attributes:
         name: the column.
-        centre, spread: public constants, for example from the agreed schema's range.
+        centre: a public constant that is subtracted, for example the middle of the agreed schema's range.
+        spread: a public constant that is divided by, for example half of that range.
         limit: values beyond it, after scaling, are cut; this also bounds what one record can do.
         missing: what an absent value becomes, after scaling.
     """
@@ -92,7 +96,8 @@ class TabularPreparation(Document):
         columns: the features, in the order in which the model takes them.
         label: the label's column.
         classes: the label's possible values as text, in the order of the model's outputs; empty for a numeric label.
-        label_centre, label_spread: public constants for a numeric label.
+        label_centre: a public constant that is subtracted from a numeric label.
+        label_spread: a public constant that a numeric label is divided by.
         column_label: whether a numeric label has the shape (B, 1), as a model with one output needs, rather than (B).
     """
 
@@ -117,9 +122,11 @@ class PointsPreparation(Document):
             marked diameters).
         channel_weights: how much each channel counts; all alike if empty.
         emphasis: in `centres`, a pixel weighs 1 + (emphasis - 1) target: centres are few among many pixels.
-        flips, turns: random mirroring, random quarter turns.
+        flips: random mirroring.
+        turns: random quarter turns.
         brightness: largest random change of contrast (a factor's logarithm) and of level, of normalised pictures.
-        threshold, distance: a peak counts from this height and this far (whole pixels after `scale`) from a higher one.
+        threshold: a peak counts from this height.
+        distance: a peak counts this far (whole pixels after `scale`) from a higher one.
         multiple: whole pictures are padded to a multiple of this, as the model needs.
     """
 
