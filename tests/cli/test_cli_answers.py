@@ -312,14 +312,14 @@ def test_a_signature_that_arrives_while_one_signs_is_not_called_missing(monkeypa
             if path == "/agreements":
                 return [{"agreement": "sha256:" + "1" * 64}]
             reads.append(path)
-            return self.post(path, signed=len(reads) > 1)
+            return self.post(path, signed=len(reads) > 1, confirmed=len(reads) > 2)
 
-        def post(self, _path, _body=None, *, signed=False):
+        def post(self, _path, _body=None, *, signed=False, confirmed=False):
             parties = [{"name": "North", "signed": True}, {"name": "River", "signed": signed}]
             return {
                 "agreement": "sha256:" + "1" * 64,
                 "parties": parties,
-                "state": "finalized" if signed else "offered",
+                "state": "finalized" if confirmed else "agreed" if signed else "offered",
             }
 
         def __enter__(self):

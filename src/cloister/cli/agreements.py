@@ -175,9 +175,9 @@ def sign(agreement: str, folder: Path, yes: bool, wait: int) -> Answer:
 
 
 def _settled(node: Client, told: dict[str, Any]) -> dict[str, Any]:
-    """The agreement read again for a moment: another party's signature may be on its way while this one is made."""
+    """The agreement read again for a moment: signatures and the nodes' confirmations may be on their way."""
     end = time.monotonic() + _MOMENT
-    while not all(party["signed"] for party in told["parties"]) and time.monotonic() < end:
+    while told["state"] not in _SETTLED and time.monotonic() < end:
         time.sleep(0.25)
         told = node.get(f"/agreements/{told['agreement']}")
     return told
@@ -237,7 +237,8 @@ _AFTER = {
 
 def _state(told: dict[str, Any]) -> str:
     """An agreement's state as people say it; programs read the lifecycle's own word in the JSON."""
-    return "in force" if told["state"] == "finalized" else str(told["state"])
+    words = {"finalized": "in force", "agreed": "agreed, in force once every node has confirmed it"}
+    return words.get(told["state"], str(told["state"]))
 
 
 _mover("suspend", "suspended", "Stop everything under AGREEMENT until you resume it.")
