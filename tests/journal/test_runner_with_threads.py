@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from toys import LEADER, OWNERS, SEATS, programs
 
 from cloister.foundation.digests import digest
-from cloister.foundation.errors import NotFound, Unreachable
+from cloister.foundation.errors import NotFound, Refused, Unreachable
 from cloister.journal.durable import Durable
 from cloister.journal.ports import Taken
 from cloister.journal.program import Inbox, Local, Phase, Program, Step
@@ -58,6 +59,67 @@ class Node:
         self.others.pop(self.party, None)
         self.runner.close()
         self.durable.close()
+
+
+def test_answers_are_weighed_beside_the_thread_that_looks_after_all_tasks(tmp_path: Path) -> None:
+    """A phase that weighs for long, as with a whole candidate in its state, keeps no other task waiting."""
+    weighing, go = threading.Event(), threading.Event()
+    threads: set[str] = set()
+
+    def slow(_state: bytes, _inbox: Inbox, _waits: Collection[str]) -> float | None:
+        threads.add(threading.current_thread().name)
+        weighing.set()
+        go.wait(PATIENCE)
+        return None
+
+    made = programs(rounds=1)
+    leader = made[LEADER]
+    slowed = {
+        name: replace(phase, enough=slow) if phase.accepts else phase for name, phase in leader.phases.items()
+    }
+    network: dict[str, Node] = {}
+    nodes = [Node(tmp_path, party, program, network) for party, program in made.items()]
+    first, second = (digest(name) for name in (b"first", b"second"))
+    try:
+        next(node for node in nodes if node.party == LEADER).made = Program(leader.first, slowed)
+        for node in nodes:
+            node.runner.start(first, "coordinator" if node.party == LEADER else "owner", SEATS, "toy")
+        assert weighing.wait(PATIENCE)
+        next(node for node in nodes if node.party == LEADER).made = leader
+        for node in nodes:
+            node.runner.start(second, "coordinator" if node.party == LEADER else "owner", SEATS, "toy")
+        for node in nodes:
+            assert node.runner.wait(second, PATIENCE).status == "done"
+        assert network[LEADER].runner.task(first).status == "running"
+        go.set()
+        for node in nodes:
+            assert node.runner.wait(first, PATIENCE).status == "done"
+    finally:
+        go.set()
+        for node in nodes:
+            node.close()
+    assert all(name.startswith("journal-step") for name in threads)
+
+
+def test_rule_8_of_phases_a_body_over_its_kinds_limit_is_refused_and_nothing_of_it_written(
+    tmp_path: Path,
+) -> None:
+    made = programs(rounds=1)
+    limited = {
+        name: replace(phase, largest=dict.fromkeys(phase.accepts, 100_000)) if phase.accepts else phase
+        for name, phase in made[LEADER].phases.items()
+    }
+    node = Node(tmp_path, LEADER, Program(made[LEADER].first, limited), {})
+    task = digest(b"task")
+    try:
+        node.runner.start(task, "coordinator", SEATS, "toy")
+        with pytest.raises(Refused) as error:
+            node.runner.deliver(task, OWNERS[0], "x", "answer-1", 1, bytes(100_001))
+        assert error.value.clause == "message-too-large"
+        assert list(tmp_path.glob("*/blobs/*")) == []
+        node.runner.deliver(task, OWNERS[0], "x", "answer-1", 1, bytes(100_000))
+    finally:
+        node.close()
 
 
 def test_several_tasks_at_once_come_to_their_ends(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ class Live:
     """One running task. Times are the timer's seconds.
 
     `enough_at`: when the phase ends because what has come is enough; `weighed`: the answers and the parties awaited that
-    this was last asked of.
+    this was last asked of; `weighing`: it is being asked, in another thread.
     """
 
     task: str
@@ -33,7 +33,13 @@ class Live:
     tries: int = 0
     look: bool = True
     running: bool = False
+    weighing: bool = False
     waiting: dict[Party, dict[int, str]] = field(default_factory=dict)
+
+    @property
+    def idle(self) -> bool:
+        """No thread is at it."""
+        return not self.running and not self.weighing
 
     def due(self, now: float) -> float:
         """When to look at it next."""
@@ -100,7 +106,7 @@ class LiveTasks:
         """The tasks to look at now."""
         now = self.timer.now()
         with self.changed:
-            due = [live for live in self._tasks.values() if not live.running and live.due(now) <= now]
+            due = [live for live in self._tasks.values() if live.idle and live.due(now) <= now]
             for live in due:
                 live.look = False
         return due
@@ -109,7 +115,7 @@ class LiveTasks:
         """When the next task is to be looked at, or `None`."""
         now = self.timer.now()
         with self.changed:
-            times = [live.due(now) for live in self._tasks.values() if not live.running]
+            times = [live.due(now) for live in self._tasks.values() if live.idle]
         return min((time for time in times if time < math.inf), default=None)
 
     def told_to_wait(self, task: str, sender: Party, sequence: int, kind: str) -> None:
@@ -141,6 +147,8 @@ def check_program(program: Program) -> None:
             raise _unfit("A phase's name, quorum or deadline is out of range.")
         if NOTICE in phase.accepts or any(not 1 <= len(kind) <= MAX_NAME for kind in phase.accepts):
             raise _unfit("A phase accepts a kind that it may not.")
+        if any(kind not in phase.accepts or size < 0 for kind, size in phase.largest.items()):
+            raise _unfit("A phase limits a kind that it does not accept, or to less than nothing.")
 
 
 def _unfit(why: str) -> BadInput:

@@ -13,6 +13,7 @@ Rules, each with a test that names it:
 7. A party's failure notice speaks for that party only: it has left, and no phase waits for it any more. So an owner's
    failure ends its own part, unless too few are left; that of the only coordinator ends the task for all who wait for
    it.
+8. A body over its kind's limit is refused.
 """
 
 from __future__ import annotations
@@ -208,6 +209,12 @@ def refuse(clause: str, why: str) -> Refused:
         "Nothing was changed. If the sender is honest, compare both nodes' versions and the signed plan.",
         clause=clause,
     )
+
+
+def fits(program: Program, kind: str, size: int) -> bool:
+    """Whether some phase that accepts the kind accepts a body of so many bytes."""
+    limits = [phase.largest.get(kind, size) for phase in program.phases.values() if kind in phase.accepts]
+    return not limits or size <= max(limits)
 
 
 def knows(program: Program, kind: str) -> bool:

@@ -111,6 +111,9 @@ class Phase:
         step: what to do then.
         enough: ends the phase before its deadline although some have not answered (see `Enough`); if absent, it waits
             for them.
+        largest: message kind → bytes of the largest body; larger ones are refused before anything is written. The
+            journal's limit for kinds without. A phase with `enough` names its kinds: their bodies are read again with
+            each answer.
     """
 
     accepts: Mapping[str, Seat]
@@ -118,6 +121,7 @@ class Phase:
     deadline: float
     step: Callable[[Local, Inbox], Step] = field(repr=False)
     enough: Enough | None = field(default=None, repr=False)
+    largest: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -55,12 +55,12 @@ class Reception:
         if len(body) > INLINE:
             # Nothing large is written for a message that will not be taken.
             with self._durable.read() as records:
-                foreseen = self._judge(records, task, header)[1]
+                foreseen = self._judge(records, task, header, len(body))[1]
         self._probe("accept.before", task)
         with self._durable.keeping() as keep:
             kept = keep(body, header.digest) if foreseen is Verdict.TAKE else Kept(header.digest, len(body))
             with self._durable.transaction() as records:
-                row, verdict, position = self._judge(records, task, header)
+                row, verdict, position = self._judge(records, task, header, len(body))
                 if verdict is Verdict.TAKE and foreseen is not Verdict.TAKE:
                     verdict = Verdict.LATER
                 if verdict is Verdict.TAKE:
@@ -81,7 +81,7 @@ class Reception:
             self._live.look(task)
         return Taken.ACCEPTED
 
-    def _judge(self, records: Records, task: str, header: Header) -> tuple[TaskRow, Verdict, int]:
+    def _judge(self, records: Records, task: str, header: Header, size: int) -> tuple[TaskRow, Verdict, int]:
         """The task, what to do, and the position of the step that the message is for."""
         row = records.tasks.get(task)
         if row is None:
@@ -100,6 +100,8 @@ class Reception:
         phase = program.phases.get(row.phase)
         if phase is not None and header.kind not in phase.accepts:
             missed = _missed(records, task, header.sender)
+        if not phases.fits(program, header.kind, size):
+            raise phases.refuse("message-too-large", "Its body is over the limit of its kind.")
         view = phases.View(
             task=row,
             program=program,

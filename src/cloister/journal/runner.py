@@ -221,7 +221,7 @@ class Runner:
 
         Raises:
             Refused: by clause `unknown-task`, `task-over`, `message-not-a-party`, `message-wrong-seat`,
-                `message-wrong-kind`, `message-late`, `message-sender-left`.
+                `message-wrong-kind`, `message-too-large`, `message-late`, `message-sender-left`.
             Tampered: another body under a sequence already taken (clause `message-twice`).
             BadInput: malformed or too large.
             OutOfSpace: this node's disk is full; the message is not taken.

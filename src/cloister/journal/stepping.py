@@ -26,6 +26,13 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Weighing:
+    """A phase that is to be asked whether what has come is enough. It reads the answers, which may take a while."""
+
+    live: Live
+
+
+@dataclass(frozen=True)
 class Job:
     """A step that is to run: on this row, with this inbox."""
 
@@ -37,7 +44,7 @@ class Job:
 
 
 class Stepper:
-    """Runs steps. `take_jobs` is called by one thread, `run` by several, each for another task."""
+    """Runs steps, and weighs answers. `take_jobs` is called by one thread, `run` by several, each for another task."""
 
     def __init__(
         self,
@@ -57,12 +64,15 @@ class Stepper:
         self._factory = factory
         self._probe = probe
 
-    def take_jobs(self) -> list[Job]:
-        """The steps that may run now; each must be given to `run`. Ends tasks whose quorum is out of reach."""
-        jobs = []
+    def take_jobs(self) -> list[Job | Weighing]:
+        """What may be done now; each must be given to `run`. Ends tasks whose quorum is out of reach."""
+        jobs: list[Job | Weighing] = []
         for live in self._live.take_due():
             try:
-                self._weigh(live)
+                if self._unweighed(live) is not None:
+                    live.weighing = True
+                    jobs.append(Weighing(live))
+                    continue
                 job = self._begin(live)
             except CloisterError as error:
                 self._put_off(live, error)
@@ -71,8 +81,24 @@ class Stepper:
                 jobs.append(job)
         return jobs
 
-    def run(self, job: Job) -> None:
-        """Runs a step, writes what it did, and puts the task back among those to look at."""
+    def run(self, job: Job | Weighing) -> None:
+        """Does what `take_jobs` gave, and puts the task back among those to look at."""
+        if isinstance(job, Weighing):
+            self._run_weighing(job.live)
+        else:
+            self._run_step(job)
+
+    def _run_weighing(self, live: Live) -> None:
+        try:
+            self._weigh(live)
+        except CloisterError as error:
+            live.weighed = None
+            self._put_off(live, error)
+        finally:
+            live.weighing = False
+            self._live.look(live.task)
+
+    def _run_step(self, job: Job) -> None:
         try:
             self._step(job)
         except CloisterError as error:
@@ -86,28 +112,39 @@ class Stepper:
             job.live.running = False
             self._live.look(job.row.id)
 
-    def _weigh(self, live: Live) -> None:
-        """Asks the phase, after each answer, whether what has come is enough. Outside transactions: it may take a while."""
+    def _unweighed(self, live: Live) -> tuple[TaskRow, Phase, set[Party]] | None:
+        """The task, its phase and the parties awaited, if the phase has not been asked of the present answers."""
         if all(phase.enough is None for phase in live.program.phases.values()):
-            return
+            return None
         with self._durable.read() as records:
             row = records.tasks.get(live.task)
             if row is None or row.status != "running" or row.closed:
-                return
+                return None
             phase = live.program.phases[row.phase]
             if phase.enough is None:
-                return
-            inbox = records.messages.inbox(row.id, row.position)
+                return None
+            answered = records.messages.answered(row.id, row.position)
             gone = {party for party, counters in records.messages.counters(row.id).items() if counters.gone}
         live.enter(row, self._live.timer.now())
-        answered = {(item.sender, item.kind) for item in inbox}
         waits = phases.outstanding(phase, row, self._party, answered, gone)
-        if live.weighed == (len(inbox), len(waits)):
+        return None if live.weighed == (len(answered), len(waits)) else (row, phase, waits)
+
+    def _weigh(self, live: Live) -> None:
+        """Asks the phase, after each answer, whether what has come is enough.
+
+        Outside transactions and outside the thread that looks after all tasks: it reads the state, which may hold a
+        whole candidate, and every answer (of at most `Phase.largest` bytes).
+        """
+        found = self._unweighed(live)
+        if found is None:
             return
+        row, phase, waits = found
+        with self._durable.read() as records:
+            inbox = records.messages.inbox(row.id, row.position)
         live.weighed = (len(inbox), len(waits))
         state, received = self._durable.load(row.state), self._received(row, inbox)
         try:
-            seconds = phase.enough(state, received, waits)
+            seconds = None if phase.enough is None else phase.enough(state, received, waits)
         except Exception as error:
             # The phase then waits for everybody, as one that does not know what is enough.
             notices.log_frames(log, f"weighing the answers of phase {row.phase}", error)
