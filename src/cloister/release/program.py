@@ -51,6 +51,7 @@ from cloister.release.messages import CANDIDATE, CERTIFICATE, RELEASE, STORED, V
 STORED_BY_OWNER = f"{STORED}-by-owner"
 MAX_CANDIDATE = 1 << 30
 """Bytes that are read at all; the agreed size is a check of the gate."""
+MAX_ACKNOWLEDGEMENT = 4096
 PHASES = frozenset({"propose", "votes", "refused", "delivered", "candidate", "certificate", "release"})
 """All phases of the release; a protection's phases have other names."""
 
@@ -106,11 +107,23 @@ class _Coordinator:
             {
                 "propose": Phase({}, 0, wait, self.propose),
                 "votes": Phase(
-                    {VOTE: "owner"}, self.context.terms.release.quorum, wait, self.votes, self.decided
+                    {VOTE: "owner"},
+                    self.context.terms.release.quorum,
+                    wait,
+                    self.votes,
+                    self.decided,
+                    {VOTE: messages.MAX_HEADER + 8},
                 ),
                 "refused": Phase({}, 0, wait, self.refused),
                 # The release stands whether or not anybody says so: messages lie in the outbox until delivered.
-                "delivered": Phase(acknowledged, 0, wait, self.delivered, self.received),
+                "delivered": Phase(
+                    acknowledged,
+                    0,
+                    wait,
+                    self.delivered,
+                    self.received,
+                    dict.fromkeys(acknowledged, MAX_ACKNOWLEDGEMENT),
+                ),
             },
         )
 
