@@ -53,7 +53,9 @@ def builtin_tool(name: str) -> Tool:
     entry = BUILTIN.get(name)
     if entry is None:
         raise NotFound(
-            f"No tool {name!r} comes with Cloister.", f"These do: {', '.join(BUILTIN)}.", "See: cloister tool list"
+            f"No tool {name!r} comes with Cloister.",
+            f"These do: {', '.join(BUILTIN)}.",
+            "See: cloister tool list",
         )
     module = importlib.import_module(entry.module)
     told = getattr(module, f"{name}_parameters")()
