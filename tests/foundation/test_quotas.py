@@ -109,3 +109,12 @@ def test_whatever_is_sent_the_limits_hold_and_what_waits_stays(quota, steps):
     for start in range(len(came)):
         for end in range(start, len(came)):
             assert (end - start + 1) <= quota.burst + (came[end] - came[start]) * 1000 // interval + 1
+
+
+def test_of_things_that_came_within_one_second_the_first_makes_room_first():
+    quota, usage, gone = Quota(3, 1000, 100, 3600), Usage(), []
+    for name in "zayxbw":
+        allowed = consider(quota, usage, name, 1, 50, dict.fromkeys(usage.held, "spent"))
+        assert isinstance(allowed, Allowed)
+        usage, gone = allowed.usage, [*gone, *allowed.forget]
+    assert gone == list("zay")

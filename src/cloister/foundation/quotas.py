@@ -54,7 +54,7 @@ class Quota:
 
 @dataclass(frozen=True)
 class Held:
-    """One thing that is kept: its bytes, and when it came (seconds)."""
+    """One thing that is kept: its bytes, and when it came (seconds, or later so that each came after the one before)."""
 
     size: int
     at: int
@@ -142,7 +142,9 @@ def consider(
         key = idle.pop(0)[1]
         del held[key]
         forget.append(key)
-    return Allowed(Usage({**held, name: Held(size, now)}, filled + interval), tuple(forget))
+    # Of things that came within one second, or while a clock went back, the first still goes first.
+    at = max([now, *(item.at + 1 for item in held.values())])
+    return Allowed(Usage({**held, name: Held(size, at)}, filled + interval), tuple(forget))
 
 
 def _refused(kind: str, why: str, remedy: str, wait: int) -> Refused:
