@@ -220,6 +220,7 @@ def plan(coordinator: str, owners: list[str], size: int, rounds: int) -> tuple[O
         "dropouts": 0,
         "weighting": {"rule": "equal"},
         "parameters": size,
+        "trained": size,
         "norm_limit": RMS_LIMIT * size**0.5,
         "aggregation": {"name": "none"},
         "noise": {"name": "none"},

@@ -229,7 +229,7 @@ def test_secrets_are_the_same_when_a_step_runs_again_and_erased_at_the_end() -> 
 
 def test_a_charge_counts_once_however_often_the_step_runs() -> None:
     def step(local: Local, _inbox: Inbox) -> Step:
-        local.charge(PrivacyCost("patients", 0.5, 1e-6))
+        local.charge(PrivacyCost("patients", b"", 0.5, 1e-6))
         return Step(b"", "again" if not local.state else None, ())
 
     program = Program(
@@ -244,7 +244,7 @@ def test_a_charge_counts_once_however_often_the_step_runs() -> None:
 
 def test_a_phase_that_is_visited_twice_is_charged_twice() -> None:
     def step(local: Local, _inbox: Inbox) -> Step:
-        local.charge(PrivacyCost("patients", 0.5, 1e-6))
+        local.charge(PrivacyCost("patients", b"", 0.5, 1e-6))
         return Step(b"again", None if local.state else "only")
 
     ports = Ports()

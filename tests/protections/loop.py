@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cloister.foundation.errors import CloisterError, Refused, TaskFailed
-from cloister.journal.program import Candidate, Message, Program, Received
+from cloister.journal.program import Candidate, Message, PrivacyCost, Program, Received
 from protections.federation import FakeEngine, FakePort
 
 
@@ -27,6 +27,8 @@ class Node:
     ports: dict[str, FakePort]
     worker: FakeEngine
     examiner: Any = None
+    signing: Any = None
+    spent: list[PrivacyCost] = field(default_factory=list)
     seed: str = "seed"
     attempt: int = 1
     task: str = "task"
@@ -56,7 +58,7 @@ class Node:
         return hashlib.shake_256(text).digest(size)
 
     def charge(self, cost):
-        raise AssertionError("nothing here costs privacy")
+        self.spent.append(cost)
 
     def engine(self, name):
         assert name in {"jax", "examiner"}

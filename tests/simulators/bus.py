@@ -50,7 +50,7 @@ class Fate(enum.Enum):
 class Charge:
     """What a step asked its node to spend."""
 
-    population: str
+    dataset: str
     task: str
     phase: str
     position: int
@@ -99,6 +99,7 @@ class Ports:
         self.engines = dict(engines or {})
         self.durable: Durable | None = None
         self.spent: list[Charge] = []
+        self.signing: Any = None
 
     def data(self, digest: str) -> DataPort:
         if digest not in self.datasets:
@@ -118,9 +119,9 @@ class Ports:
     def charge(self, task: TaskRow, cost: PrivacyCost) -> None:
         assert self.durable is not None
         charge = Charge(
-            cost.population, task.id, task.phase, task.position, task.attempt, cost.epsilon, cost.delta
+            cost.dataset, task.id, task.phase, task.position, task.attempt, cost.epsilon, cost.delta
         )
-        key = f"charge/{cost.population}/{task.id}/{task.position}/{task.attempt}"
+        key = f"charge/{cost.dataset}/{task.id}/{task.position}/{task.attempt}"
         with self.durable.transaction() as records:
             if Settings(records.tx).get(key) is None:
                 Settings(records.tx).put(key, cost.epsilon)

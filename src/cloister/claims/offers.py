@@ -78,6 +78,7 @@ class Facts(BaseModel):
         catalogue: commitment → catalogue entry.
         sizes: digest of a computation's part → bytes.
         parameters: how many numbers the model's trainable weights have, if it is a model.
+        trained: how many of them the computation's recipe trains.
         bench: this node's cost figures, for example `{"bytes_per_second": …}`.
     """
 
@@ -87,6 +88,7 @@ class Facts(BaseModel):
     catalogue: dict[Digest, dict[str, Any]] = Field(default_factory=dict)
     sizes: dict[Digest, int] = Field(default_factory=dict)
     parameters: int | None = None
+    trained: int | None = None
     bench: dict[str, float] = Field(default_factory=dict)
 
 
@@ -112,6 +114,8 @@ class Offer(BaseModel):
         claims: what is guaranteed and what is not protected.
         cost: what it costs.
         maturity: `experimental` runs only where the agreement names it.
+        holder: the seat whose parties have the result before its release. Where owners hold it, the coordinator never
+            sees it unless it is a recipient.
     """
 
     model_config = DOCUMENT
@@ -123,6 +127,7 @@ class Offer(BaseModel):
     claims: Claims
     cost: Cost
     maturity: Literal["stable", "experimental"] = "stable"
+    holder: Literal["coordinator", "owner"] = "coordinator"
 
     def seat_of(self, party: str) -> str | None:
         """The seat that a party has, or `None`. A party has at most one seat of a plan's protocol."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from cloister.foundation.canonical import JSON
 from cloister.journal.durable import Durable
 from cloister.journal.ports import LocalPorts
-from cloister.journal.program import DataPort, Engine, Party, PrivacyCost
+from cloister.journal.program import DataPort, Engine, Party, PrivacyCost, Signing
 from cloister.storage.database import Transaction
 from cloister.storage.tasks import TaskRow
 
@@ -48,6 +48,11 @@ class StepLocal:
     def attempt(self) -> int:
         """The task's attempt, from 1."""
         return self._row.attempt
+
+    @property
+    def signing(self) -> Signing:
+        """This party's signatures."""
+        return self._ports.signing
 
     def data(self, digest: str) -> DataPort:
         """An own, agreed dataset."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from cloister.journal.program import Candidate, DataPort, Engine, Party, PrivacyCost, Program, Seat
+from cloister.journal.program import Candidate, DataPort, Engine, Party, PrivacyCost, Program, Seat, Signing
 from cloister.storage.database import Transaction
 from cloister.storage.tasks import TaskRow
 
@@ -88,6 +88,11 @@ class Chain(Protocol):
 
 class LocalPorts(Protocol):
     """What a step of one task may use, besides its state and secrets (see `program.Local`)."""
+
+    @property
+    def signing(self) -> Signing:
+        """This party's signatures, for the messages of protocols."""
+        ...
 
     def data(self, digest: str) -> DataPort:
         """An own, agreed dataset."""

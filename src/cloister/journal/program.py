@@ -134,11 +134,30 @@ class Program:
 
 @dataclass(frozen=True)
 class PrivacyCost:
-    """What an answer costs a population's budget. `epsilon` and `delta` are of (epsilon, delta)-DP; zero is free."""
+    """What a step is about to spend of the protected population behind one of this node's own datasets.
 
-    population: str
+    Attributes:
+        dataset: its commitment, as in the plan; the node knows which population it belongs to.
+        loss: how much, as budgets count it (`privacy.filters.Loss.encode`).
+        epsilon, delta: the same as (epsilon, delta)-DP, for people.
+    """
+
+    dataset: str
+    loss: bytes = field(repr=False)
     epsilon: float
     delta: float
+
+
+class Signing(Protocol):
+    """Signs what other seats must be able to hold against this party, and checks what they signed."""
+
+    def sign(self, payload_type: str, payload: bytes) -> bytes:
+        """This party's signature. Raises `Refused` for a payload type that is not for steps to sign."""
+        ...
+
+    def verify(self, party: Party, payload_type: str, payload: bytes, signature: bytes) -> None:
+        """Raises `NotTrusted` unless `party` signed exactly this, as this type of payload."""
+        ...
 
 
 class DataPort(Protocol):
@@ -197,6 +216,11 @@ class Local(Protocol):
         """Counts the task's attempts from 1."""
         ...
 
+    @property
+    def signing(self) -> Signing:
+        """Signatures with this party's keys, on the messages of a protocol between seats."""
+        ...
+
     def data(self, digest: str) -> DataPort:
         """An own, agreed dataset by commitment. Raises `Refused` for any other, `Tampered` if it has changed."""
         ...
@@ -245,6 +269,7 @@ __all__ = [
     "Program",
     "Received",
     "Seat",
+    "Signing",
     "Step",
     "senders",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from cloister.aggregation import PartySigning
 from cloister.claims.offers import Plan
 from cloister.foundation.clock import Clock, FloorClock, SystemClock
 from cloister.foundation.errors import CloisterError, Conflict, NotFound, Unreachable
@@ -188,7 +189,13 @@ class Node:
             Courier(_Late(self)),
             ByAgreement(
                 lambda engine: Locals(
-                    self.party, self.tasks, self.agreements, self.datasets, self.contents, engine
+                    self.party,
+                    self.tasks,
+                    self.agreements,
+                    self.datasets,
+                    self.contents,
+                    engine,
+                    PartySigning(self.parties.directory, self.keys),
                 ),
                 lambda task: self.tasks.plan(task).request.agreement,
                 self.engine,

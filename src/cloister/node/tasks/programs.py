@@ -11,11 +11,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from cloister.aggregation import PartySigning
 from cloister.agreements.lifecycle import State
 from cloister.foundation.canonical import JSON
 from cloister.foundation.errors import Refused
 from cloister.journal.ports import Following
-from cloister.journal.program import Candidate, DataPort, Engine, PrivacyCost, Program
+from cloister.journal.program import Candidate, DataPort, Engine, PrivacyCost, Program, Signing
 from cloister.node.agreements_service import AgreementsService
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.tasks.attempts import count_within
@@ -27,6 +28,7 @@ from cloister.storage.database import Transaction
 from cloister.storage.tasks import TaskRow
 
 PROTECTION, RELEASE = "protection", "release"
+_SIGNED_BY_STEPS = "application/vnd.cloister.aggregation."
 RECIPIENT = "recipient"
 
 
@@ -80,6 +82,7 @@ class TaskPorts:
     contents: Contents
     engines: Callable[[str], Engine]
     state: Callable[[], State]
+    signing: Signing
 
     def data(self, digest: str) -> DataPort:
         """This party's own dataset that the plan names; no other."""
@@ -110,7 +113,7 @@ class TaskPorts:
     def charge(self, task: TaskRow, cost: PrivacyCost) -> None:
         """Nothing charges yet; what asks to is refused rather than let through unaccounted."""
         del task
-        if cost.epsilon or cost.delta:
+        if cost.epsilon or cost.delta or cost.loss:
             raise Refused(
                 "This node has no privacy budgets yet.",
                 "A step asked to spend one.",
@@ -156,6 +159,28 @@ class _Rechecked:
         return answer
 
 
+@dataclass(frozen=True)
+class StepSigning:
+    """This party's signatures for the messages of secure aggregation, and for nothing else (implements `Signing`)."""
+
+    inner: PartySigning
+
+    def sign(self, payload_type: str, payload: bytes) -> bytes:
+        """A signature. Raises `Refused` for any payload type that is not a message of an aggregation."""
+        if not payload_type.startswith(_SIGNED_BY_STEPS):
+            raise Refused(
+                "A step asked for a signature that it may not have.",
+                "Steps sign the messages of secure aggregation; what binds a party is signed elsewhere.",
+                "Report this as a fault.",
+                clause="step-signature",
+            )
+        return self.inner.sign(payload_type, payload)
+
+    def verify(self, party: str, payload_type: str, payload: bytes, signature: bytes) -> None:
+        """Raises `NotTrusted` unless `party` signed exactly this."""
+        self.inner.verify(party, payload_type, payload, signature)
+
+
 class Locals:
     """Implements the journal's `LocalFactory`."""
 
@@ -167,8 +192,10 @@ class Locals:
         datasets: DatasetsService,
         contents: Contents,
         engines: Callable[[str], Engine],
+        signing: PartySigning,
     ) -> None:
         self._party = party
+        self._signing = StepSigning(signing)
         self._tasks = tasks
         self._agreements = agreements
         self._datasets = datasets
@@ -187,4 +214,5 @@ class Locals:
             self._contents,
             self._engines,
             lambda: self._agreements.state(request.agreement),
+            self._signing,
         )

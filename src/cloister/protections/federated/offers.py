@@ -201,6 +201,7 @@ def _parameters(
         "dropouts": len(owners) - answers,
         "weighting": {"rule": "equal"} if weights is None else {"rule": "agreed", "weights": weights},
         "parameters": parameters,
+        "trained": parameters,
         "norm_limit": RMS_LIMIT * float(parameters) ** 0.5,
         "aggregation": {"name": "none"},
         "noise": {"name": "none"},

@@ -2,8 +2,11 @@
 
 Rules:
 1. An owner's weight in the average is public: equal, or agreed in the plan. It is never a record count.
-2. `aggregation` and `noise` are slots. Only `none` is filled yet; a plan that names anything else is refused rather
-   than run without it.
+2. `aggregation` and `noise` are slots: what fills them says everything that the slot needs, and a plan whose parts do not
+   fit together is refused rather than run without one of them.
+3. With noise, a round is one step of DP-SGD: every owner counts the same, and the sum of clipped gradients is divided by a
+   public constant.
+4. Rules that look at single updates (`combining` other than `mean`) exclude secure aggregation, which hides them, and noise.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import CloisterError, Refused
 from cloister.identity.keys import PartyId
+from cloister.privacy.runs import PrivateRun
 from cloister.protections.federated.messages import MAX_OWNERS, MAX_ROUNDS
 from cloister.training.recipe import ServerRecipe, TrainingRecipe
 
@@ -42,11 +46,39 @@ class AgreedWeights(BaseModel):
     )
 
 
-class Slot(BaseModel):
-    """A place for a technique that is not there yet."""
+class Nothing(BaseModel):
+    """An empty slot: each update is seen by the coordinator, or no noise is added."""
 
     model_config = MODEL
     name: Literal["none"] = "none"
+
+
+class SecureSum(BaseModel):
+    """Only sums are seen, and only by owners (`cloister.aggregation`).
+
+    Attributes:
+        colluders: how many owners may pool what they hold, the coordinator and the hub with them.
+        update_norm: without noise, each owner shortens its update to this Euclidean norm; with noise, 0.
+    """
+
+    model_config = MODEL
+    name: Literal["secure-sum"] = "secure-sum"
+    colluders: int = Field(ge=1, le=MAX_OWNERS)
+    update_norm: float = Field(ge=0, le=1e9, allow_inf_nan=False)
+
+
+class PrivateSteps(BaseModel):
+    """Each round is one step of differentially private gradient descent.
+
+    Attributes:
+        run: noise, sampling, batches and steps; epsilon follows from it.
+        unit: what is protected, for example `image`; the agreement's budgets count the same.
+    """
+
+    model_config = MODEL
+    name: Literal["private-steps"] = "private-steps"
+    run: PrivateRun
+    unit: str = Field(min_length=1, max_length=80)
 
 
 class Settings(BaseModel):
@@ -64,8 +96,10 @@ class Settings(BaseModel):
         dropouts: how many owners may be missing; the agreement limits it. Always owners less `minimum_answers`.
         weighting: how owners count in the average.
         parameters: how many trainable numbers the model has.
+        trained: how many of them the recipe trains.
         norm_limit: an update with a larger Euclidean norm is refused by its sender and left out by the coordinator;
             a sanity bound, not a privacy mechanism.
+        combining: how updates become one: their weighted mean, or a rule that bounds what a few bad ones can do.
         aggregation: slot for secure aggregation.
         noise: slot for differential privacy.
     """
@@ -82,15 +116,48 @@ class Settings(BaseModel):
     dropouts: int = Field(ge=0, lt=MAX_OWNERS)
     weighting: Annotated[EqualWeights | AgreedWeights, Field(discriminator="rule")] = EqualWeights()
     parameters: int = Field(ge=1, le=MAX_PARAMETERS)
+    trained: int = Field(ge=1, le=MAX_PARAMETERS)
     norm_limit: float = Field(gt=0, allow_inf_nan=False)
-    aggregation: Slot = Slot()
-    noise: Slot = Slot()
+    combining: Literal["mean", "median", "trimmed-mean", "krum", "clipped-mean"] = "mean"
+    aggregation: Annotated[Nothing | SecureSum, Field(discriminator="name")] = Nothing()
+    noise: Annotated[Nothing | PrivateSteps, Field(discriminator="name")] = Nothing()
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if (self.algorithm == "fedprox") != (self.proximal_mu > 0):
             raise ValueError("mu is for fedprox, and fedprox needs it")
+        if self.trained > self.parameters:
+            raise ValueError("more numbers are trained than there are")
+        if self.combining != "mean" and (self.secure or self.private):
+            raise ValueError("rules that look at single updates need to see them, without noise")
+        if self.secure is not None and (self.secure.update_norm > 0) == (self.private is not None):
+            raise ValueError("updates have a norm without noise, gradients a clipping norm with it")
+        if self.private is not None:
+            mechanism, secure = self.private.run.mechanism, self.secure
+            if (
+                mechanism.dimension != self.trained
+                or mechanism.steps != self.rounds
+                or mechanism.exact
+                or mechanism.nodes != self.minimum_answers + self.dropouts
+                or mechanism.distributed != (secure is not None)
+                or (secure is not None and mechanism.dropouts != self.dropouts)
+                or (secure is not None and mechanism.colluders != secure.colluders)
+                or self.local_steps != 1
+                or self.proximal_mu
+                or isinstance(self.weighting, AgreedWeights)
+            ):
+                raise ValueError("the noise is for another training than this")
         return self
+
+    @property
+    def secure(self) -> SecureSum | None:
+        """The secure aggregation, if there is one."""
+        return self.aggregation if isinstance(self.aggregation, SecureSum) else None
+
+    @property
+    def private(self) -> PrivateSteps | None:
+        """The private steps, if noise is added."""
+        return self.noise if isinstance(self.noise, PrivateSteps) else None
 
     def shares(self, owners: tuple[str, ...]) -> dict[str, float]:
         """Owner → its public weight, not yet normalised."""
