@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,13 @@ def update(after: Vector, before: Vector) -> Vector:
     return result
 
 
+class Combined(Protocol):
+    """Several updates as one, of which each part is computed when it is asked for."""
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
+        """A part of it, float64."""
+
+
 class Mean:
     """The owners' average update, of which each part is computed when it is asked for.
 
@@ -88,12 +96,16 @@ class Mean:
             )
         self._terms = [(shares[party] / total, updates[party]) for party in sorted(updates)]
 
-    def __getitem__(self, part: slice) -> NDArray[np.float64]:
+    def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
         """A part of the average, float64."""
         result = np.zeros(len(self._terms[0][1][part]), np.float64)
         for share, vector in self._terms:
             result += share * vector[part].astype(np.float64)
         return result
+
+    def told(self) -> dict[str, str]:
+        """Nothing: the mean takes every update as it is."""
+        return {}
 
 
 def mean(updates: Mapping[str, Vector], shares: Mapping[str, float]) -> NDArray[np.float64]:

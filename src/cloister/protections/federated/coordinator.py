@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cloister.claims.offers import Digest
 from cloister.foundation.errors import BadInput, TaskFailed
 from cloister.journal.program import Candidate, Inbox, Local, Message, Phase, Program, Step
-from cloister.protections.federated import averaging, server, worker
+from cloister.protections.federated import averaging, robust, server, worker
 from cloister.protections.federated.framing import Vector, decode, encode, vector_digest
 from cloister.protections.federated.messages import (
     FINISHED,
@@ -103,9 +103,15 @@ class _Coordinator:
                 "See which nodes are connected, and start the task again.",
                 phase=f"collect-{number}",
             )
-        average = averaging.Mean(updates, self.settings.shares(self.owners))
+        try:
+            combined = robust.combine(self.settings, updates, self.settings.shares(self.owners))
+        except BadInput as error:
+            raise TaskFailed(error.what, error.why, error.remedy, phase=f"collect-{number}") from None
+        told = combined.told()
+        if told:
+            local.report({"round": number, "rule": self.settings.combining, "cut": told})
         weights, moments = server.advance(
-            self.settings.server, number, self.settings.rounds, weights, average, moments
+            self.settings.server, number, self.settings.rounds, weights, combined, moments
         )
         state = _State(
             round=number + 1 if number < self.settings.rounds else number,

@@ -49,7 +49,7 @@ def advance(
     number: int,
     rounds: int,
     weights: Vector,
-    update: NDArray[np.float64] | averaging.Mean,
+    update: NDArray[np.float64] | averaging.Combined,
     moments: Vector,
 ) -> tuple[Vector, Vector]:
     """The next round's weights and moments.
@@ -59,7 +59,7 @@ def advance(
         number: the round that ends, from 1.
         rounds: of the task.
         weights: the round's, (n,).
-        update: the owners' average update, (n,); a `Mean` computes each part of it when it is needed.
+        update: the owners' average update, (n,); a rule computes each part of it when it is needed.
         moments: from `start` or the round before.
 
     Raises:
