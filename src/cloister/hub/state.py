@@ -1,6 +1,10 @@
 """What the hub remembers of its parties: their cards, who may connect, which invitations were used.
 
 Everything is in the hub's database; the directory is held in memory as well and written whole when it changes.
+
+Rules:
+1. Changes wait for each other and then for the database. Looking waits for neither: keys are looked up for every message, and
+   also by whoever has a transaction open, for whom a change may be waiting.
 """
 
 from __future__ import annotations
@@ -64,15 +68,14 @@ class Members:
 
     def keys_for(self, party: str) -> PublicKeys:
         """The party's present keys. Raises `NotTrusted` unless it is enrolled and its card speaks for it now."""
-        with self._lock:
-            if party not in self._members:
-                raise NotTrusted(
-                    "A party is not enrolled at this hub.",
-                    "It never was, or was dropped.",
-                    "Enrol with an invitation of the hub's operator.",
-                    clause="not-enrolled",
-                )
-            return self.known.current(party, self._clock.now()).keys
+        if party not in self._members:
+            raise NotTrusted(
+                "A party is not enrolled at this hub.",
+                "It never was, or was dropped.",
+                "Enrol with an invitation of the hub's operator.",
+                clause="not-enrolled",
+            )
+        return self.known.current(party, self._clock.now()).keys
 
     def live(self) -> KeyDirectory:
         """The keys that speak now, of every known party."""
@@ -80,14 +83,13 @@ class Members:
 
     def permitted(self) -> frozenset[str]:
         """Who may connect: enrolled, and not revoked."""
-        with self._lock:
-            return frozenset(party for party in self._members if self.known.card(party).status == "active")
+        return frozenset(party for party in self._members if self.known.card(party).status == "active")
 
     def chains(self, party: str | None = None) -> list[tuple[Envelope, ...]]:
         """The card chains of enrolled parties (or of one, if it is enrolled)."""
-        with self._lock:
-            asked = sorted(self._members) if party is None else [party]
-            return [self.known.chain(item) for item in asked if item in self._members]
+        members = self._members
+        asked = sorted(members) if party is None else [party]
+        return [self.known.chain(item) for item in asked if item in members]
 
     def accept(self, envelope: Envelope) -> None:
         """Takes in a card. Raises as `Directory.accept`. A revocation drops the party at once."""

@@ -5,6 +5,9 @@ chain. Only a person, by comparing fingerprints, makes it *trusted*; agreements 
 
 Cards of parties whom nobody here has compared share `MAX_STRANGERS` bytes, so that strangers, however many, neither keep a
 trusted party's card out nor make the directory too large to be read.
+
+Changes wait for each other and then for the database. Looking waits for neither: keys are looked up for every message, and also
+by whoever has a transaction open, for whom a change may be waiting.
 """
 
 from __future__ import annotations
@@ -72,8 +75,7 @@ class Parties:
 
     def keys_for(self, party: str) -> PublicKeys:
         """The keys that speak for `party` now. Raises `NotTrusted`."""
-        with self._lock:
-            return self._directory.current(party, self._clock.now()).keys
+        return self._directory.current(party, self._clock.now()).keys
 
     # For people ----------------------------------------------------------------------------------------------------
 
@@ -119,8 +121,7 @@ class Parties:
 
     def trusted(self, party: str) -> bool:
         """Whether a person pinned the party and its card speaks now."""
-        with self._lock:
-            return self._directory.trusted(party, self._clock.now())
+        return self._directory.trusted(party, self._clock.now())
 
     def require_trusted(self, parties: Iterable[str]) -> None:
         """Raises `Refused` naming the first party whose fingerprint nobody here has compared."""
@@ -136,59 +137,51 @@ class Parties:
 
     def name(self, party: str) -> str:
         """The party's name on its card, or the start of its fingerprint."""
-        with self._lock:
-            if party in self._directory:
-                return self._directory.card(party).name
+        if party in self._directory:
+            return self._directory.card(party).name
         return f"{party[:8]}…"
 
     def names(self) -> dict[str, str]:
         """Names by fingerprint of all known parties."""
-        with self._lock:
-            return {party: self._directory.card(party).name for party in self._directory}
+        return {party: self._directory.card(party).name for party in self._directory}
 
     def chain(self, party: str) -> tuple[Envelope, ...]:
         """A party's cards from the first on."""
-        with self._lock:
-            return self._directory.chain(party)
+        return self._directory.chain(party)
 
     def holds(self, card: str) -> bool:
         """Whether the card of that digest is part of a chain that is held."""
-        with self._lock:
-            return any(
-                item.digest == card
-                for party in self._directory
-                for item in self._directory.record(party).cards
-            )
+        return any(
+            item.digest == card for party in self._directory for item in self._directory.record(party).cards
+        )
 
     def known(self, party: str) -> bool:
         """Whether a card of the party is held."""
-        with self._lock:
-            return party in self._directory
+        return party in self._directory
 
     def listing(self) -> list[dict[str, Any]]:
         """All known parties as people see them."""
         found = []
-        with self._lock:
-            for party in sorted(self._directory):
-                card = self._directory.card(party)
-                try:
-                    self._directory.current(party, self._clock.now())
-                    problem = ""
-                except CloisterError as error:
-                    problem = error.what
-                found.append(
-                    {
-                        "party": party,
-                        "fingerprint": grouped(party),
-                        "name": card.name,
-                        "roles": list(card.roles),
-                        "sequence": card.sequence,
-                        "expires": card.expires,
-                        "trust": self._directory.trust(party),
-                        "own": party == self.own.party,
-                        "problem": problem,
-                    }
-                )
+        for party in sorted(self._directory):
+            card = self._directory.card(party)
+            try:
+                self._directory.current(party, self._clock.now())
+                problem = ""
+            except CloisterError as error:
+                problem = error.what
+            found.append(
+                {
+                    "party": party,
+                    "fingerprint": grouped(party),
+                    "name": card.name,
+                    "roles": list(card.roles),
+                    "sequence": card.sequence,
+                    "expires": card.expires,
+                    "trust": self._directory.trust(party),
+                    "own": party == self.own.party,
+                    "problem": problem,
+                }
+            )
         return found
 
     def _room(self, envelope: Envelope) -> None:
