@@ -30,7 +30,16 @@ from cloister.journal.phases import NOTICE, View, judge
 from cloister.journal.phases import Header as MessageHeader
 from cloister.journal.program import Program, Received, Step
 from cloister.journal.runner import POINTS
-from cloister.release.messages import CANDIDATE, CERTIFICATE, RELEASE, STORED, VOTE, WITHDRAWN
+from cloister.release.messages import (
+    CANDIDATE,
+    CERTIFICATE,
+    CONTENT,
+    RELEASE,
+    STORED,
+    STORED_BY_OWNER,
+    VOTE,
+    WITHDRAWN,
+)
 from cloister.release.program import PHASES as RELEASE_PHASES
 from cloister.storage.blobs import Kept
 from cloister.storage.messages import Counters
@@ -39,7 +48,10 @@ from protections.boasts import HonestOffers
 from protections.loop import Loop
 from simulators.bus import Crash, Fate, Ports, run_task
 
-RELEASE_KINDS = {CANDIDATE, CERTIFICATE, RELEASE, STORED, VOTE, WITHDRAWN, NOTICE}
+RELEASE_KINDS = {
+    *(CANDIDATE, CERTIFICATE, CONTENT, RELEASE, STORED, STORED_BY_OWNER, VOTE, WITHDRAWN),
+    NOTICE,
+}
 STRANGER = "z" * 52
 
 

@@ -1,13 +1,22 @@
-"""A whole task in memory: federated training, then its release, with real keys and signatures."""
+"""A whole task in memory: a training, then its release, with real keys and signatures.
+
+Held by the coordinator, the candidate comes of plain federated averaging. Held by the owners, it comes of `Making`: every
+owner makes the same model, and tells the coordinator its digest and size alone.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
 from cloister.identity import envelopes
+from cloister.journal.program import Candidate, Message, Phase, Program, Step
 from cloister.ledger.checkpoints import Checkpoint, ledger_origin, sign_checkpoint
 from cloister.protections.federated import FederatedAveraging
 from cloister.release import Release, release_program
@@ -15,6 +24,9 @@ from protections import federation as f
 from protections.loop import Loop, Node
 
 KEYS = f.Keys(f.LAB, f.USER, *f.OWNERS)
+HOLDERS = ("coordinator", "owner")
+HELD = f.model_bytes(np.linspace(0.5, 1.5, f.LENGTH))
+"""What the owners hold; nothing else in a task has its bytes."""
 ADMISSIONS = {name: digest(b"admission" + name.encode()) for name in (f.LAB, f.USER, *f.OWNERS)}
 
 
@@ -69,12 +81,41 @@ class Context:
             self.shelf.append(release)
 
 
+class Making:
+    """Programs of a protection whose candidate the owners hold: they have it from the start, and tell of it."""
+
+    def __init__(self, plan, contents):
+        self.plan, self.contents = plan, contents
+
+    def facts(self, content):
+        return {"content": digest(content), "size": len(content), "rounds": 3, "noise": {"sigma": 0.5}}
+
+    def program(self, seat, party):
+        if seat == "coordinator":
+            return Program("listen", {"listen": Phase({"told": "owner"}, 1, 50.0, self.listen)})
+        content = self.contents.get(party, HELD)
+
+        def make(_local, _inbox):
+            facts = self.facts(content)
+            told = Message(self.plan.offer.seats["coordinator"][0], "told", canonical(facts))
+            return Step(b"", None, (told,), Candidate("model", content, facts))
+
+        return Program("make", {"make": Phase({}, 0, 50.0, make)})
+
+    def listen(self, _local, inbox):
+        told = [json.loads(item.body) for item in inbox]
+        most = max(told, key=told.count)
+        return Step(b"", None, candidate=Candidate("model", b"", most))
+
+
 class World:
-    """Nodes of one task; `contexts` by party may be changed before `run`."""
+    """Nodes of one task; `contexts` by party may be changed before `run`. `held`: what single owners hold instead of `HELD`."""
 
     def __init__(
         self,
         *,
+        holder="coordinator",
+        held=None,
         agreement=None,
         owners=3,
         tamper=None,
@@ -88,7 +129,9 @@ class World:
     ):
         self.terms = f.terms(owners, **(agreement or {}))
         self.request = f.request(self.terms, **changes)
-        self.plan = f.plan(self.terms, self.request, parameters=parameters)
+        plan = f.plan(self.terms, self.request, parameters=parameters)
+        self.plan = plan.model_copy(update={"offer": plan.offer.model_copy(update={"holder": holder})})
+        self.making = Making(self.plan, held or {})
         self.contexts = {}
         nodes = []
         for seat, parties in self.plan.offer.seats.items():
@@ -97,9 +140,7 @@ class World:
                 context.admissions = {party: ADMISSIONS[party] for party in self.plan.parties}
                 self.contexts[name] = context
                 program = (
-                    release_program(seat, context)
-                    if seat == "recipient"
-                    else FederatedAveraging().program(self.plan.offer, self.plan.request, seat)
+                    release_program(seat, context) if seat == "recipient" else self.protection(seat, name)
                 )
                 ports = {}
                 if name in self.request.datasets:
@@ -110,6 +151,12 @@ class World:
         self.loop = Loop(nodes, tamper=tamper, crash=crash)
         self.loop.following = self._following
         self.released = set()
+
+    def protection(self, seat, party):
+        """The program before the release."""
+        if self.plan.offer.holder == "owner":
+            return self.making.program(seat, party)
+        return FederatedAveraging().program(self.plan.offer, self.plan.request, seat)
 
     def _following(self, node):
         if node.party in self.released or node.seat == "recipient":

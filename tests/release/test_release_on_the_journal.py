@@ -9,7 +9,6 @@ from release_world import World
 
 from cloister.journal.ports import Following
 from cloister.journal.runner import POINTS
-from cloister.protections.federated import FederatedAveraging
 from cloister.release import release_program
 from protections import federation as f
 from simulators.bus import TASK, Bus, Crash, Fate, Ports, _Seat
@@ -28,7 +27,7 @@ class ChainedSeat(_Seat):
     def program(self, task):
         if task.program == RELEASE:
             return release_program(task.seat, self.context)
-        return FederatedAveraging().program(self.world.plan.offer, self.world.plan.request, task.seat)
+        return self.world.protection(task.seat, self.party)
 
     def later(self, task):
         return () if task.program == RELEASE else (release_program(task.seat, self.context),)

@@ -11,7 +11,8 @@ Rules:
 5. `model`: the candidate is the admitted model, byte for byte, but for its weights.
 6. `finite`, `trained`: every weight is finite, and some differ from the admitted model's.
 7. `facts`: what is said of the making agrees with what this owner's node saw of it, with the plan, and with the
-   weights themselves; nothing else is said. Owners sign the facts: what they cannot know is not theirs to say.
+   weights themselves; nothing else is said. Owners sign the facts: what they cannot know is not theirs to say. Where
+   owners hold the candidate, they know all: the facts are this owner's own, and name digest and size of what it holds.
 8. `time`, `evidence`: the statement was made now, names the admissions that this node knows, and exactly one head of the
    coordinator's log, signed by it at the statement's time (within the tolerance of clocks), and no smaller than what
    this node as a witness had seen of that log well before.
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 
 from cloister.agreements.terms import Terms
 from cloister.claims.offers import Plan
-from cloister.foundation.canonical import JSON
+from cloister.foundation.canonical import JSON, canonical
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, NotTrusted
 from cloister.identity.keys import PublicKeys
@@ -59,7 +60,8 @@ class Submission:
         created: the statement's time, seconds since the epoch.
         admissions: party → digest of its signed admission, as the coordinator says.
         known_admissions: the same, as this node knows it.
-        seen: what this node's own part of the task ended with (see `Candidate.facts`); `None` if it saw nothing.
+        seen: what this node's own part of the task ended with (see `Candidate.facts`); `None` if it saw nothing. Where
+            owners hold the candidate, `content` is this node's own, too.
         rebuilt: digest of the admitted model with the candidate's weights put in; `None` if there are none.
         weights: the candidate's weights, shape (n,), float32; `None` if it is no model.
         initial: the admitted model's weights, shape (n,), float32.
@@ -213,6 +215,8 @@ def _facts(s: Submission) -> str | None:
     assert s.weights is not None
     if s.seen is None:
         return "This node did not see how it was made."
+    if s.plan.offer.holder == "owner":
+        return _own_facts(s, s.seen)
     if s.facts.get("model") != s.plan.request.computation.contents.get("model"):
         return "It is said to be made from another model."
     if s.facts.get("weights") != digest(np.ascontiguousarray(s.weights, dtype="<f4").tobytes()):
@@ -225,6 +229,20 @@ def _facts(s: Submission) -> str | None:
         known = _answers(s) if key == "answers" else key in parameters and s.facts[key] == parameters[key]
         if not known:
             return f"It says more than this node can know: {key[:100]}."
+    return None
+
+
+def _own_facts(s: Submission, own: Mapping[str, JSON]) -> str | None:
+    # As canonical JSON, which is what is signed: in Python True equals 1, and a tuple equals no list.
+    differing = sorted(
+        key
+        for key in {*own, *s.facts}
+        if key not in own or key not in s.facts or canonical(own[key]) != canonical(s.facts[key])
+    )
+    if differing:
+        return "This node would say otherwise: " + ", ".join(differing)[:200] + "."
+    if s.facts.get("content") != digest(s.content) or s.facts.get("size") != len(s.content):
+        return "It is said to be something else than this node holds."
     return None
 
 

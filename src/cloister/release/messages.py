@@ -32,12 +32,19 @@ CANDIDATE = "candidate"
 VOTE = "vote"
 CERTIFICATE = "certificate"
 RELEASE = "release"
+CONTENT = "content"
 WITHDRAWN = "withdrawn"
 STORED = "stored"
+STORED_BY_OWNER = "stored-by-owner"
+
+MAX_BARE = MAX_HEADER + 8
+"""Bytes of the largest body without content."""
+MAX_SMALL = 4096
+"""Bytes of the largest body that holds hardly more than a digest, without content."""
 
 
 class CandidateHeader(BaseModel):
-    """Beside a candidate's content: what it is, and what the statement about it is to say beyond the plan."""
+    """Beside a candidate's content (or alone, where the owners hold it): what it is, and what the statement about it is to say beyond the plan."""
 
     model_config = MODEL
 
@@ -64,6 +71,14 @@ class ReleaseHeader(BaseModel):
     model_config = MODEL
 
     envelope: dict[str, Any]
+
+
+class ContentHeader(BaseModel):
+    """Beside the content that an owner sends: its digest, so that what is not wanted need not be read."""
+
+    model_config = MODEL
+
+    content: Digest
 
 
 class WithdrawnHeader(BaseModel):
