@@ -28,7 +28,8 @@ clauses say no, the first in this order is named. Clauses, in their order (each 
 23. `claims`: the plan's claims reach every party's floor.
 24. `attempts`: fewer tasks of this computation got answers from this owner's own dataset than agreed; a training whose
     result the gate would refuse all the same only gives its coordinator new updates to look at.
-25. `budget`: what is spent fits what is left; exact answers are never given of a population that has a budget.
+25. `budget`: what is spent fits what is left; exact answers are never given of a population that has a budget, and
+    none at all under an agreement that does not name it.
 26. `records`: training without differential privacy needs this owner's acceptance, for this computation's digest, that
     the result may contain input records.
 27. `approval`: the computation is listed, or this owner approved its digest. (Both: in this plan, where the yes was

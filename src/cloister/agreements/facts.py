@@ -63,6 +63,7 @@ class DecisionFacts:
         catalogue: commitment → catalogue entry, of one's own datasets and of others' as far as known.
         approvals: approvals of computations by digest.
         remaining: population → what is left of its budget; own populations.
+        populations: commitment → the protected population that one's own dataset belongs to, if it belongs to one.
         columns: commitment → the columns that the computation reads, as this node's own analysis found them.
         attempts: commitment → how many other tasks of this computation got an answer from that dataset; one's own.
     """
@@ -74,6 +75,7 @@ class DecisionFacts:
     catalogue: Mapping[str, DatasetDescription] = field(default_factory=dict)
     approvals: tuple[Approval, ...] = ()
     remaining: Mapping[str, Balance] = field(default_factory=dict)
+    populations: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     attempts: Mapping[str, int] = field(default_factory=dict)
 

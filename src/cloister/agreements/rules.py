@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from cloister.agreements.clauses import UsableDataset
-from cloister.agreements.facts import Balance, Case
+from cloister.agreements.facts import Case
 from cloister.agreements.lifecycle import State
 from cloister.claims.statements import statement
 from cloister.claims.vocabulary import Claim
@@ -351,11 +351,22 @@ def _budget(case: Case) -> Found:
     if own is None:
         return None
     budget, charge = case.terms.budget(case.facts.party, own.name), case.charge
+    bound = case.facts.populations.get(case.own or "")
     exact = case.plan.request.computation.kind in ("training", "query", "join") and not case.private_result
     if budget is None:
         if charge.epsilon > 0:
             return "The plan spends privacy, and no budget was agreed for this dataset.", "Agree on a budget."
+        if bound is not None:
+            return (
+                "The dataset belongs to a protected population, and this agreement names no budget of it.",
+                "Amend the agreement so that it names the population and what may be spent of it.",
+            )
         return None
+    if bound not in (None, budget.population):
+        return (
+            "The dataset belongs to another protected population than the agreement names.",
+            "Amend the agreement so that it names that population.",
+        )
     if exact:
         return (
             "Exact answers of a population with a privacy budget would void its guarantee.",
@@ -363,7 +374,12 @@ def _budget(case: Case) -> Found:
         )
     if any(item.unit != budget.unit for item in case.private):
         return f"The plan protects another unit than agreed ({budget.unit}).", "Plan for the agreed unit."
-    left = case.facts.remaining.get(budget.population, Balance(0.0, 0.0))
+    left = case.facts.remaining.get(budget.population)
+    if left is None:
+        return (
+            "This owner's node keeps no budget for the dataset's population.",
+            "Declare it and say which dataset belongs to it: cloister budget open, cloister budget bind.",
+        )
     if charge.epsilon > min(left.epsilon, budget.epsilon) or charge.delta > min(left.delta, budget.delta):
         return (
             "What is left of the privacy budget does not suffice.",

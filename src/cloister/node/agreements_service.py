@@ -72,7 +72,8 @@ _BY_ITSELF = (State.AGREED, State.VERIFIED, State.FINALIZED)
 class AgreementsService:
     """Holds agreements and acts; every change is logged and told to the other members by `changed`.
 
-    `enforce` stops the tasks of agreements that are no longer in force; it waits for nobody.
+    `enforce` stops the tasks of agreements that are no longer in force; it waits for nobody. `prepare` makes ready what an
+    agreement needs of this node before it is signed (privacy budgets), or raises; it says in words what it did.
     """
 
     def __init__(
@@ -85,7 +86,9 @@ class AgreementsService:
         changed: Callable[[], None],
         quotas: Quotas,
         enforce: Callable[[], object],
+        prepare: Callable[[Terms], list[str]],
     ) -> None:
+        self._prepare = prepare
         self._quotas = quotas
         self._enforce = enforce
         self._database = database
@@ -101,13 +104,18 @@ class AgreementsService:
     # What people do ------------------------------------------------------------------------------------------------
 
     def propose(self, document: Any) -> str:
-        """Signs new terms for this party and offers them to the others. Returns the agreement's digest.
+        """Signs new terms for this party and offers them to the others. Returns the agreement's digest. See `offer`."""
+        return str(self.offer(document)["agreement"])
+
+    def offer(self, document: Any) -> dict[str, Any]:
+        """Like `propose`. Returns the summary, with `budgets`: in words, what signing meant for this party's populations.
 
         Raises:
-            Refused: clauses that no node can enforce (named), unknown or untrusted parties.
+            Refused: clauses that no node can enforce (named), unknown or untrusted parties, budgets that cannot be.
         """
         terms = Terms.from_odrl(document)
         self._parties.require_trusted(terms.parties)
+        prepared = self._prepare(terms)
         envelope = sign_terms(terms, self._parties.own.party, self._keys)
         with self._lock:
             self._merge(envelope)
@@ -116,10 +124,14 @@ class AgreementsService:
                 provider = "provider" in sides(terms, self._parties.own.party)
                 self._act(found, State.NONE, State.OFFERED if provider else State.REQUESTED, None)
         self.settle()
-        return envelope.digest
+        return {**self.summary(envelope.digest), "budgets": prepared}
 
     def sign(self, digest: str) -> dict[str, Any]:
-        """Adds this party's signature. Raises `Refused` for untrusted parties, ended or unenforceable agreements."""
+        """Adds this party's signature; returns as `offer`.
+
+        Raises:
+            Refused: untrusted parties, an ended or unenforceable agreement, budgets that cannot be.
+        """
         with self._lock:
             envelope = self.envelope(digest)
             terms = read_terms(envelope)
@@ -128,9 +140,10 @@ class AgreementsService:
                 raise Conflict(
                     "The agreement was stopped.", "It can no longer be signed.", "Propose a new one."
                 )
+            prepared = self._prepare(terms)
             self._merge(cosign_agreement(envelope, self._parties.own.party, self._keys, self._clock.now()))
         self.settle()
-        return self.summary(digest)
+        return {**self.summary(digest), "budgets": prepared}
 
     def move(self, digest: str, to: State, reason: str | None) -> dict[str, Any]:
         """Makes an act of this party: suspend, resume (`finalized`), revoke, terminate.

@@ -223,7 +223,7 @@ def _agreements(app: FastAPI, node: Node) -> None:
 
     @app.post("/api/v1/agreements")
     def propose(body: NewAgreement) -> Any:
-        return node.agreements.summary(node.agreements.propose(body.terms))
+        return node.agreements.offer(body.terms)
 
     @app.get("/api/v1/agreements/{digest}")
     def agreement(digest: str) -> Any:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cloister.agreements.lifecycle import State
+from cloister.agreements.terms import Terms
 from cloister.foundation.errors import BadInput, CloisterError, NotFound, NotTrusted, Refused, Unreachable
 from cloister.identity.cards import CARD_TYPE
 from cloister.identity.cards import read as read_card
@@ -35,6 +36,7 @@ AGREEMENTS, DOCUMENTS, PLANS, WITNESSES, RELAY = "agreements", "documents", "pla
 _CARDS_SECONDS, _CARDS_SOON = 12.0, 3.0
 _COMING_SECONDS = 20.0
 TWIN_SECONDS = 60.0
+_WITNESS_SECONDS, _WITNESS_PAUSE = 60.0, 0.5
 
 
 class Chores:
@@ -220,6 +222,27 @@ class Chores:
                     self._show_log_to(party, HubClient(link.transport, party, deadline=5.0))
                 except CloisterError as error:
                     _LOG.info("a witness: %s %s", error.what, error.why)
+
+    def be_witnessed(self, terms: Terms) -> None:
+        """Before the first privacy charge after a start: some witness of the agreement sees the log, and may lock this node.
+
+        Raises:
+            Unreachable: none was here for a minute.
+        """
+        ledger, own = self._node.ledger, self._node.party
+        others = {item.party for item in terms.witnesses.parties} - {own} if terms.witnesses else set()
+        end = time.monotonic() + _WITNESS_SECONDS
+        while others and ledger.locked is None and not any(ledger.met(party) for party in others):
+            self.meet_witnesses()
+            if any(ledger.met(party) for party in others) or ledger.locked is not None:
+                return
+            if time.monotonic() > end:
+                raise Unreachable(
+                    "No witness has seen this node's log since it was started.",
+                    "It might have been restored from an old backup, and would then spend a privacy budget twice.",
+                    "See that this node and one of the agreement's witnesses are connected, then try again.",
+                )
+            time.sleep(_WITNESS_PAUSE)
 
     def _show_log_to(self, party: str, client: HubClient) -> None:
         if self._node.ledger.locked is not None:

@@ -74,7 +74,10 @@ class OwnData:
 
 
 class DatasetsService:
-    """Registers own datasets and keeps the catalogue entries of others."""
+    """Registers own datasets and keeps the catalogue entries of others.
+
+    `registered` is told of each new registration in its transaction; what it raises keeps the dataset from being one.
+    """
 
     def __init__(
         self,
@@ -86,8 +89,10 @@ class DatasetsService:
         secret_store: SecretStore,
         log: Callable[[Transaction, str, str], object],
         quotas: Quotas,
+        registered: Callable[[Transaction, Registration], object],
     ) -> None:
         self._quotas = quotas
+        self._registered = registered
         self._secrets = secret_store
         self._folder = folder.root / "datasets"
         folder.private(self._folder)
@@ -139,6 +144,7 @@ class DatasetsService:
             Datasets(tx).put(
                 description.commitment, description.name, {"folder": place.name}, self._clock.now()
             )
+            self._registered(tx, registration)
             self._keep(tx, envelope, description)
             self._log(tx, "dataset", envelope.digest)
         return {
@@ -175,6 +181,12 @@ class DatasetsService:
             names = Datasets(tx).names()
         found = [load_registration(self._place(commitment)) for commitment in names.values()]
         return [item.source for item in found if wanted(item.description)]
+
+    def named(self, name: str) -> Registration | None:
+        """The newest version of an own dataset by its name, without its salt, or `None`."""
+        with self._database.read() as tx:
+            commitment = Datasets(tx).names().get(name)
+        return None if commitment is None else load_registration(self._place(commitment))
 
     def registration(self, commitment: str) -> Registration:
         """An own dataset. Raises `NotFound`."""

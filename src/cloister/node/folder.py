@@ -65,6 +65,11 @@ class Folder:
         return self.root / "hub.crt"
 
     @property
+    def budgets_file(self) -> Path:
+        """How many privacy charges this node has made, beside the database, so that an old database is noticed."""
+        return self.root / "budgets.json"
+
+    @property
     def socket(self) -> Path:
         """Where the CLI and the SDK reach the running node."""
         return self.root / "node.sock"

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from cloister.aggregation import PartySigning
+from cloister.agreements.terms import Terms
 from cloister.claims.offers import Plan
+from cloister.data.registry import Registration
 from cloister.foundation.clock import Clock, FloorClock, SystemClock
 from cloister.foundation.errors import CloisterError, Conflict, NotFound, Unreachable
 from cloister.identity.cards import read as read_card
@@ -17,6 +19,7 @@ from cloister.journal.durable import Durable
 from cloister.journal.program import Engine
 from cloister.journal.runner import Runner
 from cloister.node.agreements_service import AgreementsService
+from cloister.node.budgets_service import BudgetsService
 from cloister.node.chores import AGREEMENTS, DOCUMENTS, WITNESSES, Chores
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.duties import Duties
@@ -125,6 +128,16 @@ class Node:
             self.keystore,
             self.ledger.append,
             self.quotas,
+            self._registered,
+        )
+        self.budgets = BudgetsService(
+            self.folder,
+            database,
+            self.clock,
+            self.party,
+            self.datasets,
+            self.ledger.append,
+            self._may_spend,
         )
         self.steward = Steward()
         self.agreements = AgreementsService(
@@ -136,6 +149,7 @@ class Node:
             lambda: self.steward.wake(AGREEMENTS, DOCUMENTS, WITNESSES),
             self.quotas,
             self._enforce,
+            self.budgets.prepare,
         )
         self.chores = Chores(self)
         self.engines = engines(self.folder, self._readable)
@@ -170,6 +184,7 @@ class Node:
                 lambda: require_alone(self),
             ),
             self.quotas,
+            self.budgets,
         )
         self.shelf = Shelf(
             database,
@@ -196,6 +211,7 @@ class Node:
                     self.contents,
                     engine,
                     PartySigning(self.parties.directory, self.keys),
+                    self.budgets,
                 ),
                 lambda task: self.tasks.plan(task).request.agreement,
                 self.engine,
@@ -324,6 +340,15 @@ class Node:
     def _enforce(self) -> None:
         self.chores.stop_what_ended()
 
+    def _registered(self, tx: Transaction, registration: Registration) -> None:
+        self.budgets.registered(tx, registration)
+
+    def _may_spend(self, terms: Terms) -> None:
+        """Of two nodes with one identity, and of one whose log is behind what witnesses saw, none spends privacy."""
+        require_alone(self)
+        self.chores.be_witnessed(terms)
+        self.ledger.require_unlocked()
+
     def _run_task(self, plan: Plan) -> None:
         seat = plan.offer.seat_of(self.party)
         if seat is not None and not self._is_running(plan.digest):  # a requester without a seat only asks
@@ -363,6 +388,7 @@ class Node:
             "relay_contradicts": self.hub_witness.evidence() if self.hub_witness is not None else None,
             "time": self.clock.inner.now(),
             "engines": self.engines.report(),
+            "budgets": None if (trouble := self.budgets.trouble) is None else trouble.problem(),
         }
 
     def traffic(self) -> dict[str, dict[str, int]]:

@@ -6,6 +6,8 @@ and the attempt; a second one under the same name cannot be written.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from sqlalchemy import func, insert, select
 
 from cloister.storage._rows import put
@@ -18,6 +20,19 @@ from cloister.storage.tables import (
     population_members,
     populations,
 )
+
+
+@dataclass(frozen=True)
+class ChargeRow:
+    """One charge as it is kept: which step of which task, to which scope, how much, when."""
+
+    task: str
+    phase: str
+    position: int
+    attempt: int
+    scope: str
+    loss: bytes = field(repr=False)
+    at: int
 
 
 class BudgetRows:
@@ -110,6 +125,32 @@ class BudgetRows:
             .order_by(budget_charges.c.at, budget_charges.c.task, budget_charges.c.position)
         )
         return [(row.scope, row.loss) for row in self._connection.execute(query)]
+
+    def positions(self, population: str, task: str, attempt: int) -> list[int]:
+        """The steps of one attempt of a task that have charged a population."""
+        query = select(budget_charges.c.position).where(
+            budget_charges.c.population == population,
+            budget_charges.c.task == task,
+            budget_charges.c.attempt == attempt,
+        )
+        return sorted(self._connection.execute(query).scalars())
+
+    def history(self, population: str) -> list[ChargeRow]:
+        """Every charge to a population, oldest first."""
+        query = (
+            select(budget_charges)
+            .where(budget_charges.c.population == population)
+            .order_by(budget_charges.c.at, budget_charges.c.task, budget_charges.c.position)
+        )
+        return [
+            ChargeRow(row.task, row.phase, row.position, row.attempt, row.scope, row.loss, row.at)
+            for row in self._connection.execute(query)
+        ]
+
+    def members(self, population: str) -> list[str]:
+        """What belongs to a population, by key, in order."""
+        query = select(population_members.c.key).where(population_members.c.population == population)
+        return sorted(self._connection.execute(query).scalars())
 
     def leaves(self) -> int:
         """How many leaves of the log all charges together stand for."""

@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from cloister.agreements.decision import PLAN_LIFETIME, Balance, DecisionFacts, Permit, Refusal, decide
+from cloister.agreements.decision import PLAN_LIFETIME, DecisionFacts, Permit, Refusal, decide
 from cloister.claims.offers import ADMISSION_TYPE, PLAN_TYPE, Plan
 from cloister.foundation.canonical import canonical, parse
 from cloister.foundation.clock import Clock, parse_rfc3339, rfc3339
@@ -37,6 +37,7 @@ from cloister.foundation.quotas import Standing
 from cloister.identity.envelopes import Envelope, sign, verify
 from cloister.identity.keys import SecretKeys
 from cloister.node.agreements_service import AgreementsService
+from cloister.node.budgets_service import BudgetsService
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.ledger_service import LedgerService
 from cloister.node.peers.parties import Parties
@@ -100,8 +101,10 @@ class Admitting:
         ports: Ports,
         quotas: Quotas,
         database: Database,
+        budgets: BudgetsService,
     ) -> None:
         self._quotas = quotas
+        self._budgets = budgets
         self._database = database
         self._records = records
         self._clock = clock
@@ -209,6 +212,7 @@ class Admitting:
             self._ports.alone()
             self._ports.meet_witnesses()
             self._ledger.require_unlocked()
+            self._require_sound_budgets(plan)
             decision = self.decision(plan)
             if isinstance(decision, Refusal) and not decision.needs_person:
                 raise decision.error()
@@ -266,6 +270,7 @@ class Admitting:
         found = self._agreements.get(name)
         own = plan.request.datasets.get(self._parties.own.party)
         read = columns_of(plan.request.computation)
+        remaining, populations = self._budgets.facts(plan, found.terms)
         facts = DecisionFacts(
             now=self._clock.now(),
             party=self._parties.own.party,
@@ -273,15 +278,17 @@ class Admitting:
             protections={name: item.maturity for name, item in self._protections.items()},
             catalogue=self._datasets.catalogue(plan.request.datasets),
             approvals=tuple(self._records.approvals()),
-            remaining=self._remaining(),
+            remaining=remaining,
+            populations=populations,
             columns=dict.fromkeys(plan.request.datasets.values(), read) if read is not None else {},
             attempts={} if own is None else {own: self._records.attempts(plan, own)},
         )
         return decide(found, plan, facts)
 
-    def _remaining(self) -> dict[str, Balance]:
-        # No protection charges yet; an agreement with budgets then finds nothing left, and refuses (fail closed).
-        return {}
+    def _require_sound_budgets(self, plan: Plan) -> None:
+        """What cannot be charged here is not begun."""
+        if self._budgets.concerns(plan, self._agreements.get(plan.request.agreement).terms):
+            self._budgets.require_sound()
 
     def _check_offer(self, plan: Plan) -> None:
         protection = self._protections.get(plan.offer.protection)

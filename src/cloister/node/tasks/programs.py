@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from cloister.aggregation import PartySigning
 from cloister.agreements.lifecycle import State
+from cloister.agreements.terms import Terms
+from cloister.claims.offers import Plan
 from cloister.foundation.canonical import JSON
 from cloister.foundation.errors import Refused
 from cloister.journal.ports import Following
 from cloister.journal.program import Candidate, DataPort, Engine, PrivacyCost, Program, Signing
 from cloister.node.agreements_service import AgreementsService
+from cloister.node.budgets_service import BudgetsService
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.tasks.attempts import count_within
 from cloister.node.tasks.contents import Contents
@@ -83,6 +86,9 @@ class TaskPorts:
     engines: Callable[[str], Engine]
     state: Callable[[], State]
     signing: Signing
+    plan: Plan
+    terms: Terms
+    budgets: BudgetsService
 
     def data(self, digest: str) -> DataPort:
         """This party's own dataset that the plan names; no other."""
@@ -111,23 +117,22 @@ class TaskPorts:
         return _Rechecked(self.engines(name), self.datasets, self.allowed_data)
 
     def charge(self, task: TaskRow, cost: PrivacyCost) -> None:
-        """Nothing charges yet; what asks to is refused rather than let through unaccounted."""
-        del task
-        if cost.epsilon or cost.delta or cost.loss:
-            raise Refused(
-                "This node has no privacy budgets yet.",
-                "A step asked to spend one.",
-                "Use a privacy method that spends none.",
-                clause="budget",
-            )
+        """Spends what the plan claims of the dataset's population, once; on disk before it returns (see `BudgetsService`)."""
+        self._require_in_force()
+        self.budgets.charge(self.plan, self.terms, task, cost)
 
     def used(self, tx: Transaction, task: TaskRow, datasets: frozenset[str]) -> None:
         """Counts the task among those that tried its computation on the dataset; refused over the agreed number.
 
-        Also refused once the agreement is no longer in force: a step that was running as it was revoked tells nothing.
+        Also refused once the agreement is no longer in force: a step that was running as it was revoked tells nothing. And
+        where the dataset belongs to a population with a budget, or the plan claims privacy, and the task has not charged.
         """
         for name in sorted(datasets & {self.allowed_data}):
             count_within(tx, self.computation, str(name), task.id, self.attempts)
+            self.budgets.require_charged(tx, self.plan, self.terms, task)
+        self._require_in_force()
+
+    def _require_in_force(self) -> None:
         if (state := self.state()) is not State.FINALIZED:
             raise Refused(
                 "The task was stopped.",
@@ -193,8 +198,10 @@ class Locals:
         contents: Contents,
         engines: Callable[[str], Engine],
         signing: PartySigning,
+        budgets: BudgetsService,
     ) -> None:
         self._party = party
+        self._budgets = budgets
         self._signing = StepSigning(signing)
         self._tasks = tasks
         self._agreements = agreements
@@ -204,10 +211,11 @@ class Locals:
 
     def ports(self, task: TaskRow) -> TaskPorts:
         """The ports of a task at this node."""
-        request = self._tasks.plan(task.id).request
+        plan = self._tasks.plan(task.id)
+        request, terms = plan.request, self._agreements.get(plan.request.agreement).terms
         return TaskPorts(
             request.computation.digest,
-            self._agreements.get(request.agreement).terms.release.attempts,
+            terms.release.attempts,
             request.datasets.get(self._party),
             frozenset(request.computation.contents.values()),
             self._datasets,
@@ -215,4 +223,7 @@ class Locals:
             self._engines,
             lambda: self._agreements.state(request.agreement),
             self._signing,
+            plan,
+            terms,
+            self._budgets,
         )

@@ -13,6 +13,7 @@ from cloister.foundation.clock import Clock
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import SecretKeys
 from cloister.node.agreements_service import AgreementsService
+from cloister.node.budgets_service import BudgetsService
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.ledger_service import LedgerService
 from cloister.node.peers.parties import Parties
@@ -56,6 +57,7 @@ class TasksService:
         protections: Sequence[Protection],
         ports: Ports,
         quotas: Quotas,
+        budgets: BudgetsService,
     ) -> None:
         self._parties = parties
         self.protections = {protection.name: protection for protection in protections}
@@ -73,6 +75,7 @@ class TasksService:
             ports,
             quotas,
             database,
+            budgets,
         )
         self.approving = Approving(self.records, self.admitting, clock, keys, parties, ports)
         self.asking = Asking(self.records, self.admitting, keys, parties, contents, ledger, ports)
