@@ -24,7 +24,8 @@ from cloister.training.recipe import (
 )
 
 METHODS = {
-    name: f"cloister.training.methods:{name}" for name in ("initial", "train", "evaluate", "export", "check")
+    name.replace("_", "-"): f"cloister.training.methods:{name}"
+    for name in ("initial", "train", "private_sum", "evaluate", "export", "check")
 }
 
 
@@ -159,3 +160,54 @@ def test_calls_that_make_no_sense_are_refused_with_what_to_do(
     with pytest.raises((BadInput, NotFound, Refused)) as caught:
         engine.call("train", {**good, **arguments}, values)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("data", ["table.csv", "pictures"])
+def test_a_private_step_gives_a_clipped_sum_of_what_the_recipe_trains(engine, place: Path, data: str) -> None:
+    recipe, model = (TABULAR, mlp(4, (8,), 2)) if data == "table.csv" else (POINTS, unet(4, 1, norm="none"))
+    told, arrays = engine.call("initial", {"recipe": document(recipe)}, {"model": as_array(model)})
+    assert told["trained"] == [[0, told["parameters"]]]
+    last = document(recipe.model_copy(update={"trainable": ("w",)}))
+    places = engine.call("initial", {"recipe": last}, {"model": as_array(model)})[0]["trained"]
+    arguments = {"dataset": str(place / data), "clip": 0.5, "rate": 0.5, "capacity": 8, "seed": "5a" * 32}
+    values = {"model": as_array(model), "weights": arrays["weights"]}
+    figures, whole = engine.call("private-sum", {**arguments, "recipe": document(recipe)}, values)
+    assert whole["sum"].shape == (told["parameters"],)
+    assert 0 < np.linalg.norm(whole["sum"]) <= 8 * 0.5
+    assert figures["sampled"] >= 1
+    again = engine.call("private-sum", {**arguments, "recipe": document(recipe)}, values)[1]["sum"]
+    assert again.tobytes() == whole["sum"].tobytes()
+    other = engine.call("private-sum", {**arguments, "seed": "5b" * 32, "recipe": document(recipe)}, values)
+    assert other[1]["sum"].tobytes() != whole["sum"].tobytes()
+    part = engine.call("private-sum", {**arguments, "recipe": last}, values)[1]["sum"]
+    assert len(part) == sum(stop - start for start, stop in places)
+
+
+def test_rows_that_share_a_key_are_one_unit_and_stay_together(engine, place: Path) -> None:
+    keyed = place / "keyed.csv"
+    lines = (place / "table.csv").read_text().splitlines()
+    keyed.write_text(
+        "\n".join([lines[0] + ",customer", *(f"{row},{i % 10}" for i, row in enumerate(lines[1:]))])
+    )
+    model = mlp(4, (8,), 2)
+    weights = engine.call("initial", {}, {"model": as_array(model)})[1]["weights"]
+    arguments = {
+        "recipe": document(TABULAR), "dataset": str(keyed), "clip": 1e-3, "rate": 1.0, "capacity": 100, "seed": "5a" * 32,
+    }  # fmt: skip
+    values = {"model": as_array(model), "weights": weights}
+    rows, _ = engine.call("private-sum", arguments, values)
+    customers, arrays = engine.call("private-sum", {**arguments, "unit_column": "customer"}, values)
+    assert rows["sampled"] > 80
+    assert customers["sampled"] < 10
+    assert np.linalg.norm(arrays["sum"]) <= customers["sampled"] * 1e-3
+    kept, _ = engine.call("evaluate", {**arguments, "unit_column": "customer"}, values)
+    assert kept["records"] == 120 - 12 * customers["sampled"]
+    for wrong in (
+        {"unit_column": "nobody"},
+        {"unit_column": 5},
+        {"seed": "5a"},
+        {"capacity": True},
+        {"clip": "1"},
+    ):
+        with pytest.raises(BadInput):
+            engine.call("private-sum", {**arguments, **wrong}, values)

@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,15 @@ def check_schema(recipe: TrainingRecipe, dataset: DatasetDescription) -> None:
 
 def _misfit(field: str, why: str, remedy: str) -> BadInput:
     return BadInput(f"The recipe does not fit the dataset at {field}.", why, remedy)
+
+
+def trained_numbers(recipe: TrainingRecipe, report: Mapping[str, Any]) -> int:
+    """How many numbers of a model the recipe trains, by the model's report (as of `check`)."""
+    return sum(
+        math.prod(int(size) for size in parameter["shape"])
+        for parameter in report.get("parameters", ())
+        if not recipe.trainable or str(parameter["name"]).startswith(recipe.trainable)
+    )
 
 
 def fit(

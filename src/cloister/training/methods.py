@@ -2,12 +2,14 @@
 
 A worker keeps compiled steps and prepared data between calls, by the digests of what they were made from, so that the second
 round of a task costs only its steps. Every method takes `arguments` and `arrays`; models are bytes in a uint8 array `model`,
-weights float32 vectors:
+weights float32 vectors. `unit_column` names the column of a table whose values are units of privacy; it goes with every method
+that takes a dataset, so that the same records are kept apart.
 
 | method | arguments (? optional) | arrays | gives |
 |---|---|---|---|
-| initial | | model | weights; `parameters` |
+| initial | recipe? | model | weights; `parameters`; with a recipe also `trained`: where its parameters lie, [start, stop] in order |
 | train | recipe, dataset (path), dataset_digest?, round?, steps?, proximal_mu?, seed? (hex) | model, weights, reference? | weights; figures |
+| private-sum | recipe, dataset, dataset_digest?, unit_column?, clip, rate, capacity, seed (64 hex) | model, weights | sum; figures |
 | evaluate | recipe, dataset, dataset_digest? | model, weights | figures |
 | export | document? | model, weights | model |
 | check | | model | report |
@@ -20,7 +22,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
@@ -34,6 +36,7 @@ from cloister.training.evaluate import evaluate as evaluate_model
 from cloister.training.examples import Examples
 from cloister.training.local import Trainer
 from cloister.training.preparation import prepare
+from cloister.training.private import PrivateGradient, trained_ranges
 from cloister.training.recipe import TrainingRecipe
 
 Arguments = Mapping[str, Any]
@@ -42,6 +45,7 @@ Value = TypeVar("Value")
 
 _TRAINERS: OrderedDict[str, Trainer] = OrderedDict()
 _DATA: OrderedDict[str, Examples] = OrderedDict()
+_PRIVATE: OrderedDict[str, PrivateGradient] = OrderedDict()
 _KEEP = 2
 _MAX_STEPS = 100_000
 
@@ -98,9 +102,14 @@ def _ready(arguments: Arguments, arrays: Arrays) -> tuple[Trainer, Examples]:
     if not isinstance(path, str) or not (told is None or isinstance(told, str)):
         raise BadInput("The call has no dataset.", "It is passed as a path.", "Pass it.")
     trainer = _kept(_TRAINERS, f"{digest(data)} {recipe.digest()}", lambda: Trainer(load_model(data), recipe))
+    unit = arguments.get("unit_column")
+    if not (unit is None or isinstance(unit, str)):
+        raise BadInput("The unit of privacy is malformed.", "It is a column's name.", "Correct it.")
     state = told or _fingerprint(Path(path))
-    key = digest(canonical([path, state, recipe.preparation.model_dump(mode="json"), recipe.validation]))
-    return trainer, _kept(_DATA, key, lambda: prepare(recipe, Path(path)))
+    key = digest(
+        canonical([path, state, recipe.preparation.model_dump(mode="json"), recipe.validation, unit])
+    )
+    return trainer, _kept(_DATA, key, lambda: prepare(recipe, Path(path), unit))
 
 
 def _source(arguments: Arguments, recipe: TrainingRecipe) -> np.random.Generator:
@@ -116,10 +125,13 @@ def _source(arguments: Arguments, recipe: TrainingRecipe) -> np.random.Generator
     return np.random.default_rng(secrets.randbits(256))
 
 
-def initial(_arguments: Arguments, arrays: Arrays) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The trainable weights in a model file."""
+def initial(arguments: Arguments, arrays: Arrays) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The trainable weights in a model file, and which of them a recipe trains."""
     model = load_model(_model_bytes(arrays))
-    return {"parameters": model.size}, {"weights": model.flatten()}
+    told: dict[str, Any] = {"parameters": model.size}
+    if arguments.get("recipe") is not None:
+        told["trained"] = trained_ranges(Trainer(model, parse_recipe(arguments["recipe"])))
+    return told, {"weights": model.flatten()}
 
 
 def export(arguments: Arguments, arrays: Arrays) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -145,6 +157,32 @@ def train(arguments: Arguments, arrays: Arrays) -> tuple[dict[str, Any], dict[st
         data, _weights(arrays, "weights"), reference, steps=steps, rng=_source(arguments, trainer.recipe)
     )
     return figures, {"weights": weights}
+
+
+def private_sum(arguments: Arguments, arrays: Arrays) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The clipped gradients of a random sample of units, summed: one step of private training but for its noise."""
+    trainer, data = _ready(arguments, arrays)
+    seed = arguments.get("seed")
+    if not isinstance(seed, str) or not re.fullmatch(r"[0-9a-f]{64}", seed):
+        raise BadInput("The seed is malformed.", "It is written as 64 hexadecimal digits.", "Correct it.")
+    clip, rate, capacity = (arguments.get(name) for name in ("clip", "rate", "capacity"))
+    if not (_is_number(clip) and _is_number(rate) and _is_number(capacity) and isinstance(capacity, int)):
+        raise BadInput("The private step is malformed.", "It has clip, rate and capacity.", "Pass them.")
+    key = f"{digest(trainer.model.data)} {trainer.recipe.digest()}"
+    private = _kept(_PRIVATE, key, lambda: PrivateGradient(trainer))
+    vector, figures = private.sum(
+        data,
+        _weights(arrays, "weights"),
+        clip=float(clip),
+        rate=float(rate),
+        capacity=capacity,
+        secret=bytes.fromhex(seed),
+    )
+    return figures, {"sum": vector}
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def evaluate(arguments: Arguments, arrays: Arrays) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

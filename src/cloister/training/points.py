@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cloister.training.examples import Batch
+from cloister.training.examples import Batch, UnitBatch
 from cloister.training.recipe import PointsPreparation
 
 _DEFAULT_DIAMETER = 12.0
@@ -27,6 +27,10 @@ class Picture:
     pixels: np.ndarray
     centres: np.ndarray
     diameters: np.ndarray
+
+    def content(self) -> bytes:
+        """All of it, for telling pictures apart."""
+        return self.pixels.tobytes() + self.centres.tobytes() + self.diameters.tobytes()
 
     @classmethod
     def scaled(cls, pixels: np.ndarray, centres: np.ndarray, diameters: np.ndarray, scale: float) -> Picture:
@@ -81,11 +85,19 @@ def draw(
 
 @dataclass(frozen=True)
 class PointExamples:
-    """Pictures to draw patches from, and pictures kept apart."""
+    """Pictures to draw patches from, and pictures kept apart.
+
+    Attributes:
+        plan: the preparation.
+        pictures: to train on; each is one unit of privacy.
+        kept: kept apart.
+        drawn: whether private training may draw from `pictures` (see `splitting`, rule 3).
+    """
 
     plan: PointsPreparation
     pictures: Sequence[Picture]
     kept: Sequence[Picture]
+    drawn: bool = True
 
     @property
     def count(self) -> int:
@@ -96,6 +108,27 @@ class PointExamples:
     def held_out(self) -> int:
         """Pictures kept apart."""
         return len(self.kept)
+
+    @property
+    def units(self) -> int:
+        """Pictures that private training may draw."""
+        return self.count if self.drawn else 0
+
+    def unit_batch(self, rng: np.random.Generator, drawn: np.ndarray, capacity: int) -> UnitBatch:
+        """One random patch of each drawn picture."""
+        side, channels = self.plan.patch, len(self.plan.channels)
+        examples = {
+            "input": np.zeros((capacity, 1, 1, side, side), np.float32),
+            "target": np.zeros((capacity, 1, channels, side, side), np.float32),
+            "weights": np.zeros((capacity, 1, channels, side, side), np.float32),
+        }
+        share = np.zeros((capacity, 1), np.float32)
+        for place, number in enumerate(drawn):
+            pixels, target, weights = self._patch(rng, self.pictures[int(number)])
+            examples["input"][place, 0, 0] = pixels
+            examples["target"][place, 0], examples["weights"][place, 0] = target, weights
+            share[place] = 1
+        return UnitBatch(examples, share)
 
     def batch(self, rng: np.random.Generator, size: int) -> Batch:
         """Random patches: a picture, then a place in it, then mirroring, turning and brightness."""

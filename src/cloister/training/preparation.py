@@ -3,7 +3,7 @@
 Rules:
 1. Only what the recipe's constants say is done; nothing is fitted to the records.
 2. A record that cannot be read is an error that names its position, never its content.
-3. Which records are kept apart for validation depends on their position only.
+3. Whether a record is kept apart for validation depends on that record alone, or on its unit's key (`splitting`).
 
 Tables and folders of pictures are read as `cloister.data` reads them when they are registered.
 """
@@ -11,47 +11,87 @@ Tables and folders of pictures are read as `cloister.data` reads them when they 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cloister.foundation.errors import BadInput, NotFound
-from cloister.training.examples import ArrayExamples, Examples, split
+from cloister.training.examples import ArrayExamples, Examples
 from cloister.training.points import Picture, PointExamples
 from cloister.training.recipe import PointsPreparation, TabularPreparation, TrainingRecipe
+from cloister.training.splitting import identities, split
 
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
 
-def prepare(recipe: TrainingRecipe, source: Path) -> Examples:
+def prepare(recipe: TrainingRecipe, source: Path, unit_column: str | None = None) -> Examples:
     """The examples that a recipe makes of a dataset.
 
     Args:
         recipe: its `preparation` and `validation` are used.
         source: a table's file, or a folder of pictures.
+        unit_column: rows that share a value in it are one unit of privacy; each row, or picture, is one if None.
 
     Raises:
         BadInput, NotFound: the dataset does not have what the preparation needs.
     """
     if isinstance(recipe.preparation, TabularPreparation):
-        return _tabular(recipe.preparation, source, recipe.validation)
+        return _tabular(recipe.preparation, source, recipe.validation, unit_column)
+    if unit_column is not None:
+        raise BadInput(
+            "The unit of privacy does not fit the dataset.",
+            "A column is named; pictures have none.",
+            "Register the pictures with the unit image.",
+        )
     return _points(recipe.preparation, source, recipe.validation)
 
 
-def _tabular(plan: TabularPreparation, source: Path, share: float) -> Examples:
+def _tabular(plan: TabularPreparation, source: Path, share: float, unit_column: str | None) -> Examples:
     names = [column.name for column in plan.columns]
-    table = _read_table(source, [*names, plan.label])
+    extra = () if unit_column is None else (unit_column,)
+    table = _read_table(source, list(dict.fromkeys([*names, plan.label, *extra])))
     features = np.empty((len(table[plan.label]), len(names)), np.float32)
     for position, column in enumerate(plan.columns):
         values = _numbers(table[column.name], column.name)
         scaled = np.clip((values - column.centre) / column.spread, -column.limit, column.limit)
         features[:, position] = np.where(np.isnan(scaled), column.missing, scaled)
     target = _labels(plan, table[plan.label])
-    train, kept = split(len(features), share)
-    return ArrayExamples(
-        {"input": features[train], "target": target[train]}, {"input": features[kept], "target": target[kept]}
-    )
+
+    def taken(rows: Sequence[int]) -> dict[str, np.ndarray]:
+        chosen = np.asarray(rows, np.intp)
+        return {"input": features[chosen], "target": target[chosen]}
+
+    if unit_column is None:
+        cut = split(
+            identities(row.tobytes() + label.tobytes() for row, label in zip(features, target, strict=True)),
+            share,
+        )
+        promoted = cut.units != cut.train
+        return ArrayExamples(taken(cut.train), taken(cut.kept), () if promoted else None)
+    units = _units(table[unit_column], unit_column)
+    rows = list(units.values())
+    cut = split(identities(key.encode() for key in units), share)
+    order = [row for unit in cut.train for row in rows[unit]]
+    starts = np.cumsum([0, *(len(rows[unit]) for unit in cut.train)])
+    groups = [np.arange(starts[i], starts[i + 1]) for i in range(len(cut.units))]
+    return ArrayExamples(taken(order), taken([row for unit in cut.kept for row in rows[unit]]), groups)
+
+
+def _units(values: list[Any], name: str) -> dict[str, list[int]]:
+    """Value of the unit's column → its rows, in order of appearance."""
+    found: dict[str, list[int]] = {}
+    for place, value in enumerate(values):
+        text = "" if value is None else _text(value)
+        if not text:
+            raise BadInput(
+                "The table does not fit the unit of privacy.",
+                f"Record {place} has no value in the column {name[:60]!a}.",
+                "Complete the table.",
+            )
+        found.setdefault(text, []).append(place)
+    return found
 
 
 def _labels(plan: TabularPreparation, values: list[Any]) -> np.ndarray:
@@ -149,5 +189,10 @@ def _points(plan: PointsPreparation, source: Path, share: float) -> Examples:
         )
         pixels = np.asarray(normalise_micrograph(image.pixels()), np.float32)
         pictures.append(Picture.scaled(pixels, centres, diameters, plan.scale))
-    train, kept = split(len(pictures), share)
-    return PointExamples(plan, [pictures[i] for i in train], [pictures[i] for i in kept])
+    cut = split(identities(picture.content() for picture in pictures), share)
+    return PointExamples(
+        plan,
+        [pictures[i] for i in cut.train],
+        [pictures[i] for i in cut.kept],
+        drawn=cut.units == cut.train,
+    )

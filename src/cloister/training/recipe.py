@@ -175,7 +175,7 @@ class TrainingRecipe(Document):
         trainable: prefixes of the names of parameters that are trained; empty means all.
         preparation: how records become arrays.
         metric: a name in `evaluate`.
-        validation: share of records kept apart for the metric, chosen by a hash of their index.
+        validation: share of records kept apart for the metric, each chosen by a hash of itself.
     """
 
     kind: Literal["cloister/training-recipe/1"] = "cloister/training-recipe/1"

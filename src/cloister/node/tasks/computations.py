@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from cloister.claims.offers import Facts, Plan, Request
+from cloister.claims.offers import Computation, Facts, Plan, Request
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import Clock
 from cloister.foundation.documents import invalid
@@ -25,7 +25,7 @@ from cloister.protections.interface import Protection
 from cloister.release.inspection import EXAMINER
 from cloister.storage.database import Database
 from cloister.storage.settings import Settings
-from cloister.training.fitting import check_schema, read_recipe
+from cloister.training.fitting import check_schema, read_recipe, trained_numbers
 
 _CHECK_SECONDS = 120.0
 
@@ -84,9 +84,8 @@ class ComputationsService:
         for commitment in sorted(request.datasets.values()):
             if commitment in catalogue:
                 check_schema(recipe, catalogue[commitment])
-        key = f"fits/{computation.digest}"
         with self._database.read() as tx:
-            if Settings(tx).get(key) is not None:
+            if Settings(tx).get(_fits(computation)) is not None:
                 return
         answer, _arrays = self._engines(EXAMINER, request.requester).call(
             "fit",
@@ -96,7 +95,7 @@ class ComputationsService:
         )
         _require_accepted(answer["report"])
         with self._database.transaction() as tx:
-            Settings(tx).put(key, True)
+            Settings(tx).put(_fits(computation), {"trained": trained_numbers(recipe, answer["report"])})
 
     def plan(self, asked: Mapping[str, Any]) -> tuple[Plan, dict[str, Any]]:
         """A plan for what a person asks, with its explanation; nothing is sent yet.
@@ -164,15 +163,17 @@ class ComputationsService:
         terms = self._agreements.in_force(request.agreement).terms
         catalogue = self._datasets.catalogue(request.datasets)
         model = request.computation.contents.get("model")
-        parameters = None
+        parameters = trained = None
         if model is not None:
             with self._database.read() as tx:
                 known = Settings(tx).get(f"model/{model}")
+                fits = Settings(tx).get(_fits(request.computation))
             if known is None:
                 raise BadInput(
                     "The request's model is not at this node.", "", "Add it first: cloister model add FILE"
                 )
             parameters = known["parameters"]
+            trained = None if fits is None else fits["trained"]
         return Facts(
             agreement=terms.to_odrl(),
             catalogue={
@@ -182,7 +183,13 @@ class ComputationsService:
             },
             sizes={name: self._contents.size(name) for name in request.computation.contents.values()},
             parameters=parameters,
+            trained=trained,
         )
+
+
+def _fits(computation: Computation) -> str:
+    """Where it is kept that a computation's recipe fits its model, and how many numbers it trains."""
+    return f"trains/{computation.digest}"
 
 
 def _require_accepted(report: Mapping[str, Any]) -> None:
