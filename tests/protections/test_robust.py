@@ -111,6 +111,13 @@ def test_the_order_in_which_answers_came_changes_no_bit(name, table, random):
     assert whole(robust.rule(name, dict(mixed))).tobytes() == whole(robust.rule(name, updates)).tobytes()
 
 
+def test_of_equally_good_updates_the_one_of_the_first_fingerprint_is_used():
+    table = np.zeros((6, LENGTH), np.float32)
+    table[:3], table[3:] = 1, -1
+    for names in (named(table), dict(reversed(named(table).items()))):
+        assert robust.rule("krum", names).chosen == ("party-000",)
+
+
 @given(st.sampled_from(["median", "trimmed-mean"]), tables(3), st.randoms())
 @settings(max_examples=40)
 def test_it_makes_no_difference_which_owner_sent_which_update(name, table, random):
