@@ -1,10 +1,13 @@
 """Federated averaging: owners train on their own records, a coordinator averages what changed, round by round.
 
-FedAvg (McMahan et al. 2017), FedProx (Li et al. 2020), FedAdam (Reddi et al. 2021). Records stay where they are; each owner's update is seen by
-the coordinator, and the plan says so. Secure aggregation and noise are slots in the parameters.
+FedAvg (McMahan et al. 2017), FedProx (Li et al. 2020), FedAdam (Reddi et al. 2021). Records stay where they are. Two slots
+of the plan say what else is kept: with a secure sum the coordinator sees neither an update nor the average, with noise a
+round is one step of differentially private gradient descent.
 
-Files: `offers` (when, and with which claims), `settings` (the plan's constants), `coordinator` and `owner` (the two
-programs), `messages` and `framing` (what travels), `averaging` and `server` (the arithmetic), `worker` (what the engine is asked).
+Files: `offers` (when, and with which claims), `settings` (the plan's constants); `coordinator` and `owner` (the two
+programs where updates are seen), `secure_coordinator` and `secure_owner` (where only sums are), `secure` (what those have
+in common); `contribution` (what an owner gives to a round), `messages` and `framing` (what travels), `averaging` and `server`
+(the arithmetic), `worker` (what the engine is asked).
 """
 
 from __future__ import annotations
@@ -15,10 +18,11 @@ from typing import Literal
 from cloister.claims.offers import Declined, Facts, Offer, Request
 from cloister.foundation.errors import Refused
 from cloister.journal.program import Program
+from cloister.protections.federated import secure_coordinator, secure_owner
 from cloister.protections.federated.coordinator import coordinator
 from cloister.protections.federated.offers import NAME, claims, discloses, offers
 from cloister.protections.federated.owner import owner
-from cloister.protections.federated.settings import read_recipe, read_settings
+from cloister.protections.federated.settings import epsilon, read_recipe, read_settings
 
 __all__ = ["FederatedAveraging"]
 
@@ -63,7 +67,7 @@ class FederatedAveraging:
         settings = read_settings(offer.parameters, owners)
         recipe = read_recipe(request.computation.settings)
         if (
-            settings.proximal_mu != recipe.proximal
+            (settings.proximal_mu != recipe.proximal and settings.private is None)
             or settings.server != recipe.server
             or settings.local_steps > recipe.steps
         ):
@@ -76,7 +80,8 @@ class FederatedAveraging:
         if (
             offer.claims != claims(settings, owners)
             or offer.discloses != discloses(settings, owners)
-            or offer.cost.epsilon != 0.0
+            or offer.cost.epsilon != epsilon(settings)
+            or offer.holder != ("coordinator" if settings.secure is None else "owner")
             or offer.maturity != self.maturity
         ):
             raise Refused(
@@ -85,6 +90,10 @@ class FederatedAveraging:
                 "Have the task planned again, and ask the requester how the plan came about.",
                 clause="plan-claims",
             )
+        if settings.secure is not None:
+            if seat == "coordinator":
+                return secure_coordinator.coordinator(settings, request, coordinators[0])
+            return secure_owner.owner(settings, request, coordinators[0])
         if seat == "coordinator":
             return coordinator(settings, model, owners)
         return owner(settings, model, request.computation.settings, dict(request.datasets), coordinators[0])

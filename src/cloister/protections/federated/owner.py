@@ -9,7 +9,7 @@ Rules:
    the one it saw before, its own answers are in it as it sent them, and each round that it is shown has as many
    answers as the plan needs, of the plan's owners. Otherwise: `Tampered`.
 2. Weights are what the trail's last link says.
-3. An update that is not finite, or over the norm limit, never leaves: the owner's node refuses to send it.
+3. What it gives is an update or, with noise, one private step (`contribution`).
 4. No loss, count or time leaves; they are shown to the owner's own people only.
 5. The seat ends with what it saw (a candidate of kind `trail`), which its own gate holds the model against.
 
@@ -21,14 +21,26 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from cloister.claims.offers import Digest
 from cloister.foundation.canonical import JSON
-from cloister.foundation.errors import BadInput, Tampered, TaskFailed
-from cloister.journal.program import Candidate, Inbox, Local, Message, Phase, Program, Received, Step
-from cloister.protections.federated import averaging, worker
-from cloister.protections.federated.framing import decode, encode, vector_digest
+from cloister.foundation.errors import Tampered
+from cloister.journal.program import (
+    Candidate,
+    DataPort,
+    Inbox,
+    Local,
+    Message,
+    Phase,
+    Program,
+    Received,
+    Step,
+)
+from cloister.protections.federated import contribution, worker
+from cloister.protections.federated.contribution import placed
+from cloister.protections.federated.framing import Vector, decode, encode, vector_digest
 from cloister.protections.federated.messages import (
     FINISHED,
     MAX_ROUNDS,
@@ -112,27 +124,9 @@ class _Owner:
             raise _tampered("The weights are not those that their trail names.")
         sent = self._check_trail(local, header.trail, header.answered)
 
-        data = local.data(self.datasets[local.party])
-        seed = local.secret(f"seed-{now}", 32)
-        after, figures = worker.train(
-            local,
-            self.model,
-            self.recipe,
-            data,
-            weights,
-            number=now,
-            steps=self.settings.local_steps,
-            seed=seed,
-        )
-        local.report({**figures, "round": now})
-        try:
-            averaging.check(after, self.settings.parameters, float("inf"))
-            update = averaging.update(after, weights)
-            averaging.check(update, self.settings.parameters, self.settings.norm_limit)
-        except BadInput as error:
-            raise TaskFailed(
-                "This node's update was not sent.", error.why, error.remedy, phase=f"round-{number}"
-            ) from None
+        if not local.state:
+            contribution.charge(local, self.settings, self.datasets[local.party])
+        update = self._update(local, local.data(self.datasets[local.party]), weights, now)
         salt = local.secret(f"salt-{now}", 32).hex()
         body = write(
             UpdateHeader(round=now, attempt=local.attempt, on=header.trail[-1].weights, salt=salt), update
@@ -141,6 +135,19 @@ class _Owner:
         following = f"round-{now + 1}" if now < self.settings.rounds else "finish"
         message = Message(self.coordinator, update_kind(now), body)
         return Step(_dump(header.trail, sent), following, (message,))
+
+    def _update(self, local: Local, data: DataPort, weights: Vector, number: int) -> Vector:
+        settings = self.settings
+        if settings.private is None:
+            return contribution.update(local, settings, self.model, self.recipe, data, weights, number)
+        _, ranges = worker.initial_trained(
+            local, self.model, self.recipe, settings.parameters, settings.trained
+        )
+        noisy = contribution.noisy_sum(
+            local, settings, settings.private, self.model, self.recipe, data, weights, number
+        )
+        step = contribution.step_of(settings.private, noisy, 1).astype(np.float32)
+        return placed(np.zeros_like(weights), step, ranges)
 
     def finish(self, local: Local, inbox: Inbox) -> Step:
         body = next(item.body for item in inbox if item.kind == FINISHED)

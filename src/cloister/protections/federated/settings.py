@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import CloisterError, Refused
 from cloister.identity.keys import PartyId
+from cloister.privacy.filters import EPSILON_GRAIN, Loss
 from cloister.privacy.runs import PrivateRun
 from cloister.protections.federated.messages import MAX_OWNERS, MAX_ROUNDS
 from cloister.training.recipe import ServerRecipe, TrainingRecipe
@@ -164,6 +166,23 @@ class Settings(BaseModel):
         if isinstance(self.weighting, AgreedWeights):
             return {owner: float(self.weighting.weights[owner]) for owner in owners}
         return dict.fromkeys(owners, 1.0)
+
+
+def epsilon(settings: Settings) -> float:
+    """What the training spends of each population's budget, 0 without noise; at the delta of its run."""
+    return 0.0 if settings.private is None else _spent(settings.private.run)[0]
+
+
+@lru_cache(maxsize=64)
+def _spent(run: PrivateRun) -> tuple[float, Loss]:
+    # Counting takes seconds, and programs are made again for each step.
+    loss = run.loss()
+    return loss.epsilon * EPSILON_GRAIN, loss
+
+
+def loss_of(private: PrivateSteps) -> Loss:
+    """What a run costs, as budgets count it."""
+    return _spent(private.run)[1]
 
 
 def read_settings(parameters: Mapping[str, Any], owners: tuple[str, ...]) -> Settings:

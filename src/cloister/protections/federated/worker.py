@@ -1,8 +1,8 @@
 """What federated training asks of the sandboxed JAX worker, in one place.
 
 Methods of `training.methods`: `initial` (the trainable weights in a model file), `train` (local steps from given
-weights), `export` (the model file with given weights). Weights are one flat float32 vector
-in the model's own order of its trainable constants.
+weights), `private-sum` (clipped gradients of a sample), `export` (the model file with given weights). Weights are one flat
+float32 vector in the model's own order of its trainable constants.
 """
 
 from __future__ import annotations
@@ -28,6 +28,69 @@ def initial_weights(local: Local, model: str, parameters: int) -> Vector:
         "initial", {}, {"model": _bytes(local.content(model))}, MODEL_SECONDS
     )
     return _vector(arrays, parameters)
+
+
+Ranges = tuple[tuple[int, int], ...]
+"""Which numbers of the flat vector a recipe trains: from, to before; in order, apart."""
+
+
+def initial_trained(
+    local: Local, model: str, recipe: Mapping[str, JSON], parameters: int, trained: int
+) -> tuple[Vector, Ranges]:
+    """The weights in the agreed model file, (parameters,), and which of them the recipe trains.
+
+    Raises:
+        BadInput: it has another number of either than the plan says.
+    """
+    figures, arrays = local.engine(ENGINE).call(
+        "initial", {"recipe": dict(recipe)}, {"model": _bytes(local.content(model))}, MODEL_SECONDS
+    )
+    ranges = tuple((int(start), int(stop)) for start, stop in figures["trained"])
+    if sum(stop - start for start, stop in ranges) != trained:
+        raise BadInput(
+            "The recipe trains another number of weights than the plan says.",
+            f"The plan says {trained}.",
+            "Plan the task again with this model.",
+        )
+    return _vector(arrays, parameters), ranges
+
+
+def private_sum(
+    local: Local,
+    model: str,
+    recipe: Mapping[str, JSON],
+    data: DataPort,
+    weights: Vector,
+    *,
+    clip: float,
+    rate: float,
+    capacity: int,
+    trained: int,
+    seed: bytes,
+) -> tuple[Vector, dict[str, Any]]:
+    """The sum of a sample's clipped gradients, (trained,), and figures for this node's own people."""
+    figures, arrays = local.engine(ENGINE).call(
+        "private-sum",
+        {
+            "recipe": dict(recipe),
+            "dataset": str(data.folder),
+            "dataset_digest": data.digest,
+            "clip": clip,
+            "rate": rate,
+            "capacity": capacity,
+            "seed": seed.hex(),
+        },
+        {"model": _bytes(local.content(model)), "weights": weights},
+        TRAIN_SECONDS,
+    )
+    total = np.asarray(arrays["sum"], dtype=np.float32).ravel()
+    if total.shape != (trained,):
+        raise BadInput(
+            "The recipe trains another number of weights than the plan says.",
+            f"It trains {total.shape[0]}; the plan says {trained}.",
+            "Plan the task again with this model.",
+        )
+    return total, dict(figures)
 
 
 def train(

@@ -1,0 +1,135 @@
+"""What an owner gives to a round: its update, or one noisy step of its clipped gradients.
+
+Rules:
+1. A private run's whole loss is charged before the first step is given any record; a resumed seat is not charged again.
+2. Sample and noise come from journalled secrets of this task and attempt, a fresh one for each round: a step that runs
+   again gives the same bytes, and no two rounds share noise.
+3. An update that is not finite, or over the norm limit, never leaves. With a secure sum, an honest owner shortens what it
+   gives to the agreed norm: nobody could see afterwards that it was longer.
+4. What was computed of records on the way (sampled, left out, losses) is shown to this owner's own people only.
+
+Source: Abadi et al. 2016, "Deep Learning with Differential Privacy", Algorithm 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloister.foundation.canonical import JSON
+from cloister.foundation.errors import BadInput, TaskFailed
+from cloister.journal.program import DataPort, Local, PrivacyCost
+from cloister.privacy.filters import DELTA_GRAIN, EPSILON_GRAIN
+from cloister.protections.federated import averaging, worker
+from cloister.protections.federated.framing import Vector
+from cloister.protections.federated.settings import PrivateSteps, Settings, loss_of
+from cloister.protections.federated.worker import Ranges
+
+
+def charge(local: Local, settings: Settings, dataset: str) -> None:
+    """Spends a private run's loss (rule 1); nothing where no noise is added. Call it in a seat's first step only.
+
+    Raises:
+        Refused: what is left of the budget does not suffice.
+    """
+    if settings.private is None:
+        return
+    loss = loss_of(settings.private)
+    local.charge(PrivacyCost(dataset, loss.encode(), loss.epsilon * EPSILON_GRAIN, loss.delta * DELTA_GRAIN))
+
+
+def update(
+    local: Local,
+    settings: Settings,
+    model: str,
+    recipe: Mapping[str, JSON],
+    data: DataPort,
+    weights: Vector,
+    number: int,
+) -> Vector:
+    """What an owner's local steps change, (parameters,), checked. Raises `TaskFailed` by rule 3."""
+    after, figures = worker.train(
+        local,
+        model,
+        recipe,
+        data,
+        weights,
+        number=number,
+        steps=settings.local_steps,
+        seed=local.secret(f"seed-{number}", 32),
+    )
+    local.report({**figures, "round": number})
+    try:
+        averaging.check(after, settings.parameters, float("inf"))
+        found = averaging.update(after, weights)
+        averaging.check(found, settings.parameters, settings.norm_limit)
+    except BadInput as error:
+        raise TaskFailed(
+            "This node's update was not sent.", error.why, error.remedy, phase=f"round-{number}"
+        ) from None
+    return found
+
+
+def shortened(vector: Vector, norm: float) -> Vector:
+    """The vector, scaled down to a Euclidean norm of at most `norm`, float32."""
+    length = averaging.norm(vector)
+    if length <= norm:
+        return vector
+    # A little below, so that rounding to float32 leaves no number over the bound.
+    return (vector.astype(np.float64) * (norm / length * (1 - 1e-6))).astype(np.float32)
+
+
+def noisy_sum(
+    local: Local,
+    settings: Settings,
+    private: PrivateSteps,
+    model: str,
+    recipe: Mapping[str, JSON],
+    data: DataPort,
+    weights: Vector,
+    number: int,
+) -> NDArray[np.int64]:
+    """This owner's clipped gradient sum with its noise, on the mechanism's lattice, (trained,)."""
+    run = private.run
+    gradients, figures = worker.private_sum(
+        local,
+        model,
+        recipe,
+        data,
+        weights,
+        clip=run.mechanism.clip,
+        rate=run.rate,
+        capacity=run.capacity,
+        trained=settings.trained,
+        seed=local.secret(f"sample-{number}", 32),
+    )
+    local.report({**figures, "round": number})
+    return run.mechanism.noisy(gradients, local.secret(f"noise-{number}", 32), f"round-{number}")
+
+
+def step_of(private: PrivateSteps, total: NDArray[np.int64], contributors: int) -> NDArray[np.float64]:
+    """The direction to go, from a sum of so many owners' noisy gradients: minus their mean over the expected batch.
+
+    The expected batch, rate times the public bound of units, is a constant of the plan: the number of units that were
+    really sampled is nobody's to know.
+    """
+    run = private.run
+    return -run.mechanism.read(total) / (run.rate * run.units * contributors)
+
+
+def picked(vector: Vector, ranges: Ranges) -> Vector:
+    """The trained numbers of a whole vector."""
+    if len(ranges) == 1:
+        return vector[ranges[0][0] : ranges[0][1]]
+    return np.concatenate([vector[start:stop] for start, stop in ranges])
+
+
+def placed(vector: Vector, trained: Vector, ranges: Ranges) -> Vector:
+    """The whole vector with other trained numbers."""
+    result, place = vector.copy(), 0
+    for start, stop in ranges:
+        result[start:stop] = trained[place : place + stop - start]
+        place += stop - start
+    return result

@@ -1,0 +1,270 @@
+"""An owner's seat where only sums are seen: it holds the weights, gives its part under masks, opens the sum, goes on.
+
+```
+start ─► share-1 ─► mask-1 ─► endorse-1 ─► reveal-1 ─► open-1 ─► share-2 … open-R ─► done
+```
+
+Rules:
+1. The first weights are those of the agreed model file, which the owner computes itself. Every later ones follow from sums
+   that its node opened itself; from the coordinator it takes no number.
+2. The masked vector is made once for each round and attempt, committed before it is sent: a resumed node sends the same.
+3. A sum counts if it is over as many owners as the plan needs. An owner that is not in it has been missed, and leaves.
+4. Weights that the training left where they were are no candidate; weights that are not finite end the task.
+5. The seat ends with the model, which goes to this owner's own gate; the coordinator is told its digest and size.
+
+Sources: Bonawitz et al. 2017 (`cloister.aggregation`); McMahan et al. 2017, Algorithm 1; Abadi et al. 2016, Algorithm 1;
+Kairouz, Liu, Steinke 2021, "The distributed discrete Gaussian mechanism for federated learning with secure aggregation".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from cloister.aggregation import Context, Opened, Participant, Turn
+from cloister.claims.offers import Digest, Request
+from cloister.foundation.canonical import JSON
+from cloister.foundation.digests import digest
+from cloister.foundation.errors import Tampered, TaskFailed
+from cloister.identity.keys import PartyId
+from cloister.journal.program import Candidate, Inbox, Local, Message, Phase, Program, Step
+from cloister.protections.federated import contribution, secure, server, worker
+from cloister.protections.federated.contribution import picked, placed
+from cloister.protections.federated.framing import Vector, decode, encode, vector_digest
+from cloister.protections.federated.messages import MAX_OWNERS, MAX_ROUNDS
+from cloister.protections.federated.secure import RESULT, AnnounceHeader, ResultHeader, named
+from cloister.protections.federated.settings import Settings
+
+_SECRET = 32
+_Range = Annotated[tuple[int, int], Field(strict=False)]
+
+
+class _State(BaseModel):
+    """Beside it: the weights, the server's moments of the trained ones, and the aggregation's own state."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    round: int = Field(ge=1, le=MAX_ROUNDS)
+    roster: tuple[PartyId, ...] = Field(strict=False, max_length=MAX_OWNERS)
+    initial: Digest
+    trained: tuple[_Range, ...] = Field(strict=False, max_length=10_000)
+    answers: tuple[int, ...] = Field(strict=False, max_length=MAX_ROUNDS)
+    vectors: int = Field(ge=0)
+
+
+def owner(settings: Settings, request: Request, coordinator: str) -> Program:
+    """An owner's program.
+
+    Args:
+        settings: from the plan.
+        request: its computation names model and recipe, its datasets the owners.
+        coordinator: who relays.
+    """
+    seat = _Owner(settings, request, coordinator)
+    # The coordinator may wait a whole deadline for the others before it answers.
+    patience = 2.0 * settings.round_seconds + 60.0
+    phases = {"start": Phase({}, 0, patience, seat.start)}
+    for number in range(1, settings.rounds + 1):
+        for stage, heard in (
+            ("share", "gather"), ("mask", "relay"), ("endorse", "collect"), ("reveal", "confirm"), ("open", "total"),
+        ):  # fmt: skip
+            accepts = {named(heard, number): "coordinator"}
+            if stage in {"endorse", "reveal"}:
+                # Whom the others went on without is told the sum where it waited for something else.
+                accepts[named("total", number)] = "coordinator"
+            phases[named(stage, number)] = Phase(accepts, 1, patience, partial(seat.stage, stage, number))
+    return Program("start", phases)
+
+
+class _Owner:
+    def __init__(self, settings: Settings, request: Request, coordinator: str) -> None:
+        self.settings, self.request, self.coordinator = settings, request, coordinator
+        self.model = request.computation.contents["model"]
+        self.recipe = request.computation.settings
+
+    # Steps ---------------------------------------------------------------------------------------------------------
+
+    def start(self, local: Local, _inbox: Inbox) -> Step:
+        contribution.charge(local, self.settings, self.request.datasets[local.party])
+        settings = self.settings
+        weights, ranges = worker.initial_trained(
+            local, self.model, self.recipe, settings.parameters, settings.trained
+        )
+        state = _State(
+            round=1,
+            roster=tuple(sorted(self.request.datasets)),
+            initial=vector_digest(weights),
+            trained=ranges,
+            answers=(),
+            vectors=0,
+        )
+        return self._announce(local, state, weights, server.start(settings.server, settings.trained))
+
+    def stage(self, stage: str, number: int, local: Local, inbox: Inbox) -> Step:
+        state, weights, moments, kept = self._load(local.state)
+        if state.round != number:
+            raise _damaged()
+        node = self._participant(local, state, weights)
+        total = [item.body for item in inbox if item.kind == named("total", number)]
+        if total:
+            return self._open(local, state, weights, moments, node.open(kept, total[0]))
+        body = inbox[0].body
+        if stage == "mask":
+            vector = self._vector(local, state, weights, number)
+            return self._go_on(state, weights, moments, node.mask(kept, body, vector), "endorse")
+        does: dict[str, tuple[Callable[[bytes, bytes], Turn], str]] = {
+            "share": (node.share, "mask"),
+            "endorse": (node.endorse, "reveal"),
+            "reveal": (node.reveal, "open"),
+        }
+        do, following = does[stage]
+        return self._go_on(state, weights, moments, do(kept, body), following, stage)
+
+    # A round -------------------------------------------------------------------------------------------------------
+
+    def _announce(self, local: Local, state: _State, weights: Vector, moments: Vector) -> Step:
+        turn = self._participant(local, state, weights).announce()
+        header = AnnounceHeader(round=state.round, weights=vector_digest(weights))
+        body = secure.join(header, turn.send[self.coordinator])
+        message = Message(self.coordinator, named("announce", state.round), body)
+        return Step(self._keep(state, weights, moments, turn.state), named("share", state.round), (message,))
+
+    def _go_on(
+        self, state: _State, weights: Vector, moments: Vector, turn: Turn, following: str, stage: str = "mask"
+    ) -> Step:
+        message = Message(self.coordinator, named(stage, state.round), turn.send[self.coordinator])
+        return Step(
+            self._keep(state, weights, moments, turn.state), named(following, state.round), (message,)
+        )
+
+    def _vector(self, local: Local, state: _State, weights: Vector, number: int) -> NDArray[np.generic]:
+        settings, data = self.settings, local.data(self.request.datasets[local.party])
+        if settings.private is not None:
+            return contribution.noisy_sum(
+                local, settings, settings.private, self.model, self.recipe, data, weights, number
+            )
+        found = contribution.update(local, settings, self.model, self.recipe, data, weights, number)
+        assert settings.secure is not None
+        weighed = picked(found, state.trained) * np.float32(self._share(local.party))
+        return contribution.shortened(weighed, settings.secure.update_norm)
+
+    def _open(self, local: Local, state: _State, weights: Vector, moments: Vector, opened: Opened) -> Step:
+        settings, number = self.settings, state.round
+        local.report({"round": number, "answers": len(opened.contributors)})
+        if local.party not in opened.contributors:
+            raise TaskFailed(
+                "This node was too late for a round of the training.",
+                f"The others went on without it in round {number}.",
+                "Nothing is wrong with the result; see why this node was slow, or agree on longer rounds.",
+                phase=named("open", number),
+            )
+        if settings.private is not None:
+            step = contribution.step_of(settings.private, opened.total, len(opened.contributors))
+        else:
+            step = opened.total / sum(self._share(party) for party in opened.contributors)
+        moved, moments = server.advance(
+            settings.server, number, settings.rounds, picked(weights, state.trained), step, moments
+        )
+        weights = placed(weights, moved, state.trained)
+        answers = (*state.answers, len(opened.contributors))
+        if number < settings.rounds:
+            following = state.model_copy(
+                update={"round": number + 1, "roster": opened.contributors, "answers": answers}
+            )
+            return self._announce(local, following, weights, moments)
+        return self._finish(local, state.initial, weights, answers)
+
+    def _finish(self, local: Local, initial: str, weights: Vector, answers: tuple[int, ...]) -> Step:
+        reached = vector_digest(weights)
+        if reached == initial:
+            raise TaskFailed(
+                "The training changed nothing.",
+                "After the last round the weights are those of the model file.",
+                "Check learning rate, steps and datasets; an untrained model is never released.",
+                phase=named("open", self.settings.rounds),
+            )
+        content = worker.export(local, self.model, weights)
+        header = ResultHeader(content=digest(content), size=len(content), weights=reached, answers=answers)
+        message = Message(self.coordinator, RESULT, secure.join(header, b""))
+        candidate = Candidate("model", content, facts(self.settings, self.model, header))
+        return Step(b"", None, (message,), candidate)
+
+    # What is kept --------------------------------------------------------------------------------------------------
+
+    def _participant(self, local: Local, state: _State, weights: Vector) -> Participant:
+        of = self._context(local, state, weights)
+        secret = local.secret(f"aggregation-{state.round}", _SECRET)
+        return Participant(of, local.party, local.signing, secret)
+
+    def _context(self, local: Local, state: _State, weights: Vector) -> Context:
+        return secure.context(
+            self.settings,
+            self.request,
+            local.task,
+            local.attempt,
+            self.coordinator,
+            state.roster,
+            state.round,
+            vector_digest(weights),
+        )
+
+    def _share(self, party: str) -> float:
+        """An owner's public weight, at most 1, so that what it gives stays within the agreed norm."""
+        shares = self.settings.shares(tuple(sorted(self.request.datasets)))
+        return shares[party] / max(shares.values())
+
+    def _keep(self, state: _State, weights: Vector, moments: Vector, aggregation: bytes) -> bytes:
+        vectors = encode({}, weights, moments)
+        return secure.join(state.model_copy(update={"vectors": len(vectors)}), vectors + aggregation)
+
+    def _load(self, data: bytes) -> tuple[_State, Vector, Vector, bytes]:
+        settings = self.settings
+        state, payload = secure.split(_State, data)
+        kept = settings.trained * server.MOMENTS[settings.server.name]
+        fields, vector = decode(payload[: state.vectors], max_length=settings.parameters + kept)
+        if fields or vector.shape != (settings.parameters + kept,):
+            raise _damaged()
+        _require_apart(state.trained, settings)
+        return state, vector[: settings.parameters], vector[settings.parameters :], payload[state.vectors :]
+
+
+def facts(settings: Settings, model: str, result: ResultHeader) -> dict[str, JSON]:
+    """What is said of the making of a model, the same at every owner and at the coordinator."""
+    return {
+        "model": model,
+        "algorithm": settings.algorithm,
+        "server": settings.server.model_dump(mode="json"),
+        "rounds": settings.rounds,
+        "local_steps": settings.local_steps,
+        "answers": list(result.answers),
+        "weights": result.weights,
+        "content": result.content,
+        "size": result.size,
+    }
+
+
+def _require_apart(ranges: tuple[tuple[int, int], ...], settings: Settings) -> None:
+    reached = total = 0
+    for start, stop in ranges:
+        if not reached <= start < stop <= settings.parameters:
+            raise _damaged()
+        reached, total = stop, total + stop - start
+    if total != settings.trained:
+        raise _damaged()
+
+
+def _damaged() -> Tampered:
+    return Tampered(
+        "A node's own state of a training is not what it left.",
+        "It is of another round, or was damaged on disk.",
+        "Start the task again, as a new attempt; look after this node's disk.",
+        clause="training-state",
+    )
+
+
+__all__ = ["facts", "owner"]

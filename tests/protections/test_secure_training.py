@@ -1,0 +1,237 @@
+"""Training behind secure sums: what comes out is what training in the clear gives, and nobody sees more than was said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cloister.foundation.errors import TaskFailed
+from cloister.privacy.filters import Loss
+from cloister.protections.federated import contribution
+from protections import federation as f
+from protections.private_world import PrivateEngine, settings, weights_of, world
+
+
+def owners_of(loop):
+    return [node for node in loop.nodes.values() if node.seat == "owner"]
+
+
+def expected(of, engine, owners=3):
+    """The average in the clear, from the same worker."""
+    weights = f.INITIAL.copy()
+    for number in range(1, of.rounds + 1):
+        updates = []
+        for party in f.OWNERS[:owners]:
+            arguments = {"dataset": f"/data/{party}", "recipe": f.recipe(), "steps": of.local_steps}
+            model = np.frombuffer(f.MODEL, np.uint8)
+            _, found = engine.call("train", arguments, {"model": model, "weights": weights})
+            updates.append(found["weights"].astype(np.float64) - weights)
+        weights = (weights + np.mean(updates, axis=0)).astype(np.float32)
+        assert number
+    return weights
+
+
+def test_owners_end_with_the_average_that_training_in_the_clear_gives():
+    of = settings()
+    loop = world(of)
+    loop.run()
+    found = [weights_of(node) for node in owners_of(loop)]
+    assert all((item == found[0]).all() for item in found)
+    # Rounding to the ring: 3 · 2^-30 a number and round or so, and float32.
+    np.testing.assert_allclose(found[0], expected(of, PrivateEngine()), atol=1e-5)
+
+
+def test_the_coordinator_ends_with_a_name_and_no_content():
+    loop = world(settings())
+    loop.run()
+    lab, owner = loop.nodes[f.LAB], owners_of(loop)[0]
+    assert lab.error is None
+    assert lab.candidate.content == b""
+    assert dict(lab.candidate.facts) == dict(owner.candidate.facts)
+    assert lab.candidate.facts["content"] == f.digest(owner.candidate.content)
+    assert lab.candidate.facts["size"] == len(owner.candidate.content)
+
+
+def test_nothing_that_crosses_has_an_update_a_sum_or_the_model_in_it():
+    of = settings()
+    loop = world(of)
+    loop.run()
+    weights = weights_of(owners_of(loop)[0])
+    crossed = b"".join(message.body for _, message in loop.sent)
+    for vector in (weights, weights - f.INITIAL):
+        for form in (vector.astype("<f4"), vector.astype("<f8")):
+            for number in form:
+                assert number.tobytes() not in crossed
+
+
+def test_the_coordinator_is_never_given_weights_or_data():
+    loop = world(settings())
+    loop.run()
+    lab = loop.nodes[f.LAB]
+    assert not lab.ports
+    assert not lab.contents  # not even the model file
+
+
+def test_with_noise_the_whole_loss_is_charged_once_before_any_record_is_given():
+    of = settings(epsilon=2.0)
+    engine = PrivateEngine()
+    loop = world(of, engine=engine)
+    order = []
+    for node in owners_of(loop):
+        node.charge = lambda cost, node=node: (order.append("charge"), node.spent.append(cost))
+    engine.call = lambda *a, call=engine.call, **k: (order.append(a[0]), call(*a, **k))[1]
+    loop.run()
+    for node in owners_of(loop):
+        assert node.error is None
+        (cost,) = node.spent
+        assert Loss.decode(cost.loss) == of.private.run.loss()
+        assert cost.dataset == next(iter(node.ports))
+        assert 0 < cost.epsilon <= 2.0 * (1 + 1e-6)
+    assert [item for item in order if item in {"charge", "private-sum"}][:3] == ["charge"] * 3
+
+
+def test_without_noise_nothing_is_charged():
+    loop = world(settings())
+    loop.run()
+    assert not any(node.spent for node in owners_of(loop))
+
+
+def test_with_little_noise_private_steps_go_where_the_gradients_go():
+    of = settings(epsilon=300.0, rounds=20)
+    engine = PrivateEngine()
+    loop = world(of, engine=engine)
+    loop.run()
+    found = [weights_of(node) for node in owners_of(loop)]
+    assert all((item == found[0]).all() for item in found)
+    before, after = np.abs(f.INITIAL - 1).mean(), np.abs(found[0] - 1).mean()
+    assert after < 0.5 * before
+
+
+def test_the_noise_in_a_step_has_the_variance_of_all_shares():
+    """Over owners and numbers: what came out less what the gradients alone would have given."""
+    of = settings(epsilon=1.0, rounds=1)
+    run, moves = of.private.run, []
+    for seed in range(60):
+        engine = PrivateEngine()
+        loop = world(of, engine=engine)
+        for node in loop.nodes.values():
+            node.seed = f"seed {seed}"
+        loop.run()
+        clean = np.sum([total for _, _, total in engine.sums[:3]], axis=0, dtype=np.float64)
+        moved = (weights_of(owners_of(loop)[0]).astype(np.float64) - f.INITIAL) / 0.5
+        moves.append(-moved * run.rate * run.units * 3 - clean)
+    deviation = np.std(np.concatenate(moves))
+    # 360 numbers: the standard error of a deviation is 4 %.
+    assert deviation == pytest.approx(run.mechanism.deviation, rel=0.2)
+
+
+def test_two_rounds_never_use_the_same_noise():
+    of = settings(epsilon=1.0, rounds=2)
+    given = []
+    original = contribution.noisy_sum
+    loop = world(of)
+
+    def watched(local, *arguments):
+        found = original(local, *arguments)
+        given.append((local.party, found))
+        return found
+
+    contribution.noisy_sum = watched
+    try:
+        loop.run()
+    finally:
+        contribution.noisy_sum = original
+    for party in f.OWNERS[:3]:
+        first, second = [vector for name, vector in given if name == party][:2]
+        assert not (first == second).any()
+
+
+def test_only_the_trained_numbers_move():
+    of = settings(trained=3, epsilon=1.0)
+    loop = world(of, engine=PrivateEngine(trained=((1, 2), (4, 6))))
+    loop.run()
+    moved = weights_of(owners_of(loop)[0]) != f.INITIAL
+    assert moved.tolist() == [False, True, False, False, True, True]
+
+
+def test_an_update_over_the_agreed_norm_is_shortened_to_it():
+    vector = np.array([3.0, 4.0], np.float32)
+    assert (contribution.shortened(vector, 6.0) == vector).all()
+    short = contribution.shortened(vector, 1.0)
+    assert np.linalg.norm(short.astype(np.float64)) <= 1.0
+    np.testing.assert_allclose(short, [0.6, 0.8], rtol=1e-5)
+
+
+@pytest.mark.parametrize("behaviour", ["diverges", "huge"])
+def test_an_update_that_may_not_leave_ends_its_owners_part(behaviour):
+    loop = world(settings(5, dropouts=1), 5, engine=PrivateEngine({f.OWNERS[0]: behaviour}))
+    loop.run()
+    assert isinstance(loop.nodes[f.OWNERS[0]].error, TaskFailed)
+    rest = [node for node in owners_of(loop) if node.party != f.OWNERS[0]]
+    assert len({node.candidate.content for node in rest}) == 1
+    assert loop.nodes[f.LAB].candidate.facts["answers"] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("kind", ["announce-1", "share-2", "mask-2", "endorse-1", "reveal-3"])
+def test_an_owner_that_is_cut_off_is_left_out_and_the_others_end_alike(kind):
+    of = settings(5, dropouts=1)
+    gone = f.OWNERS[2]
+    loop = world(of, 5)
+    loop.tamper = lambda node, message: None if (node.party, message.kind) == (gone, kind) else message
+    loop.run()
+    rest = [node for node in owners_of(loop) if node.party != gone]
+    assert len({node.candidate.content for node in rest}) == 1
+    lab = loop.nodes[f.LAB]
+    assert lab.candidate.facts["content"] == f.digest(rest[0].candidate.content)
+
+
+def test_with_more_dropouts_than_agreed_it_ends_by_a_phases_name():
+    loop = world(settings(5, dropouts=1), 5)
+    loop.silent = set(f.OWNERS[:2])
+    loop.run()
+    assert isinstance(loop.nodes[f.LAB].error, TaskFailed)
+    assert not any(node.candidate for node in owners_of(loop))
+
+
+def test_an_owner_with_other_weights_is_left_out_and_none_is_tricked():
+    """A node that was restored, or whose model file differs, would train on something else: its context differs."""
+    of = settings(5, dropouts=1)
+    loop = world(of, 5)
+    other = f.OWNERS[1]
+    node = loop.nodes[other]
+    node.contents = {f.digest(f.MODEL): f.model_bytes(f.INITIAL + 1)}
+    loop.run()
+    assert node.candidate is None
+    rest = [item for item in owners_of(loop) if item.party != other]
+    assert len({item.candidate.content for item in rest}) == 1
+
+
+def test_a_step_that_is_run_twice_before_its_commit_changes_nothing():
+    of = settings(epsilon=1.0)
+    calm, crashed = world(of), world(of, crash=True)
+    calm.run()
+    crashed.run()
+    assert weights_of(owners_of(calm)[0]).tobytes() == weights_of(owners_of(crashed)[0]).tobytes()
+
+
+def test_a_training_that_changed_nothing_is_no_candidate():
+    engine = PrivateEngine(dict.fromkeys(f.OWNERS, "nothing"))
+    loop = world(settings(), engine=engine)
+    loop.run()
+    assert all(isinstance(node.error, TaskFailed) for node in owners_of(loop))
+
+
+def test_owners_that_end_with_other_models_have_no_candidate():
+    loop = world(settings())
+    liar = f.OWNERS[0]
+
+    def tamper(node, message):
+        if node.party == liar and message.kind == "result":
+            body = message.body.replace(b'"size":', b'"size":1')
+            return type(message)(message.to, message.kind, body)
+        return message
+
+    loop.tamper = tamper
+    loop.run()
+    assert isinstance(loop.nodes[f.LAB].error, TaskFailed)
+    assert loop.nodes[f.LAB].candidate is None
