@@ -20,7 +20,7 @@ from cloister.claims.offers import Computation, Facts, Offer, Plan, Request
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, NotTrusted, Refused
 from cloister.identity.keys import SecretKeys
-from cloister.protections.federated import FederatedAveraging
+from cloister.protections.federated.offers import Variant, offers
 
 NOW = 1_800_000_000
 TAG = b"FAKEMODEL"
@@ -101,15 +101,22 @@ def facts(under: Terms, **changes: Any) -> Facts:
     return Facts(**({"agreement": under.to_odrl(), "parameters": LENGTH} | changes))
 
 
-def offer(agreement: Terms, asked: Request, **changes: Any) -> Offer:
-    (found,) = FederatedAveraging().offers(asked, facts(agreement, **changes))
+def offer(agreement: Terms, asked: Request, variant: Variant = "plain", **changes: Any) -> Offer:
+    """The offer of one variant, by default that in which the coordinator sees updates."""
+    (found,) = offers(asked, facts(agreement, **changes), (variant,))
     assert isinstance(found, Offer), found
     return found
 
 
-def plan(agreement: Terms, asked: Request | None = None, **changes: Any) -> Plan:
+def budgets(owners: int = 3, **changes: Any) -> list[dict[str, Any]]:
+    """A privacy budget for each owner's dataset, as in `terms(budgets=…)`."""
+    clause = {"dataset": "records", "population": "people", "unit": "record", "epsilon": 8.0, "delta": 1e-5}
+    return [{**clause, "owner": name, **changes} for name in OWNERS[:owners]]
+
+
+def plan(agreement: Terms, asked: Request | None = None, variant: Variant = "plain", **changes: Any) -> Plan:
     wanted = asked or request(agreement)
-    made = offer(agreement, wanted, **changes)
+    made = offer(agreement, wanted, variant, **changes)
     return Plan(request=wanted, offer=made, created="2027-01-15T08:00:00Z", nonce="0" * 32)
 
 

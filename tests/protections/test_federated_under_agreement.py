@@ -11,7 +11,7 @@ from cloister.agreements.templates import new_from_template
 from cloister.claims.offers import Declined, Offer, Plan
 from cloister.data.schema import DatasetDescription
 from cloister.foundation.canonical import canonical
-from cloister.protections.federated import FederatedAveraging
+from cloister.protections.federated.offers import VARIANTS, offers
 from protections import federation as f
 
 
@@ -33,9 +33,7 @@ def factories(**changes):
 
 def planned(terms, **wishes):
     asked = f.request(terms, preferences={"rounds": 3} | wishes, recipients=(f.LAB, f.USER))
-    (offer,) = FederatedAveraging().offers(asked, f.facts(terms))
-    assert isinstance(offer, Offer), offer
-    return Plan(request=asked, offer=offer, created="2027-01-15T08:00:00Z", nonce="0" * 32)
+    return f.plan(terms, asked)
 
 
 def verdict(terms, plan, party, approved=True):
@@ -123,13 +121,19 @@ def test_a_template_that_permits_dropouts_among_three_is_kept_by_a_plan_that_ask
     assert isinstance(verdict(terms, planned(terms, minimum_answers=3), f.OWNERS[0]), Permit)
 
 
-def test_a_privacy_budget_asks_for_noise_that_is_not_there_yet():
+def test_under_a_privacy_budget_nothing_is_offered_but_noise():
     terms = factories(epsilon=8.0)
     asked = f.request(terms, recipients=(f.LAB, f.USER))
-    (found,) = FederatedAveraging().offers(asked, f.facts(terms))
-    assert isinstance(found, Declined)
-    assert "input records" in found.reason
-    assert "Amend the agreement" in found.remedy  # and no method that nobody has
+    plain, secure, noisy, _ = offers(asked, f.facts(terms), VARIANTS)
+    for found in (plain, secure):
+        assert isinstance(found, Declined)
+        assert "input records" in found.reason
+        assert "Amend the agreement" in found.remedy
+    assert isinstance(noisy, Offer)
+    plan = Plan(request=asked, offer=noisy, created="2027-01-15T08:00:00Z", nonce="0" * 32)
+    assert terms.below_floor(noisy.claims) == ()
+    found = verdict(terms, plan, f.LAB)
+    assert isinstance(found, Permit), found
 
 
 def test_no_claim_is_below_the_templates_floor():

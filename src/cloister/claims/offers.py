@@ -103,11 +103,27 @@ class Cost(BaseModel):
     epsilon: float = Field(default=0.0, ge=0)
 
 
+class Prediction(BaseModel):
+    """What the noise of an offer is expected to do to its result: an estimate on public constants, no promise.
+
+    Attributes:
+        noise: the noise's size over the whole run, as a share of the largest signal that there could be; 0.1 is little,
+            above 1 the noise outweighs whatever is learned.
+        sentences: the same for people, with what it rests on.
+    """
+
+    model_config = DOCUMENT
+
+    noise: float = Field(ge=0, allow_inf_nan=False)
+    sentences: tuple[Annotated[Words, Field(max_length=400)], ...] = Field(strict=False, max_length=8)
+
+
 class Offer(BaseModel):
     """How one protection would do it.
 
     Attributes:
         protection: its name.
+        variant: how this offer differs from the protection's others, for people, for example `with secure sums`.
         parameters: signed with the plan; all public constants.
         seats: who sits where.
         discloses: seat → what it learns on the way.
@@ -116,11 +132,13 @@ class Offer(BaseModel):
         maturity: `experimental` runs only where the agreement names it.
         holder: the seat whose parties have the result before its release. Where owners hold it, the coordinator never
             sees it unless it is a recipient.
+        prediction: what its noise is expected to do to the result, if it adds any.
     """
 
     model_config = DOCUMENT
 
     protection: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
+    variant: Annotated[Words, Field(max_length=80)] = ""
     parameters: dict[str, Any]
     seats: dict[SeatName, tuple[PartyId, ...]]
     discloses: dict[SeatName, tuple[Words, ...]]
@@ -128,6 +146,12 @@ class Offer(BaseModel):
     cost: Cost
     maturity: Literal["stable", "experimental"] = "stable"
     holder: Literal["coordinator", "owner"] = "coordinator"
+    prediction: Prediction | None = None
+
+    @property
+    def title(self) -> str:
+        """The protection and its variant, for people."""
+        return f"{self.protection} {self.variant}".rstrip()
 
     def seat_of(self, party: str) -> str | None:
         """The seat that a party has, or `None`. A party has at most one seat of a plan's protocol."""
@@ -140,8 +164,14 @@ class Declined(BaseModel):
     model_config = DOCUMENT
 
     protection: Annotated[Words, Field(max_length=40)]
+    variant: Annotated[Words, Field(max_length=80)] = ""
     reason: Words = Field(max_length=1000)
     remedy: Words = Field(default="", max_length=1000)
+
+    @property
+    def title(self) -> str:
+        """The protection and its variant, for people."""
+        return f"{self.protection} {self.variant}".rstrip()
 
 
 class Plan(BaseModel):

@@ -6,6 +6,7 @@ A statement says what is protected, from whom, how, under which assumption. It n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from cloister.claims.vocabulary import (
@@ -26,7 +27,7 @@ from cloister.claims.vocabulary import (
 ARTEFACTS: Mapping[Artefact, str] = {
     Artefact.INPUT: "An owner's records",
     Artefact.UPDATE: "Each owner's own contribution",
-    Artefact.AGGREGATE: "The combined contributions, before they are approved for release",
+    Artefact.AGGREGATE: "The combined contributions before their release",
     Artefact.RESULT: "The released result",
     Artefact.LINK: "Messages between the parties' servers",
 }
@@ -56,9 +57,11 @@ def statement(claim: Claim) -> str:
         case Threshold(k=k):
             text = f"{artefact} {_be(claim)} hidden from {people} unless more than {k} of them pool what they hold"
         case DifferentiallyPrivate() as dp:
+            at_once = "" if dp.occurrences == 1 else f" (at up to {dp.occurrences} owners at once)"
             text = (
-                f"{artefact} {_tell(claim)} {people} almost nothing about any single {dp.unit} (differentially "
-                f"private: epsilon {number(dp.epsilon)}, delta {number(dp.delta)}, mechanism {dp.mechanism})"
+                f"{artefact} {_tell(claim)} {people} only so much about any single {dp.unit}: whoever guesses whether one"
+                f"{at_once} was used is right in at most {_right(dp)} % of cases, where chance gives 50 % "
+                f"(differentially private: epsilon {number(dp.epsilon)}, delta {number(dp.delta)}, by {dp.mechanism})"
             )
         case Signed():
             text = f"{artefact} cannot be changed or passed off as somebody else's by {people} unnoticed"
@@ -89,6 +92,18 @@ def against(adversary: Adversary, artefact: Artefact | None = None) -> str:
 def number(value: float) -> str:
     """A number as people read it: `0.5`, `8`, `1e-06`."""
     return f"{value:.6g}"
+
+
+def _right(dp: DifferentiallyPrivate) -> str:
+    """In how many of 100 cases a guess is right at best, rounded up.
+
+    Of two datasets that differ by the unit, equally likely beforehand, whoever sees the outcome names the right one with a
+    chance of at most (exp(epsilon) + delta) / (exp(epsilon) + 1) (Kairouz, Oh, Viswanath 2015, theorem 2.1).
+    """
+    odds = math.exp(-dp.epsilon)
+    chance = (1 + dp.delta * odds) / (1 + odds)
+    digits = 10 ** max(1, min(6, 1 - math.floor(math.log10(100 * (1 - chance))))) if chance < 1 - 1e-9 else 1
+    return f"{math.ceil(min(100 * chance, 100) * digits - 1e-6) / digits:.10g}"
 
 
 _PLURAL = (Artefact.INPUT, Artefact.AGGREGATE, Artefact.LINK)

@@ -95,7 +95,14 @@ class Threshold(BaseModel):
 
 
 class DifferentiallyPrivate(BaseModel):
-    """(epsilon, delta)-differential privacy for one unit under add/remove adjacency, by the named mechanism."""
+    """(epsilon, delta)-differential privacy for one unit under add/remove adjacency, by the named mechanism.
+
+    Attributes:
+        epsilon, delta: of the guarantee.
+        unit: what is added or removed, for example `image`.
+        mechanism: where the noise comes from; not compared.
+        occurrences: at how many owners the unit may occur and is still protected, wherever it occurs.
+    """
 
     model_config = MODEL
     how: Literal["dp"] = "dp"
@@ -103,6 +110,7 @@ class DifferentiallyPrivate(BaseModel):
     delta: float = Field(ge=0, lt=1)
     unit: Words = Field(max_length=60)
     mechanism: Words = Field(max_length=60)
+    occurrences: int = Field(default=1, ge=1, le=1000)
 
 
 class Signed(BaseModel):
@@ -174,7 +182,12 @@ def _reaches(offered: Reached, wanted: Reached) -> bool:
         case Threshold(k=have), Threshold(k=need):
             return have >= need
         case DifferentiallyPrivate() as have, DifferentiallyPrivate() as need:
-            return have.epsilon <= need.epsilon and have.delta <= need.delta and have.unit == need.unit
+            return (
+                have.epsilon <= need.epsilon
+                and have.delta <= need.delta
+                and have.unit == need.unit
+                and have.occurrences >= need.occurrences
+            )
         case Signed(), Signed():
             return True
         case Sealed(quantum_safe=have), Sealed(quantum_safe=need):
