@@ -104,6 +104,7 @@ def arguments_of(found, tmp_path):
                 given.append("a" * 52)
         elif isinstance(parameter, click.Option) and parameter.required:
             value = str(tmp_path / "written") if isinstance(parameter.type, click.Path) else "AT"
+            value = "0.5" if isinstance(parameter.type, click.FloatRange) else value
             given += [parameter.opts[0], value]
     return given
 

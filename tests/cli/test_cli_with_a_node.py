@@ -219,3 +219,38 @@ def test_everything_that_is_asked_of_a_node_is_json_too(node):
         told = call(node, *words, "--json", "-")
         assert told.exit_code == 0
         json.loads(told.stdout)
+
+
+def test_a_population_is_declared_bound_raised_and_listed(node):
+    (node / "people.csv").write_text("age,cured\n" + "".join(f"{i}.5,{i % 2}\n" for i in range(30)))
+    assert call(node, "dataset", "add", "people", node / "people.csv", "--residency", "AT").exit_code == 0
+    opened = call(
+        node, "budget", "open", "our patients", "--unit", "record", "--epsilon", "3", "--delta", "1e-5"
+    )
+    assert opened.exit_code == 0, opened.output
+    again = call(
+        node, "budget", "open", "our patients", "--unit", "image", "--epsilon", "3", "--delta", "1e-5"
+    )
+    assert again.exit_code == 3
+    assert "cloister budget set" in again.stderr or "change its limit" in again.stderr
+    assert call(node, "budget", "bind", "people", "our patients").exit_code == 0
+    assert call(node, "budget", "bind", "nothing", "our patients").exit_code == 2
+    assert call(node, "budget", "set", "our patients").exit_code == 2
+    assert call(node, "budget", "set", "our patients", "--epsilon", "2,5").exit_code == 2
+    assert call(node, "budget", "set", "our patients", "--epsilon", "2").exit_code == 0
+    told = call(node, "budget", "list")
+    assert "“our patients”, each record by itself" in told.output
+    assert "Limit  epsilon 2, delta 1e-05" in told.output
+    assert "higher before: epsilon 3" in told.output
+    assert "Data   people" in told.output
+    listed = json.loads(call(node, "budget", "list", "--json", "-").stdout)
+    assert listed["trouble"] is None
+    assert listed["populations"][0]["left"] == {"epsilon": 2.0, "delta": 1e-5}
+
+
+def test_there_is_nothing_to_reconcile_and_what_cannot_be_read_is_said(node):
+    assert call(node, "budget", "reconcile", "--gone", "our patients", "--yes").exit_code == 3
+    for given in ("our patients", "our patients=1", "our patients=1,0:1e-6", "=1:0", "our patients=1:2:3:4"):
+        told = call(node, "budget", "reconcile", "--spent", given, "--yes")
+        assert told.exit_code == 2, given
+        assert "--spent" in told.stderr or "point" in told.stderr or "nothing" in told.stderr.lower()

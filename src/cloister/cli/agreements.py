@@ -112,7 +112,12 @@ def propose(file: Path, folder: Path) -> Answer:
     document = _terms(file).to_odrl()
     with client(folder) as node:
         told = node.post("/agreements", {"terms": document})
-    return Answer(told, f"Signed and offered: {short(told['agreement'])} “{told['title']}”.")
+    return Answer(
+        told,
+        "\n".join(
+            [f"Signed and offered: {short(told['agreement'])} “{told['title']}”.", *told.get("budgets", [])]
+        ),
+    )
 
 
 @command(agreement_group, "list")
@@ -168,10 +173,11 @@ def sign(agreement: str, folder: Path, yes: bool, wait: int) -> Answer:
         if not yes:
             say(node.get(f"/agreements/{digest}")["text"])
             confirm("Sign this for your organisation?")
-        told = _settled(node, node.post(f"/agreements/{digest}/sign"))
+        signed = node.post(f"/agreements/{digest}/sign")
+        told = {**_settled(node, signed), "budgets": signed.get("budgets", [])}
     missing = [party["name"] for party in told["parties"] if not party["signed"]]
     rest = f"Not signed yet by: {', '.join(missing)}." if missing else "Every party has signed."
-    return Answer(told, f"Signed. {rest} State: {_state(told)}.")
+    return Answer(told, "\n".join([f"Signed. {rest} State: {_state(told)}.", *told.get("budgets", [])]))
 
 
 def _settled(node: Client, told: dict[str, Any]) -> dict[str, Any]:

@@ -139,6 +139,17 @@ def _running(
                 "Stop a second node with the same keys, or restore the newest backup; else retire this identity.",
             )
         )
+    if budgets := status.get("budgets"):
+        found.append(
+            Finding(
+                "Privacy budgets",
+                "wrong",
+                f"{budgets['title']} Nothing is spent until people have looked.",
+                f"{budgets['remedy']} See: cloister budget reconcile --help"
+                if budgets.get("clause") == "budget-restored"
+                else budgets["remedy"],
+            )
+        )
     if status.get("relay_contradicts"):
         found.append(
             Finding(

@@ -59,6 +59,9 @@ def in_words(
             )
         case "message.delivered":
             text = ""
+        case "budget.charged":
+            left = facts["left"]
+            text = f"privacy spent of “{facts['population']}”: epsilon {facts['epsilon']:.4g}; epsilon {left['epsilon']:.4g} left"
         case "task.finished" | "task.stopped":
             text = str(event["kind"]).removeprefix("task.")
         case "task.failed":

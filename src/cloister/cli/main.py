@@ -21,6 +21,9 @@ COMMANDS = {
     "hub": Entry("cloister.cli.hubs:hub_group", "The relay that nodes connect out to."),
     "party": Entry("cloister.cli.parties:party_group", "The organisations you know, and whom you trust."),
     "dataset": Entry("cloister.cli.datasets:dataset_group", "Your datasets, and what others see of them."),
+    "budget": Entry(
+        "cloister.cli.budgets:budget_group", "How much privacy may be spent of your data, and what was."
+    ),
     "agreement": Entry("cloister.cli.agreements:agreement_group", "Who may do what with whose data."),
     "model": Entry("cloister.cli.models:model_group", "What Cloister can do with an ONNX file."),
     "ask": Entry("cloister.cli.ask:ask_group", "Ask for a computation: read its plan, then send it."),

@@ -100,6 +100,8 @@ def status(folder: Path, wait: int) -> Answer:
     lines = [f"{told['name']}  {told['party']}", f"Relay: {relay}. Here now: {here}."]
     if told["locked"]:
         lines.append(f"LOCKED: {told['locked']['why']}")
+    if told.get("budgets"):
+        lines.append(f"NO PRIVACY IS SPENT: {told['budgets']['title']} {told['budgets']['remedy']}")
     if told["twin"]:
         lines.append(
             "TWO NODES: another one runs with this identity; nothing is admitted until one is stopped."

@@ -47,7 +47,7 @@ def show(task: str, folder: Path, wait: int) -> Answer:
     """The plan of TASK (its digest, the start of it, or `latest`) and how far it is."""
     with client(folder) as node:
         told = node.task(_find(node, task, wait))
-    lines = [told["text"], "", f"Status: {told['status']}"]
+    lines = [told["text"], "", *budget_in_words(told.get("budget")), f"Status: {told['status']}"]
     if told.get("failure"):
         failure = told["failure"]
         lines.append(
@@ -58,6 +58,21 @@ def show(task: str, folder: Path, wait: int) -> Answer:
             f"Refused by {told['names'].get(party, party[:8])}: {problem.get('detail')} [{problem.get('clause')}]"
         )
     return Answer(told, "\n".join(lines))
+
+
+def budget_in_words(budget: dict[str, Any] | None) -> list[str]:
+    """What a task spends of this party's population, for those who decide on it; nothing where it spends none."""
+    if not budget or not budget["epsilon"]:
+        return []
+    left = budget["left"]
+    one = f"epsilon {budget['epsilon']:.4g} and delta {budget['delta']:.3g} of the population “{budget['population']}”"
+    rest = f"epsilon {left['epsilon']:.4g} and delta {left['delta']:.3g}"
+    return [
+        f"Privacy budget here: it has spent {one}; {rest} are left under this agreement."
+        if budget["charged"]
+        else f"Privacy budget here: it would spend {one}, of {rest} left under this agreement.",
+        "",
+    ]
 
 
 @command(task_group, "approve")
@@ -74,8 +89,9 @@ def approve(task: str, with_records: bool, yes: bool, folder: Path, wait: int) -
     """Approve the computation of TASK, after showing its plan."""
     with client(folder, timeout=600) as node:
         digest = _find(node, task, wait)
-        plan = node.task(digest)["text"]
-        say(brief(plan) if yes else plan)
+        shown = node.task(digest)
+        plan = shown["text"]
+        say("\n".join([brief(plan) if yes else plan, "", *budget_in_words(shown.get("budget"))]).rstrip())
         if not yes:
             question = "Approve this"
             question += ", accepting that the result may contain your records?" if with_records else "?"

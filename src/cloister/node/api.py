@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from cloister.agreements.clauses import Line
 from cloister.agreements.lifecycle import State
 from cloister.agreements.signing import read_terms
 from cloister.agreements.words import describe
@@ -27,7 +28,9 @@ from cloister.identity.keys import unb64
 from cloister.node.chores import DOCUMENTS
 from cloister.node.node import Node
 from cloister.node.reports import (
+    budgets_view,
     export_ledger,
+    population_view,
     release_content,
     release_view,
     releases_view,
@@ -36,6 +39,7 @@ from cloister.node.reports import (
 )
 from cloister.node.tasks.records import parse_plan
 from cloister.planner.explain import explain
+from cloister.privacy.filters import Method
 
 _LOG = logging.getLogger("cloister.node.api")
 _PROBLEM = "application/problem+json"
@@ -65,6 +69,34 @@ class NewAgreement(_Body):
 class Move(_Body):
     to: str = Field(max_length=20)
     reason: str | None = Field(default=None, max_length=200)
+
+
+class NewPopulation(_Body):
+    population: Line
+    unit: Line
+    epsilon: float
+    delta: float
+    method: Method = "sums"
+
+
+class NewLimit(_Body):
+    population: Line
+    epsilon: float | None = None
+    delta: float | None = None
+
+
+class Belongs(_Body):
+    population: Line
+    dataset: str = Field(max_length=200)
+
+
+class Amount(_Body):
+    epsilon: float
+    delta: float
+
+
+class Missing(_Body):
+    missing: dict[str, dict[str, Amount] | None] = Field(max_length=10_000)
 
 
 class NewModel(_Body):
@@ -101,6 +133,7 @@ def make_app(node: Node) -> FastAPI:
     _parties(app, node)
     _datasets(app, node)
     _agreements(app, node)
+    _budgets(app, node)
     _tasks(app, node)
     _releases(app, node)
     return app
@@ -248,6 +281,39 @@ def _agreements(app: FastAPI, node: Node) -> None:
                 "People do not make that step.", f"Steps: {', '.join(sorted(allowed))}.", "Choose one."
             )
         return node.agreements.move(digest, State(body.to), body.reason)
+
+
+def _budgets(app: FastAPI, node: Node) -> None:
+    @app.get("/api/v1/budgets")
+    def budgets() -> Any:
+        return budgets_view(node)
+
+    @app.post("/api/v1/budgets")
+    def open_population(body: NewPopulation) -> Any:
+        node.budgets.populations.open(body.population, body.unit, body.epsilon, body.delta, body.method)
+        return population_view(node, body.population)
+
+    @app.post("/api/v1/budgets/limit")
+    def set_limit(body: NewLimit) -> Any:
+        node.budgets.populations.set_limit(body.population, body.epsilon, body.delta)
+        return population_view(node, body.population)
+
+    @app.post("/api/v1/budgets/bind")
+    def bind(body: Belongs) -> Any:
+        node.budgets.populations.bind(body.dataset, body.population)
+        return population_view(node, body.population)
+
+    @app.post("/api/v1/budgets/reconcile")
+    def reconcile(body: Missing) -> Any:
+        node.budgets.health.reconcile(
+            {
+                name: None
+                if parts is None
+                else {scope: (most.epsilon, most.delta) for scope, most in parts.items()}
+                for name, parts in body.missing.items()
+            }
+        )
+        return budgets_view(node)
 
 
 def _tasks(app: FastAPI, node: Node) -> None:

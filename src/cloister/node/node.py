@@ -19,7 +19,7 @@ from cloister.journal.durable import Durable
 from cloister.journal.program import Engine
 from cloister.journal.runner import Runner
 from cloister.node.agreements_service import AgreementsService
-from cloister.node.budgets_service import BudgetsService
+from cloister.node.budgets import BudgetsService
 from cloister.node.chores import AGREEMENTS, DOCUMENTS, WITNESSES, Chores
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.duties import Duties
@@ -149,7 +149,7 @@ class Node:
             lambda: self.steward.wake(AGREEMENTS, DOCUMENTS, WITNESSES),
             self.quotas,
             self._enforce,
-            self.budgets.prepare,
+            self.budgets.populations.prepare,
         )
         self.chores = Chores(self)
         self.engines = engines(self.folder, self._readable)
@@ -341,7 +341,7 @@ class Node:
         self.chores.stop_what_ended()
 
     def _registered(self, tx: Transaction, registration: Registration) -> None:
-        self.budgets.registered(tx, registration)
+        self.budgets.populations.registered(tx, registration)
 
     def _may_spend(self, terms: Terms) -> None:
         """Of two nodes with one identity, and of one whose log is behind what witnesses saw, none spends privacy."""
@@ -388,7 +388,7 @@ class Node:
             "relay_contradicts": self.hub_witness.evidence() if self.hub_witness is not None else None,
             "time": self.clock.inner.now(),
             "engines": self.engines.report(),
-            "budgets": None if (trouble := self.budgets.trouble) is None else trouble.problem(),
+            "budgets": None if (trouble := self.budgets.health.trouble) is None else trouble.problem(),
         }
 
     def traffic(self) -> dict[str, dict[str, int]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cloister.claims.offers import Plan
 from cloister.foundation.clock import rfc3339
-from cloister.foundation.errors import BadInput, NotFound, Refused
+from cloister.foundation.errors import BadInput, CloisterError, NotFound, Refused
 from cloister.identity.envelopes import Envelope
 from cloister.ledger.checkpoints import party_of
 from cloister.ledger.export import write_export
 from cloister.ledger.notes import Note
+from cloister.node.budgets import views
 from cloister.release.certificate import Certificate, in_words, read_statement
 from cloister.storage.checkpoints import Checkpoints
 from cloister.storage.documents import Documents
@@ -43,7 +45,35 @@ def task_view(node: Node, task: str) -> dict[str, Any]:
         )
     with node.durable.database.read() as tx:
         found["releases"] = [item.digest for item in Releases(tx).find(task)]
+    found["budget"] = _budget(node, plan)
     return found
+
+
+def _budget(node: Node, plan: Plan) -> dict[str, Any] | None:
+    """What a task costs this party's population; nothing for those whose agreement cannot be read any more."""
+    try:
+        terms = node.agreements.get(plan.request.agreement).terms
+    except CloisterError:
+        return None
+    return views.about(node.budgets, plan, terms)
+
+
+def budgets_view(node: Node) -> dict[str, Any]:
+    """Every population of this node, and whether its memory of them can be relied on."""
+    agreements = [(digest, node.agreements.get(digest).terms) for digest in node.agreements.digests()]
+    trouble = node.budgets.health.trouble
+    return {
+        "trouble": None if trouble is None else trouble.problem(),
+        "populations": views.listing(node.budgets, agreements),
+    }
+
+
+def population_view(node: Node, name: str) -> dict[str, Any]:
+    """One of them. Raises `NotFound`."""
+    for item in budgets_view(node)["populations"]:
+        if item["population"] == name:
+            return dict(item)
+    raise NotFound("This node has no population of that name.", "", "See: cloister budget list")
 
 
 def releases_view(node: Node) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ Rules:
    than the price, where filters count by those.
 3. A loss above the price is refused: what was signed would not be true.
 4. Between the two there is room for rounding only, and the greater of both is charged.
+   Where the plan states its run (`runs.PrivateRun`), the run's own Rényi bounds, worked out here, are the least.
 5. A task charges a population once in an attempt; a second charge would be beyond its price.
 6. A step that was given protected data ends only if its task has charged in this attempt.
 """
@@ -18,15 +19,19 @@ Rules:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+from pydantic import ValidationError
 
 from cloister.claims.offers import Offer
 from cloister.claims.vocabulary import DifferentiallyPrivate
+from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import BadInput, Conflict, Refused
 from cloister.privacy import renyi
-from cloister.privacy.filters import DELTA_GRAIN, EPSILON_GRAIN, ORDERS, Loss
+from cloister.privacy.filters import DELTA_GRAIN, EPSILON_GRAIN, ORDERS, Loss, pair
+from cloister.privacy.runs import PrivateRun
 
 ROUNDING: Final = 1e-3
 """How far below the price a loss may lie, relatively: plans are read by people, who round."""
@@ -75,16 +80,55 @@ def price(offer: Offer, unit: str | None = None) -> Price:
     )
 
 
-def due(data: bytes, agreed: Price) -> Loss:
-    """What is to be charged: the loss that a step hands in, held against the plan's price (rules 2 to 4).
+def foreseen(offer: Offer) -> Loss:
+    """What a plan will charge, as far as it tells: its price, and Rényi bounds (rule 4).
+
+    They are those of the run that it states; without one, those of any mechanism of that price.
+    """
+    agreed = price(offer)
+    run = stated(offer.parameters)
+    if run is None:
+        return pair(agreed.epsilon, agreed.delta)
+    bounds = run.loss(
+        "renyi"
+    )  # the bounds are the same whichever accountant makes an epsilon of them, and this is quick
+    return Loss(
+        math.ceil(agreed.epsilon / EPSILON_GRAIN),
+        math.ceil(agreed.delta / DELTA_GRAIN),
+        bounds.curve,
+        bounds.slip,
+        bounds.failure,
+    )
+
+
+def stated(parameters: Mapping[str, Any], depth: int = 4) -> PrivateRun | None:
+    """The private run in a plan's parameters, wherever its protection puts it; `None` if there is none that can be read."""
+    if set(parameters) == set(PrivateRun.model_fields):
+        try:
+            run = PrivateRun.model_validate_json(canonical(dict(parameters)))
+            _ = run.run
+        except (ValidationError, BadInput):
+            return None
+        return run
+    if depth == 0:
+        return None
+    inner = (value for _, value in sorted(parameters.items()) if isinstance(value, Mapping))
+    return next((found for value in inner if (found := stated(value, depth - 1)) is not None), None)
+
+
+def due(data: bytes, offer: Offer, unit: str) -> Loss:
+    """What is to be charged: the loss that a step hands in, held against the plan (rules 1 to 4).
 
     Args:
         data: of `Loss.encode`, from a protection.
-        agreed: the plan's.
+        offer: the plan's.
+        unit: the population's.
 
     Raises:
-        Refused: it is not readable, below the price, or above it (clause `budget-claim`).
+        Refused: it is not readable, below the price, or above it (clause `budget-claim`); it is of another unit
+            (`budget-unit`).
     """
+    agreed, least = price(offer, unit), foreseen(offer)
     try:
         loss = Loss.decode(data)
     except BadInput:
@@ -99,12 +143,13 @@ def due(data: bytes, agreed: Price) -> Loss:
         or delta > agreed.delta * (1 + _ABOVE) + DELTA_GRAIN
     ):
         raise _refused("It costs more than the plan claims, so the claim would not be true.")
+    told = stated(offer.parameters) is not None
     return Loss(
-        max(loss.epsilon, math.ceil(agreed.epsilon / EPSILON_GRAIN)),
-        max(loss.delta, math.ceil(agreed.delta / DELTA_GRAIN)),
-        loss.curve,
-        loss.slip,
-        loss.failure,
+        max(loss.epsilon, least.epsilon),
+        max(loss.delta, least.delta),
+        tuple(map(max, loss.curve, least.curve)) if told else loss.curve,
+        max(loss.slip, least.slip) if told else loss.slip,
+        max(loss.failure, least.failure) if told else loss.failure,
     )
 
 

@@ -37,7 +37,7 @@ from cloister.foundation.quotas import Standing
 from cloister.identity.envelopes import Envelope, sign, verify
 from cloister.identity.keys import SecretKeys
 from cloister.node.agreements_service import AgreementsService
-from cloister.node.budgets_service import BudgetsService
+from cloister.node.budgets import BudgetsService
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.ledger_service import LedgerService
 from cloister.node.peers.parties import Parties
@@ -270,7 +270,7 @@ class Admitting:
         found = self._agreements.get(name)
         own = plan.request.datasets.get(self._parties.own.party)
         read = columns_of(plan.request.computation)
-        remaining, populations = self._budgets.facts(plan, found.terms)
+        remaining, populations = self._budgets.charges.facts(plan, found.terms)
         facts = DecisionFacts(
             now=self._clock.now(),
             party=self._parties.own.party,
@@ -287,8 +287,8 @@ class Admitting:
 
     def _require_sound_budgets(self, plan: Plan) -> None:
         """What cannot be charged here is not begun."""
-        if self._budgets.concerns(plan, self._agreements.get(plan.request.agreement).terms):
-            self._budgets.require_sound()
+        if self._budgets.charges.concerns(plan, self._agreements.get(plan.request.agreement).terms):
+            self._budgets.health.require_sound()
 
     def _check_offer(self, plan: Plan) -> None:
         protection = self._protections.get(plan.offer.protection)

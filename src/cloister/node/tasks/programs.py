@@ -20,7 +20,7 @@ from cloister.foundation.errors import Refused
 from cloister.journal.ports import Following
 from cloister.journal.program import Candidate, DataPort, Engine, PrivacyCost, Program, Signing
 from cloister.node.agreements_service import AgreementsService
-from cloister.node.budgets_service import BudgetsService
+from cloister.node.budgets import BudgetsService
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.tasks.attempts import count_within
 from cloister.node.tasks.contents import Contents
@@ -117,9 +117,9 @@ class TaskPorts:
         return _Rechecked(self.engines(name), self.datasets, self.allowed_data)
 
     def charge(self, task: TaskRow, cost: PrivacyCost) -> None:
-        """Spends what the plan claims of the dataset's population, once; on disk before it returns (see `BudgetsService`)."""
+        """Spends what the plan claims of the dataset's population, once; on disk before it returns (see `Charges`)."""
         self._require_in_force()
-        self.budgets.charge(self.plan, self.terms, task, cost)
+        self.budgets.charges.charge(self.plan, self.terms, task, cost)
 
     def used(self, tx: Transaction, task: TaskRow, datasets: frozenset[str]) -> None:
         """Counts the task among those that tried its computation on the dataset; refused over the agreed number.
@@ -129,7 +129,7 @@ class TaskPorts:
         """
         for name in sorted(datasets & {self.allowed_data}):
             count_within(tx, self.computation, str(name), task.id, self.attempts)
-            self.budgets.require_charged(tx, self.plan, self.terms, task)
+            self.budgets.charges.require_charged(tx, self.plan, self.terms, task)
         self._require_in_force()
 
     def _require_in_force(self) -> None:

@@ -13,7 +13,7 @@ from cloister.foundation.clock import Clock
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import SecretKeys
 from cloister.node.agreements_service import AgreementsService
-from cloister.node.budgets_service import BudgetsService
+from cloister.node.budgets import BudgetsService
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.ledger_service import LedgerService
 from cloister.node.peers.parties import Parties
