@@ -183,7 +183,7 @@ def table(found: dict[str, dict[str, dict[str, list[float]]]], key: str, attacks
 
 
 def times(length: int) -> list[dict[str, Any]]:
-    """Processor seconds of combining ten updates of `length` numbers, beside the mean."""
+    """Seconds of combining ten updates of `length` numbers, beside the mean."""
     rng = np.random.default_rng(0)
     updates = {f"owner-{number}": rng.normal(size=length).astype(np.float32) for number in range(OWNERS)}
 

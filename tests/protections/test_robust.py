@@ -12,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cloister.foundation.errors import BadInput, TaskFailed
+from cloister.aggregation import floats
+from cloister.foundation.errors import BadInput, Tampered, TaskFailed
 from cloister.protections.federated import averaging, robust
+from cloister.release.gate import NOT_APPROVED, Failed, Gate, Passed
 from protections import cheating
 from protections.cheating import ATTACKS, CHEATS, CREW, accuracy, constants, crew, fooled, result
 from protections.federation import LAB
+from protections.federation import terms as make_terms
 
 RULES = tuple(robust.LEAST_ANSWERS)
 ROBUST = ("median", "trimmed-mean", "krum", "multi-krum", "clipped-mean")
@@ -264,6 +267,37 @@ def test_the_mean_is_combined_as_it_was_with_agreed_weights():
     assert whole(combined).tobytes() == averaging.mean(updates, shares).tobytes()
 
 
+def test_what_a_rule_does_not_give_is_said_for_each_rule():
+    assert robust.gaps("mean", 8) == ()
+    for name in ROBUST:
+        told = robust.gaps(name, 8)
+        assert any("backdoor" in sentence for sentence in told)
+        assert ("withstands" in told[0]) == (name != "clipped-mean")
+        assert name == "clipped-mean" or f"withstands {robust.withstood(name, 8)} bad owners of 8" in told[0]
+    assert any("one owner's update alone" in sentence for sentence in robust.gaps("krum", 8))
+
+
+def test_a_sum_longer_than_honest_updates_can_make_it_is_refused():
+    one = np.zeros(10_000)
+    one[0] = 2.0
+    robust.check_sum(7 * one, 7, 2.0)
+    for total in (8 * one, np.full(10_000, 2.0), np.full(10_000, np.nan)):
+        with pytest.raises(Tampered) as caught:
+            robust.check_sum(total, 7, 2.0)
+        assert caught.value.clause == "training-sum"
+
+
+@given(st.integers(2, 30), st.floats(1e-3, 1e3), st.integers(0, 2**32))
+@settings(max_examples=30)
+def test_a_sum_of_honest_updates_passes_although_a_ring_rounds_it(owners, norm, seed):
+    """All the same update of exactly the agreed norm: the longest sum there is."""
+    vector = np.random.default_rng(seed).normal(size=500)
+    vector *= norm / np.linalg.norm(vector)
+    encoding = floats(500, owners, norm)
+    lattice = encoding.quantise(vector.astype(np.float32)) * owners
+    robust.check_sum(encoding.decode(lattice), owners, norm)
+
+
 # --- in a task -------------------------------------------------------------------------------------------------------
 
 
@@ -353,6 +387,46 @@ def test_more_cheats_than_a_rule_withstands_have_their_way(rule):
     """No rule can know which half is right."""
     lost = accuracy(model("mean")) - accuracy(model(rule, "label flip", cheats=CREW[:5]))
     assert lost > 0.5
+
+
+# --- where a sum hides the updates -----------------------------------------------------------------------------------
+
+FLOOR = 0.9
+
+
+def votes(weights):
+    """What each honest owner's gate says of a model, by the owner's own validation records."""
+    agreed = make_terms(
+        release={"quorum": 2, "max_bytes": 10_000, "quality": {"metric": "accuracy", "minimum": FLOOR}}
+    )
+    verdicts = []
+    for number in range(len(CREW) - len(CHEATS)):
+        records, labels = cheating.points(300 + number, 600)
+        right = (cheating.chances(weights, records).argmax(axis=1) == labels).mean()
+        verdicts.append(Gate().own(agreed, 1, lambda right=right: float(right)))
+    return verdicts
+
+
+def test_owners_gates_let_a_sum_of_honest_updates_pass():
+    assert all(isinstance(vote, Passed) for vote in votes(model("mean")))
+
+
+@pytest.mark.parametrize("attack", ["sign flip", "scaling"])
+def test_every_owners_gate_finds_a_model_that_a_hidden_update_has_broken(attack):
+    """The mean is what a secure sum gives: nobody saw whose update it was, all see what became of it."""
+    for vote in votes(model("mean", attack)):
+        assert isinstance(vote, Failed)
+        assert (vote.check, vote.told) == ("quality", NOT_APPROVED)
+
+
+def test_owners_gates_find_flipped_labels_where_the_floor_is_near_what_an_honest_training_reaches():
+    assert sum(isinstance(vote, Failed) for vote in votes(model("mean", "label flip"))) >= 4
+
+
+def test_owners_gates_do_not_find_a_backdoor():
+    """A known gap, told in the documentation: their records do not carry the mark."""
+    assert fooled(model("mean", "backdoor")) > 0.9
+    assert all(isinstance(vote, Passed) for vote in votes(model("mean", "backdoor")))
 
 
 def test_every_attack_is_tried():
