@@ -1,0 +1,161 @@
+"""Kill matrix of a private training behind secure sums: whoever dies or freezes wherever, it ends right or refuses clearly.
+
+On the journal's own runner, in one process: a kill is what a power cut leaves on disk. After each run three things are held
+against everything that crossed: owners end with one model; each owner's budget was charged once, in full; and no owner ever
+sent two masked vectors for one round, which together would give away what the masks hide.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from cloister.aggregation import PartySigning
+from cloister.journal.runner import POINTS
+from cloister.privacy.filters import EPSILON_GRAIN
+from protections import federation as f
+from protections.private_world import KEYS, PrivateEngine, programs, request, settings
+from simulators.bus import Bus, Crash, Fate, Ports, run_task
+
+PRIVATE = settings(epsilon=4.0, rounds=2)
+LOOSE = settings(5, dropouts=1, epsilon=4.0, rounds=2)
+STEPS = 11
+"""Steps of an owner: one to begin with, five for each of two rounds."""
+
+
+def run(of=PRIVATE, owners=3, *, fate=lambda _sent: Fate.DELIVER, seed=0, **options):
+    asked, made = request(owners), programs(of, owners)
+    parties = sorted(asked.datasets)
+    ports = {}
+    for party in (*parties, f.LAB):
+        own = (
+            {}
+            if party == f.LAB
+            else {asked.datasets[party]: f.FakePort(asked.datasets[party], Path("/data") / party)}
+        )
+        ports[party] = Ports(
+            datasets=own, contents={f.digest(f.MODEL): f.MODEL}, engines={"jax": PrivateEngine()}
+        )
+        ports[party].signing = PartySigning(KEYS, KEYS.secret[party])
+    bus = Bus(fate, seed)
+    seats = {"owner": tuple(parties), "coordinator": (f.LAB,)}
+    of_seat = {**dict.fromkeys(parties, made["owner"]), f.LAB: made["coordinator"]}
+    results = run_task(of_seat, seats, ports, bus=bus, fate=fate, seed=seed, **options)
+    return results, bus, ports
+
+
+def never_wrong(results, bus, ports, of=PRIVATE):
+    """What holds however the task ended."""
+    owners = [party for party in results if party != f.LAB]
+    models = {results[party].candidate.content for party in owners if results[party].candidate}
+    assert len(models) <= 1
+    for party in owners:
+        assert len(ports[party].spent) <= 1, "charged twice"
+        if any(sent.sender == party and sent.kind.startswith("mask-") for sent in bus.transcript):
+            (charge,) = ports[party].spent
+            assert charge.epsilon == pytest.approx(of.private.run.loss().epsilon * EPSILON_GRAIN)
+    crossed = {}
+    for sent in bus.transcript:
+        at = sent.sender, sent.to, sent.kind
+        assert crossed.setdefault(at, sent.body) == sent.body, f"two bodies of {sent.kind}"
+    return models
+
+
+def right(results, bus, ports, of=PRIVATE):
+    """The task is done, with one model at all owners."""
+    assert {result.status for result in results.values()} == {"done"}, {
+        party: result.failure for party, result in results.items()
+    }
+    (model,) = never_wrong(results, bus, ports, of)
+    assert results[f.LAB].candidate.facts["content"] == f.digest(model)
+    assert all(len(ports[party].spent) == 1 for party in results if party != f.LAB)
+
+
+def test_undisturbed_it_ends_with_one_model():
+    right(*run())
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_everybody_killed_once_at_every_point_ends_right(point):
+    right(
+        *run(crashes=[Crash(party, point, 1 + place) for place, party in enumerate((*f.OWNERS[:3], f.LAB))])
+    )
+
+
+@pytest.mark.parametrize("nth", range(1, STEPS + 1))
+def test_killed_in_every_phase_just_before_and_just_after_it_is_on_disk_it_ends_right(nth):
+    """The n-th step is the n-th phase."""
+    crashes = [
+        Crash(f.OWNERS[0], "commit.before", nth),
+        Crash(f.OWNERS[1], "commit.after", nth),
+        Crash(f.LAB, "commit.before", nth),
+        Crash(f.LAB, "commit.after", nth + 1),
+    ]
+    right(*run(crashes=crashes))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("point", POINTS)
+def test_each_party_killed_at_every_passing_of_every_point_ends_right(point):
+    for party in (f.OWNERS[0], f.OWNERS[2], f.LAB):
+        for nth in range(1, 3 * STEPS):
+            right(*run(crashes=[Crash(party, point, nth)]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lost_repeated_and_delayed_messages_change_nothing(seed):
+    chance = random.Random(seed)
+
+    def fate(sent):
+        return Fate.DELIVER if sent.attempt > 4 else chance.choice(list(Fate))
+
+    right(*run(fate=fate, seed=seed))
+
+
+@pytest.mark.parametrize("stage", ["announce", "share", "mask", "endorse", "reveal"])
+def test_an_owner_frozen_in_a_phase_is_waited_for(stage):
+    """SIGSTOP: it hears and says nothing for a while, and goes on."""
+    frozen = f.OWNERS[1]
+
+    def fate(sent):
+        still = sent.kind in (f"{stage}-1", f"{stage}-2") and sent.sender == frozen and sent.attempt < 4
+        return Fate.DROP if still else Fate.DELIVER
+
+    right(*run(fate=fate))
+
+
+@pytest.mark.parametrize("stage", ["announce", "share", "mask", "endorse", "reveal"])
+def test_an_owner_that_never_comes_back_is_gone_without_and_nothing_is_opened_twice(stage):
+    gone = f.OWNERS[3]
+
+    def fate(sent):
+        return Fate.DROP if sent.sender == gone and sent.kind == f"{stage}-2" else Fate.DELIVER
+
+    results, bus, ports = run(LOOSE, 5, fate=fate)
+    models = never_wrong(results, bus, ports, LOOSE)
+    assert len(models) == 1
+    rest = [party for party in results if party not in (gone, f.LAB)]
+    assert {results[party].status for party in rest} == {"done"}
+
+
+def test_when_too_many_never_come_back_it_refuses_clearly():
+    gone = set(f.OWNERS[:2])
+
+    def fate(sent):
+        return Fate.DROP if sent.sender in gone and sent.kind == "mask-1" else Fate.DELIVER
+
+    results, bus, ports = run(LOOSE, 5, fate=fate)
+    assert not never_wrong(results, bus, ports, LOOSE)
+    assert results[f.LAB].status == "failed"
+    assert results[f.LAB].phase == "collect-1"
+
+
+def test_the_coordinator_that_never_comes_back_leaves_no_model():
+    def fate(sent):
+        return Fate.DROP if sent.sender == f.LAB and sent.kind == "confirm-2" else Fate.DELIVER
+
+    results, bus, ports = run(fate=fate)
+    assert not never_wrong(results, bus, ports)
+    assert {results[party].status for party in f.OWNERS[:3]} == {"failed"}
