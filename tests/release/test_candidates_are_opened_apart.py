@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from release_world import World, f
+import pytest
+from release_world import HOLDERS, World, f
 
 from cloister.foundation.errors import TaskFailed
 from cloister.journal.program import Message
@@ -41,8 +42,9 @@ def shown(content):
     return lie
 
 
-def test_rule_1_the_worker_that_reads_records_is_never_given_a_candidate():
-    made, worker, examiner = world()
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_rule_1_the_worker_that_reads_records_is_never_given_a_candidate(holder):
+    made, worker, examiner = world(holder=holder)
     made.run()
     assert made.contexts[f.USER].shelf
     assert {model for _, model in worker.given} == {f.MODEL}
@@ -50,9 +52,13 @@ def test_rule_1_the_worker_that_reads_records_is_never_given_a_candidate():
     assert len(examiner.given) == len(made.owners)
 
 
-def test_rule_1_nor_when_it_is_something_that_nobody_approved():
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_rule_1_nor_when_it_is_something_that_nobody_approved(holder):
     evil = b"EVIL" + bytes(1000)
-    made, worker, examiner = world(shown(evil))
+    if holder == "owner":
+        made, worker, examiner = world(holder=holder, held=dict.fromkeys(f.OWNERS, evil))
+    else:
+        made, worker, examiner = world(shown(evil))
     made.run()
     assert isinstance(made.error(f.LAB), TaskFailed)
     assert evil not in {model for _, model in worker.given}

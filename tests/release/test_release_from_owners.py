@@ -284,7 +284,7 @@ def test_an_owner_without_a_candidate_leaves_and_accuses_nobody():
 def test_rule_4_what_the_certificate_does_not_name_counts_as_nothing(body):
     """Of the first sender; the second's is taken. Where both send it, nothing is released."""
     world = made()
-    liar = sorted(world.owners)[0]
+    liar = min(world.owners)
 
     def lie(node, message):
         wrong = message.kind == messages.CONTENT and node.party == liar
@@ -306,7 +306,7 @@ def test_rule_4_what_the_certificate_does_not_name_counts_as_nothing(body):
 
 def test_rule_2_a_signer_that_is_gone_before_it_delivers_is_one_too_few_to_matter():
     world = made()
-    gone = sorted(world.owners)[0]
+    gone = min(world.owners)
     world.loop.tamper = lambda node, m: None if (node.party, m.kind) == (gone, messages.CONTENT) else m
     world.run()
     assert not failures(world)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from release_world import World
+from release_world import HOLDERS, World
 
 from cloister.journal.ports import Following
 from cloister.journal.runner import POINTS
@@ -74,17 +74,19 @@ def released(world, rows):
     return release
 
 
-def test_a_task_ends_in_a_release_at_every_party():
-    world = World()
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_a_task_ends_in_a_release_at_every_party(holder):
+    world = World(holder=holder)
     release = released(world, run(world))
     for name in world.owners:
         assert world.contexts[name].shelf[0].certificate == release.certificate
 
 
+@pytest.mark.parametrize("holder", HOLDERS)
 @pytest.mark.parametrize("seed", range(3))
-def test_lost_repeated_and_delayed_messages_change_nothing(seed):
+def test_lost_repeated_and_delayed_messages_change_nothing(holder, seed):
     chance = random.Random(seed)
-    world = World()
+    world = World(holder=holder)
     rows = run(
         world,
         fate=lambda sent: Fate.DELIVER if sent.attempt > 4 else chance.choice(list(Fate)),
@@ -108,8 +110,9 @@ def test_nodes_that_are_killed_anywhere_still_end_in_the_same_release(point):
     assert len(world.contexts[world.owners[0]].counted) == 1
 
 
-def test_a_refused_release_fails_everywhere_by_the_phases_name():
-    world = World()
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_a_refused_release_fails_everywhere_by_the_phases_name(holder):
+    world = World(holder=holder)
     for name in world.owners:
         world.contexts[name].figure = 0.0
     rows = run(world)
@@ -118,8 +121,9 @@ def test_a_refused_release_fails_everywhere_by_the_phases_name():
     assert not [context for context in world.contexts.values() if context.shelf]
 
 
-def test_an_owner_whose_gate_breaks_does_not_stop_the_others():
-    world = World(agreement={"dropouts": 1})
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_an_owner_whose_gate_breaks_does_not_stop_the_others(holder):
+    world = World(holder=holder, agreement={"dropouts": 1})
 
     def broken(_local, _content, _metric):
         raise f.Refused("The worker was killed.")

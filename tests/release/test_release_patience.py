@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from release_world import World
+from release_world import HOLDERS, World
 
 from cloister.foundation.errors import Refused
 from cloister.identity.envelopes import EnvelopeSignature, with_signatures
@@ -22,8 +22,9 @@ def silent(party, kind="vote"):
     return lambda sent: Fate.DROP if (sent.sender, sent.kind) == (party, kind) else Fate.DELIVER
 
 
-def test_rule_6_a_quorum_waits_only_the_grace_for_the_others():
-    world = World(agreement={"dropouts": 1})
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_rule_6_a_quorum_waits_only_the_grace_for_the_others(holder):
+    world = World(holder=holder, agreement={"dropouts": 1})
     gone = world.owners[2]
     bus = Bus(silent(gone), 0)
     rows = run_on(bus, world, until=lambda rows: rows[f.USER].status == "done")
@@ -32,8 +33,9 @@ def test_rule_6_a_quorum_waits_only_the_grace_for_the_others():
     assert world.contexts[f.USER].shelf[0].certificate.signed_by == frozenset(world.owners[:2])
 
 
-def test_rule_6_votes_within_the_grace_are_in_the_certificate():
-    world = World()
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_rule_6_votes_within_the_grace_are_in_the_certificate(holder):
+    world = World(holder=holder)
     slow = world.owners[2]
 
     def fate(sent: Sent) -> Fate:
@@ -45,8 +47,9 @@ def test_rule_6_votes_within_the_grace_are_in_the_certificate():
     assert world.contexts[f.USER].shelf[0].certificate.signed_by == frozenset(world.owners)
 
 
-def test_rule_6_a_later_vote_is_acknowledged_and_its_sender_gets_the_certificate():
-    world = World()
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_rule_6_a_later_vote_is_acknowledged_and_its_sender_gets_the_certificate(holder):
+    world = World(holder=holder)
     slow = world.owners[2]
     bus = Bus(
         lambda sent: (
@@ -64,8 +67,9 @@ def test_rule_6_a_later_vote_is_acknowledged_and_its_sender_gets_the_certificate
     assert not [event for event in bus.seats[slow].runner.events() if event.kind == "message.refused"]
 
 
-def test_rule_6_a_release_that_cannot_come_about_is_refused_at_once_with_the_reason():
-    world = World()
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_rule_6_a_release_that_cannot_come_about_is_refused_at_once_with_the_reason(holder):
+    world = World(holder=holder)
     for name in world.owners[:2]:
         world.contexts[name].figure = 0.0
     bus = Bus(silent(world.owners[2]), 0)
@@ -74,8 +78,9 @@ def test_rule_6_a_release_that_cannot_come_about_is_refused_at_once_with_the_rea
     assert bus.timer.time < world.contexts[f.LAB].grace
 
 
-def test_rule_6_an_owner_that_left_is_not_hoped_for():
-    world = World(agreement={"dropouts": 1})
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_rule_6_an_owner_that_left_is_not_hoped_for(holder):
+    world = World(holder=holder, agreement={"dropouts": 1})
     world.contexts[world.owners[0]].figure = 0.0
 
     def broken(_local, _content, _metric):
@@ -88,9 +93,10 @@ def test_rule_6_an_owner_that_left_is_not_hoped_for():
     assert not world.contexts[f.USER].shelf
 
 
-def test_rule_6_votes_that_do_not_hold_are_not_enough():
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_rule_6_votes_that_do_not_hold_are_not_enough(holder):
     """Two claimed permits of which one is forged: the third owner's is waited for, and makes the quorum."""
-    world = World()
+    world = World(holder=holder)
     forger, slow = world.owners[0], world.owners[2]
     real = world.contexts[forger].sign
     world.contexts[forger].sign = lambda kind, document: real(kind, {"another": "statement"})
@@ -106,10 +112,11 @@ def test_rule_6_votes_that_do_not_hold_are_not_enough():
     assert world.contexts[f.USER].shelf[0].certificate.signed_by == frozenset(world.owners[1:])
 
 
+@pytest.mark.parametrize("holder", HOLDERS)
 @pytest.mark.parametrize("place", [0, 1])
-def test_rule_3_a_vote_with_another_entry_beside_its_signature_is_none_and_spoils_nothing(place):
+def test_rule_3_a_vote_with_another_entry_beside_its_signature_is_none_and_spoils_nothing(holder, place):
     """The others' votes make the quorum; the entry, which nobody checked, is not in the certificate."""
-    world = World(agreement={"dropouts": 1})
+    world = World(holder=holder, agreement={"dropouts": 1})
     liar, slow = world.owners[0], world.owners[2]
     real = world.contexts[liar].sign
 
@@ -136,8 +143,9 @@ def test_rule_3_a_vote_with_another_entry_beside_its_signature_is_none_and_spoil
     assert len(certificate.envelope.signatures) == 2
 
 
-def test_the_coordinator_waits_for_recipients_but_not_for_owners_that_are_away():
-    world = World()
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_the_coordinator_waits_for_recipients_but_not_for_owners_that_are_away(holder):
+    world = World(holder=holder)
     gone = world.owners[2]
     bus = Bus(
         lambda sent: Fate.DROP if sent.to == gone and sent.kind == "certificate" else Fate.DELIVER,
@@ -148,9 +156,10 @@ def test_the_coordinator_waits_for_recipients_but_not_for_owners_that_are_away()
     assert bus.timer.time < world.contexts[f.LAB].patience
 
 
+@pytest.mark.parametrize("holder", HOLDERS)
 @pytest.mark.parametrize("point", POINTS)
-def test_a_coordinator_killed_between_quorum_and_certificate_makes_the_same_certificate(point):
-    world = World(preferences={"rounds": 1, "round_seconds": 30})
+def test_a_coordinator_killed_between_quorum_and_certificate_makes_the_same_certificate(holder, point):
+    world = World(holder=holder, preferences={"rounds": 1, "round_seconds": 30})
     lab, gone = world.plan.offer.seats["coordinator"][0], world.owners[2]
     crashes = [Crash(lab, point, nth) for nth in (4, 6, 7, 8, 9)]
     bus = Bus(silent(gone), 0)
