@@ -108,6 +108,7 @@ def terms(**changes) -> Terms:
         "colluders": 2,
         "minimum_parties": 2,
         "minimum_group": 10,
+        "owners_per_unit": 1,
         "residency": ("DE", "FR"),
         "recipients": (LAB, VISITOR),
         "release": ReleaseTerms(quorum=2),

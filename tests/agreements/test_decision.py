@@ -261,6 +261,28 @@ def test_colluders_no_fewer_than_agreed(colluders):
     assert refused_by(offered={"parameters": {"colluders": colluders}}) == "colluders"
 
 
+@pytest.mark.parametrize("slot", [{"colluders": 1}, {"colluders": "all"}])
+def test_colluders_of_a_secure_sum_no_fewer_than_agreed(slot):
+    parameters = {**offer().parameters, "aggregation": {"name": "secure-sum", **slot}}
+    assert refused_by(offered={"parameters": parameters}) == "colluders"
+    enough = {**parameters, "aggregation": {"name": "secure-sum", "colluders": 2}}
+    assert isinstance(outcome(offered={"parameters": enough}), Permit)
+
+
+@pytest.mark.parametrize(("stated", "protected"), [(None, 3), (2, 2), (1, 1)])
+def test_owners_per_unit_noise_is_for_a_unit_at_as_many_owners_as_the_agreement_admits(stated, protected):
+    agreement = terms(owners_per_unit=stated)
+    for occurrences in (1, 2, 3):
+        private = PRIVATE_RESULT.model_copy(
+            update={"reached": PRIVATE_RESULT.reached.model_copy(update={"occurrences": occurrences})}
+        )
+        claims = Claims(guarantees=(HIDDEN_INPUT, private))
+        found = outcome(agreement=agreement, offered={"claims": claims})
+        assert isinstance(found, Permit) == (occurrences >= protected)
+        if not isinstance(found, Permit):
+            assert found.clause == "owners-per-unit"
+
+
 @pytest.mark.parametrize("parameters", [{}, {"minimum_group": 9}, {"minimum_group": "many"}])
 def test_minimum_group_answers_speak_of_no_smaller_groups(parameters):
     assert (

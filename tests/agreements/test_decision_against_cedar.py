@@ -84,6 +84,7 @@ def policy(agreement):
         f"context.dropouts <= {agreement.dropouts}",
         f"context.ownerCount - context.dropouts >= {agreement.minimum_parties}",
         f"context.colluders >= {agreement.colluders}",
+        f"(context.occurrences >= context.ownerCount || context.occurrences >= {agreement.owners_per_unit or 1000})",
         (
             f"({agreement.minimum_group} <= context.minimumGroup || "
             f'({agreement.minimum_group} == 1 || !(["query", "join"].contains(context.kind))) && context.minimumGroup == -1)'
@@ -151,10 +152,10 @@ def _claim(claim, accepted):
             how = f'{at}.how == "hidden"'
         case Threshold(k=k):
             how = f'({at}.how == "hidden" || ({at}.how == "threshold" && {at}.k >= {k}))'
-        case DifferentiallyPrivate(epsilon=epsilon, delta=delta, unit=unit):
+        case DifferentiallyPrivate(epsilon=epsilon, delta=delta, unit=unit, occurrences=occurrences):
             how = (
                 f'({at}.how == "dp" && {at}.epsilon <= {round(epsilon * PARTS)} && '
-                f"{at}.delta <= {round(delta * PARTS)} && {at}.unit == {quoted(unit)})"
+                f"{at}.delta <= {round(delta * PARTS)} && {at}.unit == {quoted(unit)} && {at}.occurrences >= {occurrences})"
             )
     malicious = f" && {at}.malicious" if claim.against.behaviour is Behaviour.MALICIOUS else ""
     return (
@@ -215,6 +216,7 @@ def context(signed, made, known):
         "stable": made.offer.maturity == "stable" and known.protections.get(made.offer.protection) == "stable",
         "dropouts": made.offer.parameters["dropouts"],
         "colluders": made.offer.parameters["colluders"],
+        "occurrences": min((item.reached.occurrences for item in private), default=1000),
         "minimumGroup": made.offer.parameters.get("minimum_group", -1),
         "recipients": sorted(asked.recipients),
         "attempts": known.attempts.get(asked.datasets.get(known.party), 0),
@@ -257,6 +259,7 @@ def _offered(claim):
         "how": claim.reached.how,
         "k": getattr(claim.reached, "k", 0),
         "unit": getattr(claim.reached, "unit", ""),
+        "occurrences": getattr(claim.reached, "occurrences", 0),
     }
     for name in ("epsilon", "delta"):
         found[name] = round(getattr(claim.reached, name, 0) * PARTS)
@@ -274,6 +277,7 @@ reached = st.one_of(
         delta=st.sampled_from([1e-9, 1e-6, 1e-4]),
         unit=st.sampled_from(["row", "image"]),
         mechanism=st.just("gaussian"),
+        occurrences=st.sampled_from([1, 3]),
     ),
 )
 some_claims = st.builds(
@@ -316,6 +320,7 @@ def agreements(draw):
         "computations": kinds,
         "forbidden": draw(_with((), st.just((digests[0],)), st.just((digests[1],)))),
         "purposes": draw(_with(("maintenance", "research"), st.just(("research",)))),
+        "owners_per_unit": draw(_with(1, st.none(), st.just(2))),
         "floors": draw(
             _with(
                 terms().floors,

@@ -23,16 +23,17 @@ clauses say no, the first in this order is named. Clauses, in their order (each 
 18. `dropouts`: the plan permits no more dropouts than agreed.
 19. `minimum-parties`: enough owners, also after the dropouts that the plan permits.
 20. `colluders`: the plan withstands no fewer colluders than agreed.
-21. `minimum-group`: answers speak of no smaller groups than agreed.
-22. `recipients`: only agreed parties receive results.
-23. `claims`: the plan's claims reach every party's floor.
-24. `attempts`: fewer tasks of this computation got answers from this owner's own dataset than agreed; a training whose
+21. `owners-per-unit`: what is differentially private is so for units at as many owners as the agreement admits.
+22. `minimum-group`: answers speak of no smaller groups than agreed.
+23. `recipients`: only agreed parties receive results.
+24. `claims`: the plan's claims reach every party's floor.
+25. `attempts`: fewer tasks of this computation got answers from this owner's own dataset than agreed; a training whose
     result the gate would refuse all the same only gives its coordinator new updates to look at.
-25. `budget`: what is spent fits what is left; exact answers are never given of a population that has a budget, and
+26. `budget`: what is spent fits what is left; exact answers are never given of a population that has a budget, and
     none at all under an agreement that does not name it.
-26. `records`: training without differential privacy needs this owner's acceptance, for this computation's digest, that
+27. `records`: training without differential privacy needs this owner's acceptance, for this computation's digest, that
     the result may contain input records.
-27. `approval`: the computation is listed, or this owner approved its digest. (Both: in this plan, where the yes was
+28. `approval`: the computation is listed, or this owner approved its digest. (Both: in this plan, where the yes was
     given to a plan; a yes to one says nothing of another's owners, weights, rounds and recipients.)
 
 People are asked last, so that nobody is asked for what is refused all the same (`Refusal.needs_person`).

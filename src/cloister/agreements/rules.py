@@ -229,7 +229,10 @@ def _residency(case: Case) -> Found:
 
 
 def _number(case: Case, name: str) -> int | None:
-    value = case.plan.offer.parameters.get(name)
+    return _whole(case.plan.offer.parameters.get(name))
+
+
+def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
@@ -252,13 +255,30 @@ def _minimum_parties(case: Case) -> Found:
 
 
 def _colluders(case: Case) -> Found:
-    if "colluders" in case.plan.offer.parameters:
-        found = _number(case, "colluders")
+    parameters = case.plan.offer.parameters
+    slot = parameters.get("aggregation")
+    # A secure sum is a part of a method's parameters; what it withstands counts like what the method itself does.
+    for place in (parameters, slot if isinstance(slot, dict) else {}):
+        if "colluders" not in place:
+            continue
+        found = _whole(place["colluders"])
         if found is None or found < case.terms.colluders:
             return (
                 f"The plan withstands fewer colluders than agreed ({case.terms.colluders}).",
                 "Plan with more.",
             )
+    return None
+
+
+def _owners_per_unit(case: Case) -> Found:
+    owners = len(case.plan.request.datasets)
+    stated = case.terms.owners_per_unit
+    most = owners if stated is None else min(stated, owners)
+    if any(item.occurrences < most for item in case.private):
+        return (
+            f"One protected unit may be at {most} owners by the agreement, and the plan protects it at fewer.",
+            "Plan with noise for so many, or state in the agreement at how many owners a unit may be.",
+        )
     return None
 
 
@@ -409,6 +429,7 @@ RULES: tuple[tuple[str, Callable[[Case], Found]], ...] = (
     ("dropouts", _dropouts),
     ("minimum-parties", _minimum_parties),
     ("colluders", _colluders),
+    ("owners-per-unit", _owners_per_unit),
     ("minimum-group", _minimum_group),
     ("recipients", _recipients),
     ("claims", _claims),
