@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ def blocks(length: int) -> Iterator[slice]:
     return (slice(start, start + BLOCK) for start in range(0, length, BLOCK))
 
 
-def norm(vector: Vector) -> float:
+def norm(vector: NDArray[np.floating[Any]]) -> float:
     """The Euclidean norm, in float64; not finite if and only if a number of `vector` is not."""
     flat = vector.reshape(-1)
     total = 0.0
