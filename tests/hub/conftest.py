@@ -10,6 +10,7 @@ from hub_town import UNLOCK, Someone, Town, eventually, joined
 
 from cloister.hub.server import Hub, create_hub
 from cloister.transport.hub_client import HubClient
+from simulators.lock_order import watched
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,10 @@ def folder(tmp_path) -> Path:
 
 @pytest.fixture
 def hub(folder):
-    with Hub(folder, UNLOCK, host="127.0.0.1", port=0, enrol_port=0, names=["127.0.0.1"]) as hub:
+    with (
+        watched(),
+        Hub(folder, UNLOCK, host="127.0.0.1", port=0, enrol_port=0, names=["127.0.0.1"]) as hub,
+    ):
         yield hub
 
 

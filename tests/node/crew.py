@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,12 @@ from node.town import COLUMNS, LAB, PURPOSE, model, recipe, table, until
 
 PASSPHRASE = b"a passphrase of the tests"
 UNLOCK = Passphrase(PASSPHRASE, Cost(1, 1, 64))
+TELLS = """
+import faulthandler, runpy, signal, sys
+faulthandler.register(signal.SIGUSR1, open(sys.argv.pop(1), "w"), all_threads=True)
+runpy.run_module("cloister.cli.main", run_name="__main__", alter_sys=True)
+"""
+"""The command line, which also writes down where its threads are when it is asked by a signal."""
 
 
 class Crew:
@@ -66,7 +73,7 @@ class Crew:
         for name, client in self.clients.items():
             others = {party for other, party in self.party.items() if other != name}
             until(
-                f"{name} to know the others",
+                lambda name=name: f"{name} to know the others\n{plight(self)}",
                 lambda client=client, others=others: (
                     others <= {item["party"] for item in client.get("/parties")}
                 ),
@@ -85,7 +92,7 @@ class Crew:
             command = ["node", "up", "--folder", str(self.root / name)]
         with (self.root / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "cloister.cli.main", *command],
+                [sys.executable, "-c", TELLS, str(self.root / f"{name}.threads"), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -119,6 +126,15 @@ class Crew:
 
     def log(self, name: str) -> str:
         return (self.root / f"{name}.log").read_text(errors="replace")
+
+    def threads(self, name: str) -> str:
+        """Where each thread of a process is now."""
+        process, told = self.processes[name], self.root / f"{name}.threads"
+        if process.poll() is not None:
+            return f"It has ended: {process.returncode}."
+        process.send_signal(signal.SIGUSR1)
+        time.sleep(0.5)
+        return told.read_text(errors="replace")[-12_000:]
 
     def close(self) -> None:
         for process in self.processes.values():

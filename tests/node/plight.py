@@ -1,4 +1,4 @@
-"""How a task stands at each node of a crew: what to read when a test has waited in vain."""
+"""How a crew stands, and a task at each of its nodes: what to read when a test has waited in vain."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cloister.foundation.errors import CloisterError
 
 if TYPE_CHECKING:
+    from cloister.sdk.client import Client
     from node.crew import Crew
 
 _TABLES = {
@@ -19,21 +20,30 @@ _TABLES = {
 }
 
 
-def plight(crew: Crew, task: str) -> str:
-    """Each node's status, its view of the task, its events of the task, what waits in its outbox, and its log's end."""
+def plight(crew: Crew, task: str = "") -> str:
+    """Each node's status and whom it knows; its view of the task, its events of the task and what waits in its outbox, where
+    one is asked about; where each thread of each process is, and the end of each log.
+    """
     parts = []
     for name, client in crew.clients.items():
         parts.append(f"== {name} {crew.party[name][:8]}, running: {crew.processes[name].poll() is None}")
-        for what, ask in {
-            "status": client.status,
-            "task": lambda client=client: client.task(task),
-            "events": lambda client=client: [item for item in client.events(0) if item["task"] == task][-14:],
-        }.items():
-            parts.append(f"{what}: {_told(ask)}")
-        parts += [f"{what}: {rows}" for what, rows in _rows(crew.root / name, task).items()]
+        asked: dict[str, Any] = {"status": client.status, "parties": lambda client=client: _known(client)}
+        if task:
+            asked["task"] = lambda client=client: client.task(task)
+            asked["events"] = lambda client=client: [
+                item for item in client.events(0) if item["task"] == task
+            ][-14:]
+        parts += [f"{what}: {_told(ask)}" for what, ask in asked.items()]
+        if task:
+            parts += [f"{what}: {rows}" for what, rows in _rows(crew.root / name, task).items()]
     for name in crew.processes:
-        parts.append(f"== the log of {name}\n{crew.log(name)[-2500:]}")
+        log = crew.log(name)[-2500:]
+        parts.append(f"== the log of {name}\n{log}\n== the threads of {name}\n{crew.threads(name)}")
     return "\n".join(parts)
+
+
+def _known(client: Client) -> list[str]:
+    return [f"{item['name']} {item['sequence']} {item['trust']}" for item in client.get("/parties")]
 
 
 def _told(ask: Any) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from cloister.node.rotation import rotate_keys
 from node.crew import UNLOCK, Crew, crew
+from node.plight import plight
 from node.town import LAB, USER, until
 
 pytestmark = pytest.mark.slow
@@ -74,7 +75,7 @@ def test_keys_are_rotated_and_the_relay_and_the_others_learn_of_it(here):
     assert rotate_keys(here.root / "Ash", UNLOCK, here.clock).sequence >= 1
     here.restart("Ash")
     until(
-        "the lab to hold the new card",
+        lambda: f"the lab to hold the new card\n{plight(here)}",
         lambda: any(
             item["party"] == here.party["Ash"] and item["sequence"] >= 1
             for item in here.clients[LAB].get("/parties")

@@ -30,6 +30,7 @@ from cloister.node.peers.hub_link import Ends, Link
 from cloister.node.setup import init_node
 from cloister.transport.memory import MemoryHub
 from cloister.transport.messenger import Tuning
+from simulators.lock_order import watched
 
 UNLOCK = Passphrase(b"a passphrase of the tests", Cost(1, 1, 64))
 OWNERS = ("Ash", "Birch", "Cedar")
@@ -295,13 +296,14 @@ def signed_plan(here: Town, plan: Plan, by: str = LAB, **request: Any) -> Envelo
 
 @contextmanager
 def town(root: Path, **settings: Any) -> Iterator[Town]:
-    """A town that is closed at the end."""
-    made = Town(root, **settings)
-    try:
-        yield made
-    finally:
-        for node in list(made.nodes.values()):
-            node.close()
+    """A town that is closed at the end. Fails if its nodes could have waited for each other in a circle."""
+    with watched():
+        made = Town(root, **settings)
+        try:
+            yield made
+        finally:
+            for node in list(made.nodes.values()):
+                node.close()
 
 
 def folder_of(made: Town, name: str) -> Folder:

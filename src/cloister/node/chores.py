@@ -7,11 +7,14 @@ Rules:
 1. An agreement that is suspended or stopped, by whomever, stops its tasks here in the very call that makes or takes in the
    act; the chore finds those whose agreement ended otherwise (it expired, a key was revoked).
 2. That chore waits for no other party: what asks others has a thread of its own.
+3. Who comes and goes is noticed, and cards are fetched from the relay, whatever other parties do with what they are asked:
+   it may be a card that the answer waits for.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("cloister.node.chores")
 
 AGREEMENTS, DOCUMENTS, PLANS, WITNESSES, RELAY = "agreements", "documents", "plans", "witnesses", "the relay"
+RELAY_WITNESS = "the relay as a witness"
 _CARDS_SECONDS, _CARDS_SOON = 12.0, 3.0
 _COMING_SECONDS = 20.0
 TWIN_SECONDS = 60.0
@@ -48,17 +52,19 @@ class Chores:
         self._cards_due = 0.0
         self._somebody_came = float("-inf")
         self._published = ""
+        self._relay_came = threading.Event()
         self.unlearned = Unlearned()
 
     def begin(self) -> None:
         """Adds all chores."""
         add = self._node.steward.add
         if self._node.link is not None:
-            add("presence", 0.2, self._presence)
-            add(RELAY, 5.0, self._meet_hub, rest=2.0)
+            add("presence", 0.2, self._presence, lane="presence")
+            add(RELAY, 5.0, self._meet_hub, rest=2.0, lane="relay")
             add(DOCUMENTS, 5.0, self._offer_documents, rest=0.1, lane="documents")
             add(PLANS, 2.0, self._node.tasks.asking.drive_all, rest=0.5)
             add(WITNESSES, 5.0, self._show_log, rest=1.5)
+            add(RELAY_WITNESS, 5.0, self._show_log_to_hub, rest=2.0)
             add("revocations", 30.0, self._node.revocations.tell)
             add("the relay's log", 15.0, self._watch_hub)
             add("twins", TWIN_SECONDS, self._look_for_twin)
@@ -74,9 +80,8 @@ class Chores:
         came = [event.party for event in link.transport.presence() if event.here]
         for party in came:
             if party == link.hub:
-                self._published, self._cards_seen, self._cards_due = "", 0, 0.0
-                self.unlearned.anew()
-                node.steward.wake(RELAY, WITNESSES)
+                self._relay_came.set()
+                node.steward.wake(RELAY, RELAY_WITNESS, WITNESSES)
             elif party != node.party:
                 node.sync.forget(party)
                 node.tasks.asking.hurry(party)
@@ -102,15 +107,22 @@ class Chores:
         """Publishes this party's cards and learns the others'; at the start, and after a rotation."""
         self._published, self._cards_due = "", 0.0
         try:
-            self._meet_hub()
+            if self._meet_hub():
+                self._show_log_to_hub()
         except CloisterError as error:
             # Nothing that the hub says keeps a node from starting.
             _LOG.warning("the relay: %s %s", error.what, error.why)
 
-    def _meet_hub(self) -> None:
+    def _meet_hub(self) -> bool:
+        """Whether the relay answered."""
         node, link = self._node, self._link()
         if link.hub is None:
-            return
+            return False
+        if self._relay_came.is_set():
+            # It may have lost what it was shown, and numbers what it holds anew.
+            self._relay_came.clear()
+            self._published, self._cards_seen, self._cards_due = "", 0, 0.0
+            self.unlearned.anew()
         client = HubClient(link.transport, link.hub, deadline=10.0)
         try:
             chain = node.parties.chain(node.party)
@@ -125,8 +137,8 @@ class Chores:
             self._cards_due = 0.0
             if error.detail.get("refusal") == "not-trusted":
                 link.renew()  # the hub could not be shown the present card when this node started
-            return
-        self._show_log_to(link.hub, client)
+            return False
+        return True
 
     @staticmethod
     def _publish(client: HubClient, chain: Sequence[Envelope]) -> None:
@@ -205,6 +217,11 @@ class Chores:
             return
 
     # The log -------------------------------------------------------------------------------------------------------
+
+    def _show_log_to_hub(self) -> None:
+        link = self._link()
+        if link.hub is not None:
+            self._show_log_to(link.hub, HubClient(link.transport, link.hub, deadline=10.0))
 
     def _show_log(self) -> None:
         node, link = self._node, self._link()
