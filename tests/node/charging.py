@@ -41,7 +41,9 @@ def claim(epsilon: float = EPSILON, delta: float = DELTA, unit: str = "record") 
     )
 
 
-def private_terms(terms: Terms, epsilon: float = 5.0, delta: float = 1e-4, population: str = "plants") -> Terms:
+def private_terms(
+    terms: Terms, epsilon: float = 5.0, delta: float = 1e-4, population: str = "plants"
+) -> Terms:
     """The terms with a budget for each owner's dataset; each population has its own name."""
     budgets = tuple(
         Budget(
@@ -58,10 +60,11 @@ def private_terms(terms: Terms, epsilon: float = 5.0, delta: float = 1e-4, popul
 
 
 class Charging(FederatedAveraging):
-    """See the module. `charge` is what each owner's first step does before anything else; `loss` what it hands in."""
+    """See the module. `loss` is what each owner's first step hands in; `before` and `after` let a test in around that."""
 
     def __init__(self) -> None:
         self.loss: Loss | None = LOSS
+        self.before: Callable[[Local], None] = lambda _local: None
         self.after: Callable[[Local], None] = lambda _local: None
 
     def offers(self, request, facts):
@@ -79,6 +82,7 @@ class Charging(FederatedAveraging):
         first = made.phases[made.first]
 
         def step(local, inbox):
+            self.before(local)
             if self.loss is not None:
                 cost = PrivacyCost(request.datasets[local.party], self.loss.encode(), EPSILON, DELTA)
                 local.charge(cost)
@@ -89,9 +93,7 @@ class Charging(FederatedAveraging):
 
 
 def _claiming(offer: Offer) -> Offer:
-    claims = Claims(
-        guarantees=(*offer.claims.guarantees, claim()), not_protected=offer.claims.not_protected
-    )
+    claims = Claims(guarantees=(*offer.claims.guarantees, claim()), not_protected=offer.claims.not_protected)
     return offer.model_copy(
         update={"claims": claims, "cost": offer.cost.model_copy(update={"epsilon": EPSILON})}
     )
@@ -102,6 +104,4 @@ def _plain(offer: Offer) -> Offer:
         item for item in offer.claims.guarantees if not isinstance(item.reached, DifferentiallyPrivate)
     )
     claims = Claims(guarantees=kept, not_protected=offer.claims.not_protected)
-    return offer.model_copy(
-        update={"claims": claims, "cost": offer.cost.model_copy(update={"epsilon": 0.0})}
-    )
+    return offer.model_copy(update={"claims": claims, "cost": offer.cost.model_copy(update={"epsilon": 0.0})})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -14,7 +15,7 @@ from cloister.privacy import budgets
 from cloister.privacy.filters import EPSILON_GRAIN
 from cloister.storage.budgets import BudgetRows
 from node.charging import EPSILON, Charging, private_terms
-from node.town import LAB, PAIR, folder_of, pair_terms, signed_plan, town
+from node.town import LAB, PAIR, folder_of, pair_terms, signed_plan, town, until
 
 
 @pytest.fixture
@@ -92,10 +93,12 @@ def test_a_node_that_is_killed_between_the_charge_and_the_steps_end_charges_once
         assert spent(here["Ash"]) == (1, EPSILON, 1)
         place = folder_of(here, "Ash").root / "cloister.db"
         left = tmp_path / "as it was"
-        with sqlite3.connect(place) as source, sqlite3.connect(left) as copy:
+        with closing(sqlite3.connect(place)) as source, closing(sqlite3.connect(left)) as copy:
             source.backup(copy)
         method.after = lambda _local: None
-        here["Ash"].link.transport.close()  # nothing of what the killed process would still do is seen by anybody
+        here[
+            "Ash"
+        ].link.transport.close()  # nothing of what the killed process would still do is seen by anybody
         go_on.set()
         here.stop("Ash")
         for name in ("cloister.db-wal", "cloister.db-shm"):
@@ -104,3 +107,39 @@ def test_a_node_that_is_killed_between_the_charge_and_the_steps_end_charges_once
         here.start("Ash")
         assert here.ended(task) == {LAB: "done", "Ash": "done"}
         assert spent(here["Ash"]) == (1, EPSILON, 1)
+
+
+@pytest.mark.slow
+def test_a_node_that_was_restored_as_a_whole_from_before_the_charge_does_not_charge_again(tmp_path, method):
+    """Rule 3 of `charges`: it would make other noise for the same price. A witness has seen its log, and locks it."""
+    with town(tmp_path, names=PAIR) as here:
+        agreement = ready(here)
+        asked, go_on = threading.Event(), threading.Event()
+
+        def wait(_local):
+            asked.set()
+            go_on.wait(30)
+
+        method.before = wait
+        task = here.run(agreement)
+        assert asked.wait(30)
+        old = tmp_path / "as it was"
+        place = folder_of(here, "Ash").root / "cloister.db"
+        with closing(sqlite3.connect(place)) as source, closing(sqlite3.connect(old)) as copy:
+            source.backup(copy)
+        method.before = lambda _local: None
+        go_on.set()
+        assert here.ended(task)["Ash"] == "done"
+        assert spent(here["Ash"]) == (1, EPSILON, 1)
+        size = here["Ash"].ledger.head()["size"]
+        ash = here.party["Ash"]
+        until("the lab to see the charge", lambda: here[LAB].ledger.witnessed()[ash]["size"] >= size)
+        here.stop("Ash")
+        for name in ("cloister.db-wal", "cloister.db-shm"):
+            place.with_name(name).unlink(missing_ok=True)
+        old.replace(place)
+        folder_of(here, "Ash").budgets_file.unlink()
+        here.start("Ash")
+        assert here.ended(task, "Ash") == {"Ash": "failed"}
+        assert here["Ash"].durable.task(task).failure["clause"] == "witness-rollback"
+        assert spent(here["Ash"])[0] == 0
