@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cloister.claims.offers import Offer, Request
+from cloister.claims.offers import Offer, Prediction, Request
 from cloister.claims.vocabulary import (
     Adversary,
     Artefact,
@@ -40,10 +40,24 @@ def boasts(offer: Offer) -> Iterator[tuple[str, Offer]]:
         yield name, offer.model_copy(update={"discloses": discloses})
     other = "experimental" if offer.maturity == "stable" else "stable"
     yield f"calls itself {other}", offer.model_copy(update={"maturity": other})
+    yield "calls itself another way", offer.model_copy(update={"variant": f"{offer.variant} and better"})
+    holder = "owner" if offer.holder == "coordinator" else "coordinator"
+    yield f"is held by the {holder}", offer.model_copy(update={"holder": holder})
+    for name, prediction in _predictions(offer.prediction):
+        yield name, offer.model_copy(update={"prediction": prediction})
     spent = offer.cost.epsilon
     for epsilon in {0.0, spent / 2, spent + 0.5} - {spent}:
         cost = offer.cost.model_copy(update={"epsilon": epsilon})
         yield f"spends {epsilon}", offer.model_copy(update={"cost": cost})
+
+
+def _predictions(told: Prediction | None) -> Iterator[tuple[str, Prediction | None]]:
+    if told is None:
+        yield "expects noise where there is none", Prediction(noise=0.0, sentences=("No loss.",))
+        return
+    yield "expects no noise", None
+    yield "expects less noise", told.model_copy(update={"noise": told.noise / 2})
+    yield "expects it in other words", told.model_copy(update={"sentences": ("No loss.",)})
 
 
 def _claims(claims: Claims) -> Iterator[tuple[str, Claims]]:

@@ -24,6 +24,7 @@ def sections(plan: Plan, names: Mapping[str, str] | None = None) -> tuple[Sectio
 
     request, offer = plan.request, plan.offer
     promised, open_ = statements(offer.claims)
+    predicted = offer.prediction.sentences if offer.prediction is not None else ()
     lead = f"{name(request.requester)} asks to {KINDS[request.computation.kind]}, for: {request.purpose}."
     experimental = " It is experimental." if offer.maturity == "experimental" else ""
     seats = [
@@ -46,7 +47,7 @@ def sections(plan: Plan, names: Mapping[str, str] | None = None) -> tuple[Sectio
             (
                 Sentence(lead, "purpose"),
                 Sentence(f"Data of {join(sorted(name(owner) for owner in request.datasets))}.", "datasets"),
-                Sentence(f"By the privacy method {offer.protection}.{experimental}", "protection"),
+                Sentence(f"By the privacy method {offer.title}.{experimental}", "protection"),
                 Sentence(
                     f"The result goes to {join([name(item) for item in request.recipients])}.", "recipients"
                 ),
@@ -57,6 +58,11 @@ def sections(plan: Plan, names: Mapping[str, str] | None = None) -> tuple[Sectio
         Section("What is guaranteed", tuple(Sentence(text, "claims") for text in promised)),
         Section("What is not protected", tuple(Sentence(text, "claims") for text in open_)),
         Section("What it costs", tuple(Sentence(text, "budget") for text in sentences(offer.cost))),
+        *(
+            (Section("What noise does to the result", tuple(Sentence(text, "budget") for text in predicted)),)
+            if predicted
+            else ()
+        ),
         Section("Why not another way", _alternatives(plan)),
     )
 
@@ -71,6 +77,6 @@ def _alternatives(plan: Plan) -> tuple[Sentence, ...]:
     if not plan.alternatives:
         return (Sentence("No other privacy method is installed.", "protection"),)
     return tuple(
-        Sentence(f"{item.protection}: {item.reason}{' ' + item.remedy if item.remedy else ''}", "protection")
+        Sentence(f"{item.title}: {item.reason}{' ' + item.remedy if item.remedy else ''}", "protection")
         for item in plan.alternatives
     )

@@ -167,20 +167,23 @@ def _choose(acceptable: list[Offer], weights: Weights) -> tuple[Offer, list[Decl
             continue
         over = next((item for item in best if stronger(item.claims, offer.claims)), None)
         if over is not None:
-            reason = f"It promises less than {over.protection}, which is acceptable too."
-            lost.append(_declined(offer, reason, "Ask for it by the preference `protection`."))
+            reason = f"It promises less than {over.title}, which is acceptable too."
         else:
             reason = f"It costs more: {in_words(offer.cost)}; the chosen one {in_words(chosen.cost)}."
-            lost.append(_declined(offer, reason, "Ask for it by the preference `protection`."))
+        same = offer.protection == chosen.protection
+        ask = "the preferences `aggregation` and `noise`" if same else "the preference `protection`"
+        lost.append(_declined(offer, reason, f"Ask for it by {ask}."))
     return chosen, lost
 
 
 def _declined(offer: Offer, reason: str, remedy: str) -> Declined:
-    return Declined(protection=offer.protection, reason=reason[:1000], remedy=remedy[:1000])
+    return Declined(
+        protection=offer.protection, variant=offer.variant, reason=reason[:1000], remedy=remedy[:1000]
+    )
 
 
 def _ordered(declined: list[Declined]) -> tuple[Declined, ...]:
-    unique = {(item.protection, item.reason, item.remedy): item for item in declined}
+    unique = {(item.protection, item.variant, item.reason, item.remedy): item for item in declined}
     return tuple(unique[key] for key in sorted(unique))[:MAX_ALTERNATIVES]
 
 
@@ -190,7 +193,7 @@ def _nothing(rejected: list[_Rejected]) -> Refused:
     if len(reasons) == 1 or (len({item.reason for item in reasons}) == 1 and reasons):
         why, remedy = reasons[0].reason, reasons[0].remedy
     else:
-        why = " ".join(f"{item.protection}: {item.reason}" for item in reasons)[:4000]
+        why = " ".join(f"{item.title}: {item.reason}" for item in reasons)[:4000]
         remedy = "Change the request, or amend the agreement."
     return Refused(
         "No privacy method can do this under the agreement.",

@@ -28,6 +28,8 @@ from cloister.protections.interface import Protection
 
 _MODEL = digest(b"an exemplary model")
 _PARAMETERS = 1000
+_PREFERENCES = {"rounds": 1, "units": 100, "batch": 100}
+"""A small private run, of which noise is found at once."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def _example(terms: Terms, asker: str) -> tuple[Request, Facts]:
         datasets={entry.owner: entry.commitment for entry in entries},
         purpose=terms.purposes[0],
         recipients=tuple(sorted(terms.recipients)),
+        preferences=_PREFERENCES,
     )
     catalogue = {entry.commitment: entry.model_dump(mode="json") for entry in entries}
     facts = Facts(

@@ -20,7 +20,7 @@ from cloister.foundation.errors import Refused
 from cloister.journal.program import Program
 from cloister.protections.federated import secure_coordinator, secure_owner
 from cloister.protections.federated.coordinator import coordinator
-from cloister.protections.federated.offers import NAME, claims, discloses, offers
+from cloister.protections.federated.offers import NAME, claims, discloses, expected, offers, variant
 from cloister.protections.federated.owner import owner
 from cloister.protections.federated.settings import epsilon, read_recipe, read_settings
 
@@ -80,6 +80,8 @@ class FederatedAveraging:
         if (
             offer.claims != claims(settings, owners)
             or offer.discloses != discloses(settings, owners)
+            or offer.variant != variant(settings)
+            or offer.prediction != expected(settings)
             or offer.cost.epsilon != epsilon(settings)
             or offer.holder != ("coordinator" if settings.secure is None else "owner")
             or offer.maturity != self.maturity
