@@ -83,7 +83,7 @@ def settings(
         "local_steps": 1 if private else 30,
         "proximal_mu": 0.0,
         "server": {"name": "average", "learning_rate": 0.5} if private else {"name": "average"},
-        "round_seconds": 30,
+        "round_seconds": 600,
         "minimum_answers": owners - dropouts,
         "dropouts": dropouts,
         "parameters": f.LENGTH,
