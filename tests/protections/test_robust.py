@@ -273,7 +273,7 @@ def test_what_a_rule_does_not_give_is_said_for_each_rule():
         told = robust.gaps(name, 8)
         assert any("backdoor" in sentence for sentence in told)
         assert ("withstands" in told[0]) == (name != "clipped-mean")
-        assert name == "clipped-mean" or f"withstands {robust.withstood(name, 8)} bad owners of 8" in told[0]
+        assert name == "clipped-mean" or f"at most {robust.withstood(name, 8)} bad of 8" in told[0]
     assert any("one owner's update alone" in sentence for sentence in robust.gaps("krum", 8))
 
 

@@ -97,7 +97,7 @@ def gaps(rule: str, answers: int) -> tuple[str, ...]:
         of_it = ["Every update pulls the model no harder than a typical one, but wherever its owner likes."]
     else:
         of_it = [
-            f"The rule {rule} withstands {withstood(rule, answers)} bad owners of {answers} that answer, and no more."
+            f"The rule {rule} withstands at most {withstood(rule, answers)} bad of {answers} owners that answer."
         ]
     if rule in {"median", "trimmed-mean"}:
         of_it.append("What only few owners' records show is mostly cut away, and the model may miss it.")
