@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,7 @@ from cloister.foundation.errors import Refused
 from cloister.protections.federated import FederatedAveraging
 from cloister.protections.federated.offers import VARIANTS, offers
 from cloister.protections.federated.settings import epsilon, loss_of, read_settings
+from cloister.protections.federated.wishes import Wishes
 from protections import federation as f
 from protections.test_federated_under_agreement import entry
 
@@ -410,3 +412,8 @@ def test_the_owners_measured_figures_are_used():
     slow = found(terms, bench={"seconds_per_step": 5.0})["plain"].cost.seconds
     fast = found(terms, bench={"seconds_per_step": 0.05})["plain"].cost.seconds
     assert slow > 20 * fast
+
+
+def test_the_reference_names_every_wish():
+    told = (Path(__file__).parents[2] / "docs" / "reference" / "preferences.md").read_text("utf-8")
+    assert not [name for name in Wishes.model_fields if f"`{name}`" not in told]

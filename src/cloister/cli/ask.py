@@ -14,6 +14,8 @@ from cloister.cli.output import Answer, command, confirm, say
 from cloister.foundation.errors import BadInput, from_problem
 from cloister.foundation.files import read_limited
 
+_WISHES = ("rounds", "epsilon", "batch", "units", "dropouts", "deadline")
+
 
 @click.group("ask")
 def ask_group() -> None:
@@ -41,14 +43,29 @@ def ask_group() -> None:
 @click.option("--rounds", type=int, default=None, help="How many rounds.")
 @click.option("--steps", type=int, default=None, help="Local steps in each round.")
 @click.option(
+    "--epsilon",
+    type=float,
+    default=None,
+    help="Spend at most this of the privacy budgets; less is more noise.",
+)
+@click.option(
+    "--batch", type=int, default=None, help="With noise: units in a step, on average, at each owner."
+)
+@click.option("--units", type=int, default=None, help="With noise: no owner has more units than this.")
+@click.option("--dropouts", type=int, default=None, help="How many owners may be missing from a round.")
+@click.option("--deadline", type=float, default=None, help="Only ways that take at most so many seconds.")
+@click.option(
     "--preference", multiple=True, metavar="NAME=VALUE", help="Other wishes for the planner; repeat."
+)
+@click.option(
+    "--what-if", is_flag=True, help="Only show the plan, with its costs and alternatives; send nothing."
 )
 @click.option("--yes", is_flag=True, help="Send the plan without asking; the short form of it is printed.")
 @folder_option
-def train(folder: Path, yes: bool, **given: Any) -> Answer:
+def train(folder: Path, yes: bool, what_if: bool, **given: Any) -> Answer:
     """Train a model together: print the plan, ask to proceed, send it to every party for admission."""
     model, settings = _training(given)
-    wishes: dict[str, Any] = {key: given[key] for key in ("rounds",) if given[key] is not None}
+    wishes: dict[str, Any] = {key: given[key] for key in _WISHES if given[key] is not None}
     for item in given["preference"]:
         name, _, value = item.partition("=")
         wishes[name] = _value(value)
@@ -69,6 +86,8 @@ def train(folder: Path, yes: bool, **given: Any) -> Answer:
                 "preferences": wishes,
             },
         )
+        if what_if:
+            return Answer({"task": None, "plan": told["plan"]}, told["text"] + "\nNothing was sent.")
         say(brief(told["text"]) if yes else told["text"])
         if not yes:
             confirm("Send this plan to the parties?")

@@ -1,0 +1,79 @@
+"""`cloister ask train`: wishes go to the planner as they were given, and what is only tried is not sent."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+
+import pytest
+from click.testing import CliRunner
+
+from cloister.cli import ask
+from cloister.cli.main import cli
+
+
+class Node:
+    """Plans whatever it is asked for."""
+
+    def __init__(self):
+        self.posted = []
+
+    def post(self, path, body=None):
+        self.posted.append((path, body))
+        if path == "/plans":
+            return {"text": "What will be done\n  Training.", "plan": {"offer": {}}, "names": {}}
+        return {
+            "digest": "sha256:" + "0" * 64,
+            "task": "t" * 64,
+            "status": "proposed",
+            "refusals": {},
+            "waiting": {},
+        }
+
+    def status(self):
+        return {"relay": {"reached": True}}
+
+
+@pytest.fixture
+def node(monkeypatch):
+    made = Node()
+
+    @contextmanager
+    def client(_folder, timeout=0):
+        yield made
+
+    monkeypatch.setattr(ask, "client", client)
+    monkeypatch.setattr(ask, "find_agreement", lambda _node, name: name)
+    return made
+
+
+def train(*options):
+    return CliRunner().invoke(cli, ["ask", "train", "--agreement", "a", "--tool", "crystals", *options])
+
+
+def test_what_is_only_tried_is_shown_and_not_sent(node):
+    told = train("--what-if")
+    assert told.exit_code == 0, told.output
+    assert "What will be done" in told.stdout
+    assert "Nothing was sent." in told.stdout
+    assert [path for path, _ in node.posted] == ["/models", "/plans"]
+    assert json.loads(train("--what-if", "--json", "-").stdout)["task"] is None
+
+
+def test_wishes_reach_the_planner_as_they_were_given(node):
+    wishes = {"rounds": 7, "epsilon": 2.5, "batch": 64, "units": 900, "dropouts": 1, "deadline": 60.0}
+    options = [part for name, value in wishes.items() for part in (f"--{name}", str(value))]
+    assert train("--what-if", *options, "--preference", "aggregation=none").exit_code == 0
+    (asked,) = [body for path, body in node.posted if path == "/plans"]
+    assert asked["preferences"] == wishes | {"aggregation": "none"}
+
+
+def test_a_wish_that_was_not_made_is_not_there(node):
+    assert train("--what-if").exit_code == 0
+    (asked,) = [body for path, body in node.posted if path == "/plans"]
+    assert asked["preferences"] == {}
+
+
+def test_a_plan_is_sent_when_it_is_said_so(node):
+    assert train("--yes").exit_code == 0
+    assert [path for path, _ in node.posted] == ["/models", "/plans", "/tasks"]
