@@ -36,7 +36,9 @@ ASSUMPTIONS: Mapping[Assumption, str] = {
     Assumption.HONEST_MAJORITY: "as long as most of the computing parties are honest",
     Assumption.HARDWARE: "as long as the named hardware keeps its maker's promise",
     Assumption.PUBLIC_SETUP: "as long as the published setup of the proof system was made honestly",
-    Assumption.HONEST_OWNERS: "as long as the owners run Cloister as published and tell the truth about their data",
+    Assumption.HONEST_OWNERS: (
+        "as long as the owners that are not in league with them run Cloister as published and tell the truth about their data"
+    ),
 }
 BEHAVIOURS: Mapping[Behaviour, str] = {
     Behaviour.HONEST_BUT_CURIOUS: "as long as they follow the protocol",

@@ -281,6 +281,9 @@ def _gaps_of_noise(settings: Settings, private: PrivateSteps, owners: tuple[str,
     if run.mechanism.occurrences < len(owners):
         few = "one owner" if run.mechanism.occurrences == 1 else f"{run.mechanism.occurrences} owners"
         yield f"That no {unit} occurs at more than {few} is stated in the agreement, and nobody can check it."
+    yield (
+        "Whether an owner lets the result go may depend on a check on its own data, which no noise covers: a yes or a no."
+    )
     yield f"No owner may have more than {run.units} of the kind {unit}: with more, the guarantee is weaker."
 
 
