@@ -317,6 +317,7 @@ def test_a_plan_that_claims_privacy_without_any_budget_tells_nothing(here, ash):
 def test_nothing_is_charged_before_a_witness_has_seen_the_log(here, ash, monkeypatch):
     """Charges, rule 3. Nobody is connected here, so nobody has."""
     monkeypatch.setattr("cloister.node.chores._WITNESS_SECONDS", 0.0)
+    monkeypatch.setattr("cloister.node.chores._WITNESS_PAUSE", 0.0)
     terms = agreed(here)
     ash.budgets.populations.prepare(terms)
     witnessed = terms.model_copy(update={"witnesses": Terms.from_odrl(pair_terms(here)).witnesses})

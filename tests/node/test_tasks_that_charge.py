@@ -14,6 +14,7 @@ from cloister.node.tasks.service import PROPOSE
 from cloister.privacy import budgets
 from cloister.privacy.filters import EPSILON_GRAIN
 from cloister.storage.budgets import BudgetRows
+from cloister.storage.log import LogRows
 from node.charging import EPSILON, Charging, private_terms
 from node.town import LAB, PAIR, folder_of, pair_terms, signed_plan, town, until
 
@@ -47,9 +48,20 @@ def test_a_task_charges_once_is_released_and_the_next_is_refused_before_anything
     """Also the owner's own gate uses the records, after the charge."""
     with town(tmp_path, names=PAIR) as here:
         agreement = ready(here, epsilon=1.5 * EPSILON)
+        (told,) = here["Ash"].agreements.sign(agreement)["budgets"]
+        assert "“plants” (each record by itself) is there already; “tests” belongs to it" in told
+        witnessed = []
+
+        def look(_local):
+            with here["Ash"].durable.database.read() as tx:
+                (leaf,) = [item.index for item in LogRows(tx).scan() if item.kind == "charge"]
+            witnessed.append(here[LAB].ledger.witnessed()[here.party["Ash"]]["size"] > leaf)
+
+        method.after = look
         task = here.run(agreement)
         assert here.ended(task) == {LAB: "done", "Ash": "done"}
         assert spent(here["Ash"]) == (1, EPSILON, 1)
+        assert witnessed == [True]  # rule 3 of `charges`: before the step goes on
         event = [item for item in here["Ash"].events(0, 0) if item["kind"] == "budget.charged"]
         assert [item["facts"]["population"] for item in event] == ["plants"]
         assert spent(here["Ash"])[0] == len(event)

@@ -240,23 +240,30 @@ class Chores:
                 except CloisterError as error:
                     _LOG.info("a witness: %s %s", error.what, error.why)
 
-    def be_witnessed(self, terms: Terms) -> None:
-        """Before the first privacy charge after a start: some witness of the agreement sees the log, and may lock this node.
+    def be_witnessed(self, terms: Terms, size: int) -> None:
+        """Shows the log to the witnesses of an agreement that are here, until one has seen so many leaves of it.
+
+        One that was met since the start: it would have said if it knew of a longer log. A contradiction locks this node.
 
         Raises:
             Unreachable: none was here for a minute.
         """
-        ledger, own = self._node.ledger, self._node.party
-        others = {item.party for item in terms.witnesses.parties} - {own} if terms.witnesses else set()
+        node = self._node
+        others = {item.party for item in terms.witnesses.parties} - {node.party} if terms.witnesses else set()
         end = time.monotonic() + _WITNESS_SECONDS
-        while others and ledger.locked is None and not any(ledger.met(party) for party in others):
-            self.meet_witnesses()
-            if any(ledger.met(party) for party in others) or ledger.locked is not None:
+        while others and node.ledger.locked is None:
+            here = node.link.transport.here() if node.link is not None else frozenset()
+            for party in sorted(others & here):
+                try:
+                    self._show_log_to(party, HubClient(self._link().transport, party, deadline=10.0))
+                except CloisterError as error:
+                    _LOG.info("a witness: %s %s", error.what, error.why)
+            if any(node.ledger.met(party) and node.ledger.shown(party) >= size for party in others):
                 return
             if time.monotonic() > end:
                 raise Unreachable(
-                    "No witness has seen this node's log since it was started.",
-                    "It might have been restored from an old backup, and would then spend a privacy budget twice.",
+                    "No witness has seen this node's log.",
+                    "Its node might have been restored from an old backup, and would then spend a privacy budget twice.",
                     "See that this node and one of the agreement's witnesses are connected, then try again.",
                 )
             time.sleep(_WITNESS_PAUSE)

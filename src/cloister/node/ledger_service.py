@@ -173,6 +173,16 @@ class LedgerService:
         """Whether the witness was shown this log since the node started."""
         return witness in self._met
 
+    def shown(self, witness: str) -> int:
+        """How many leaves the largest head had that this witness has cosigned."""
+        with self._database.read() as tx:
+            return int(Settings(tx).get(f"ledger/seen-by/{witness}", 0))
+
+    def size(self) -> int:
+        """How many leaves there are."""
+        with self._database.read() as tx:
+            return LogRows(tx).size()
+
     def _submitted(
         self, note: Note, checkpoint: Checkpoint, old: int, submit: Callable[[bytes, int, list[bytes]], bytes]
     ) -> bytes:

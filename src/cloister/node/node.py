@@ -137,7 +137,7 @@ class Node:
             self.party,
             self.datasets,
             self.ledger.append,
-            self._may_spend,
+            self._witnessed,
         )
         self.steward = Steward()
         self.agreements = AgreementsService(
@@ -343,10 +343,10 @@ class Node:
     def _registered(self, tx: Transaction, registration: Registration) -> None:
         self.budgets.populations.registered(tx, registration)
 
-    def _may_spend(self, terms: Terms) -> None:
+    def _witnessed(self, terms: Terms) -> None:
         """Of two nodes with one identity, and of one whose log is behind what witnesses saw, none spends privacy."""
         require_alone(self)
-        self.chores.be_witnessed(terms)
+        self.chores.be_witnessed(terms, self.ledger.size())
         self.ledger.require_unlocked()
 
     def _run_task(self, plan: Plan) -> None:

@@ -29,7 +29,7 @@ class BudgetsService:
         party: whose node this is.
         datasets: this party's.
         log: appends a leaf about a document, inside the transaction that keeps it.
-        may_spend: raises while this node may not spend; see `Charges`.
+        witnessed: has a witness of an agreement see the log as it is; see `Charges`.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class BudgetsService:
         party: str,
         datasets: DatasetsService,
         log: Callable[[Transaction, str, str], object],
-        may_spend: Callable[[Terms], None],
+        witnessed: Callable[[Terms], None],
     ) -> None:
         self.database = database
         self.party = party
         self.health = Health(folder, database, clock, log)
         self.populations = Populations(database, clock, party, datasets, log)
-        self.charges = Charges(database, clock, party, datasets, log, self.health, may_spend)
+        self.charges = Charges(database, clock, party, datasets, log, self.health, witnessed)

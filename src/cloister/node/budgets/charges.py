@@ -5,11 +5,12 @@ Rules:
    `privacy.charging`, whether it is permitted in `privacy.budgets`.
 2. Only the dataset that the plan names is charged, to the population that it belongs to, which must be the one that the
    agreement names. What was not bound to a population in time is refused, not let through.
-3. Before its first charge after a start this node shows its log to a witness (`may_spend`): one that was restored as a
-   whole is locked by that, and spends nothing.
+3. A witness of the agreement sees the log before a charge, and again with the charge's own leaf before the step goes on
+   (`witnessed`). So a node that was restored as a whole is told by whoever saw a charge that it has forgotten, and is
+   locked, before it makes noise a second time for one price.
 4. A step that was given data of a population ends only if its task has charged.
 
-Not noticed: a node restored as a whole while no witness has seen its last charges.
+Not noticed: a node restored as a whole while none of the witnesses that saw its last charges is connected.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Charges:
         datasets: this party's.
         log: appends a leaf about a document, inside the transaction that keeps it.
         health: of the memory of budgets.
-        may_spend: raises while this node may not spend (rule 3); may wait for a witness.
+        witnessed: has a witness of the agreement see the log as it is (rule 3); may wait for one, raises without.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Charges:
         datasets: DatasetsService,
         log: Callable[[Transaction, str, str], object],
         health: Health,
-        may_spend: Callable[[Terms], None],
+        witnessed: Callable[[Terms], None],
     ) -> None:
         self._database = database
         self._clock = clock
@@ -75,7 +76,7 @@ class Charges:
         self._datasets = datasets
         self._log = log
         self._health = health
-        self._may_spend = may_spend
+        self._witnessed = witnessed
 
     def facts(self, plan: Plan, terms: Terms) -> tuple[dict[str, Balance], dict[str, str]]:
         """What `decide` needs: population → what is left in view of this plan, and commitment → population."""
@@ -114,7 +115,7 @@ class Charges:
                 clause="dataset",
             )
         self._health.require_sound()
-        self._may_spend(terms)
+        self._witnessed(terms)
         with self._database.transaction() as tx:
             book = BudgetRows(tx)
             owned = self.owned(book, plan, terms)
@@ -140,6 +141,7 @@ class Charges:
             leaves = book.leaves()
         if new:
             self._health.mark(leaves)
+        self._witnessed(terms)
 
     def require_charged(self, tx: Transaction, plan: Plan, terms: Terms, task: TaskRow) -> None:
         """A step that was given the dataset ends: its task must have charged, if the data or the plan ask for it (rule 4)."""

@@ -136,7 +136,7 @@ class Populations:
             f"The protected population “{found.name}” (each {found.unit} by itself) {how}; “{name}” belongs to it. In all,"
             f" epsilon {found.epsilon:g} and delta {found.delta:g} may be spent of it, of which epsilon {left.epsilon:.4g}"
             f" and delta {left.delta:.4g} are left; under this agreement at most epsilon {clause.epsilon:g} and delta"
-            f" {clause.delta:g}."
+            f" {clause.delta:g}. Under agreements that name no budget of it, nothing is computed on its data."
         )
 
     def _open(
