@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from test_planner_with_federated_training import Federated
 
+from cloister.agreements.clauses import Floor
 from cloister.agreements.templates import TEMPLATES, new_from_template
+from cloister.claims.vocabulary import Adversary, Artefact, Claim, Hidden
 from cloister.node.protections import installed
 from cloister.planner.satisfiable import unmet
 
@@ -43,17 +46,32 @@ def test_listed_computations_columns_and_countries_are_no_obstacle_by_themselves
     assert clauses(terms("factories-and-lab", owners=owners, **listed)) == {}
 
 
-def test_terms_that_ask_for_differential_privacy_are_told_by_their_clause_while_no_method_has_it():
+def test_terms_that_ask_for_differential_privacy_can_be_done_unless_they_contradict_it():
     """Rule 1."""
-    found = unmet(terms("factories-and-lab", epsilon=3.0), installed())
-    assert [item.kind for item in found] == ["training"]
-    assert found[0].clause == "protection"  # the method itself declines, and says why
-    assert "may contain input records" in found[0].reason
-    assert found[0].remedy
+    assert clauses(terms("factories-and-lab", epsilon=3.0)) == {}
+    (found,) = unmet(terms("factories-and-lab", epsilon=3.0, delta=0.0), installed())
+    assert (found.kind, found.clause) == (
+        "training",
+        "protection",
+    )  # the method itself declines, and says why
+    assert "delta is zero" in found.reason
+    assert found.remedy
 
 
-def test_owners_that_may_drop_out_until_two_are_left_break_the_promise_between_owners():
-    assert clauses(terms("factories-and-lab", dropouts=1)) == {"training": "claims"}
+def test_owners_that_may_drop_out_until_two_are_left_are_all_awaited_by_a_secure_sum():
+    made = terms("factories-and-lab", dropouts=1)
+    assert clauses(made) == {}
+    # Seen by the coordinator, two answers would break the promise between owners.
+    assert clauses(made, [Federated(("plain",))]) == {"training": "claims"}
+
+
+def test_a_floor_that_no_method_reaches_is_told_by_its_clause():
+    hidden = Claim(artefact=Artefact.AGGREGATE, against=Adversary(seats=("owner",)), reached=Hidden())
+    made = terms("factories-and-lab")
+    impossible = made.model_copy(
+        update={"floors": (*made.floors, Floor(party=PARTY["ash"], claims=(hidden,)))}
+    )
+    assert clauses(impossible) == {"training": "claims"}
 
 
 def test_methods_that_are_not_installed_are_named():

@@ -123,7 +123,8 @@ def test_a_template_that_permits_dropouts_among_three_is_kept_by_a_plan_that_ask
 
 def test_under_a_privacy_budget_nothing_is_offered_but_noise():
     terms = factories(epsilon=8.0)
-    asked = f.request(terms, recipients=(f.LAB, f.USER))
+    wishes = {"rounds": 2, "units": 100, "batch": 100}  # of which noise is found at once
+    asked = f.request(terms, recipients=(f.LAB, f.USER), preferences=wishes)
     plain, secure, noisy, _ = offers(asked, f.facts(terms), VARIANTS)
     for found in (plain, secure):
         assert isinstance(found, Declined)

@@ -43,7 +43,7 @@ def refused(plan: Plan, seat: str = "owner") -> str:
 def test_a_plan_that_claims_privacy_which_nobody_adds_is_refused_though_the_agreement_would_permit_it():
     """An agreement whose training must be differentially private asks the plan's claims; the method must stand by them."""
     computation = {"kind": "training", "protections": ["federated-averaging"], "records": "refused"}
-    terms = f.terms(computations=[computation])
+    terms = f.terms(computations=[computation], owners_per_unit=1)
     honest = f.plan(f.terms())
     asked = honest.request.model_copy(update={"agreement": terms.digest})
     plan = boasting(honest.model_copy(update={"request": asked}), PRIVATE)

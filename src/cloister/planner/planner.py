@@ -60,8 +60,8 @@ def make_plan(
         weights: of the cost model.
 
     Raises:
-        Refused: no method can do it under the agreement; `clause` is the clause if all fail by the same one,
-            `alternatives` in the detail has each method's reason.
+        Refused: no method can do it under the agreement; `clause` is the clause if all that was offered fails by the
+            same one, `alternatives` in the detail has each method's reason.
         BadInput: facts or preferences are malformed, or two protections have one name.
     """
     terms = Terms.from_odrl(facts.agreement)
@@ -189,7 +189,8 @@ def _ordered(declined: list[Declined]) -> tuple[Declined, ...]:
 
 def _nothing(rejected: list[_Rejected]) -> Refused:
     reasons = _ordered([item.declined for item in rejected])
-    clauses = {item.clause for item in rejected}
+    # What a method declined by itself has no clause, and does not hide the one by which all that was offered fails.
+    clauses = {item.clause for item in rejected if item.clause}
     if len(reasons) == 1 or (len({item.reason for item in reasons}) == 1 and reasons):
         why, remedy = reasons[0].reason, reasons[0].remedy
     else:
