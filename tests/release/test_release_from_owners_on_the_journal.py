@@ -50,6 +50,18 @@ def over(party):
     return lambda rows: rows[party].status != "running"
 
 
+@pytest.mark.parametrize("who", [{}, TO_USER, TO_USER | {"recipients": (f.LAB,)}])
+def test_undisturbed_it_ends_as_soon_as_everybody_has_answered(who):
+    world = made(**who)
+    bus, rows = on_bus(world)
+    assert statuses(rows) == {"done"}
+    assert bus.timer.time < world.contexts[f.LAB].grace
+    events = [event for seat in bus.seats.values() for event in seat.runner.events()]
+    refused = [event.facts for event in events if event.kind == "message.refused"]
+    # A recipient's task is over once it has the content: whoever sends it second is told so.
+    assert {(item["kind"], item["clause"]) for item in refused} <= {(messages.CONTENT, "task-over")}
+
+
 @pytest.mark.parametrize("point", POINTS)
 def test_everybody_is_killed_again_and_again_and_the_release_is_the_same(point):
     world = made()

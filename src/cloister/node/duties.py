@@ -8,7 +8,8 @@
 | report | every so many days, an owner's people are told what was done under the agreement (an event here) |
 
 Rules:
-1. What is released is not deleted, also where another task's unreleased result has the same bytes.
+1. What is released to this node is not deleted, also where another task's unreleased result has the same bytes. Who
+   holds a candidate and only the certificate of its release, being no recipient, deletes the candidate.
 2. A duty that was carried out is a leaf of the log, in the transaction that did it.
 """
 
@@ -91,7 +92,8 @@ class Duties:
                 self._ledger.append(tx, "task-event", row.id)
                 Events(tx).add(row.id, self._clock.now(), "duty.deleted", {"days": duty.days})
                 content = kept.get("content")
-                needed = content is None or Releases(tx).get(content) is not None
+                released = None if content is None else Releases(tx).get(content)
+                needed = content is None or (released is not None and bool(released.facts.get("here")))
                 needed = needed or any(
                     (settings.get(other) or {}).get("content") == content
                     for other in settings.names("candidate/")

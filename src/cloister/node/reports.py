@@ -119,7 +119,13 @@ def _revocation(item: Release, names: Mapping[str, str]) -> str:
 
 
 def release_content(node: Node, digest: str) -> bytes:
-    """A release's bytes. Raises `NotFound`, or `Refused` once an owner has revoked it (clause `release-revoked`)."""
+    """A release's bytes, where they are due to this node.
+
+    Raises:
+        NotFound: there is no such release, or only its certificate. An owner that holds what was released, but is no
+            recipient, has no more than its certificate: it may judge the result, not use it.
+        Refused: an owner has revoked it (clause `release-revoked`).
+    """
     with node.durable.database.read() as tx:
         found = Releases(tx).get(digest)
     if found is None:
@@ -130,6 +136,12 @@ def release_content(node: Node, digest: str) -> bytes:
             str(found.facts.get("revoked_reason") or "One of its owners took it back."),
             "Delete your copies; ask the owners for a new one.",
             clause="release-revoked",
+        )
+    if not found.facts.get("here"):
+        raise NotFound(
+            "This node holds the certificate only.",
+            "Under the agreement the result goes to its recipients, and to owners only where they are among them.",
+            "Ask one of the recipients for it: cloister release show RELEASE",
         )
     return node.contents.get(digest)
 

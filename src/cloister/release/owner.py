@@ -91,7 +91,8 @@ class Owner:
             content, sent = self._held(local, certificate)
         self.context.store(Release(certificate, content))
         answer = messages.write(messages.StoredHeader(content=certificate.content_digest))
-        return Step(b"", None, (Message(inbox[0].sender, STORED_BY_OWNER, answer), *sent))
+        # The acknowledgement last: a coordinator that waits for the content is not yet at it, and goes by the order.
+        return Step(b"", None, (*sent, Message(inbox[0].sender, STORED_BY_OWNER, answer)))
 
     def _held(self, local: Local, certificate: Certificate) -> tuple[bytes | None, tuple[Message, ...]]:
         """What this owner may keep as a release, and what it sends to recipients."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,11 +119,15 @@ class TaskRelease:
 
     @property
     def waiting(self) -> float:
-        """Seconds that a recipient waits from the start of the task."""
-        phases = [value for name, value in self.plan.offer.parameters.items() if name == "round_seconds"]
-        rounds = self.plan.offer.parameters.get("rounds", 1)
-        seconds = float(phases[0]) * float(rounds) if phases and isinstance(rounds, int) else 3600.0
-        return max(seconds, self.plan.offer.cost.seconds * 10) + 4 * PATIENCE
+        """Seconds that a recipient waits from the start of the task: as long as the coordinator's part may take."""
+        offer, request = self.plan.offer, self.plan.request
+        seconds = offer.cost.seconds * 10
+        # A plan that its protection would not run is for the other seats' nodes to refuse; none takes part in it.
+        with suppress(CloisterError):
+            protection = self._shelf.tasks.protections[offer.protection]
+            program = protection.program(offer, request, "coordinator")
+            seconds = max(seconds, sum(phase.deadline for phase in program.phases.values()))
+        return seconds + 4 * PATIENCE
 
     def now(self) -> int:
         """Seconds since the epoch."""
