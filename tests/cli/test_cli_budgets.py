@@ -50,9 +50,11 @@ class Node:
     def __call__(self, *_given, **_named):
         return self
 
+    def budgets(self):
+        return {"trouble": self.trouble, "populations": [population()]}
+
     def get(self, path):
         return {
-            "/budgets": {"trouble": self.trouble, "populations": [population()]},
             "/tasks": [{"task": TASK, "kind": "training", "status": "done"}],
             "/agreements": [{"agreement": AGREEMENT}],
         }[path]

@@ -30,7 +30,7 @@ def budget_group() -> None:
 def listing(folder: Path) -> Answer:
     """Every population: its limit, what is left, and which agreements and tasks have spent what."""
     with client(folder) as node:
-        told = node.get("/budgets")
+        told = node.budgets()
         tasks = {item["task"]: item for item in node.get("/tasks")}
     parts = (
         [told["trouble"]["title"] + " Nothing is spent. " + told["trouble"]["remedy"] + "\n"]
@@ -164,7 +164,7 @@ def reconcile(spent: tuple[str, ...], gone: tuple[str, ...], yes: bool, folder: 
         agreements = {item["agreement"]: item for item in node.get("/agreements")}
         uids = {
             part["agreement"]: part["uid"]
-            for item in node.get("/budgets")["populations"]
+            for item in node.budgets()["populations"]
             for part in item["agreements"]
         }
         missing = _missing(spent, gone, lambda given: uids[full(sorted(set(agreements) & set(uids)), given)])

@@ -95,6 +95,10 @@ class Client:
         """A task's state at this node."""
         return dict(self.get(f"/tasks/{task}"))
 
+    def budgets(self) -> dict[str, Any]:
+        """This party's protected populations: limits, what was spent by which tasks, what is left; and what is wrong."""
+        return dict(self.get("/budgets"))
+
     def events(self, since: int = 0, wait: float = 0.0) -> list[dict[str, Any]]:
         """What happened here after event `since`; waits up to `wait` seconds for something."""
         return list(self.get("/events", since=since, wait=wait))
