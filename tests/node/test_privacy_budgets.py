@@ -26,6 +26,7 @@ from cloister.node.reports import budgets_view, population_view
 from cloister.node.tasks.programs import TaskPorts
 from cloister.privacy import budgets
 from cloister.privacy.filters import DELTA_GRAIN, EPSILON_GRAIN, Loss, pair
+from cloister.privacy.runs import private_run
 from cloister.storage.blobs import Kept
 from cloister.storage.budgets import BudgetRows
 from cloister.storage.log import LogRows
@@ -58,7 +59,7 @@ def agreed(here, uid=1, **budget):
     return terms.model_copy(update={"uid": name, "witnesses": None, "floors": ()})
 
 
-def planned(here, terms, number=1, claims=None, dataset="tests", **request):
+def planned(here, terms, number=1, claims=None, dataset="tests", run=None, **request):
     node = here["Ash"]
     computation = Computation(kind="training", contents={}, settings={"number": number})
     document = {
@@ -72,7 +73,7 @@ def planned(here, terms, number=1, claims=None, dataset="tests", **request):
     }
     offered = Offer(
         protection="federated-averaging",
-        parameters={},
+        parameters={} if run is None else {"noise": {"run": run.model_dump(mode="json")}},
         seats={"coordinator": (here.party[LAB],), "owner": (node.party,)},
         discloses={},
         claims=Claims(guarantees=(claim(EPSILON, DELTA),) if claims is None else claims),
@@ -356,6 +357,28 @@ def test_what_does_not_fit_is_refused_before_anything_starts(here, ash):
     found = decision(ash, other, planned(here, other, 4))
     assert isinstance(found, Refusal)
     assert (found.clause, "another protected population" in found.reason) == ("budget", True)
+
+
+def test_a_population_that_counts_renyi_bounds_has_room_for_more_than_sums(here, ash):
+    """By the run that the plan states: before a task begins, and when it charges."""
+    run = private_run(
+        epsilon=1.0, delta=1e-6, dimension=3, clip=1.0, units=200, rate=0.1, steps=20, nodes=1,
+        distributed=False, accountant="renyi",
+    )  # fmt: skip
+    loss = run.loss("renyi")
+    claims = (claim(loss.epsilon * EPSILON_GRAIN, loss.delta * DELTA_GRAIN),)
+    ash.budgets.populations.open("plants", "record", 2.0, 1e-4, "renyi")
+    permitted = 0
+    for number in range(12):
+        terms = agreed(here, number, epsilon=2.0)
+        ash.budgets.populations.prepare(terms)
+        plan = planned(here, terms, number, claims, run=run)
+        if isinstance(decision(ash, terms, plan), Refusal):
+            assert clause(charge, ash, terms, plan, loss=loss) == "budget"
+            break
+        charge(ash, terms, plan, loss=loss)
+        permitted += 1
+    assert 3 <= permitted < 12
 
 
 def test_people_see_what_a_task_costs_and_what_was_spent_by_whom(here, ash):

@@ -248,17 +248,24 @@ class Chores:
         Raises:
             Unreachable: none was here for a minute.
         """
-        node = self._node
+        node, ledger = self._node, self._node.ledger
         others = {item.party for item in terms.witnesses.parties} - {node.party} if terms.witnesses else set()
         end = time.monotonic() + _WITNESS_SECONDS
-        while others and node.ledger.locked is None:
+
+        def seen() -> bool:
+            return any(ledger.met(party) and ledger.shown(party) >= size for party in others)
+
+        while others and ledger.locked is None:
             here = node.link.transport.here() if node.link is not None else frozenset()
-            for party in sorted(others & here):
+            # All that have not been met are asked: each may be the one that knows more. Of the others one is enough.
+            for party in sorted(others & here, key=lambda party: (ledger.met(party), party)):
+                if ledger.met(party) and seen():
+                    break
                 try:
-                    self._show_log_to(party, HubClient(self._link().transport, party, deadline=10.0))
+                    self._show_log_to(party, HubClient(self._link().transport, party, deadline=5.0))
                 except CloisterError as error:
                     _LOG.info("a witness: %s %s", error.what, error.why)
-            if any(node.ledger.met(party) and node.ledger.shown(party) >= size for party in others):
+            if seen():
                 return
             if time.monotonic() > end:
                 raise Unreachable(
