@@ -195,6 +195,47 @@ def test_what_the_plan_says_and_the_counted_answers_may_be_said():
     assert isinstance(verdict(facts=FACTS | {"algorithm": "fedavg", "answers": [2, 3, 3]}), Passed)
 
 
+HELD_BY_OWNERS = PLAN.model_copy(update={"offer": PLAN.offer.model_copy(update={"holder": "owner"})})
+OWN = {
+    "content": digest(CONTENT),
+    "size": len(CONTENT),
+    "rounds": 3,
+    "answers": [3, 2],
+    "noise": {"sigma": 1.5},
+}
+
+
+def test_facts_of_what_owners_hold_are_the_owners_own():
+    """Rule 7: it knows all of them, also what it could not know of a candidate that is shown to it."""
+    assert isinstance(verdict(plan=HELD_BY_OWNERS, facts=OWN, seen=OWN), Passed)
+    assert isinstance(verdict(plan=HELD_BY_OWNERS, facts=OWN, seen=OWN | {"answers": (3, 2)}), Passed)
+    refused("facts", plan=HELD_BY_OWNERS, facts=OWN, seen=None)
+    refused("facts", facts=OWN, seen=OWN)  # to whom it is shown, it must be said of what weights
+
+
+@pytest.mark.parametrize("key", sorted(OWN))
+@pytest.mark.parametrize("change", ["leave-out", "another", "true", "more"])
+def test_facts_of_what_owners_hold_that_differ_in_anything_are_refused(key, change):
+    """Rule 7."""
+    said = dict(OWN)
+    if change == "leave-out":
+        del said[key]
+    elif change == "another":
+        said[key] = digest(b"another") if key == "content" else 4
+    elif change == "true":
+        said[key] = True
+    else:
+        said[f"{key}-more"] = said[key]
+    refused("facts", plan=HELD_BY_OWNERS, facts=said, seen=OWN)
+    refused("facts", plan=HELD_BY_OWNERS, facts=OWN, seen=said)
+
+
+def test_facts_of_what_owners_hold_name_what_this_owner_holds():
+    """Rule 7: although its own part of the task said otherwise, and the coordinator the same."""
+    for wrong in ({"content": digest(b"others")}, {"size": len(CONTENT) + 1}, {"size": True}):
+        refused("facts", plan=HELD_BY_OWNERS, facts=OWN | wrong, seen=OWN | wrong)
+
+
 @pytest.mark.parametrize(
     "checkpoint",
     [

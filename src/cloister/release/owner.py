@@ -7,15 +7,17 @@ those that this node would say itself.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from cloister.claims.offers import Digest
+from cloister.foundation.canonical import JSON
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, Tampered, TaskFailed
-from cloister.journal.program import Inbox, Local, Message, Phase, Program, Step
+from cloister.journal.program import Candidate, Inbox, Local, Message, Phase, Program, Step
 from cloister.release import delivery, messages
 from cloister.release.certificate import PAYLOAD_TYPE, Certificate
 from cloister.release.context import Release, ReleaseContext
@@ -63,8 +65,9 @@ class Owner:
         item = inbox[0]
         limit = 0 if self.holds else MAX_CANDIDATE
         header, shown = messages.read(messages.CandidateHeader, item.body, max_content=limit)
-        content = self._own() if self.holds else shown
-        verdict = self._judge(local, header, content)
+        own = self._own() if self.holds else self.context.candidate
+        content = own.content if self.holds and own is not None else shown
+        verdict = self._judge(local, header, content, None if own is None else own.facts)
         if isinstance(verdict, Failed):
             local.report({"gate": "refused", "check": verdict.check, "why": verdict.why})
             vote = messages.VoteHeader(vote="refuse", told=verdict.told)
@@ -101,11 +104,11 @@ class Owner:
         sends = local.party in delivery.senders(certificate)
         if not receives and not sends:
             return None, ()
-        content = self._own()
+        content = self._own().content
         return content if receives else None, delivery.sent(plan, certificate, content) if sends else ()
 
-    def _own(self) -> bytes:
-        """The content of the candidate that this node's own part of the task ended with."""
+    def _own(self) -> Candidate:
+        """The candidate that this node holds."""
         candidate = self.context.candidate
         if candidate is None or not candidate.content:
             raise TaskFailed(
@@ -114,10 +117,14 @@ class Owner:
                 "If the others release a result, ask them for its certificate.",
                 phase="candidate",
             )
-        return candidate.content
+        return candidate
 
     def _judge(
-        self, local: Local, header: messages.CandidateHeader, content: bytes
+        self,
+        local: Local,
+        header: messages.CandidateHeader,
+        content: bytes,
+        seen: Mapping[str, JSON] | None,
     ) -> Failed | dict[str, Any]:
         """The statement to sign, or the check that failed."""
         context = self.context
@@ -133,7 +140,7 @@ class Owner:
             created=header.created,
             admissions=header.admissions,
             known_admissions=context.admissions,
-            seen=None if context.candidate is None else context.candidate.facts,
+            seen=seen,
             checkpoints=header.checkpoints,
             log_keys=tuple(context.log_keys(context.plan.offer.seats["coordinator"][0])),
             witnessed=context.witnessed(context.plan.offer.seats["coordinator"][0]),
