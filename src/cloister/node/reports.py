@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 
 def tasks_view(node: Node) -> list[dict[str, Any]]:
     """All tasks, oldest first."""
-    return [task_view(node, task) for task in node.tasks.digests()]
+    return [_task(node, task) for task in node.tasks.digests()]
 
 
 def task_view(node: Node, task: str) -> dict[str, Any]:
-    """One task: who admitted or refused it; where it is when it runs; how it ended."""
+    """One task: who admitted or refused it; where it is when it runs; how it ended; what it costs of a budget here."""
+    return {**_task(node, task), "budget": _budget(node, node.tasks.plan(task))}
+
+
+def _task(node: Node, task: str) -> dict[str, Any]:
     found = node.tasks.summary(task)
     plan = node.tasks.plan(task)
     found["names"] = {party: node.parties.name(party) for party in plan.parties}
@@ -45,17 +49,16 @@ def task_view(node: Node, task: str) -> dict[str, Any]:
         )
     with node.durable.database.read() as tx:
         found["releases"] = [item.digest for item in Releases(tx).find(task)]
-    found["budget"] = _budget(node, plan)
     return found
 
 
 def _budget(node: Node, plan: Plan) -> dict[str, Any] | None:
-    """What a task costs this party's population; nothing for those whose agreement cannot be read any more."""
+    """What a task costs this party's population; nothing where the agreement cannot be read any more."""
     try:
         terms = node.agreements.get(plan.request.agreement).terms
+        return views.about(node.budgets, plan, terms)
     except CloisterError:
         return None
-    return views.about(node.budgets, plan, terms)
 
 
 def budgets_view(node: Node) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from cloister.claims.vocabulary import DifferentiallyPrivate
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import BadInput, Conflict, Refused
 from cloister.privacy import renyi
-from cloister.privacy.filters import DELTA_GRAIN, EPSILON_GRAIN, ORDERS, Loss, pair
+from cloister.privacy.filters import CAP, DELTA_GRAIN, EPSILON_GRAIN, ORDERS, Loss, pair
 from cloister.privacy.runs import PrivateRun
 
 ROUNDING: Final = 1e-3
@@ -93,8 +93,8 @@ def foreseen(offer: Offer) -> Loss:
         "renyi"
     )  # the bounds are the same whichever accountant makes an epsilon of them, and this is quick
     return Loss(
-        math.ceil(agreed.epsilon / EPSILON_GRAIN),
-        math.ceil(agreed.delta / DELTA_GRAIN),
+        _up(agreed.epsilon, EPSILON_GRAIN),
+        _up(agreed.delta, DELTA_GRAIN),
         bounds.curve,
         bounds.slip,
         bounds.failure,
@@ -187,6 +187,11 @@ def require_charged(charged: Sequence[int]) -> None:
             "Use a privacy method that charges; if this one claims to, report its mistake to its authors.",
             clause="budget-charged",
         )
+
+
+def _up(value: float, grain: float) -> int:
+    # A plan is a foreign document: its numbers may be as large as numbers are.
+    return CAP if value / grain >= CAP else math.ceil(value / grain)
 
 
 def _refused(why: str) -> Refused:
