@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from click.testing import CliRunner
 
-from cloister.cli import ask
+from cloister.cli import ask, bench
 from cloister.cli.main import cli
 
 
@@ -22,6 +22,8 @@ class Node:
         self.posted.append((path, body))
         if path == "/plans":
             return {"text": "What will be done\n  Training.", "plan": {"offer": {}}, "names": {}}
+        if path == "/bench":
+            return {"figures": {"seconds_per_step": 0.25, "seconds_per_exchange": 0.0125}, "measured": "now"}
         return {
             "digest": "sha256:" + "0" * 64,
             "task": "t" * 64,
@@ -43,6 +45,7 @@ def node(monkeypatch):
         yield made
 
     monkeypatch.setattr(ask, "client", client)
+    monkeypatch.setattr(bench, "client", client)
     monkeypatch.setattr(ask, "find_agreement", lambda _node, name: name)
     return made
 
@@ -77,3 +80,14 @@ def test_a_wish_that_was_not_made_is_not_there(node):
 def test_a_plan_is_sent_when_it_is_said_so(node):
     assert train("--yes").exit_code == 0
     assert [path for path, _ in node.posted] == ["/models", "/plans", "/tasks"]
+
+
+def test_a_node_is_measured_with_a_training_or_without(node):
+    told = CliRunner().invoke(cli, ["bench", "node"])
+    assert told.exit_code == 0, told.output
+    assert "A signed call and its answer: 12.5 ms" in told.stdout
+    assert node.posted == [("/bench", {"computation": None})]
+    told = CliRunner().invoke(cli, ["bench", "node", "--tool", "crystals", "--steps", "3"])
+    assert "A training step: 0.25 s" in told.stdout
+    path, body = node.posted[-1]
+    assert (path, body["computation"]["settings"]["steps"]) == ("/bench", 3)

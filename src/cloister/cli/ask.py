@@ -64,7 +64,7 @@ def ask_group() -> None:
 @folder_option
 def train(folder: Path, yes: bool, what_if: bool, **given: Any) -> Answer:
     """Train a model together: print the plan, ask to proceed, send it to every party for admission."""
-    model, settings = _training(given)
+    model, settings = training_of(given)
     wishes: dict[str, Any] = {key: given[key] for key in _WISHES if given[key] is not None}
     for item in given["preference"]:
         name, _, value = item.partition("=")
@@ -114,7 +114,8 @@ def train(folder: Path, yes: bool, what_if: bool, **given: Any) -> Answer:
     return Answer(answer, f"{text}\nWatch it with: cloister task watch {short(task['task'])}")
 
 
-def _training(given: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+def training_of(given: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    """Model and recipe that the options `tool`, `model`, `recipe`, `steps` and `rounds` stand for. Raises `BadInput`."""
     if (given["tool"] is None) == (given["model"] is None):
         raise BadInput(
             "Say what to train.", "Neither or both of --tool and --model were given.", "Give one of them."

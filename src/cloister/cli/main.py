@@ -27,6 +27,9 @@ COMMANDS = {
     "agreement": Entry("cloister.cli.agreements:agreement_group", "Who may do what with whose data."),
     "model": Entry("cloister.cli.models:model_group", "What Cloister can do with an ONNX file."),
     "ask": Entry("cloister.cli.ask:ask_group", "Ask for a computation: read its plan, then send it."),
+    "bench": Entry(
+        "cloister.cli.bench:bench_group", "Measure this node, so that plans know what work costs here."
+    ),
     "task": Entry("cloister.cli.tasks:task_group", "Tasks: approve others', watch them run."),
     "release": Entry("cloister.cli.releases:release_group", "Results that a quorum of owners has approved."),
     "ledger": Entry("cloister.cli.ledger:ledger_group", "The tamper-evident log; anyone can verify it."),

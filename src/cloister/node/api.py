@@ -112,6 +112,10 @@ class Ask(_Body):
     preferences: dict[str, Any] | None = None
 
 
+class Measure(_Body):
+    computation: dict[str, Any] | None = None
+
+
 class Submit(_Body):
     plan: dict[str, Any]
 
@@ -324,6 +328,10 @@ def _tasks(app: FastAPI, node: Node) -> None:
     @app.post("/api/v1/plans")
     def plan(body: Ask) -> Any:
         return node.computations.plan(body.model_dump())[1]
+
+    @app.post("/api/v1/bench")
+    def bench(body: Measure) -> Any:
+        return node.bench.measure(body.computation)
 
     @app.post("/api/v1/tasks")
     def submit(body: Submit) -> Any:

@@ -46,6 +46,7 @@ METHODS = {
     "export": "cloister.training.methods:export",
     "fit": "cloister.training.fitting:fit",
     "initial": "cloister.training.methods:initial",
+    "measure": "cloister.training.measuring:measure",
     "private-sum": "cloister.training.methods:private_sum",
     "train": "cloister.training.methods:train",
 }

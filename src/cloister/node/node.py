@@ -19,6 +19,7 @@ from cloister.journal.durable import Durable
 from cloister.journal.program import Engine
 from cloister.journal.runner import Runner
 from cloister.node.agreements_service import AgreementsService
+from cloister.node.bench import Bench
 from cloister.node.budgets import BudgetsService
 from cloister.node.chores import AGREEMENTS, DOCUMENTS, WITNESSES, Chores
 from cloister.node.datasets_service import DatasetsService
@@ -163,6 +164,9 @@ class Node:
             self.contents,
             self.protections,
             self.engine,
+        )
+        self.bench = Bench(
+            database, self.clock, self.party, lambda: self.keys, self.contents, self.engine, lambda: self.link
         )
         self.tasks = TasksService(
             database,

@@ -16,6 +16,7 @@ from cloister.foundation.documents import invalid
 from cloister.foundation.errors import BadInput, NotFound, Refused
 from cloister.journal.program import Engine
 from cloister.node.agreements_service import AgreementsService
+from cloister.node.bench import figures
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.peers.parties import Parties
 from cloister.node.tasks.contents import Contents
@@ -164,6 +165,8 @@ class ComputationsService:
         catalogue = self._datasets.catalogue(request.datasets)
         model = request.computation.contents.get("model")
         parameters = trained = None
+        with self._database.read() as tx:
+            measured = figures(tx, request.computation)
         if model is not None:
             with self._database.read() as tx:
                 known = Settings(tx).get(f"model/{model}")
@@ -184,6 +187,7 @@ class ComputationsService:
             sizes={name: self._contents.size(name) for name in request.computation.contents.values()},
             parameters=parameters,
             trained=trained,
+            bench=measured,
         )
 
 

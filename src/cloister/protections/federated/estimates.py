@@ -24,7 +24,8 @@ BENCH: Mapping[str, float] = {
     "seconds_per_million_masked": 0.01,
     "seconds_per_million_noised": 0.1,
 }
-"""Name → what is taken where a node has not measured it. A step is one of the recipe's batches."""
+"""Name → what is taken where a node has not measured it. A step is one of the recipe's batches. `seconds_per_private_unit`
+is taken from the step if it was not measured."""
 
 PRIVATE_STEP = 2.0
 """Times a plain step over as many examples; the target of the private gradient."""
@@ -52,7 +53,8 @@ def cost(
     work = known["seconds_per_step"] * settings.local_steps
     if settings.private is not None:
         run = settings.private.run
-        work = known["seconds_per_step"] * PRIVATE_STEP * max(1.0, run.capacity / recipe.batch)
+        unit = bench.get("seconds_per_private_unit", PRIVATE_STEP * known["seconds_per_step"] / recipe.batch)
+        work = unit * run.capacity
         work += known["seconds_per_million_noised"] * settings.trained / 1e6
     if settings.secure is None:
         up = down = model * rounds * owners
