@@ -239,7 +239,7 @@ class ProtectionContract(HonestOffers):
             visited = {name for node in loop.nodes.values() if node.seat == seat for name in node.visited}
             assert visited == set(program.phases)
         results = [node for node in loop.nodes.values() if node.candidate and node.candidate.content]
-        assert [node.seat for node in results] == ["coordinator"]
+        assert {node.seat for node in results} == {self.offer().holder}
         assert all(node.phase is None for node in loop.nodes.values())
         canonical(dict(results[0].candidate.facts))
 
@@ -271,6 +271,8 @@ class ProtectionContract(HonestOffers):
             node.party: Ports(datasets=node.ports, contents=node.contents, engines={"jax": node.worker})
             for node in nodes
         }
+        for node in nodes:
+            ports[node.party].signing = node.signing
         return run_task({node.party: node.program for node in nodes}, seats, ports, **options)
 
     def same_result(self, results):

@@ -115,9 +115,11 @@ def programs(of: Settings, owners: int = 3):
     }
 
 
-def world(of: Settings, owners: int = 3, *, engine: PrivateEngine | None = None, **options) -> Loop:
-    """A lab that coordinates and owners, each with a dataset of its own."""
-    asked, made = request(owners), programs(of, owners)
+def world(
+    of: Settings, owners: int = 3, *, engine: PrivateEngine | None = None, made=None, **options
+) -> Loop:
+    """A lab that coordinates and owners, each with a dataset of its own; `made`: their programs, if not by `of`."""
+    asked, made = request(owners), made or programs(of, owners)
     worker = engine or PrivateEngine()
     contents = {f.digest(f.MODEL): f.MODEL}
     nodes = [

@@ -324,13 +324,17 @@ def test_a_dataset_of_any_size_needs_a_bound():
 # Rules that look at single updates -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rule", ["median", "trimmed-mean", "krum"])
+@pytest.mark.parametrize("rule", ["median", "trimmed-mean", "multi-krum"])
 def test_a_rule_that_picks_updates_shows_owners_single_ones(rule):
     offer = offered(f.terms(5, dropouts=0), "plain", combining=rule)
     (told,) = [claim for claim in about(offer, Artefact.UPDATE) if claim.against.seats == ("owner",)]
     assert isinstance(told.reached, Disclosed)
     assert rule in offer.variant
     assert isinstance(found(f.terms(5, dropouts=0), {"combining": rule})["secure"], Declined)
+
+
+def test_a_rule_that_makes_a_result_of_fewer_owners_than_agreed_is_not_offered():
+    assert "1 of 5 owners' updates" in why(f.terms(5, dropouts=0), "plain", combining="krum")
 
 
 def test_a_rule_needs_enough_answers_and_no_weights():

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from pydantic import ValidationError
 
 from cloister.aggregation import floats
 from cloister.foundation.errors import BadInput, Tampered, TaskFailed
@@ -23,7 +24,7 @@ from protections.federation import terms as make_terms
 
 RULES = tuple(robust.LEAST_ANSWERS)
 ROBUST = ("median", "trimmed-mean", "krum", "multi-krum", "clipped-mean")
-PLANNED = ("median", "trimmed-mean", "krum", "clipped-mean")
+PLANNED = ("median", "trimmed-mean", "krum", "multi-krum", "clipped-mean")
 LENGTH = 5
 ANY = st.floats(-1e3, 1e3, width=32)
 WILD = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -248,7 +249,11 @@ def test_every_rule_of_a_plan_is_known_here():
 @pytest.mark.parametrize("name", PLANNED)
 def test_agreed_weights_are_refused_where_owners_are_counted(name):
     updates = dict(zip(CREW, np.ones((8, LENGTH), np.float32), strict=True))
-    agreed = constants(name, weighting={"rule": "agreed", "weights": dict.fromkeys(CREW, 3)})
+    weighting = {"rule": "agreed", "weights": dict.fromkeys(CREW, 3)}
+    with pytest.raises(ValidationError, match="count every owner the same"):
+        constants(name, weighting=weighting)
+    plain = constants("mean", weighting=weighting)
+    agreed = plain.model_copy(update={"combining": name})
     with pytest.raises(BadInput) as caught:
         robust.combine(agreed, updates, agreed.shares(CREW))
     assert "weights are agreed" in caught.value.why
@@ -372,7 +377,7 @@ def test_a_backdoor_in_the_mean_does_not_show_in_its_accuracy():
     assert accuracy(model("mean", "backdoor")) > accuracy(model("mean")) - 0.03
 
 
-@pytest.mark.parametrize("rule", ["median", "trimmed-mean", "krum"])
+@pytest.mark.parametrize("rule", ["median", "trimmed-mean", "krum", "multi-krum"])
 def test_a_backdoor_of_two_cheats_of_eight_is_kept_out_where_owners_have_alike_records(rule):
     assert fooled(model(rule, "backdoor")) < 0.3
     assert accuracy(model(rule, "backdoor")) > accuracy(model("mean")) - 0.03
@@ -382,7 +387,7 @@ def test_clipping_weakens_a_backdoor_and_does_not_keep_it_out():
     assert 0.2 < fooled(model("clipped-mean", "backdoor")) < fooled(model("mean", "backdoor")) - 0.2
 
 
-@pytest.mark.parametrize("rule", ["median", "trimmed-mean", "krum"])
+@pytest.mark.parametrize("rule", ["median", "trimmed-mean", "krum", "multi-krum"])
 def test_more_cheats_than_a_rule_withstands_have_their_way(rule):
     """No rule can know which half is right."""
     lost = accuracy(model("mean")) - accuracy(model(rule, "label flip", cheats=CREW[:5]))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cloister.foundation.errors import TaskFailed
+from cloister.foundation.errors import Tampered, TaskFailed
 from cloister.privacy.filters import Loss
-from cloister.protections.federated import contribution
+from cloister.protections.federated import contribution, secure_owner
 from protections import federation as f
 from protections.private_world import PrivateEngine, settings, weights_of, world
 
@@ -160,6 +160,28 @@ def test_an_update_over_the_agreed_norm_is_shortened_to_it():
     short = contribution.shortened(vector, 1.0)
     assert np.linalg.norm(short.astype(np.float64)) <= 1.0
     np.testing.assert_allclose(short, [0.6, 0.8], rtol=1e-5)
+
+
+def test_a_sum_that_an_owner_has_made_too_long_is_not_used(monkeypatch):
+    """Within the bound of every number, and over that of the whole: nobody saw whose it was."""
+    of = settings(aggregation={"name": "secure-sum", "colluders": 1, "update_norm": 0.5})
+    honest = world(of)
+    honest.run()
+    assert not [node.error for node in owners_of(honest) if node.error]
+    vector = secure_owner._Owner._vector
+
+    def lie(self, local, state, weights, number):
+        found = vector(self, local, state, weights, number)
+        return np.full_like(found, 0.5) if (local.party, number) == (f.OWNERS[0], 2) else found
+
+    monkeypatch.setattr(secure_owner._Owner, "_vector", lie)
+    loop = world(of)
+    loop.run()
+    for node in owners_of(loop):
+        assert isinstance(node.error, Tampered)
+        assert node.error.clause == "training-sum"
+        assert node.candidate is None
+    assert loop.nodes[f.LAB].candidate is None
 
 
 @pytest.mark.parametrize("behaviour", ["diverges", "huge"])

@@ -16,6 +16,7 @@ from cloister.applications.crystals.pipeline import PEAK_DISTANCE, PEAK_THRESHOL
 from cloister.applications.crystals.targets import BUMP, NARROWEST, WIDEST
 from cloister.training.recipe import OptimiserRecipe, PointsPreparation, ServerRecipe, TrainingRecipe
 
+LOSS = "binary-cross-entropy-per-pixel"
 MANY_ROUNDS = 20
 """From here on the coordinator's optimiser has enough rounds to get somewhere."""
 
@@ -49,7 +50,7 @@ def crystals_recipe(
         optimiser = OptimiserRecipe(name="sgd", learning_rate=0.02, momentum=0.0)
         server = ServerRecipe(name="adam", learning_rate=learning_rate or 1e-3, schedule="cosine", warmup=8)
     return TrainingRecipe(
-        loss="binary-cross-entropy-per-pixel",
+        loss=LOSS,
         input=INPUT,
         output=OUTPUT,
         optimiser=optimiser,
@@ -57,16 +58,43 @@ def crystals_recipe(
         steps=steps or (25 if rounds < MANY_ROUNDS else 4),
         batch=batch,
         clip=0.3,
-        preparation=PointsPreparation(
-            patch=patch,
-            sigma_share=BUMP,
-            sigma_limits=(NARROWEST, WIDEST),
-            channels=("centres", "foreground"),
-            channel_weights=(10.0, 1.0),
-            emphasis=5.0,
-            brightness=0.08,
-            threshold=PEAK_THRESHOLD,
-            distance=float(PEAK_DISTANCE),
-        ),
+        preparation=_preparation(patch),
         metric="count-accuracy",
+    )
+
+
+def private_crystals_recipe(*, learning_rate: float = 0.02, patch: int = 192) -> TrainingRecipe:
+    """The recipe for fine-tuning with differential privacy: the last block alone, by the coordinator's Adam.
+
+    Noise in each trained number adds up over all of them, so few are trained: the 34 of the last convolution.
+
+    Args:
+        learning_rate: of Adam over the noisy steps.
+        patch: side of a crop, pixels; a multiple of `network.MULTIPLE`.
+    """
+    return TrainingRecipe(
+        loss=LOSS,
+        input=INPUT,
+        output=OUTPUT,
+        optimiser=OptimiserRecipe(name="sgd", learning_rate=1.0, momentum=0.0),
+        server=ServerRecipe(name="adam", learning_rate=learning_rate, schedule="cosine"),
+        steps=1,
+        batch=4,
+        trainable=("head.",),
+        preparation=_preparation(patch),
+        metric="count-accuracy",
+    )
+
+
+def _preparation(patch: int) -> PointsPreparation:
+    return PointsPreparation(
+        patch=patch,
+        sigma_share=BUMP,
+        sigma_limits=(NARROWEST, WIDEST),
+        channels=("centres", "foreground"),
+        channel_weights=(10.0, 1.0),
+        emphasis=5.0,
+        brightness=0.08,
+        threshold=PEAK_THRESHOLD,
+        distance=float(PEAK_DISTANCE),
     )

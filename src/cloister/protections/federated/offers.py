@@ -37,7 +37,7 @@ from cloister.protections.federated.promises import (
     holder,
     variant,
 )
-from cloister.protections.federated.robust import LEAST_ANSWERS
+from cloister.protections.federated.robust import LEAST_ANSWERS, used
 from cloister.protections.federated.settings import Settings, read_recipe, read_settings
 from cloister.protections.federated.sizing import expected
 from cloister.protections.federated.wishes import Wishes, read_wishes
@@ -63,7 +63,7 @@ Variant: TypeAlias = Literal["plain", "secure", "secure-private", "private"]
 
 NAME = "federated-averaging"
 VARIANTS: tuple[Variant, ...] = ("plain", "secure", "secure-private", "private")
-RUNNABLE: tuple[Variant, ...] = ("plain",)
+RUNNABLE: tuple[Variant, ...] = VARIANTS
 """Those that there are programs for; only these are offered unless told."""
 DEFAULT_ROUNDS = 5
 DEFAULT_ROUND_SECONDS = 600
@@ -273,6 +273,12 @@ def _plain(case: _Case) -> dict[str, Any]:
             f"The rule {combining} needs at least {LEAST_ANSWERS[combining]} answers in every round, and there may be "
             f"{answers}.",
             "Ask for more owners' data, or permit fewer dropouts.",
+        )
+    if used(combining, answers) < case.terms.minimum_parties:
+        raise _no(
+            f"The rule {combining} makes a round of {used(combining, answers)} of {answers} owners' updates, and the agreement "
+            f"asks for {case.terms.minimum_parties} owners in a result.",
+            "Ask for another rule, or for more owners' data.",
         )
     return {**_parameters(case, case.dropouts), "combining": combining}
 

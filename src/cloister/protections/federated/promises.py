@@ -40,6 +40,7 @@ from cloister.claims.vocabulary import (
 from cloister.foundation.errors import Refused
 from cloister.privacy import accounting
 from cloister.privacy.accounting import Run
+from cloister.protections.federated.robust import gaps
 from cloister.protections.federated.settings import PrivateSteps, Settings, epsilon
 
 UPDATE_WARNING = "each owner's update is seen by the coordinator; may contain input records"
@@ -208,7 +209,7 @@ def _between_owners(settings: Settings, owners: tuple[str, ...]) -> Hidden | Dis
     """What owners learn of each other's updates besides the averages, which are claimed apart."""
     if len(owners) == 1:
         return Hidden()
-    if settings.combining in ("median", "trimmed-mean", "krum"):
+    if settings.combining in ("median", "trimmed-mean", "krum", "multi-krum"):
         # Each picks numbers, or a whole update, out of those it is given.
         return Disclosed(what=CHOSEN_WARNING)
     if settings.minimum_answers <= 2:
@@ -240,6 +241,7 @@ def _gaps(settings: Settings, owners: tuple[str, ...]) -> Iterable[str]:
         yield "The coordinator sees each owner's update, from which records can sometimes be rebuilt."
         yield "The averaged weights and the released model may contain input records; no noise is added."
         yield "Owners together, or an owner together with the coordinator, learn what the others contributed."
+        yield from gaps(settings.combining, settings.minimum_answers)
     if settings.private is not None:
         yield from _gaps_of_noise(settings, settings.private, owners)
     yield "An owner that lies about its data can spoil the model."

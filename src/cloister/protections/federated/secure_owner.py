@@ -10,7 +10,8 @@ Rules:
 2. The masked vector is made once for each round and attempt, committed before it is sent: a resumed node sends the same.
 3. A sum counts if it is over as many owners as the plan needs. An owner that is not in it has been missed, and leaves.
 4. Weights that the training left where they were are no candidate; weights that are not finite end the task.
-5. The seat ends with the model, which goes to this owner's own gate; the coordinator is told its digest and size.
+5. A sum that is longer than so many updates of the agreed norm can make it ends the task, and nothing of it is used.
+6. The seat ends with the model, which goes to this owner's own gate; the coordinator is told its digest and size.
 
 Sources: Bonawitz et al. 2017 (`cloister.aggregation`); McMahan et al. 2017, Algorithm 1; Abadi et al. 2016, Algorithm 1;
 Kairouz, Liu, Steinke 2021, "The distributed discrete Gaussian mechanism for federated learning with secure aggregation".
@@ -33,7 +34,7 @@ from cloister.foundation.digests import digest
 from cloister.foundation.errors import Tampered, TaskFailed
 from cloister.identity.keys import PartyId
 from cloister.journal.program import Candidate, Inbox, Local, Message, Phase, Program, Step
-from cloister.protections.federated import contribution, secure, server, worker
+from cloister.protections.federated import contribution, robust, secure, server, worker
 from cloister.protections.federated.contribution import picked, placed
 from cloister.protections.federated.framing import Vector, decode, encode, vector_digest
 from cloister.protections.federated.messages import MAX_OWNERS, MAX_ROUNDS
@@ -166,6 +167,8 @@ class _Owner:
         if settings.private is not None:
             step = contribution.step_of(settings.private, opened.total, len(opened.contributors))
         else:
+            assert settings.secure is not None
+            robust.check_sum(opened.total, len(opened.contributors), settings.secure.update_norm)
             step = opened.total / sum(self._share(party) for party in opened.contributors)
         moved, moments = server.advance(
             settings.server, number, settings.rounds, picked(weights, state.trained), step, moments

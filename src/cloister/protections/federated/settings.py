@@ -120,7 +120,7 @@ class Settings(BaseModel):
     parameters: int = Field(ge=1, le=MAX_PARAMETERS)
     trained: int = Field(ge=1, le=MAX_PARAMETERS)
     norm_limit: float = Field(gt=0, allow_inf_nan=False)
-    combining: Literal["mean", "median", "trimmed-mean", "krum", "clipped-mean"] = "mean"
+    combining: Literal["mean", "median", "trimmed-mean", "krum", "multi-krum", "clipped-mean"] = "mean"
     aggregation: Annotated[Nothing | SecureSum, Field(discriminator="name")] = Nothing()
     noise: Annotated[Nothing | PrivateSteps, Field(discriminator="name")] = Nothing()
 
@@ -132,6 +132,8 @@ class Settings(BaseModel):
             raise ValueError("more numbers are trained than there are")
         if self.combining != "mean" and (self.secure or self.private):
             raise ValueError("rules that look at single updates need to see them, without noise")
+        if self.combining != "mean" and isinstance(self.weighting, AgreedWeights):
+            raise ValueError("these rules count every owner the same")
         if self.secure is not None and (self.secure.update_norm > 0) == (self.private is not None):
             raise ValueError("updates have a norm without noise, gradients a clipping norm with it")
         if self.private is not None:

@@ -50,7 +50,7 @@ class Wishes(BaseModel):
     minimum_answers: int | None = Field(default=None, ge=1, le=MAX_OWNERS)
     dropouts: int | None = Field(default=None, ge=0, lt=MAX_OWNERS)
     weights: Weights | None = None
-    combining: Literal["mean", "median", "trimmed-mean", "krum", "clipped-mean"] = "mean"
+    combining: Literal["mean", "median", "trimmed-mean", "krum", "multi-krum", "clipped-mean"] = "mean"
     aggregation: Literal["none", "secure-sum"] | None = None
     noise: Literal["none", "private-steps"] | None = None
     colluders: int | None = Field(default=None, ge=1, le=MAX_OWNERS)
