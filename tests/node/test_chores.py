@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from cloister.foundation.errors import CloisterError, NotFound, Refused, Unreachable
+from cloister.foundation.errors import CloisterError, Conflict, NotFound, Refused, Unreachable
 from cloister.identity.cards import CARD_TYPE, genesis
 from cloister.identity.keys import SecretKeys
 from cloister.node import chores
+from cloister.node.peers import reception
 from cloister.node.peers.unlearned import ATTEMPTS, KEPT, Unlearned
 from cloister.node.tasks.service import PROPOSE
 from cloister.transport.hub_client import Listed
@@ -135,6 +136,19 @@ def test_a_second_node_with_this_identity_is_noticed_while_running_and_stops_adm
         monkeypatch.setattr(chores, "another_instance", lambda *_: False)
         ash.chores._look_for_twin()
         assert b"person at this node" in here[LAB].call(here.party["Ash"], PROPOSE, envelope.encode(), 20)
+
+
+def test_a_second_node_that_reaches_the_relay_late_refuses_to_start_too(tmp_path, monkeypatch):
+    """While the relay is not reached nobody can be seen; it is looked once more when it has been met."""
+    seen = iter([False, True])
+    monkeypatch.setattr(reception, "another_instance", lambda *_: next(seen))
+    with town(tmp_path, names=PAIR) as here:
+        second = here.make(LAB)
+        here.nodes[LAB] = second
+        with pytest.raises(Conflict) as caught:
+            second.start()
+        assert caught.value.detail["clause"] == "one-node"
+        assert second.link is None
 
 
 def test_an_answer_of_another_instance_is_another_node_and_ones_own_is_not(ash):

@@ -271,12 +271,13 @@ class Node:
         if self.link is not None:
             try:
                 only_instance(self, self.link.transport)
+                serve(self, self.link.transport)
+                self.chores.meet_hub()
+                only_instance(self, self.link.transport)  # the relay may not have been reached in time before
             except Conflict:
                 self.link.transport.close()
                 self.link = None
                 raise
-            serve(self, self.link.transport)
-            self.chores.meet_hub()
             if self.link.hub is not None:
                 self.hub_witness = self._watching(self.link.hub)
         self.chores.stop_what_ended()  # what ended as this node was killed does not begin again
