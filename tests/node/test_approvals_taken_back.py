@@ -16,7 +16,7 @@ from cloister.identity.envelopes import verify
 from cloister.ledger.leaves import Leaf
 from cloister.node.reports import releases_view, task_view
 from cloister.node.tasks.withdrawing import WITHDRAWAL_TYPE, Withdrawal
-from cloister.release import program
+from cloister.release import coordinator
 from cloister.storage.log import LogRows
 from node.town import LAB, PAIR, pair_terms, town, until
 
@@ -135,7 +135,7 @@ def test_rule_2_what_fails_on_the_way_changes_nothing(here, monkeypatch):
 
 
 def test_rule_5_a_vote_cannot_be_called_back(here, monkeypatch):
-    reached, go, real = threading.Event(), threading.Event(), program.verify_certificate
+    reached, go, real = threading.Event(), threading.Event(), coordinator.verify_certificate
 
     def late(*given):
         """The coordinator, with the votes before it."""
@@ -143,7 +143,7 @@ def test_rule_5_a_vote_cannot_be_called_back(here, monkeypatch):
         go.wait(20)
         return real(*given)
 
-    monkeypatch.setattr(program, "verify_certificate", late)
+    monkeypatch.setattr(coordinator, "verify_certificate", late)
     task = here.run(here.agreement)
     assert reached.wait(60)
     with pytest.raises(Conflict) as caught:
