@@ -24,6 +24,8 @@ from cloister.models.operators.registry import load
 from cloister.models.parse import DEFAULT_LIMITS, parse
 
 Watch = Callable[[Node, list[Array], list[Array]], None]
+Tap = Callable[[int, Node, list[Array], list[Array]], list[Array]]
+"""Sees a node's place in the graph, its inputs (None where left out) and its outputs; gives the outputs to go on with."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ def _operations(node: Node, inputs: list[Array], outputs: list[Array]) -> int:
     return made
 
 
-def run(graph: Graph, values: Mapping[str, Array], watch: Watch | None = None) -> dict[str, Array]:
+def run(
+    graph: Graph, values: Mapping[str, Array], watch: Watch | None = None, tap: Tap | None = None
+) -> dict[str, Array]:
     """Evaluates the graph; `values` has every input and every constant by name. Returns the outputs by name."""
     handlers = load()
     environment: dict[str, Array] = dict(values)
@@ -137,6 +141,8 @@ def run(graph: Graph, values: Mapping[str, Array], watch: Watch | None = None) -
             ) from None
         if watch is not None:
             watch(node, [value for value in inputs if value is not None], outputs)
+        if tap is not None:
+            outputs = tap(i, node, inputs, outputs)
         environment.update({name: value for name, value in zip(node.outputs, outputs, strict=False) if name})
         for name in node.inputs:
             if last_use.get(name) == i and name not in wanted:
@@ -221,12 +227,15 @@ class Model:
             start = end
         return result
 
-    def function(self, params: Mapping[str, Array], inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def function(
+        self, params: Mapping[str, Array], inputs: Mapping[str, Array], tap: Tap | None = None
+    ) -> dict[str, Array]:
         """The model's outputs. Pure; differentiable in `params` (parameters left out keep the file's values) and inputs.
 
         Args:
             params: trainable values by name, shapes as in `parameters`.
             inputs: one array per input; symbolic dimensions may have any size that stays inside the limits.
+            tap: sees and may change what each node makes.
 
         Raises:
             ModelUnusable: names or shapes do not fit.
@@ -239,7 +248,7 @@ class Model:
         values.update({name: jnp.asarray(value) for name, value in inputs.items()})
         for name in self.parameters:
             values[name] = jnp.asarray(values[name])
-        return run(self.graph, values)
+        return run(self.graph, values, tap=tap)
 
     def _fit(self, params: Mapping[str, Array], inputs: Mapping[str, Array]) -> None:
         for name, value in params.items():

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cloister.foundation.errors import BadInput, Refused
-from cloister.models.execute import Model
+from cloister.models.execute import Model, Tap
 from cloister.models.losses import loss_named
 from cloister.training.examples import Batch, Examples
 from cloister.training.optimiser import learning_rate, optimiser
@@ -102,12 +102,12 @@ class Trainer:
         self._predict = jax.jit(predict)
         self._forward = jax.jit(self._output)
 
-    def losses(self, params: Mapping[str, Any], batch: Mapping[str, Any]) -> Any:
-        """The loss of each example of a batch; (B)."""
-        return self._compare(self._output(params, batch["input"]), batch)
+    def losses(self, params: Mapping[str, Any], batch: Mapping[str, Any], tap: Tap | None = None) -> Any:
+        """The loss of each example of a batch; (B). `tap` as in `Model.function`."""
+        return self._compare(self._output(params, batch["input"], tap), batch)
 
-    def _output(self, params: Mapping[str, Any], values: Any) -> Any:
-        return self.model.function(params, {self.recipe.input: values})[self.recipe.output]
+    def _output(self, params: Mapping[str, Any], values: Any, tap: Tap | None = None) -> Any:
+        return self.model.function(params, {self.recipe.input: values}, tap)[self.recipe.output]
 
     def _compare(self, prediction: Any, batch: Mapping[str, Any]) -> Any:
         return loss_named(self.recipe.loss)(prediction, batch["target"], batch.get("weights"))

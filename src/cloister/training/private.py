@@ -1,8 +1,7 @@
 """The differentially private gradient: each unit's gradient clipped to a norm, then summed. Noise is not added here.
 
-It is *defined* as `vmap` of a function of one unit (`Definition`): gradient of the mean loss of its examples, each run
-through the model alone, as a batch of one. So examples never mix, whatever the model's operators do across a batch. Other
-ways to compute the same (`layers`) are chosen where they are proved to give it and are faster (`choosing`).
+It is *defined* as `vmap` of a function of one unit (`definition`). Other ways to compute the same (`layers`) are chosen
+where they are proved to give it and are faster (`choosing`).
 
 Rules:
 1. The sample is drawn by `privacy.sampling.poisson_sample` from the caller's secret: units, not rows; records kept apart
@@ -19,121 +18,25 @@ Abadi et al. 2016, "Deep learning with differential privacy", Algorithm 1, with 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cloister.foundation.errors import BadInput, Refused
 from cloister.privacy.sampling import poisson_sample
 from cloister.privacy.stream import NoiseStream
-from cloister.training.clipping import factors, limit_of, norm_of, rows_where, squares, weighted_sum
+from cloister.training.choosing import Choice, Shapes, batch_shapes, choose
+from cloister.training.clipping import limit_of
+from cloister.training.definition import Params, adding
 from cloister.training.examples import Examples, UnitBatch
 from cloister.training.local import Trainer
 
 MAX_CAPACITY = 1 << 20
 SAMPLE_LABEL = "cloister/private-sum/sample"
 DRAW_LABEL = "cloister/private-sum/draw"
-
-Params = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Block:
-    """What a block of units gives.
-
-    Attributes:
-        total: parameter → Σ clipped gradients.
-        norms: each unit's norm before clipping, (B).
-        losses: each unit's mean loss, (B).
-    """
-
-    total: dict[str, Any]
-    norms: Any
-    losses: Any
-
-
-class Way(Protocol):
-    """A way to compute a block."""
-
-    name: str
-
-    def block(
-        self, params: Params, frozen: Params, batch: Mapping[str, Any], share: Any, limit: Any
-    ) -> Block:
-        """The clipped sum over units.
-
-        Args:
-            params: trained parameters.
-            frozen: the others.
-            batch: arrays (B, K, ...).
-            share: (B, K), see `UnitBatch`.
-            limit: norms are held to this.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Definition:
-    """`vmap` of the gradient of one unit's loss: what every other way must equal."""
-
-    trainer: Trainer
-    name: str = "definition"
-
-    def loss_of_unit(self, params: Params, frozen: Params, unit: Mapping[str, Any], share: Any) -> Any:
-        """The mean loss of one unit's examples; leaves (K, ...), share (K)."""
-
-        def one(example: Mapping[str, Any]) -> Any:
-            alone = {name: value[None] for name, value in example.items()}
-            losses = self.trainer.losses({**frozen, **params}, alone)
-            if losses.shape != (1,):
-                raise BadInput(
-                    "The model cannot be trained privately.",
-                    "Of one example it makes something that is not one example.",
-                    "Use a model that keeps the first dimension of its input.",
-                )
-            return losses[0]
-
-        if share.shape[0] == 1:
-            return one({name: value[0] for name, value in unit.items()}) * share[0]
-        return jnp.dot(jax.vmap(one)(dict(unit)), share, precision=jax.lax.Precision.HIGHEST)
-
-    def block(
-        self, params: Params, frozen: Params, batch: Mapping[str, Any], share: Any, limit: Any
-    ) -> Block:
-        """See `Way`."""
-        each = jax.vmap(jax.value_and_grad(self.loss_of_unit), (None, None, 0, 0))
-        losses, gradients = each(dict(params), dict(frozen), dict(batch), share)
-        norms = norm_of(squares(value) for value in gradients.values())
-        factor, counts = factors(norms, limit)
-        total = {name: weighted_sum(factor, rows_where(counts, value)) for name, value in gradients.items()}
-        return Block(total, norms, losses)
-
-
-def in_blocks(way: Way, size: int) -> Callable[..., Block]:
-    """A function like `Way.block` for any number of units that `size` divides, going through them block by block."""
-
-    def whole(params: Params, frozen: Params, batch: Mapping[str, Any], share: Any, limit: Any) -> Block:
-        cut = {name: value.reshape(-1, size, *value.shape[1:]) for name, value in batch.items()}
-        shares = share.reshape(-1, size, share.shape[1])
-
-        def step(total: dict[str, Any], part: Any) -> tuple[dict[str, Any], Any]:
-            found = way.block(params, frozen, part[0], part[1], limit)
-            return {name: total[name] + found.total[name] for name in total}, (found.norms, found.losses)
-
-        start = {name: jnp.zeros_like(value) for name, value in params.items()}
-        total, (norms, losses) = jax.lax.scan(step, start, (cut, shares))
-        return Block(total, norms.reshape(-1), losses.reshape(-1))
-
-    return whole
-
-
-def split_evenly(capacity: int, most: int) -> int:
-    """The size of equal blocks of at most `most` that hold `capacity` with the least padding."""
-    return -(-capacity // -(-capacity // max(1, min(most, capacity))))
 
 
 @dataclass
@@ -145,7 +48,7 @@ class PrivateGradient:
     """
 
     trainer: Trainer
-    _compiled: dict[Any, tuple[Callable[..., Any], int, str]] = field(default_factory=dict, repr=False)
+    _chosen: dict[Shapes, tuple[Choice, Callable[..., Any]]] = field(default_factory=dict, repr=False)
 
     @property
     def size(self) -> int:
@@ -213,49 +116,41 @@ class PrivateGradient:
         }
         return total, figures
 
+    def use(self, shapes: Shapes, choice: Choice) -> None:
+        """Computes batches of these shapes in this way from now on."""
+        self._chosen[shapes] = choice, adding(self.trainer, choice.way)
+
     def clipped(
         self, params: Params, frozen: Params, batch: UnitBatch, clip: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
         """The clipped sum (`size`,), norms and losses (capacity,) of a batch of units, and which way it was computed."""
-        capacity = len(batch.share)
-        shapes = {name: (value.shape[1:], value.dtype) for name, value in batch.examples.items()}
-        key = (capacity, tuple(sorted((name, *map(str, what)) for name, what in shapes.items())))
-        if key not in self._compiled:
-            self._compiled[key] = self._compile(batch)
-        run, size, way = self._compiled[key]
-        padded = -(-capacity // size) * size
-        examples = {name: _padded(value, padded) for name, value in batch.examples.items()}
-        total, norms, losses = run(
-            dict(params), dict(frozen), examples, _padded(batch.share, padded), limit_of(clip)
+        capacity, limit = len(batch.share), limit_of(clip)
+        shapes = batch_shapes(batch)
+        if shapes not in self._chosen:
+            self.use(shapes, choose(self.trainer, shapes))
+        (way, size), run = self._chosen[shapes]
+        total = jnp.zeros(self.size, jnp.float32)
+        params, frozen = _placed(params), _placed(frozen)
+        norms, losses = [], []
+        # Not one loop inside the compiler: on processors it runs convolutions in loops several times slower.
+        for start in range(0, capacity, size):
+            block = {
+                name: _padded(value[start : start + size], size) for name, value in batch.examples.items()
+            }
+            share = _padded(batch.share[start : start + size], size)
+            total, norm, loss = run(total, params, frozen, block, share, limit)
+            norms.append(norm)
+            losses.append(loss)
+        return (
+            np.asarray(total),
+            np.concatenate(norms)[:capacity],
+            np.concatenate(losses)[:capacity],
+            f"{way.name}, {size} at a time",
         )
-        return np.asarray(total), np.asarray(norms)[:capacity], np.asarray(losses)[:capacity], way
-
-    def _compile(self, batch: UnitBatch) -> tuple[Callable[..., Any], int, str]:
-        way: Way = Definition(self.trainer)
-        size = split_evenly(len(batch.share), self._most(batch))
-        return jax.jit(self.flat(way, size)), size, way.name
-
-    def flat(self, way: Way, size: int) -> Callable[..., Any]:
-        """`in_blocks` with the sum as one vector, the trained parameters in the model's order."""
-        blocks = in_blocks(way, size)
-
-        def run(
-            params: Params, frozen: Params, batch: Mapping[str, Any], share: Any, limit: Any
-        ) -> tuple[Any, Any, Any]:
-            found = blocks(params, frozen, batch, share, limit)
-            vector = jnp.concatenate([found.total[name].reshape(-1) for name in self.trainer.trained])
-            return vector, found.norms, found.losses
-
-        return run
-
-    def _most(self, batch: UnitBatch) -> int:
-        """Units in a block, so that their gradients and intermediate values stay within `_BLOCK_BYTES`."""
-        shape: tuple[int, ...] = batch.examples["input"].shape
-        values = self.trainer.model.analyse({self.trainer.recipe.input: (1, *shape[2:])}).activation_bytes
-        return max(1, _BLOCK_BYTES // (3 * values * shape[1] + 8 * self.size))
 
 
-_BLOCK_BYTES = 256 << 20
+def _placed(params: Params) -> dict[str, Any]:
+    return {name: jnp.asarray(value) for name, value in params.items()}
 
 
 def _padded(values: np.ndarray, length: int) -> np.ndarray:

@@ -1,0 +1,154 @@
+"""What a private step costs beside a plain one: the clipped sum of every example's gradient beside the batch's gradient.
+
+    python benchmarks/private_step.py [--quick] [--json FILE|-] [--peer]
+
+Three models: an MLP 100-256-256-10 and the CNN of Opacus' MNIST example, 256 examples each, and the crystal U-Net on patches
+of 128 pixels. The peer of a private step is the plain step of the same model on the same examples; noise is added by the
+node and is not in it. `--quick` takes smaller batches. `--peer` also times Opacus' ghost clipping on the first two, in an
+environment of its own under the system's temporary folder, as a ratio to its own plain step.
+
+Both steps alternate; processor time (`cpu`) depends less than wall time on what else the machine does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cloister.applications.crystals.network import build_model
+from cloister.models.execute import load_model
+from cloister.training.choosing import batch_shapes, measured
+from cloister.training.examples import UnitBatch
+from cloister.training.local import Trainer
+from cloister.training.private import PrivateGradient
+from cloister.training.recipe import Column, TabularPreparation, TrainingRecipe
+from measure import RUNS, row, show
+from private import networks
+
+TABLE = TabularPreparation(columns=(Column(name="a"),), label="y")
+TARGETS = {"MLP 100-256-256-10": 1.2, "CNN of Opacus' MNIST example": 1.5, "crystal U-Net, 128 pixels": 2.0}
+
+
+def case(name: str, quick: bool) -> tuple[Trainer, np.ndarray, np.ndarray]:
+    """A trainer with a batch: inputs and targets."""
+    rng = np.random.default_rng(0)
+    batch = 64 if quick else 256
+    values: dict[str, Any] = {"loss": "cross-entropy", "input": "x", "output": "y", "preparation": TABLE}
+    if name.startswith("MLP"):
+        model, x = networks.mlp(), rng.normal(size=(batch, 100))
+    elif name.startswith("CNN"):
+        model, x = networks.cnn(), rng.normal(size=(batch, 1, 28, 28))
+    else:
+        batch = 4 if quick else 16
+        model, x = build_model(), rng.normal(size=(batch, 1, 128, 128))
+        values.update(loss="binary-cross-entropy-per-pixel", input="image", output="logits")
+    target = rng.integers(0, 10, batch) if x.shape[-1] < 128 else rng.uniform(size=(batch, 2, 128, 128))
+    kind = np.int32 if x.shape[-1] < 128 else np.float32
+    return Trainer(load_model(model), TrainingRecipe(**values)), x.astype(np.float32), target.astype(kind)
+
+
+def steps(
+    trainer: Trainer, x: np.ndarray, target: np.ndarray
+) -> tuple[Callable[[], Any], Callable[[], Any], str]:
+    """The private step, the plain step, and how the private one is computed."""
+    batch = UnitBatch({"input": x[:, None], "target": target[:, None]}, np.ones((len(x), 1), np.float32))
+    params = {name: jnp.asarray(value) for name, value in trainer.model.initial().items()}
+    gradient = PrivateGradient(trainer)
+    shapes = batch_shapes(batch)
+    choice = measured(trainer, shapes)
+    gradient.use(shapes, choice)
+
+    def private() -> Any:
+        return gradient.clipped(params, {}, batch, 1.0)[0]
+
+    def losses(some: Any, inputs: Any, targets: Any) -> Any:
+        return trainer.losses(some, {"input": inputs, "target": targets}).mean()
+
+    plain = jax.jit(jax.grad(losses))
+    return (
+        private,
+        lambda: jax.block_until_ready(plain(params, x, target)),
+        f"{choice.way.name}, {choice.size} at a time",
+    )
+
+
+def timed(works: tuple[Callable[[], Any], ...]) -> list[tuple[float, float]]:
+    """Medians of wall and processor milliseconds of each, in turn."""
+    for work in works:
+        work()
+    found: list[list[tuple[float, float]]] = [[] for _ in works]
+    for _ in range(max(RUNS, 7)):
+        for work, times in zip(works, found, strict=True):
+            wall, cpu = time.perf_counter(), time.process_time()
+            work()
+            times.append((time.perf_counter() - wall, time.process_time() - cpu))
+    return [
+        (1e3 * statistics.median(t[0] for t in times), 1e3 * statistics.median(t[1] for t in times))
+        for times in found
+    ]
+
+
+def opacus(quick: bool) -> dict[str, float]:
+    """Opacus' private step over its plain step, by model, in an environment of its own."""
+    folder = Path(tempfile.gettempdir()) / "cloister-opacus"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", "torch==2.13.0", "opacus"], check=True)
+    script = Path(__file__).parent / "private" / "opacus_step.py"
+    ran = subprocess.run(
+        [str(python), str(script), *(["--quick"] if quick else [])],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    ratios: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
+    return ratios
+
+
+def main() -> None:
+    """Runs and prints."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--peer", action="store_true")
+    arguments = parser.parse_args()
+    peers = opacus(arguments.quick) if arguments.peer else {}
+    rows = []
+    for name, target in TARGETS.items():
+        private, plain, way = steps(*case(name, arguments.quick))
+        (ours, ours_cpu), (beside, beside_cpu) = timed((private, plain))
+        rows.append(
+            row(
+                f"{name}: private step",
+                "ms",
+                ours,
+                target=target * beside,
+                peer=beside,
+                peer_name="plain step",
+            )
+        )
+        rows.append(
+            row(f"{name}: private / plain, cpu", "x", ours_cpu / beside_cpu, target=target,
+                peer=peers.get(name), peer_name="Opacus' ratio to its own plain step" if name in peers else None)
+        )  # fmt: skip
+        print(f"{name}: computed by {way}", file=sys.stderr)
+    show(rows, arguments.json)
+
+
+if __name__ == "__main__":
+    main()
