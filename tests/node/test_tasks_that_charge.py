@@ -10,13 +10,14 @@ import pytest
 
 from cloister.agreements.terms import Terms
 from cloister.foundation.errors import Refused
+from cloister.node.reports import task_view
 from cloister.node.tasks.service import PROPOSE
 from cloister.privacy import budgets
 from cloister.privacy.filters import EPSILON_GRAIN
 from cloister.storage.budgets import BudgetRows
 from cloister.storage.log import LogRows
 from node.charging import EPSILON, Charging, private_terms
-from node.town import LAB, PAIR, folder_of, pair_terms, signed_plan, town, until
+from node.town import LAB, OWNERS, PAIR, folder_of, pair_terms, signed_plan, town, until
 
 
 @pytest.fixture
@@ -155,3 +156,28 @@ def test_a_node_that_was_restored_as_a_whole_from_before_the_charge_does_not_cha
         assert here.ended(task, "Ash") == {"Ash": "failed"}
         assert here["Ash"].durable.task(task).failure["clause"] == "witness-rollback"
         assert spent(here["Ash"])[0] == 0
+
+
+@pytest.mark.slow
+def test_training_with_secure_sums_and_noise_spends_each_owners_budget_once_and_is_released(tmp_path):
+    """The method as it is installed, with nothing faked but the sandbox."""
+    names = {LAB: ["researcher"], **{name: ["owner"] for name in OWNERS}}
+    with town(tmp_path, names=names) as here:
+        here.start()
+        here.meet()
+        here.data(*OWNERS)
+        agreement = here.agree(private_terms(Terms.from_odrl(here.terms(quality=None))).to_odrl())
+        here.catalogued()
+        # Everybody is in each sample: accounting is then quick.
+        wishes = {"rounds": 2, "round_seconds": 60, "batch": 160, "units": 160, "epsilon": 4.0}
+        plan = here.plan(agreement, preferences=wishes)
+        assert plan.offer.holder == "owner"
+        here[LAB].tasks.submit(plan)
+        here.approve(plan.digest)
+        assert set(here.ended(plan.digest).values()) == {"done"}
+        for name in OWNERS:
+            assert spent(here[name]) == (1, plan.offer.cost.epsilon, 1)
+            shown = task_view(here[name], plan.digest)["budget"]
+            assert shown["charged"][0]["epsilon"] == pytest.approx(plan.offer.cost.epsilon)
+        assert task_view(here[LAB], plan.digest)["budget"] is None
+        assert task_view(here[LAB], plan.digest)["releases"]
