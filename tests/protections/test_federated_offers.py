@@ -154,6 +154,23 @@ def test_with_secure_sums_coordinator_and_relay_see_no_sum_and_owners_do():
     assert not any("weights" in item or "update" in item for item in offer.discloses["coordinator"])
 
 
+@pytest.mark.parametrize(("first", "hidden"), [(8, False), (2, True)])
+def test_an_owner_that_outweighs_the_others_is_not_hidden_by_a_sum(first, hidden):
+    weights = {f.OWNERS[0]: first, f.OWNERS[1]: 1, f.OWNERS[2]: 1}
+    offer = offered(f.terms(dropouts=0), "secure", weights=weights)
+    claims = {isinstance(claim.reached, Hidden): claim for claim in about(offer, Artefact.UPDATE)}
+    assert ("owner" in claims[True].against.seats) == hidden
+    assert (False in claims) == (not hidden)
+    assert {"coordinator", "hub"} <= set(claims[True].against.seats)
+    assert any("outweighs" in item for item in offer.discloses["owner"]) == (not hidden)
+
+
+def test_the_longest_unit_has_room_in_every_sentence():
+    terms = private_terms(5, budgets=f.budgets(5, unit="x" * 60), owners_per_unit=3)
+    for variant, wishes in (("secure-private", {}), ("private", {"aggregation": "none"})):
+        assert offered(terms, variant, **QUICK, **wishes).prediction.sentences
+
+
 def test_secure_sums_are_stronger_than_the_coordinator_s_eyes():
     from cloister.claims.strength import stronger
 

@@ -86,7 +86,7 @@ def claims(settings: Settings, owners: tuple[str, ...]) -> Claims:
         Claim(artefact=Artefact.INPUT, against=outside, reached=Hidden()),
     )
     if settings.secure is not None:
-        own = _secure(settings)
+        own = _secure(settings, owners)
     elif settings.private is not None:
         own = _private_alone(settings, settings.private, owners)
     else:
@@ -97,10 +97,10 @@ def claims(settings: Settings, owners: tuple[str, ...]) -> Claims:
 def discloses(settings: Settings, owners: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """What each seat learns on the way."""
     weights = WEIGHTS_WARNING if settings.private is None else NOISY_WEIGHTS
-    if settings.secure is not None:
-        return {"coordinator": (ANSWERS, MODEL_DIGEST), "owner": (weights, ANSWERS, UNRELEASED)}
     between = _between_owners(settings, owners)
     told = (between.what,) if isinstance(between, Disclosed) else ()
+    if settings.secure is not None:
+        return {"coordinator": (ANSWERS, MODEL_DIGEST), "owner": (weights, ANSWERS, *told, UNRELEASED)}
     if settings.private is not None:
         return {
             "coordinator": (NOISY_UPDATE, ANSWERS, UNRELEASED),
@@ -131,24 +131,29 @@ def _plain(settings: Settings, owners: tuple[str, ...]) -> tuple[Claim, ...]:
     )
 
 
-def _secure(settings: Settings) -> tuple[Claim, ...]:
+def _secure(settings: Settings, owners: tuple[str, ...]) -> tuple[Claim, ...]:
     """Claims 1 and 2 of the proof; with noise, what it makes of the sums."""
     assert settings.secure is not None
+    between = _between_owners(settings, owners)
     hidden = Claim(
         artefact=Artefact.UPDATE,
         against=Adversary(seats=_OTHERS, colluding=settings.secure.colluders, behaviour=Behaviour.MALICIOUS),
         reached=Hidden(),
         citation=f"{_SUM_PROOF}, claim 1",
     )
+    alone = Adversary(seats=("coordinator", *_OUTSIDE), colluding=3, behaviour=Behaviour.MALICIOUS)
     unopened = Claim(
-        artefact=Artefact.AGGREGATE,
-        against=Adversary(seats=("coordinator", *_OUTSIDE), colluding=3, behaviour=Behaviour.MALICIOUS),
-        reached=Hidden(),
-        citation=f"{_SUM_PROOF}, claim 2",
+        artefact=Artefact.AGGREGATE, against=alone, reached=Hidden(), citation=f"{_SUM_PROOF}, claim 2"
     )
+    told: tuple[Claim, ...] = ()
+    if isinstance(between, Disclosed):
+        # A sum in which one outweighs the rest hides it from nobody who sees the sum.
+        hidden = hidden.model_copy(update={"against": alone, "citation": f"{_SUM_PROOF}, claim 2"})
+        told = (_told(Artefact.UPDATE, between.what, "owner"),)
     if settings.private is None:
         return (
             hidden,
+            *told,
             unopened,
             _told(Artefact.AGGREGATE, WEIGHTS_WARNING, "owner"),
             _told(Artefact.RESULT, "the released model; may contain input records", "recipient"),
