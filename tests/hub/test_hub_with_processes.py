@@ -12,9 +12,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hub_town import Someone, connected, enrolled, eventually
+from hub_town import UNLOCK, Someone, Town, connected, enrolled, eventually
 
 from cloister.foundation.errors import NotTrusted, Refused, Unreachable
+from cloister.hub.server import create_hub
 from cloister.identity import enrolment
 from cloister.transport import envelope
 from cloister.transport.carrier import NoReply
@@ -24,8 +25,7 @@ from cloister.transport.zenoh_settings import Credentials, client, configuration
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
-@pytest.fixture
-def pair(town, people):
+def paired(town, people):
     """Anna in this process, Bert in his own, both known to be connected."""
     bert = town.start_node("bert")
     # On a busy machine it takes a while until what was killed has started again.
@@ -34,8 +34,32 @@ def pair(town, people):
     return anna, bert
 
 
-def test_small_and_large_calls_pass_between_processes(pair, people):
-    anna, _ = pair
+@pytest.fixture
+def pair(town, people):
+    """Of a town of its own, in which anything may be killed."""
+    return paired(town, people)
+
+
+@pytest.fixture(scope="module")
+def calm(people, tmp_path_factory):
+    """A town of all tests that leave everybody alive and enrol nobody but Carl; with Anna in it."""
+    place = tmp_path_factory.mktemp("calm")
+    create_hub(place / "hub", UNLOCK)
+    town = Town(place / "hub", people, place)
+    with contextlib.closing(town):
+        yield town, paired(town, people)[0]
+
+
+@pytest.fixture(scope="module")
+def carls(calm, people):
+    """Where the relay is and Carl's certificate for it."""
+    town, _ = calm
+    invitation = town.invitation()
+    return invitation.relay, enrolled(people["carl"], invitation).credentials
+
+
+def test_small_and_large_calls_pass_between_processes(calm, people):
+    _, anna = calm
     to = people["bert"].party
     assert anna.call(to, "echo", b"abc", deadline=30) == b"abc"
     body = os.urandom(20 << 20)
@@ -121,7 +145,8 @@ def test_a_frozen_node_does_not_stop_the_others(town, pair, people):
     assert anna.call(to, "echo", b"back", deadline=60) == b"back"
 
 
-def test_a_certificate_of_another_authority_gets_nothing_through(town, pair, people):
+def test_a_certificate_of_another_authority_gets_nothing_through(calm, people):
+    town, _ = calm
     now = int(time.time())
     dora = people["dora"]
     invitation = town.invitation()
@@ -183,14 +208,13 @@ def session_that_reaches(key: str, settings):
     return found[0]
 
 
-def test_a_node_can_neither_serve_nor_ask_under_another_name(town, pair, people):
+def test_a_node_can_neither_serve_nor_ask_under_another_name(calm, people, carls):
     """Carl, enrolled, goes around the transport and speaks to the relay directly."""
-    anna, _ = pair
+    _, anna = calm
     bert, carl = people["bert"].party, people["carl"].party
-    invitation = town.invitation()
-    got = enrolled(people["carl"], invitation)
+    relay, credentials = carls
     # Under its own name it reaches Bert (who does not understand it), so the relay does let it talk.
-    session = session_that_reaches(f"net/{bert}/from/{carl}/call", client(invitation.relay, got.credentials))
+    session = session_that_reaches(f"net/{bert}/from/{carl}/call", client(relay, credentials))
     try:
         seen: list[str] = []
 
@@ -219,13 +243,16 @@ def test_a_node_can_neither_serve_nor_ask_under_another_name(town, pair, people)
 
 
 @pytest.fixture
-def carl_raw(town, people):
+def carl_raw(carls, people):
     """Carl's carrier without a messenger: what somebody can send who is enrolled and writes frames by hand."""
-    invitation = town.invitation()
-    got = enrolled(people["carl"], invitation)
-    carrier = ZenohCarrier(people["carl"].party, invitation.relay, got.credentials)
-    yield carrier
-    carrier.close()
+    with contextlib.closing(ZenohCarrier(people["carl"].party, *carls)) as carrier:
+        yield carrier
+
+
+def counted(town) -> list[str]:
+    """The keys of the calls that Bert's node has counted, in order."""
+    runs = town.tmp / "bert.runs"
+    return runs.read_text().splitlines() if runs.exists() else []
 
 
 def sent(carrier, to: str, frame: bytes) -> bytes:
@@ -259,24 +286,26 @@ def frame(people, sender: str, keys: str, method: str = "count", key: str = "k",
     )[1]
 
 
-def test_a_forged_sender_is_refused_at_the_node(town, pair, people, carl_raw):
-    to = people["bert"].party
+def test_a_forged_sender_is_refused_at_the_node(calm, people, carl_raw):
+    town, _ = calm
+    to, before = people["bert"].party, counted(town)
     for sender, keys in (("anna", "carl"), ("anna", "anna"), ("carl", "anna")):
         reply = sent(carl_raw, to, frame(people, sender, keys))
         assert reply == b"CLP1not-trusted"
-    assert not (town.tmp / "bert.runs").exists()
+    assert counted(town) == before
 
 
-def test_a_replayed_message_runs_once(town, pair, people, carl_raw):
-    to = people["bert"].party
+def test_a_replayed_message_runs_once(calm, people, carl_raw):
+    town, _ = calm
+    to, before = people["bert"].party, counted(town)
     message = frame(people, "carl", "carl", key="once")
     replies = [sent(carl_raw, to, message) for _ in range(3)]
     assert all(reply.startswith(b"CLM1") for reply in replies)
-    assert (town.tmp / "bert.runs").read_text().splitlines() == ["once"]
+    assert counted(town) == [*before, "once"]
 
 
-def test_a_message_over_the_limit_is_refused_and_the_node_goes_on(town, pair, people, carl_raw):
-    anna, _ = pair
+def test_a_message_over_the_limit_is_refused_and_the_node_goes_on(calm, people, carl_raw):
+    _, anna = calm
     to = people["bert"].party
     assert sent(carl_raw, to, b"CLM1" + bytes(2 << 20)) == b"CLP1bad-input"
     with pytest.raises(NoReply):
@@ -284,8 +313,8 @@ def test_a_message_over_the_limit_is_refused_and_the_node_goes_on(town, pair, pe
     assert anna.call(to, "echo", b"still", deadline=60) == b"still"
 
 
-def test_a_call_to_an_unknown_recipient_never_leaves(pair, people):
-    anna, _ = pair
+def test_a_call_to_an_unknown_recipient_never_leaves(calm):
+    _, anna = calm
     with pytest.raises(NotTrusted):
         anna.call("a" * 52, "echo", b"", deadline=5)
 

@@ -257,7 +257,7 @@ class Town:
 COLUMNS = ("heat", "time", "strength")
 
 
-def until(what: str | Callable[[], str], holds: Callable[[], Any], seconds: float = 30) -> Any:
+def until(what: str | Callable[[], str], holds: Callable[[], Any], seconds: float = 60) -> Any:
     """Waits until something holds; fails by its name, which may be made then, to tell how things stand."""
     end = time.monotonic() + seconds
     while True:
