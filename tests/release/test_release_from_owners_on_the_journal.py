@@ -29,7 +29,7 @@ def hurried():
     """With less patience: repeating what does not arrive takes time, also where time is simulated."""
     world = made()
     for context in world.contexts.values():
-        context.patience, context.waiting = 20.0, 60.0
+        context.patience, context.waiting = 10.0, 25.0
     return world
 
 

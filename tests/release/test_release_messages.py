@@ -13,6 +13,7 @@ KINDS = (
     messages.CandidateHeader,
     messages.VoteHeader,
     messages.ReleaseHeader,
+    messages.ContentHeader,
     messages.WithdrawnHeader,
     messages.StoredHeader,
 )

@@ -156,10 +156,9 @@ def test_the_coordinator_waits_for_recipients_but_not_for_owners_that_are_away(h
     assert bus.timer.time < world.contexts[f.LAB].patience
 
 
-@pytest.mark.parametrize("holder", HOLDERS)
 @pytest.mark.parametrize("point", POINTS)
-def test_a_coordinator_killed_between_quorum_and_certificate_makes_the_same_certificate(holder, point):
-    world = World(holder=holder, preferences={"rounds": 1, "round_seconds": 30})
+def test_a_coordinator_killed_between_quorum_and_certificate_makes_the_same_certificate(point):
+    world = World(preferences={"rounds": 1, "round_seconds": 30})
     lab, gone = world.plan.offer.seats["coordinator"][0], world.owners[2]
     crashes = [Crash(lab, point, nth) for nth in (4, 6, 7, 8, 9)]
     bus = Bus(silent(gone), 0)

@@ -75,7 +75,7 @@ class ReleaseContext(Protocol):
 
     @property
     def waiting(self) -> float:
-        """Seconds that a recipient waits from the task's start, training included."""
+        """Seconds that a recipient waits from the task's start, training included: as long as the coordinator's part may take."""
         ...
 
     def now(self) -> int:

@@ -52,10 +52,12 @@ class Owner:
         wait = self.context.patience
         kinds = [CERTIFICATE, WITHDRAWN] if self.holds else [CERTIFICATE, RELEASE, WITHDRAWN]
         shown = {CANDIDATE: messages.MAX_BARE} if self.holds else {}
+        # Who holds the candidate is ready before the coordinator, which may still wait for others to tell of it.
+        first = self.context.waiting if self.holds else wait
         return Program(
             "candidate",
             {
-                "candidate": Phase({CANDIDATE: "coordinator"}, 1, wait, self.candidate, largest=shown),
+                "candidate": Phase({CANDIDATE: "coordinator"}, 1, first, self.candidate, largest=shown),
                 VOTED: Phase(dict.fromkeys(kinds, "coordinator"), 1, 2 * wait, self.certificate),
             },
         )
