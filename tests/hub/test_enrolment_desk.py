@@ -13,7 +13,7 @@ import pytest
 from hub_town import UNLOCK, Someone, enrolled, eventually, joined
 
 from cloister.foundation.errors import BadInput, Conflict, NotFound, NotTrusted, Refused, Unreachable
-from cloister.hub import server
+from cloister.hub import router, server
 from cloister.hub.app import MAX_REQUEST
 from cloister.hub.authority import EnrolmentDesk
 from cloister.hub.server import Hub, create_hub
@@ -194,6 +194,25 @@ def test_an_invitation_reads_as_it_was_written_and_nothing_else_does(hub):
         with pytest.raises(BadInput):
             Invitation.decode(wrong)
     assert invitation.code not in repr(invitation)
+
+
+def test_a_free_port_that_another_program_takes_meanwhile_is_given_up_for_another(folder, monkeypatch):
+    """Looking for a free port and opening it are two steps; whoever asked for none in particular does not notice."""
+    real, first = router.free_port, []
+
+    def slow(host, port):
+        if first:
+            return real(host, port)
+        first.append(taken.getsockname()[1])
+        return first[0]
+
+    monkeypatch.setattr(router, "free_port", slow)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        Hub(folder, UNLOCK, host="127.0.0.1", port=0, enrol_port=0, names=["127.0.0.1"]) as hub,
+    ):
+        assert hub.status().relay.port not in {0, *first}
+        assert first
 
 
 def test_a_port_in_use_is_told_and_nothing_is_left_open(folder):

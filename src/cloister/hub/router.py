@@ -28,6 +28,7 @@ from cloister.transport.zenoh_settings import Credentials, configuration, many_t
 
 _LOG = logging.getLogger("cloister.hub.router")
 DEBOUNCE = 0.25
+_TRIES = 5
 PAUSE = 2.0
 """Seconds between two openings: links that come and go all the time are where the carrier has had bugs."""
 
@@ -87,8 +88,17 @@ class Router:
         with self._lock:
             if self._running:
                 return
-            self._port = free_port(self._host, self._port)
-            self._open()
+            asked = self._port
+            for left in reversed(range(1 if asked else _TRIES)):
+                self._port = free_port(self._host, asked)
+                try:
+                    self._open()
+                except Conflict:
+                    # Another program has taken the free port in between; nobody asked for this one.
+                    if not left:
+                        raise
+                else:
+                    break
             self._running = True
 
     @property
