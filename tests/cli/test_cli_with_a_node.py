@@ -254,3 +254,36 @@ def test_there_is_nothing_to_reconcile_and_what_cannot_be_read_is_said(node):
         told = call(node, "budget", "reconcile", "--spent", given, "--yes")
         assert told.exit_code == 2, given
         assert "--spent" in told.stderr or "point" in told.stderr or "nothing" in told.stderr.lower()
+
+
+def test_who_proposes_an_agreement_with_a_budget_reads_which_population_was_opened(node):
+    (node / "visits.csv").write_text("age,cured\n" + "".join(f"{i}.25,{i % 2}\n" for i in range(30)))
+    assert call(node, "dataset", "add", "visits", node / "visits.csv", "--residency", "AT").exit_code == 0
+    draft = node / "private.json"
+
+    def made(*given, dataset="visits"):
+        return call(
+            node, "agreement", "new", "--template", "one-researcher-one-owner", "--title", "Private trial", "--owner",
+            f"Our plant={dataset}", "--researcher", "Our plant", "--purpose", "trial", "--out", draft, *given,
+        )  # fmt: skip
+
+    assert made("--epsilon", "4", "--unit", "image").exit_code == 0
+    refused = call(node, "agreement", "propose", draft)
+    assert refused.exit_code == 3
+    assert "Rule: budget-unit" in refused.stderr
+    assert made("--epsilon", "4", "--delta", "1e-5").exit_code == 0
+    told = call(node, "agreement", "propose", draft)
+    assert told.exit_code == 0, told.output
+    assert (
+        "The protected population “visits” (each record by itself) was opened; “visits” belongs to it"
+        in told.output
+    )
+    assert "epsilon 4 and delta 1e-05 may be spent of it" in told.output
+    # Another name for the files of a population is no other population.
+    assert call(node, "dataset", "add", "again", node / "visits.csv", "--residency", "AT").exit_code == 0
+    assert made("--epsilon", "1", dataset="again").exit_code == 0
+    refused = call(node, "agreement", "propose", draft)
+    assert refused.exit_code == 3
+    assert "Rule: population" in refused.stderr
+    assert "name the population “visits”" in refused.stderr
+    assert made("--epsilon", "0").exit_code == 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cloister.cli.common import client, decimal_point, folder_option, short, soon, table, wait_option
+from cloister.cli.common import Number, client, decimal_point, folder_option, short, soon, table, wait_option
 from cloister.cli.output import Answer, command, confirm, say
 from cloister.foundation.canonical import parse
 from cloister.foundation.errors import BadInput, CloisterError, NotFound
@@ -47,6 +47,32 @@ def agreement_group() -> None:
 @click.option("--days", default=365, show_default=True, help="How long it holds.")
 @click.option("--quality", metavar="METRIC=MINIMUM", help="What each owner's own check data must show.")
 @click.option(
+    "--epsilon",
+    type=Number(min=0, min_open=True, max=1000),
+    default=None,
+    help="Privacy that may be spent of each owner's dataset; no noise is asked for if absent.",
+)
+@click.option(
+    "--delta",
+    type=Number(min=0, max=1, max_open=True),
+    default=1e-6,
+    show_default=True,
+    help="With --epsilon: how much the guarantee may fail; well below one in the number of records.",
+)
+@click.option(
+    "--unit",
+    default="record",
+    show_default=True,
+    help="With --epsilon: what is protected by itself, as the datasets count it: record, image, or a column's name.",
+)
+@click.option(
+    "--dropouts",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="How many owners may drop out of a task that still gives a result.",
+)
+@click.option(
     "--residency", multiple=True, metavar="CC", help="Countries where the data must be kept; repeat."
 )
 @click.option(
@@ -78,7 +104,11 @@ def new(folder: Path, out: Path, **given: Any) -> Answer:
         "starts": rfc3339(int(time.time()) - 60),
         "days": given["days"],
         "residency": [country(item) for item in given["residency"]],
+        "dropouts": given["dropouts"],
     }
+    if given["epsilon"] is not None:
+        inputs["epsilon"] = given["epsilon"]
+    inputs |= {"delta": given["delta"], "unit": given["unit"]}
     for item in given["owners"]:
         name, sign, dataset = item.rpartition("=")
         if not sign:

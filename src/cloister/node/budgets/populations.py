@@ -110,6 +110,13 @@ class Populations:
                 f"“{name}” belongs to the protected population “{bound}”. This agreement names no budget of it, so"
                 " nothing will be computed on it under this agreement."
             )
+        if bound not in (None, clause.population):
+            raise Refused(
+                "The agreement names another population than the data belongs to.",
+                f"“{name}”, by its name or its files, belongs to “{bound}”, and what was spent there protects the same units.",
+                f"Have the agreement name the population “{bound}” for this dataset.",
+                clause="population",
+            )
         opened = book.population(clause.population) is None
         if opened:
             self._open(tx, clause.population, clause.unit, clause.epsilon, clause.delta, "sums")
