@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 
 import pytest
@@ -33,9 +34,14 @@ def refused(directory: Directory, envelope: Envelope, now: int = NOW) -> str:
     return caught.value.clause
 
 
+@functools.lru_cache(maxsize=16)
+def document(party: str, signer: SecretKeys) -> Envelope:
+    return sign(KIND, {"a": 1}, party, signer)
+
+
 def holds(view: KeyDirectory, party: str, signer: SecretKeys) -> bool:
     try:
-        verify(sign(KIND, {"a": 1}, party, signer), KIND, [party], view)
+        verify(document(party, signer), KIND, [party], view)
     except NotTrusted:
         return False
     return True
@@ -171,11 +177,9 @@ def test_an_older_chain_does_not_undo_what_recovery_keys_settled() -> None:
     directory.current(card.party, NOW + 110)
 
 
-@settings(max_examples=80, deadline=None)
-@given(st.lists(st.sampled_from(["owner", "owner-renewed", "thief", "thief-renewed"]), max_size=8))
-def test_whatever_was_heard_before_and_in_whatever_order_the_recovered_chain_settles_it(
-    heard: list[str],
-) -> None:
+@functools.cache
+def two_stories() -> tuple[Card, dict[str, list[Envelope]], list[Envelope]]:
+    """A first card; what its owner and a thief of its keys tell; the chain in which the recovery keys end it."""
     first = genesis()
     card = cards.read(first)
     owner = cards.succeed(card, keys("plant-2"), NOW + 10, current=keys("plant"))
@@ -195,6 +199,15 @@ def test_whatever_was_heard_before_and_in_whatever_order_the_recovered_chain_set
         recovery=keys("plant-recovery"),
         compromised_since=NOW + 12,
     )
+    return card, chains, [first, owner, renewed, recovery]
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.sampled_from(["owner", "owner-renewed", "thief", "thief-renewed"]), max_size=8))
+def test_whatever_was_heard_before_and_in_whatever_order_the_recovered_chain_settles_it(
+    heard: list[str],
+) -> None:
+    card, chains, recovered = two_stories()
     directory, _ = known()
     sides = set()
     for name in heard:
@@ -205,7 +218,7 @@ def test_whatever_was_heard_before_and_in_whatever_order_the_recovered_chain_set
         assert directory.record(card.party).fork is not None
         assert not holds(directory.live(NOW + 20), card.party, keys("thief"))
         assert not holds(directory.live(NOW + 20), card.party, keys("plant-2"))
-    settled = directory.accept_chain([first, owner, renewed, recovery], NOW + 50)
+    settled = directory.accept_chain(recovered, NOW + 50)
     assert directory.current(card.party, NOW + 50) == settled
     assert holds(directory.live(NOW + 50), card.party, keys("plant-3"))
     for view in (directory, directory.live(NOW + 50), directory.as_of(NOW + 30), directory.as_of(NOW + 60)):
