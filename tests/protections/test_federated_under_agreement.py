@@ -129,7 +129,7 @@ def test_under_a_privacy_budget_nothing_is_offered_but_noise():
     for found in (plain, secure):
         assert isinstance(found, Declined)
         assert "input records" in found.reason
-        assert "Amend the agreement" in found.remedy
+        assert "Train with noise" in found.remedy
     assert isinstance(noisy, Offer)
     plan = Plan(request=asked, offer=noisy, created="2027-01-15T08:00:00Z", nonce="0" * 32)
     assert terms.below_floor(noisy.claims) == ()

@@ -322,13 +322,15 @@ def _private(case: _Case) -> dict[str, Any]:
 def _exact(case: _Case) -> None:
     """Raises unless the agreement lets results out that are not differentially private (rule 4)."""
     allowed = case.terms.computation("training")
+    found = sizing.budgets(case.terms, case.request.datasets, case.catalogue)
+    private = [case.terms.name_of(owner) for owner, budget in found.items() if budget is not None]
     if allowed is None or allowed.records == "refused":
         raise _no(
             "The result may contain input records, and the agreement does not accept that.",
-            "Amend the agreement so that owners may accept it, or so that it has a privacy budget for noise.",
+            "Train with noise, for which there are privacy budgets."
+            if private
+            else "Amend the agreement so that owners may accept it, or so that it has privacy budgets for noise.",
         )
-    found = sizing.budgets(case.terms, case.request.datasets, case.catalogue)
-    private = [case.terms.name_of(owner) for owner, budget in found.items() if budget is not None]
     if private:
         raise _no(
             f"Exact answers would void the guarantee of the privacy budgets of: {', '.join(private)}.",

@@ -237,7 +237,7 @@ def expected(settings: Settings) -> Prediction | None:
                 f"In each of {mechanism.steps} steps, noise of {_coarse(deviation):g} times the clipping norm is added to each "
                 f"of {mechanism.dimension} trained numbers; the sum that it is added to is at most "
                 f"{_coarse(answers * batch):g} times the clipping norm long (about {_coarse(batch):g} of up to {run.units} of "
-                f"the kind {unit} at each of {answers} owners)."
+                f"the kind {unit} at {'the one owner' if answers == 1 else f'each of {answers} owners'})."
             ),
             (
                 f"Over the whole training that is at least {_coarse(share):g} % of noise beside the largest change that there "
