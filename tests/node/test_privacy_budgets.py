@@ -228,6 +228,7 @@ def test_a_new_version_with_another_unit_is_not_registered(here, ash, tmp_path):
     before = ash.datasets.named("tests").description.commitment
     assert clause(ash.datasets.add, tmp_path / "newer.csv", fields) == "budget-unit"
     assert ash.datasets.named("tests").description.commitment == before
+    assert len(list((here.root / "Ash" / "datasets").iterdir())) == 1
 
 
 def test_limits_are_leaves_of_the_log(here, ash):

@@ -138,13 +138,13 @@ class DatasetsService:
                     )
                 # One version at a time: a plan that names the old one is refused, and made again from the catalogue.
                 Datasets(tx).remove(before)
+            self._registered(tx, registration)
             place = self._place(description.commitment)
             manifest = registration.manifest.model_copy(update={"salt": _NO_SALT})
             save_registration(replace(registration, manifest=manifest), place)
             Datasets(tx).put(
                 description.commitment, description.name, {"folder": place.name}, self._clock.now()
             )
-            self._registered(tx, registration)
             self._keep(tx, envelope, description)
             self._log(tx, "dataset", envelope.digest)
         return {
