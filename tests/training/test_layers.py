@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models"))
 from building import Builder, cnn, mlp, unet
 
+from cloister.models.adapters import PREFIX, adapt
 from cloister.models.execute import load_model
 from cloister.training.definition import Definition
 from cloister.training.layers import Layers
@@ -198,6 +199,14 @@ def test_layers_give_the_same_where_only_some_are_trained_and_places_are_not_use
     share = np.asarray([[1.0], [0.0], [1.0], [0.0]], np.float32)
     for chosen in ((names[0],), (names[-1],), tuple(names[1:3])):
         assert_equal(trainer(model, trainable=chosen), inputs((4, 1, 1, 8, 8)), classes((4, 1)), share)
+
+
+def test_adapters_alone_are_trained_alike() -> None:
+    data = adapt(mlp(4, (8, 8), 3), ("w",), 2)
+    how = trainer(data, trainable=(PREFIX,))
+    assert how.trained
+    assert all(name.startswith(PREFIX) for name in how.trained)
+    assert_equal(how, inputs((4, 1, 4)), classes((4, 1)))
 
 
 def test_a_row_that_is_not_finite_is_zero_and_leaves_the_others_alone_in_both_ways() -> None:

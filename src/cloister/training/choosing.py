@@ -53,10 +53,7 @@ class Choice(NamedTuple):
 def batch_shapes(batch: UnitBatch) -> Shapes:
     """The shapes of a batch of units."""
     capacity, places = batch.share.shape
-    arrays = sorted(
-        (name, tuple(int(n) for n in value.shape[2:]), str(value.dtype))
-        for name, value in batch.examples.items()
-    )
+    arrays = sorted((name, value.shape[2:], value.dtype.str) for name, value in batch.examples.items())
     return int(capacity), int(places), tuple(arrays)
 
 

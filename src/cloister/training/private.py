@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -48,7 +49,11 @@ class PrivateGradient:
     """
 
     trainer: Trainer
+    _zero: Any = field(init=False, repr=False)
     _chosen: dict[Shapes, tuple[Choice, Callable[..., Any]]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self._zero = jnp.zeros(self.size, jnp.float32)
 
     @property
     def size(self) -> int:
@@ -129,7 +134,7 @@ class PrivateGradient:
         if shapes not in self._chosen:
             self.use(shapes, choose(self.trainer, shapes))
         (way, size), run = self._chosen[shapes]
-        total = jnp.zeros(self.size, jnp.float32)
+        total = self._zero
         params, frozen = _placed(params), _placed(frozen)
         norms, losses = [], []
         # Not one loop inside the compiler: on processors it runs convolutions in loops several times slower.
@@ -139,8 +144,8 @@ class PrivateGradient:
             }
             share = _padded(batch.share[start : start + size], size)
             total, norm, loss = run(total, params, frozen, block, share, limit)
-            norms.append(norm)
-            losses.append(loss)
+            norms.append(np.asarray(norm))
+            losses.append(np.asarray(loss))
         return (
             np.asarray(total),
             np.concatenate(norms)[:capacity],
@@ -150,7 +155,9 @@ class PrivateGradient:
 
 
 def _placed(params: Params) -> dict[str, Any]:
-    return {name: jnp.asarray(value) for name, value in params.items()}
+    return {
+        name: value if isinstance(value, jax.Array) else jnp.asarray(value) for name, value in params.items()
+    }
 
 
 def _padded(values: np.ndarray, length: int) -> np.ndarray:
