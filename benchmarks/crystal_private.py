@@ -28,10 +28,9 @@ import numpy as np
 from cloister.applications.crystals.factories import COAST, FEDERATION, production
 from cloister.applications.crystals.pipeline import shipped_model
 from cloister.applications.crystals.recipe import private_crystals_recipe
+from cloister.cli.demo.comparing import steps_of
 from cloister.models.execute import load_model
 from cloister.privacy.runs import PrivateRun, private_run
-from cloister.protections.federated import server
-from cloister.protections.federated.contribution import placed
 from cloister.training.examples import Examples
 from cloister.training.local import Trainer
 from cloister.training.private import PrivateGradient
@@ -68,36 +67,6 @@ def run_for(plan: Plan, epsilon: float, dimension: int, nodes: int) -> PrivateRu
     )
 
 
-def train(
-    trainer: Trainer, plan: Plan, owned: list[Examples], seed: int, run: PrivateRun | None
-) -> np.ndarray:
-    """The weights after all rounds; without a run, the same steps without noise."""
-    gradient, model = PrivateGradient(trainer), trainer.model
-    ranges, place = [], 0
-    for name, shape in model.parameters.items():
-        size = int(np.prod(shape))
-        if name in trainer.trained:
-            ranges.append((place, place + size))
-        place += size
-    weights = model.flatten()
-    moments = server.start(trainer.recipe.server, gradient.size)
-    for number in range(1, plan.rounds + 1):
-        total = np.zeros(gradient.size)
-        for owner, data in enumerate(owned):
-            secret = np.random.default_rng((seed, number, owner)).bytes(32)
-            clipped, _ = gradient.sum(
-                data, weights, clip=plan.clip, rate=1.0, capacity=plan.pictures, secret=secret
-            )
-            total += clipped if run is None else run.mechanism.read(
-                run.mechanism.noisy(clipped, secret, "noise")
-            )
-        step = -total / (plan.pictures * len(owned))
-        picked = np.concatenate([weights[a:b] for a, b in ranges])
-        moved, moments = server.advance(trainer.recipe.server, number, plan.rounds, picked, step, moments)
-        weights = placed(weights, moved, tuple(ranges))
-    return weights
-
-
 def one_seed(plan: Plan, seed: int) -> dict[str, dict[str, Any]]:
     """Everything for one seed: way of training -> factory scored on -> scores."""
     trainer = Trainer(load_model(shipped_model()), private_crystals_recipe())
@@ -108,13 +77,17 @@ def one_seed(plan: Plan, seed: int) -> dict[str, dict[str, Any]]:
     pictures[COAST.name] = tests_of(COAST, plan.held_out, seed)
     with tempfile.TemporaryDirectory() as folder:
         owned = [records(trainer.recipe, f, plan, seed, Path(folder) / f.name) for f in FEDERATION]
-    trained = {"checkpoint": trainer.model.flatten(), "together": train(trainer, plan, owned, seed, None)}
-    size = PrivateGradient(trainer).size
+    gradient = PrivateGradient(trainer)
+
+    def train(data: list[Examples], run: PrivateRun | None = None) -> np.ndarray:
+        return steps_of(gradient, data, rounds=plan.rounds, clip=plan.clip, seed=seed, run=run)
+
+    trained = {"checkpoint": trainer.model.flatten(), "together": train(owned)}
     for epsilon in EPSILONS:
-        run = run_for(plan, epsilon, size, len(owned))
-        trained[f"together, epsilon {epsilon:g}"] = train(trainer, plan, owned, seed, run)
+        run = run_for(plan, epsilon, gradient.size, len(owned))
+        trained[f"together, epsilon {epsilon:g}"] = train(owned, run)
     for factory, data in zip(FEDERATION, owned, strict=True):
-        trained[f"{factory.name} alone"] = train(trainer, plan, [data], seed, None)
+        trained[f"{factory.name} alone"] = train([data])
     return {way: score(trainer.model, weights, pictures) for way, weights in trained.items()}
 
 
@@ -129,7 +102,9 @@ def rows(found: list[dict[str, dict[str, Any]]]) -> list[dict[str, Any]]:
                     ours = statistics.fmean(r[way][name].count_accuracy for r in found)
                     theirs = statistics.fmean(r[peer][name].count_accuracy for r in found)
                     better = sum(r[way][name].count_accuracy > r[peer][name].count_accuracy for r in found)
-                    lines.append(line_of(f"count accuracy on {name}, epsilon {epsilon:g}", ours, peer, theirs, better))
+                    lines.append(
+                        line_of(f"count accuracy on {name}, epsilon {epsilon:g}", ours, peer, theirs, better)
+                    )
     return lines
 
 

@@ -22,7 +22,7 @@ def _holder() -> None:
 )
 @click.option("--no-browser", is_flag=True, help="Do not open the report of the pictures at the end.")
 @click.option(
-    "--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Rounds of the training."
+    "--rounds", type=click.IntRange(1, 100), default=6, show_default=True, help="Rounds of the training."
 )
 @click.option(
     "--pictures", type=click.IntRange(4, 200), default=12, show_default=True, help="Pictures at each factory."

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from cloister.cli.demo.cast import FORGED_PURPOSE
+from cloister.cli.demo.cast import FACTORIES, FORGED_PURPOSE
 from cloister.cli.demo.stage import Stage
 from cloister.cli.demo.view import View, amount
 from cloister.foundation.errors import CloisterError
@@ -132,3 +132,21 @@ def ledger(stage: Stage, view: View) -> tuple[dict[str, Any], dict[str, Any]]:
         "verified": report.ok,
     }
     return told, fault
+
+
+def budgets(stage: Stage, view: View) -> list[dict[str, Any]]:
+    """What each factory has spent of its privacy budget."""
+    found = []
+    for name in FACTORIES:
+        (item,) = stage[name].client.get("/budgets")["populations"]
+        found.append(
+            {"name": name, **{key: item[key] for key in ("population", "unit", "limit", "spent", "left")}}
+        )
+    rows = [
+        [item["name"], item["unit"], *(f"{item[key]['epsilon']:.3g}" for key in ("limit", "spent", "left"))]
+        for item in found
+    ]
+    view.table(
+        ["Factory", "Protects each", "Budget (epsilon)", "Spent", "Left"], rows, title="Privacy budgets"
+    )
+    return found

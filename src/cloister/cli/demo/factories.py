@@ -44,12 +44,15 @@ def play(console: Console, keep: Path | None, *, rounds: int, pictures: int, bro
         step("start", opening.start)
         told["datasets"] = step("datasets", opening.register, pictures)
         told["agreement"] = step("agreement", opening.agree)
-        told["plan"] = step("plan", planning.plan, told["agreement"]["agreement"], rounds)
+        told["plan"] = step("plan", planning.plan, told["agreement"]["agreement"], rounds, pictures)
         told["refusals"] += step("approval", planning.approve, told["plan"])
+        others = using.Comparison(stage, rounds)
         told["rounds"], fault = step("training", training.train, told["plan"])
         told["faults"].append(fault)
         told["release"] = step("release", training.release, told["plan"])
         told["tool"], told["images"] = step("tool", using.use, told["release"])
+        told["quality"] = step("comparison", using.compared, others, told["images"]["after"])
+        told["budgets"] = step("budgets", checking.budgets)
         told["crossed"] = step("crossed", checking.crossed)
         told["refusals"] += step("forgery", checking.forgery, told["plan"])
         told["ledger"], fault = step("ledger", checking.ledger)
@@ -65,26 +68,28 @@ def play(console: Console, keep: Path | None, *, rounds: int, pictures: int, bro
 
 def _card(view: View, told: Mapping[str, Any], keep: Path | None) -> None:
     crossed = sum(item["bytes"] for item in told["crossed"])
-    images = told["images"]
     view.card(
         "What happened",
         [
             (
                 "What left a factory",
-                "its model updates (to the laboratory), and the model that the owners approved",
+                "steps of the model's last block, with noise and under masks; and the model that the owners approved",
             ),
-            ("Who saw it", told["plan"]["offer"]["discloses"]["coordinator"][0]),
+            (
+                "Who saw it",
+                "the laboratory: nothing that it can read; the factories: sums with everybody's noise in them",
+            ),
             ("What no one was sent", "any picture or label of another; the relay saw sealed bytes only"),
             ("What crossed the relay", f"{amount(crossed)}, sealed and signed with two algorithms each"),
+            ("What it gave", _gave(told["quality"])),
             (
-                "What it gave",
-                (
-                    f"count accuracy on Coast's pictures {images['before']:.1%} before, {images['after']:.1%} after"
-                    f" ({'better' if images['after'] > images['before'] else 'not better'}, by chance: few pictures,"
-                    " a short training; docs/benchmarks.md has what a long one gives, and to whom)"
-                ),
+                "Privacy spent",
+                ", ".join(
+                    f"{item['name']} epsilon {item['spent']['epsilon']:.3g} of {item['limit']['epsilon']:g}"
+                    for item in told["budgets"]
+                )
+                + f" (each picture by itself, delta {told['budgets'][0]['limit']['delta']:g})",
             ),
-            ("Privacy spent", "none is accounted: this training adds no noise, and the plan says so"),
             ("Approved by", f"{len(told['release']['signed_by'])} of {len(FACTORIES)} factories"),
             ("Refused", f"{len(told['refusals'])} times, each by a named clause"),
             ("Log", f"{told['ledger']['entries']} entries at North, verified; one changed bit was found"),
@@ -98,6 +103,23 @@ def _card(view: View, told: Mapping[str, Any], keep: Path | None) -> None:
     view.console.print(f"  {_command()} tool run crystals PICTURE.jpg --out results")
     if keep is not None:
         view.console.print(f"Everything is in {keep}: folders of the nodes, logs, results.")
+
+
+def _gave(quality: Mapping[str, float]) -> str:
+    alone = [value for name, value in quality.items() if name in FACTORIES]
+    return (
+        f"count accuracy on Coast's pictures: as shipped {quality['checkpoint']:.1%}; trained by one factory alone "
+        f"{min(alone):.1%} to {max(alone):.1%}; together without noise {quality['together']:.1%}; together with noise, as "
+        f"released, {quality['released']:.1%}. {_verdict(quality)} Few pictures and a short training: docs/benchmarks.md "
+        "has longer ones."
+    )
+
+
+def _verdict(quality: Mapping[str, float]) -> str:
+    gain = quality["released"] - quality["checkpoint"]
+    if abs(gain) < 0.005:
+        return "No gain over the shipped model."
+    return "Better than the shipped model, here." if gain > 0 else "Worse than the shipped model, here."
 
 
 def _command() -> str:

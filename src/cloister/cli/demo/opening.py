@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cloister.cli.demo.cast import FACTORIES, HELD_OUT, HELD_OUT_SEED, PURPOSE
+from cloister.cli.demo.cast import DELTA, EPSILON, FACTORIES, HELD_OUT, HELD_OUT_SEED, PURPOSE
 from cloister.cli.demo.stage import Stage
 from cloister.cli.demo.view import View
 from cloister.identity.keys import grouped
@@ -103,8 +103,13 @@ def agree(stage: Stage, view: View) -> dict[str, Any]:
             "starts": rfc3339(int(time.time()) - 60),
             "days": 30,
             "quality": {"metric": "count-accuracy", "minimum": 0.3},
+            "epsilon": EPSILON,
+            "delta": DELTA,
+            "unit": "image",
         },
     )
+    # Nobody but a factory has its pictures, so the noise need not cover one that is at several.
+    terms = terms.model_copy(update={"owners_per_unit": 1})
     view.text(describe(terms, stage.names(), width=view.width), "The agreement")
     digest = stage["Lab"].client.post("/agreements", {"terms": terms.to_odrl()})["agreement"]
     view.say("Lab", "signed and offered it")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloister.claims.offers import Plan
-from cloister.cli.demo.cast import FACTORIES, FORGED_PURPOSE, LOCAL_STEPS
+from cloister.cli.demo.cast import CLIP, FACTORIES, FORGED_PURPOSE, SPENDS
 from cloister.cli.demo.stage import Stage
 from cloister.cli.demo.view import View
 from cloister.foundation.canonical import canonical
@@ -15,10 +15,10 @@ from cloister.foundation.errors import CloisterError
 from cloister.planner.explain import explain
 
 
-def plan(stage: Stage, view: View, agreement: str, rounds: int) -> dict[str, Any]:
+def plan(stage: Stage, view: View, agreement: str, rounds: int, pictures: int) -> dict[str, Any]:
     """The laboratory's request becomes a plan."""
     from cloister.applications.crystals.pipeline import shipped_model
-    from cloister.applications.crystals.recipe import crystals_recipe
+    from cloister.applications.crystals.recipe import private_crystals_recipe
 
     view.chapter(
         "The laboratory asks, its node plans",
@@ -33,9 +33,16 @@ def plan(stage: Stage, view: View, agreement: str, rounds: int) -> dict[str, Any
             "computation": {
                 "kind": "training",
                 "contents": {"model": model["digest"]},
-                "settings": crystals_recipe().model_dump(mode="json"),
+                "settings": private_crystals_recipe().model_dump(mode="json"),
             },
-            "preferences": {"rounds": rounds, "local_steps": LOCAL_STEPS},
+            # With so few pictures all of them are in every step: sampling would gain nothing.
+            "preferences": {
+                "rounds": rounds,
+                "epsilon": SPENDS,
+                "clip": CLIP,
+                "units": pictures,
+                "batch": pictures,
+            },
         },
     )
     view.text(
@@ -59,9 +66,9 @@ def approve(stage: Stage, view: View, planned: Mapping[str, Any]) -> list[dict[s
         waiting = node.task(task)
         view.say(
             name,
-            f"{waiting['status']}: this training may let records into its result, so a person must accept it",
+            f"{waiting['status']}: a person decides about each computation here",
         )
-        node.post(f"/tasks/{task}/approve", {"with_records": True})
+        node.post(f"/tasks/{task}/approve", {"with_records": False})
         view.say(name, "approved by a person, for exactly this computation")
     stage.until("the task to start", lambda: lab.task(task)["status"] == "running")
     names = stage.names()

@@ -19,7 +19,8 @@ def train(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Rounds, with a node killed in the middle of one and resuming."""
     view.chapter(
-        "They train together", "Pictures stay where they are; model updates go, sealed, to the laboratory."
+        "They train together",
+        "Pictures stay where they are. What goes to the laboratory is masked: it adds up what it cannot read.",
     )
     task = str(planned["task"])
     lab = stage["Lab"].client
@@ -33,16 +34,21 @@ def train(
             if event["task"] != task:
                 continue
             facts = event["facts"]
-            if event["kind"] == "message.accepted":
+            if event["kind"] == "message.accepted" and facts["kind"].startswith("mask-"):
                 name = stage.names().get(facts["from"], "?")
-                view.say(name, f"sent a sealed update of {amount(facts['bytes'])}", "dim")
-            elif event["kind"] == "figures" and "round" in facts["figures"]:
+                view.say(name, f"sent a step with its noise, under masks: {amount(facts['bytes'])}", "dim")
+            elif event["kind"] == "figures" and facts["figures"].get("stage") == "total":
                 now = time.monotonic()
-                told = {**facts["figures"], "seconds": round(now - round_begun, 2)}
+                told = {
+                    "round": facts["figures"]["round"],
+                    "answers": facts["figures"]["answers"],
+                    "seconds": round(now - round_begun, 2),
+                }
                 rounds.append(told)
                 view.say(
                     "Lab",
-                    f"round {told['round']}: averaged {told['answers']} updates, {told['seconds']:.1f} s",
+                    f"round {told['round']}: added up {told['answers']} masked steps, {told['seconds']:.1f} s; the "
+                    "factories open the sum",
                 )
                 round_begun = now
                 if not fault:

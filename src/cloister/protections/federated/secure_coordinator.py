@@ -137,8 +137,10 @@ class _Coordinator:
                 "relay": node.relay, "collect": node.collect, "confirm": node.confirm, "total": node.total,
             }  # fmt: skip
             turn = does[stage](kept, bodies)
-        local.report({"round": number, "stage": stage, "left_out": dict(turn.left_out)})
         asked = tuple(sorted(turn.send))
+        local.report(
+            {"round": number, "stage": stage, "answers": len(asked), "left_out": dict(turn.left_out)}
+        )
         state = state.model_copy(update={"asked": asked})
         if stage == "collect":
             state = state.model_copy(update={"survivors": asked})
