@@ -51,7 +51,7 @@ WEIGHTS_WARNING = "the averaged weights after every round"
 NOISY_WEIGHTS = "the weights after every round, which have the owners' noise in them"
 NOISY_UPDATE = "each owner's step with all of its noise"
 ANSWERS = "which owners answered each round"
-MODEL_DIGEST = "digest and size of the model that the owners ended with"
+DIGESTS = "digests of the weights after every round and of the model that the owners ended with, and its size"
 UNRELEASED = "the model before it is released"
 
 _SUM_PROOF = "Bonawitz et al. 2017; docs/proofs/secure-aggregation.md"
@@ -100,7 +100,7 @@ def discloses(settings: Settings, owners: tuple[str, ...]) -> dict[str, tuple[st
     between = _between_owners(settings, owners)
     told = (between.what,) if isinstance(between, Disclosed) else ()
     if settings.secure is not None:
-        return {"coordinator": (ANSWERS, MODEL_DIGEST), "owner": (weights, ANSWERS, *told, UNRELEASED)}
+        return {"coordinator": (ANSWERS, DIGESTS), "owner": (weights, ANSWERS, *told, UNRELEASED)}
     if settings.private is not None:
         return {
             "coordinator": (NOISY_UPDATE, ANSWERS, UNRELEASED),
