@@ -52,6 +52,12 @@ Task sha256:11
         ("party.left", {"party": NORTH, "error": "task-failed"}, "North left: task failed"),
         ("something.new", {"x": {"y": 1}}, "something new"),
         ("message.delivered", {"to": NORTH}, ""),
+        (
+            "message.refused",
+            {"to": NORTH, "kind": "content", "bytes": 9, "error": "refused", "clause": "task-over"},
+            "North needs no content any more",
+        ),
+        ("message.refused", {"to": NORTH, "kind": "vote", "clause": "message-late"}, "message refused"),
         ("figures", {"figures": {"delivered": 1}}, "1 confirmation of what was delivered"),
     ],
 )  # fmt: skip

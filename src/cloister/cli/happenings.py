@@ -59,6 +59,9 @@ def in_words(
             )
         case "message.delivered":
             text = ""
+        case "message.refused" if facts.get("clause") == "task-over":
+            # No fault: of what two owners send, a recipient takes what comes first.
+            text = f"{name('to')} needs no {_step(facts.get('kind') or 'message')} any more"
         case "budget.charged":
             left = facts["left"]
             text = f"privacy spent of “{facts['population']}”: epsilon {facts['epsilon']:.4g}; epsilon {left['epsilon']:.4g} left"
