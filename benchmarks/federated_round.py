@@ -4,7 +4,7 @@ Every party is a process of its own; all speak through a hub process. What is me
 journal on disk, signatures, seals, relay, averaging. The carrier alone sends the same bytes there and back, unsigned and
 unsealed, through the same hub. A round begins when the coordinator sends the weights and ends with their average.
 
-    python benchmarks/federated_round.py [--quick] [--json FILE|-] [--peer] [--soak]
+    python benchmarks/federated_round.py [--quick] [--json FILE|-] [--peer] [--soak] [--secure]
 
 Wall time depends on what else the machine does; the processor time of all processes (`cpu_seconds`) hardly does.
 
@@ -35,7 +35,7 @@ from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
 from cloister.identity import cards
 from cloister.identity.keys import SecretKeys
-from cloister.protections.federated.offers import NAME, RMS_LIMIT, claims, discloses
+from cloister.protections.federated.offers import NAME, RMS_LIMIT, says
 from cloister.protections.federated.settings import read_settings
 from federated import flower
 
@@ -92,11 +92,13 @@ class Rounds:
         seconds: of each round.
         octets: of the bodies of all messages.
         cpu: processor seconds (user and kernel) for each round: the coordinator's, each owner's, the hub's.
+        up: of the bodies of all owners' messages.
     """
 
     seconds: list[float]
     octets: int
     cpu: list[float]
+    up: int
 
 
 class Town:
@@ -152,9 +154,9 @@ class Town:
         seconds: list[float] = self.nodes[0].hear()["seconds"]
         return seconds
 
-    def train(self, size: int, rounds: int, number: int) -> Rounds:
+    def train(self, size: int, rounds: int, number: int, *, secure: bool = False) -> Rounds:
         """One task of so many rounds."""
-        offer, request = plan(self.parties[0], self.parties[1:], size, rounds)
+        offer, request = plan(self.parties[0], self.parties[1:], size, rounds, secure=secure)
         order = {
             "do": "task",
             "task": digest(f"task {number}".encode()),
@@ -175,6 +177,7 @@ class Town:
             seconds=answers[0]["seconds"],
             octets=sum(answer["bytes"] for answer in answers),
             cpu=[seconds / rounds for seconds in used],
+            up=sum(answer["bytes"] for answer in answers[1:]),
         )
 
     def _hub_cpu(self) -> float:
@@ -198,7 +201,9 @@ def town(folder: Path, owners: int, mode: str) -> Iterator[Town]:
         made.close()
 
 
-def plan(coordinator: str, owners: list[str], size: int, rounds: int) -> tuple[Offer, Request]:
+def plan(
+    coordinator: str, owners: list[str], size: int, rounds: int, *, secure: bool = False
+) -> tuple[Offer, Request]:
     """What would be in a signed plan."""
     model = digest(str(size).encode())
     computation = Computation(kind="training", contents={"model": model}, settings=RECIPE)
@@ -222,7 +227,11 @@ def plan(coordinator: str, owners: list[str], size: int, rounds: int) -> tuple[O
         "parameters": size,
         "trained": size,
         "norm_limit": RMS_LIMIT * size**0.5,
-        "aggregation": {"name": "none"},
+        "aggregation": (
+            {"name": "secure-sum", "colluders": 1, "update_norm": float(size) ** 0.5}
+            if secure
+            else {"name": "none"}
+        ),
         "noise": {"name": "none"},
     }
     seated = tuple(sorted(owners))
@@ -231,9 +240,8 @@ def plan(coordinator: str, owners: list[str], size: int, rounds: int) -> tuple[O
         protection=NAME,
         parameters=parameters,
         seats={"coordinator": (coordinator,), "owner": seated},
-        discloses=discloses(settings, seated),
-        claims=claims(settings, seated),
         cost=Cost(seconds=1, bytes_up=1, bytes_down=1),
+        **says(settings, seated),
     )
     return offer, request
 
@@ -280,6 +288,28 @@ def measure(
             below=1.05,
         ),
         cpu_entry(f"processor time of a federated round, {where}", cpu),
+    ]
+
+
+def measure_secure(folder: Path, owners: int, size: int, rounds: int, turns: int) -> list[dict[str, Any]]:
+    """Rounds behind a secure sum beside the same in the clear, in turns."""
+    secure: list[float] = []
+    clear: list[float] = []
+    up: list[float] = []
+    cpu: list[list[float]] = []
+    for turn in range(turns):
+        with town(folder, owners, "task") as made:
+            done = made.train(size, rounds, 2 * turn, secure=True)
+            secure += done.seconds
+            up.append(done.up / (rounds * owners * size))
+            cpu.append(done.cpu)
+            clear += made.train(size, rounds, 2 * turn + 1).seconds
+    where = f"{owners} owners, {size:.0e} numbers".replace("e+0", "e")
+    found = entry(f"round behind a secure sum, {where}", "s", secure, clear, "in the clear")
+    return [
+        {**found, "target": 0.5, "holds": found["ours"] < 0.5},
+        entry(f"bytes up of an owner for each number, {where}", "B", up, [4.0], "float32", below=1.2),
+        cpu_entry(f"processor time of a round behind a secure sum, {where}", cpu),
     ]
 
 
@@ -330,6 +360,9 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="write the results there, or - to standard output")
     parser.add_argument("--peer", action="store_true", help="measure Flower too")
     parser.add_argument("--soak", action="store_true", help="30 nodes")
+    parser.add_argument(
+        "--secure", action="store_true", help="behind secure sums, beside the same in the clear"
+    )
     parser.add_argument("--sizes", type=float, nargs="+", help="numbers in the vector")
     parser.add_argument("--owners", type=int, nargs="+", help="how many owners")
     options = parser.parse_args()
@@ -347,8 +380,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="cloister-round-") as folder:
         for owners in numbers:
             for size in sizes:
-                results += measure(Path(folder), owners, size, rounds, turns, binaries)
-                for item in results[-5:]:
+                new = (
+                    measure_secure(Path(folder), owners, size, rounds, turns)
+                    if options.secure
+                    else measure(Path(folder), owners, size, rounds, turns, binaries)
+                )
+                results += new
+                for item in new:
                     peer = "-" if item["peer"] is None else f"{item['peer']:.4g}"
                     print(
                         f"{item['name']}: {item['ours']:.4g} {item['unit']} ({item['peer_name']}: {peer})",

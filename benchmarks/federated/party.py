@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from cloister.aggregation import PartySigning
 from cloister.claims.offers import Offer, Request
 from cloister.identity.directory import Directory
 from cloister.identity.envelopes import Envelope
@@ -65,7 +66,8 @@ class NoTraining:
             return {}, {"weights": given["weights"] + np.float32(0.5)}
         if method == "export":
             return {}, {"model": np.frombuffer(b"trained", np.uint8)}
-        return {}, {"weights": np.zeros(int(given["model"].tobytes()), np.float32)}
+        size = int(given["model"].tobytes())
+        return {"trained": [[0, size]]}, {"weights": np.zeros(size, np.float32)}
 
 
 @dataclass
@@ -78,8 +80,8 @@ class NoRecords:
 class Node:
     """What the runner asks for, for any task of this process."""
 
-    def __init__(self, party: str, courier: Courier) -> None:
-        self.party, self.courier = party, courier
+    def __init__(self, party: str, courier: Courier, signing: PartySigning) -> None:
+        self.party, self.courier, self.signing = party, courier, signing
         self.plans: dict[str, tuple[Offer, Request]] = {}
         self.sent_bytes = 0
         self.ended: list[float] = []
@@ -111,16 +113,21 @@ class Node:
     def program(self, task: Any) -> Program:
         offer, request = self.plans[task.id]
         made = FederatedAveraging().program(offer, request, task.seat)
-        return Program(made.first, {name: self._timed(name, phase) for name, phase in made.phases.items()})
+        return Program(
+            made.first, {name: self._timed(made, name, phase) for name, phase in made.phases.items()}
+        )
 
-    def _timed(self, name: str, phase: Phase) -> Phase:
+    def _timed(self, made: Program, name: str, phase: Phase) -> Phase:
         """Notes when the coordinator starts its first round, and when each round's average is there."""
 
         def step(local: Local, inbox: Inbox) -> Step:
-            if name == "start":
+            # In the clear a round begins as weights are sent and ends as they are averaged; behind a secure sum it begins as
+            # keys have come and ends as the masked sum goes out, to be opened and followed by the next round's keys.
+            first, last = ("gather-1", "total-") if "gather-1" in made.phases else ("start", "collect-")
+            if name == first:
                 self.ended.append(time.monotonic())
             result = phase.step(local, inbox)
-            if name.startswith("collect-"):
+            if name.startswith(last):
                 self.ended.append(time.monotonic())
             return result
 
@@ -133,10 +140,11 @@ class Node:
         tx.after_commit(self.done.set)
 
 
-def serve_tasks(facts: dict[str, Any], commands: Any, carrier: Any) -> None:
+def serve_tasks(facts: dict[str, Any], commands: Any, carrier: Any, known: Known) -> None:
     """Federated averaging by transport and journal; `echo` by the transport alone."""
     with carrier as transport:
-        node = Node(facts["party"], Courier(transport))
+        signing = PartySigning(known.directory, SecretKeys.decode(base64.b64decode(facts["keys"])))
+        node = Node(facts["party"], Courier(transport), signing)
         durable = Durable.open(Path(facts["folder"]), bytes(32))
         runner = Runner(durable, facts["party"], node, node, node, node, chain=node)
 
@@ -243,7 +251,7 @@ def main() -> None:
         credentials=got.credentials,
         folder=Path(facts["folder"]) / "spool",
     )
-    serve_tasks(facts, sys.stdin, transport)
+    serve_tasks(facts, sys.stdin, transport, known)
 
 
 if __name__ == "__main__":
