@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -196,3 +198,37 @@ def test_every_word_of_the_vocabulary_has_its_sentence():
     assert set(ARTEFACTS) == set(Artefact)
     assert set(ASSUMPTIONS) == set(Assumption)
     assert set(BEHAVIOURS) == set(Behaviour)
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "delta", "percent"),
+    [
+        (math.log(3), 0.0, "75"),
+        (1e-9, 0.0, "50.1"),
+        (1.0, 0.0, "73.2"),
+        (8.0, 1e-6, "99.967"),
+        (40.0, 0.0, "100"),
+    ],
+)
+def test_an_epsilon_is_told_as_what_a_guess_can_reach_never_less(epsilon, delta, percent):
+    """Kairouz, Oh, Viswanath 2015: at most (exp(epsilon) + delta) / (exp(epsilon) + 1), rounded up."""
+    made = DifferentiallyPrivate(epsilon=epsilon, delta=delta, unit="image", mechanism="noise")
+    text = statement(HIDDEN.model_copy(update={"reached": made}))
+    assert f"right in at most {percent} % of cases" in text
+    assert float(percent) >= 100 * (math.exp(epsilon) + delta) / (math.exp(epsilon) + 1) - 1e-9
+
+
+def test_a_unit_that_may_be_at_several_owners_is_told_as_such():
+    made = DifferentiallyPrivate(epsilon=1.0, delta=0.0, unit="image", mechanism="noise", occurrences=3)
+    assert "(at up to 3 owners at once)" in statement(HIDDEN.model_copy(update={"reached": made}))
+
+
+def test_protecting_a_unit_at_fewer_owners_is_weaker():
+    three = DifferentiallyPrivate(epsilon=1.0, delta=0.0, unit="row", mechanism="x", occurrences=3)
+    one = three.model_copy(update={"occurrences": 1})
+    assert HIDDEN.model_copy(update={"reached": three}).satisfies(
+        HIDDEN.model_copy(update={"reached": one}), NONE
+    )
+    assert not HIDDEN.model_copy(update={"reached": one}).satisfies(
+        HIDDEN.model_copy(update={"reached": three}), NONE
+    )

@@ -105,7 +105,7 @@ def _right(dp: DifferentiallyPrivate) -> str:
     odds = math.exp(-dp.epsilon)
     chance = (1 + dp.delta * odds) / (1 + odds)
     digits = 10 ** max(1, min(6, 1 - math.floor(math.log10(100 * (1 - chance))))) if chance < 1 - 1e-9 else 1
-    return f"{math.ceil(min(100 * chance, 100) * digits - 1e-6) / digits:.10g}"
+    return f"{math.ceil(min(100 * chance, 100) * digits - 1e-9) / digits:.10g}"
 
 
 _PLURAL = (Artefact.INPUT, Artefact.AGGREGATE, Artefact.LINK)
