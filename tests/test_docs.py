@@ -113,4 +113,4 @@ def test_the_readme_stays_short_and_names_the_two_commands():
     assert len(text.splitlines()) < 150
     assert "scripts/demo" in text
     assert "scripts/test" in text
-    assert "no secure aggregation and no differential privacy" in text
+    assert "without a budget no noise is added" in text
