@@ -46,7 +46,7 @@ class RandomExamples:
         return len(self._one["input"])
 
     held_out = 0
-    units = 1 << 20
+    units = 4096
 
     def batch(self, _rng: np.random.Generator, size: int) -> Batch:
         """The same batch each time."""

@@ -19,6 +19,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal
 
 from pydantic import ValidationError
@@ -294,6 +295,7 @@ def _gaps_of_noise(settings: Settings, private: PrivateSteps, owners: tuple[str,
     yield f"No owner may have more than {run.units} of the kind {unit}: with more, the guarantee is weaker."
 
 
+@lru_cache(maxsize=64)  # programs, and with them claims, are made again for each step
 def _alone(private: PrivateSteps) -> str:
     """What one owner's share of the noise is worth by itself: epsilon, as far as one is proved."""
     mechanism = private.run.mechanism
