@@ -152,7 +152,9 @@ def sized(
     most_epsilon = min(budget.epsilon for budget in listed)
     most_delta = min(budget.delta for budget in listed)
     epsilon = most_epsilon if wishes.epsilon is None else wishes.epsilon
-    delta = min(most_delta, 1 / (10 * units)) if wishes.delta is None else wishes.delta
+    # Of delta as large a part as of epsilon, so that a task which leaves some of one leaves some of the other.
+    part = most_delta * min(1.0, epsilon / most_epsilon)
+    delta = min(part, 1 / (10 * units)) if wishes.delta is None else wishes.delta
     if epsilon > most_epsilon or delta > most_delta:
         raise _refused(
             f"More privacy would be spent than was agreed (epsilon {most_epsilon:.6g}, delta {most_delta:.6g}).",
