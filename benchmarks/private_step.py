@@ -34,7 +34,7 @@ from cloister.training.examples import UnitBatch
 from cloister.training.local import Trainer
 from cloister.training.private import PrivateGradient
 from cloister.training.recipe import Column, TabularPreparation, TrainingRecipe
-from measure import RUNS, row, show
+from measure import RUNS, row, seconds, show
 from private import networks
 
 TABLE = TabularPreparation(columns=(Column(name="a"),), label="y")
@@ -88,8 +88,10 @@ def timed(works: tuple[Callable[[], Any], ...]) -> list[tuple[float, float]]:
     """Medians of wall and processor milliseconds of each, in turn."""
     for work in works:
         work()
+    # Short steps are timed more often.
+    runs = min(60, max(RUNS, int(2 / seconds(works[0]))))
     found: list[list[tuple[float, float]]] = [[] for _ in works]
-    for _ in range(max(RUNS, 7)):
+    for _ in range(runs):
         for work, times in zip(works, found, strict=True):
             wall, cpu = time.perf_counter(), time.process_time()
             work()

@@ -7,7 +7,7 @@ import pytest
 
 from cloister.data.schema import DatasetDescription
 from cloister.foundation.errors import BadInput
-from cloister.training.fitting import check_schema, columns_read, fit, read_recipe
+from cloister.training.fitting import check_schema, columns_read, fit, read_recipe, trained_numbers
 from node.town import model, recipe
 
 
@@ -21,6 +21,13 @@ def tabular(**changes):
 
 def test_what_fits_is_told_with_the_shape_of_its_output():
     assert run()["prediction"] == [16, 1]
+
+
+def test_how_many_numbers_are_trained_is_told_from_names_and_shapes():
+    report = {"parameters": [{"name": "body.w", "shape": [3, 4]}, {"name": "head.w", "shape": [5]}]}
+    assert trained_numbers(read_recipe(recipe()), report) == 17
+    assert trained_numbers(read_recipe(recipe(trainable=["head"])), report) == 5
+    assert trained_numbers(read_recipe(recipe()), run()["report"]) == run()["report"]["size"]
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def convolutions(draw: st.DrawFn) -> bytes:
     """Convolutions with strides, groups and dilations, transposed ones, norms, pools, shared filters."""
     b = Builder(seed=draw(st.integers(0, 99)))
     x, shared = b.node("Relu", b.conv("x", 1, 4)), b.weight(4, 4, 3, 3)
-    for _ in range(draw(st.integers(1, 4))):
+    for _ in range(draw(st.integers(1, 3))):
         kind = draw(
             st.sampled_from(
                 [
@@ -173,14 +173,14 @@ PLACES = st.sampled_from([1, 1, 3])
 
 @pytest.mark.slow
 @given(data=perceptrons(), places=PLACES)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_random_dense_networks_give_the_same_layer_by_layer(data: bytes, places: int) -> None:
     assert_equal(trainer(data), inputs((5, places, 4)), classes((5, places)))
 
 
 @pytest.mark.slow
 @given(data=convolutions(), places=PLACES)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_random_convolutional_networks_give_the_same_layer_by_layer(data: bytes, places: int) -> None:
     assert_equal(trainer(data), inputs((3, places, 1, 8, 8)), classes((3, places)))
 

@@ -107,6 +107,15 @@ def test_draws_beyond_the_capacity_are_left_out_and_unused_places_add_nothing() 
     assert figures["loss"] is None
 
 
+def test_more_units_than_the_plan_provides_for_are_refused() -> None:
+    gradient = PrivateGradient(Trainer(MODEL, recipe()))
+    values = {"clip": 1.0, "rate": 0.5, "capacity": 40, "secret": SECRET}
+    gradient.sum(data(), MODEL.flatten(), **values, units=40)
+    with pytest.raises(Refused) as caught:
+        gradient.sum(data(), MODEL.flatten(), **values, units=39)
+    assert caught.value.clause == "units-bound"
+
+
 def test_a_unit_of_several_rows_gives_the_gradient_of_its_mean_loss_clipped_once() -> None:
     groups = [np.arange(0, 3), np.arange(3, 4), np.arange(4, 11)]
     examples, trainer = data(11, groups), Trainer(MODEL, recipe())

@@ -4,8 +4,8 @@ What is summed is factor · gradient, with factor = min(1, limit / computed norm
 norm. The mechanism's slack (`privacy.mechanisms.summation_slack`) covers the roundings of this product and of the sum; the
 thousandth covers the computed norm's own error: squares are added in blocks of `_BLOCK`, in whatever order within a block,
 so that the sum of n squares is off by a share of at most (_BLOCK + n / _BLOCK + 2) · 2^-24 (Higham 2002, 4.4), and the norm
-by half of that: 0.03 % for a million numbers, 0.08 % for 16 million. It also covers what is no matter of clipping: a
-compiler may round a row of a batch a little differently at another place of the batch.
+by half of that: 0.013 % for a million numbers, 0.043 % for 50 million. The rest is for what is no matter of clipping: a
+compiler may round a row of a batch a little differently at another place of the batch (`docs/proofs/private-gradient.md`).
 
 Rules:
 1. A unit whose gradient, or whose gradient's norm, is not finite counts as zero.

@@ -9,7 +9,7 @@ that takes a dataset, so that the same records are kept apart.
 |---|---|---|---|
 | initial | recipe? | model | weights; `parameters`; with a recipe also `trained`: where its parameters lie, [start, stop] in order |
 | train | recipe, dataset (path), dataset_digest?, round?, steps?, proximal_mu?, seed? (hex) | model, weights, reference? | weights; figures |
-| private-sum | recipe, dataset, dataset_digest?, unit_column?, clip, rate, capacity, seed (64 hex) | model, weights | sum; figures |
+| private-sum | recipe, dataset, dataset_digest?, unit_column?, clip, rate, capacity, units?, seed (64 hex) | model, weights | sum; figures |
 | evaluate | recipe, dataset, dataset_digest? | model, weights | figures |
 | export | document? | model, weights | model |
 | check | | model | report |
@@ -168,6 +168,9 @@ def private_sum(arguments: Arguments, arrays: Arrays) -> tuple[dict[str, Any], d
     clip, rate, capacity = (arguments.get(name) for name in ("clip", "rate", "capacity"))
     if not (_is_number(clip) and _is_number(rate) and _is_number(capacity) and isinstance(capacity, int)):
         raise BadInput("The private step is malformed.", "It has clip, rate and capacity.", "Pass them.")
+    units = arguments.get("units")
+    if units is not None and (not isinstance(units, int) or isinstance(units, bool) or units < 1):
+        raise BadInput("The private step is malformed.", "The bound of units is no number.", "Correct it.")
     key = f"{digest(trainer.model.data)} {trainer.recipe.digest()}"
     private = _kept(_PRIVATE, key, lambda: PrivateGradient(trainer))
     vector, figures = private.sum(
@@ -177,6 +180,7 @@ def private_sum(arguments: Arguments, arrays: Arrays) -> tuple[dict[str, Any], d
         rate=float(rate),
         capacity=capacity,
         secret=bytes.fromhex(seed),
+        units=units,
     )
     return figures, {"sum": vector}
 

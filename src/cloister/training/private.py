@@ -69,6 +69,7 @@ class PrivateGradient:
         rate: float,
         capacity: int,
         secret: bytes,
+        units: int | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Σ over a Poisson sample of units of their clipped gradients.
 
@@ -79,6 +80,7 @@ class PrivateGradient:
             rate: the chance of each unit.
             capacity: the most units that count.
             secret: 32 secret bytes, for this step and attempt alone.
+            units: the public bound of units that the capacity was planned for; None checks nothing.
 
         Returns:
             float32 (`size`,), the trained parameters in the model's order; and the owner's own figures: `sampled`,
@@ -87,7 +89,8 @@ class PrivateGradient:
 
         Raises:
             BadInput: a number is out of range, or the model gives no loss of one example.
-            Refused: the weights are not finite.
+            Refused: the weights are not finite, or there are more units than the plan's bound, so that batches would
+                overflow more often than was accounted for (clause `units-bound`).
         """
         if not (1e-12 <= clip <= 1e12 and 0 < rate <= 1 and 1 <= capacity <= MAX_CAPACITY):
             raise BadInput(
@@ -101,6 +104,13 @@ class PrivateGradient:
                 "A number became infinite or undefined.",
                 "Lower the learning rate.",
                 clause="finite-weights",
+            )
+        if units is not None and data.units > units:
+            raise Refused(
+                "There are more units than the plan provides for.",
+                "Its batches would overflow more often than its guarantee says.",
+                "Have the task planned again for a larger dataset.",
+                clause="units-bound",
             )
         sample = poisson_sample(NoiseStream(secret, SAMPLE_LABEL), data.units, rate)
         drawn = sample[:capacity]
