@@ -154,8 +154,13 @@ class Crew:
     def owners(self) -> list[str]:
         return [name for name, roles in self.roles.items() if "owner" in roles]
 
-    def agree(self, **release: Any) -> str:
-        """Data, an agreement and everybody's signature. `release`: what its terms of release say instead."""
+    def agree(self, *, budget: dict[str, Any] | None = None, **release: Any) -> str:
+        """Data, an agreement and everybody's signature.
+
+        Args:
+            budget: epsilon, delta and unit of each owner's data; none if absent.
+            release: what its terms of release say instead.
+        """
         for seed, name in enumerate(self.owners()):
             path = table(self.root / f"{name}.csv", seed)
             fields = {"name": "tests", "title": "Tests", "residency": "DE"}
@@ -174,9 +179,12 @@ class Crew:
                 "purposes": [PURPOSE],
                 "starts": rfc3339(self.clock.now() - 60),
                 "days": 30,
-                "quality": {"metric": "r2", "minimum": 0.2},
+                "quality": None if budget else {"metric": "r2", "minimum": 0.2},
+                **(budget or {}),
             },
         )
+        if budget:
+            terms = terms.model_copy(update={"owners_per_unit": 1})
         terms = terms.model_copy(update={"release": terms.release.model_copy(update=release)})
         agreement = self.clients[LAB].post("/agreements", {"terms": terms.to_odrl()})["agreement"]
         for name, client in self.clients.items():
@@ -193,8 +201,8 @@ class Crew:
         until("the catalogue", lambda: len(self.clients[LAB].get("/catalogue")) == len(self.owners()))
         return str(agreement)
 
-    def ask(self, agreement: str, rounds: int) -> str:
-        """Submits a training and has every owner approve it."""
+    def ask(self, agreement: str, rounds: int, **wishes: Any) -> str:
+        """Submits a training and has every owner approve it; `wishes` as preferences, instead of local steps."""
         lab = self.clients[LAB]
         # Each time another computation: the gates count how often one was tried on their records.
         self.asked += 1
@@ -207,7 +215,7 @@ class Crew:
                 "settings": recipe(seed=self.asked),
             },
             "purpose": PURPOSE,
-            "preferences": {"rounds": rounds, "local_steps": 10, "round_seconds": 120},
+            "preferences": {"rounds": rounds, "round_seconds": 120, **(wishes or {"local_steps": 10})},
         }
         made = lab.post("/plans", asked)
         task = str(made["task"])
