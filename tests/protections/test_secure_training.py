@@ -111,7 +111,7 @@ def test_the_noise_in_a_step_has_the_variance_of_all_shares():
     """Over owners and numbers: what came out less what the gradients alone would have given."""
     of = settings(epsilon=1.0, rounds=1)
     run, moves = of.private.run, []
-    for seed in range(60):
+    for seed in range(30):
         engine = PrivateEngine()
         loop = world(of, engine=engine)
         for node in loop.nodes.values():
@@ -121,8 +121,8 @@ def test_the_noise_in_a_step_has_the_variance_of_all_shares():
         moved = (weights_of(owners_of(loop)[0]).astype(np.float64) - f.INITIAL) / 0.5
         moves.append(-moved * run.rate * run.units * 3 - clean)
     deviation = np.std(np.concatenate(moves))
-    # 360 numbers: the standard error of a deviation is 4 %.
-    assert deviation == pytest.approx(run.mechanism.deviation, rel=0.2)
+    # 180 numbers: the standard error of a deviation is 5 %.
+    assert deviation == pytest.approx(run.mechanism.deviation, rel=0.25)
 
 
 def test_two_rounds_never_use_the_same_noise():
@@ -257,3 +257,24 @@ def test_owners_that_end_with_other_models_have_no_candidate():
     loop.run()
     assert isinstance(loop.nodes[f.LAB].error, TaskFailed)
     assert loop.nodes[f.LAB].candidate is None
+
+
+def test_the_worker_is_told_what_the_units_are_and_how_many_there_may_be():
+    of = settings(epsilon=2.0, rounds=1)
+    engine = PrivateEngine()
+    asked = []
+    engine.call = lambda method, arguments, *a, call=engine.call, **k: (
+        asked.append((method, arguments)), call(method, arguments, *a, **k),
+    )[1]  # fmt: skip
+    loop = world(of, engine=engine)
+    for node in owners_of(loop):
+        for port in node.ports.values():
+            port.description = {"unit_of_privacy": {"kind": "column", "column": "customer"}}
+    loop.run()
+    told = [arguments for method, arguments in asked if method == "private-sum"]
+    assert len(told) == 3
+    for arguments in told:
+        assert arguments["unit_column"] == "customer"
+        assert arguments["units"] == of.private.run.units
+        assert arguments["clip"] == of.private.run.mechanism.clip
+        assert arguments["capacity"] == of.private.run.capacity

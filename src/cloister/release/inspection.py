@@ -23,6 +23,7 @@ from cloister.foundation.canonical import JSON
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import CloisterError, OutOfSpace, Unreachable
 from cloister.journal.program import DataPort, Local
+from cloister.training.arguments import of_dataset
 
 ENGINE = "jax"
 EXAMINER = "examiner"
@@ -98,7 +99,7 @@ def figure(
     """
     answer, _ = local.engine(ENGINE).call(
         "evaluate",
-        {"recipe": {**recipe, "metric": metric}, "dataset": str(data.folder), "dataset_digest": data.digest},
+        {"recipe": {**recipe, "metric": metric}, **of_dataset(data)},
         {"model": np.frombuffer(local.content(model), dtype=np.uint8), "weights": weights},
         EVALUATE_SECONDS,
     )

@@ -102,6 +102,7 @@ def noisy_sum(
         clip=run.mechanism.clip,
         rate=run.rate,
         capacity=run.capacity,
+        units=run.units,
         trained=settings.trained,
         seed=local.secret(f"sample-{number}", 32),
     )

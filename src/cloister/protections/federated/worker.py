@@ -16,6 +16,7 @@ from cloister.foundation.canonical import JSON
 from cloister.foundation.errors import BadInput
 from cloister.journal.program import DataPort, Local
 from cloister.protections.federated.framing import Vector
+from cloister.training.arguments import of_dataset
 
 ENGINE = "jax"
 TRAIN_SECONDS = 3600.0
@@ -65,19 +66,24 @@ def private_sum(
     clip: float,
     rate: float,
     capacity: int,
+    units: int,
     trained: int,
     seed: bytes,
 ) -> tuple[Vector, dict[str, Any]]:
-    """The sum of a sample's clipped gradients, (trained,), and figures for this node's own people."""
+    """The sum of a sample's clipped gradients, (trained,), and figures for this node's own people.
+
+    Raises:
+        Refused: the dataset has more units than the plan's bound (clause `units-bound`).
+    """
     figures, arrays = local.engine(ENGINE).call(
         "private-sum",
         {
             "recipe": dict(recipe),
-            "dataset": str(data.folder),
-            "dataset_digest": data.digest,
+            **of_dataset(data),
             "clip": clip,
             "rate": rate,
             "capacity": capacity,
+            "units": units,
             "seed": seed.hex(),
         },
         {"model": _bytes(local.content(model)), "weights": weights},
@@ -110,8 +116,7 @@ def train(
     """
     arguments: dict[str, JSON] = {
         "recipe": dict(recipe),
-        "dataset": str(data.folder),
-        "dataset_digest": data.digest,
+        **of_dataset(data),
         "round": number,
         "steps": steps,
     }
