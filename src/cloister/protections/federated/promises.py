@@ -292,7 +292,7 @@ def _gaps_of_noise(settings: Settings, private: PrivateSteps, owners: tuple[str,
     yield (
         "Whether an owner lets the result go may depend on a check on its own data, which no noise covers: a yes or a no."
     )
-    yield f"No owner may have more than {run.units} of the kind {unit}: with more, the guarantee is weaker."
+    yield f"An owner that has more than {run.units} of the kind {unit} leaves the training, which tells that it has more."
 
 
 @lru_cache(maxsize=64)  # programs, and with them claims, are made again for each step
