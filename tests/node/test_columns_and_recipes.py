@@ -54,6 +54,12 @@ def test_a_recipe_of_agreed_columns_alone_is_permitted(here):
     assert here[LAB].tasks.decision(plan).clauses
 
 
+@pytest.mark.parametrize(("trainable", "numbers"), [([], 3), (["w"], 2), (["b"], 1)])
+def test_a_plan_knows_how_many_numbers_the_recipe_trains(here, trainable, numbers):
+    plan = here.plan(here.agreement, **asked(here, preparation=TWO_OF_HEAT, trainable=trainable))
+    assert (plan.offer.parameters["parameters"], plan.offer.parameters["trained"]) == (3, numbers)
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
