@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, insert, update
+from sqlalchemy import Connection, Insert, Table, Update, and_, bindparam, insert, update
 
 
-def put(connection: Connection, table: Table, key: dict[str, Any], values: dict[str, Any]) -> None:
+def put(connection: Connection, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
     """Updates the row with `key`, or inserts it. Safe because there is one writer at a time."""
-    where = and_(*(table.c[name] == value for name, value in key.items()))
     if values:
-        done = connection.execute(update(table).where(where).values(**values)).rowcount
-        if done:
+        # A name with `_` in front can be no column's, which an update would take for one to be set.
+        asked = {f"_{name}": value for name, value in key.items()}
+        if connection.execute(_update(table, tuple(key), tuple(values)), {**asked, **values}).rowcount:
             return
-    connection.execute(insert(table).values(**key, **values))
+    connection.execute(_insert(table), {**key, **values})
+
+
+# Made once: building a statement takes longer than running it.
+
+
+@lru_cache(maxsize=256)
+def _update(table: Table, key: tuple[str, ...], values: tuple[str, ...]) -> Update:
+    where = and_(*(table.c[name] == bindparam(f"_{name}") for name in key))
+    return update(table).where(where).values({name: bindparam(name) for name in values})
+
+
+@lru_cache(maxsize=64)
+def _insert(table: Table) -> Insert:
+    return insert(table)
