@@ -125,6 +125,40 @@ def test_targets_move_with_their_pictures_when_mirrored_and_turned(folder: Path)
     assert batch["input"][:, 0][hot].mean() < batch["input"][:, 0][~hot].mean() - 0.3
 
 
+def test_pictures_are_units_of_one_patch_each_and_have_no_columns(folder: Path) -> None:
+    examples = prepare(recipe(PointsPreparation(patch=32), validation=0.0), folder)
+    assert examples.units == examples.count
+    batch = examples.unit_batch(np.random.default_rng(0), np.asarray([1, 0]), 3)
+    assert batch.examples["input"].shape == (3, 1, 1, 32, 32)
+    np.testing.assert_array_equal(batch.share, [[1], [1], [0]])
+    assert batch.examples["weights"][1].any()
+    assert not batch.examples["weights"][2].any()
+    with pytest.raises(BadInput):
+        prepare(recipe(PointsPreparation()), folder, "customer")
+
+
+def test_rows_of_one_customer_are_one_unit_and_are_kept_apart_together(tmp_path: Path) -> None:
+    rows = [f"{place},{place},{place % 2},c{place % 20}" for place in range(200)]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["a,b,y,customer", *rows]) + "\n")
+    plan = TabularPreparation(columns=(Column(name="a", spread=1e6, limit=10.0),), label="y")
+    examples = prepare(recipe(plan, validation=0.5), path, "customer")
+    customers = [
+        {round(float(value) * 1e6) % 20 for value in part["input"][:, 0]}
+        for part in (examples.train, examples.kept)
+    ]
+    assert customers[0] | customers[1] == set(range(20))
+    assert not customers[0] & customers[1]
+    assert examples.units == len(customers[0])
+    batch = examples.unit_batch(np.random.default_rng(0), np.arange(examples.units), 20)
+    for place in range(examples.units):
+        of = {round(float(value) * 1e6) % 20 for value in batch.examples["input"][place, :10, 0]}
+        assert len(of) == 1
+    with pytest.raises(BadInput) as caught:
+        prepare(recipe(TABLE), write_table(tmp_path / "u.csv", ["1,1,ok"]), "customer")
+    assert "customer" in caught.value.why
+
+
 def test_a_heat_map_peaks_at_the_centre_and_keeps_neighbours_apart() -> None:
     plan = PointsPreparation(sigma=2.0)
     target, weights = draw(
