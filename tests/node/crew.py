@@ -183,8 +183,6 @@ class Crew:
                 **(budget or {}),
             },
         )
-        if budget:
-            terms = terms.model_copy(update={"owners_per_unit": 1})
         terms = terms.model_copy(update={"release": terms.release.model_copy(update=release)})
         agreement = self.clients[LAB].post("/agreements", {"terms": terms.to_odrl()})["agreement"]
         for name, client in self.clients.items():

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 OWNERS = ("Ash", "Birch", "Cedar")
 ROLES = {LAB: ["researcher"], **{name: ["owner"] for name in OWNERS}, USER: ["user"]}
 STAGES = ("gather", "relay", "collect", "confirm", "total")
-BUDGET = {"epsilon": 900.0, "delta": 1e-3, "unit": "record"}
+BUDGET = {"epsilon": 900.0, "delta": 1e-3, "unit": "record", "owners_per_unit": 1}
 
 
 @pytest.fixture(scope="module")

@@ -92,6 +92,7 @@ class Inputs(BaseModel):
         digests: computations approved by signing.
         epsilon, delta: privacy budget of each owner's dataset; none if absent.
         unit: what one protected unit is.
+        owners_per_unit: at how many owners one unit may be, as the parties state; at all of them if absent.
         quality: metric and minimum that an owner's own check data must show.
         minimum_group: the fewest units that an answer may speak of.
         dropouts: owners that may drop out of a task that still gives a result.
@@ -113,6 +114,7 @@ class Inputs(BaseModel):
     epsilon: float | None = Field(default=None, gt=0, le=1000)
     delta: float = Field(default=1e-6, ge=0, lt=1)
     unit: Line = "record"
+    owners_per_unit: int | None = Field(default=None, ge=1, le=50)
     quality: QualityFloor | None = None
     minimum_group: int = Field(default=10, ge=1)
     dropouts: int = Field(default=0, ge=0)
@@ -380,6 +382,7 @@ def _terms(
         purposes=inputs.purposes,
         floors=(Floor(claims=claims, accepted=accepted),),
         budgets=_budgets(inputs),
+        owners_per_unit=inputs.owners_per_unit,
         dropouts=inputs.dropouts,
         minimum_parties=together,
         minimum_group=group,

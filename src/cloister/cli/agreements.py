@@ -66,6 +66,12 @@ def agreement_group() -> None:
     help="With --epsilon: what is protected by itself, as the datasets count it: record, image, or a column's name.",
 )
 @click.option(
+    "--owners-per-unit",
+    type=click.IntRange(min=1, max=50),
+    default=None,
+    help="With --epsilon: at how many owners one unit may be; 1 states that nobody has another's. At all if absent.",
+)
+@click.option(
     "--dropouts",
     type=click.IntRange(min=0),
     default=0,
@@ -108,7 +114,11 @@ def new(folder: Path, out: Path, **given: Any) -> Answer:
     }
     if given["epsilon"] is not None:
         inputs["epsilon"] = given["epsilon"]
-    inputs |= {"delta": given["delta"], "unit": given["unit"]}
+    inputs |= {
+        "delta": given["delta"],
+        "unit": given["unit"],
+        "owners_per_unit": given["owners_per_unit"],
+    }
     for item in given["owners"]:
         name, sign, dataset = item.rpartition("=")
         if not sign:

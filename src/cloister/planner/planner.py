@@ -191,7 +191,10 @@ def _nothing(rejected: list[_Rejected]) -> Refused:
     reasons = _ordered([item.declined for item in rejected])
     # What a method declined by itself has no clause, and does not hide the one by which all that was offered fails.
     clauses = {item.clause for item in rejected if item.clause}
-    if len(reasons) == 1 or (len({item.reason for item in reasons}) == 1 and reasons):
+    ruled = [item.declined for item in rejected if item.clause]
+    if ruled and len({item.reason for item in ruled}) == 1:
+        why, remedy = ruled[0].reason, ruled[0].remedy
+    elif len(reasons) == 1 or (len({item.reason for item in reasons}) == 1 and reasons):
         why, remedy = reasons[0].reason, reasons[0].remedy
     else:
         why = " ".join(f"{item.title}: {item.reason}" for item in reasons)[:4000]

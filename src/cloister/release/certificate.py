@@ -187,7 +187,7 @@ def statement(
             card=Card(
                 title=terms.title,
                 purpose=request.purpose,
-                method=f"{offer.protection}, computation of the kind {request.computation.kind}",
+                method=f"{offer.title}, computation of the kind {request.computation.kind}",
                 data=f"Records of {len(owners)} owners, at their own nodes.",
                 quality=(
                     f"Each signing owner checked on its own validation records: {quality}."

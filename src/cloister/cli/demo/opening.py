@@ -106,10 +106,10 @@ def agree(stage: Stage, view: View) -> dict[str, Any]:
             "epsilon": EPSILON,
             "delta": DELTA,
             "unit": "image",
+            # Nobody but a factory has its pictures, so the noise need not cover one that is at several.
+            "owners_per_unit": 1,
         },
     )
-    # Nobody but a factory has its pictures, so the noise need not cover one that is at several.
-    terms = terms.model_copy(update={"owners_per_unit": 1})
     view.text(describe(terms, stage.names(), width=view.width), "The agreement")
     digest = stage["Lab"].client.post("/agreements", {"terms": terms.to_odrl()})["agreement"]
     view.say("Lab", "signed and offered it")
