@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ class NoTraining:
 class NoRecords:
     digest: str
     folder: Path = Path("/")
-    description: Any = None
+    description: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Node:
