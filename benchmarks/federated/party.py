@@ -75,6 +75,7 @@ class NoRecords:
     digest: str
     folder: Path = Path("/")
     description: Mapping[str, Any] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Node:

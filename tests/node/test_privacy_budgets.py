@@ -108,7 +108,7 @@ def used(node, terms, plan, dataset=None, state=State.FINALIZED):
     own = plan.request.datasets[node.party]
     ports = TaskPorts(
         plan.request.computation.digest, 3, own, frozenset(), node.datasets, node.contents, SimpleNamespace,
-        lambda: state, SimpleNamespace(), plan, terms, node.budgets,
+        lambda: state, SimpleNamespace(), plan, terms, node.budgets, node.ledger.require_unlocked,
     )  # fmt: skip
     with node.durable.database.transaction() as tx:
         ports.used(tx, row(plan), frozenset({dataset or own}))

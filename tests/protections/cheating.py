@@ -97,6 +97,7 @@ class Port:
 
     def __init__(self, name):
         self.digest, self.folder, self.description = digest(name.encode()), Path("/data") / name, {}
+        self.reading = {}
 
 
 def constants(rule, **changes):

@@ -127,6 +127,7 @@ class FakePort:
     digest: str
     folder: Path
     description: dict[str, Any] = field(default_factory=dict)
+    reading: dict[str, Any] = field(default_factory=dict)
 
 
 class FakeEngine:

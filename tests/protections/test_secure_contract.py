@@ -57,7 +57,8 @@ class TestSecureSumsKeepTheContract(ProtectionContract):
             yield
 
     def request(self):
-        return f.request(f.terms(dropouts=0))
+        # Long rounds: lost messages are sent again a few times in each of many stages.
+        return f.request(f.terms(dropouts=0), preferences={"rounds": 3, "round_seconds": 600})
 
     def facts(self):
         return f.facts(f.terms(dropouts=0), trained=f.LENGTH)

@@ -8,6 +8,7 @@ import pytest
 from cloister.foundation.errors import Tampered, TaskFailed
 from cloister.privacy.filters import Loss
 from cloister.protections.federated import contribution, secure_owner
+from cloister.protections.federated.settings import Settings
 from protections import federation as f
 from protections.private_world import PrivateEngine, settings, weights_of, world
 
@@ -278,3 +279,33 @@ def test_the_worker_is_told_what_the_units_are_and_how_many_there_may_be():
         assert arguments["units"] == of.private.run.units
         assert arguments["clip"] == of.private.run.mechanism.clip
         assert arguments["capacity"] == of.private.run.capacity
+
+
+def test_all_secrets_of_a_training_come_from_one_that_is_on_disk_before_it_is_charged():
+    """A node restored to any later moment masks and noises as it did: no second noisy vector under the same masks."""
+    loop = world(settings(epsilon=2.0, rounds=2))
+    asked = []
+    for node in owners_of(loop):
+        secret, charge = node.secret, node.charge
+        node.secret = lambda label, size, secret=secret: (asked.append(label), secret(label, size))[1]
+        node.charge = lambda cost, charge=charge: (asked.append("charge"), charge(cost))
+    loop.run()
+    assert set(asked) == {"training", "charge"}
+    assert asked[0] == "training"
+
+
+def test_a_plan_that_claims_finer_sums_than_workers_make_is_refused():
+    document = settings(epsilon=2.0).model_dump(mode="json")
+    document["noise"]["run"]["bits"] = 53
+    with pytest.raises(ValueError, match="the noise is for another training"):
+        Settings.model_validate(document)
+
+
+def test_a_plan_that_cannot_be_run_costs_nothing():
+    """Its first weights could not be made: the budget is charged last."""
+    of = settings(epsilon=2.0)
+    loop = world(of)
+    for node in owners_of(loop):
+        node.contents = {f.digest(f.MODEL): f.model_bytes(f.INITIAL[:3])}
+    loop.run()
+    assert all(node.error is not None and not node.spent for node in owners_of(loop))

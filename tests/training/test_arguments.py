@@ -30,3 +30,10 @@ def test_records_and_images_are_units_by_themselves(kind):
 def test_a_unit_that_is_not_known_here_is_no_unit_at_all(unit):
     with pytest.raises(BadInput):
         of_dataset(port(unit))
+
+
+def test_a_table_is_read_as_it_was_when_it_was_registered():
+    told = of_dataset(
+        FakePort("sha256:" + "1" * 64, Path("/data/x"), {}, {"kinds": {"a": "text"}, "decimal": ","})
+    )
+    assert told["reading"] == {"kinds": {"a": "text"}, "decimal": ","}

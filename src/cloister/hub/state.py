@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from cloister.foundation.clock import Clock
-from cloister.foundation.errors import NotTrusted, Refused
+from cloister.foundation.errors import CloisterError, NotTrusted, Refused
 from cloister.identity.cards import read as read_card
 from cloister.identity.directory import Directory
 from cloister.identity.envelopes import Envelope, KeyDirectory
@@ -121,8 +121,12 @@ class Members:
             if code is not None and self.code_used_by(code) not in {None, party}:
                 raise code_used()
             before = self.permitted()
-            self.known.accept_chain(cards, self._clock.now())
-            self.known.current(party, self._clock.now())
+            try:
+                self.known.accept_chain(cards, self._clock.now())
+                self.known.current(party, self._clock.now())
+            except CloisterError:
+                self._save()  # a fork is evidence, and is kept
+                raise
             self._members |= {party}
             self._save(code=code, party=party)
         self._tell(before)

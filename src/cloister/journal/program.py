@@ -178,6 +178,11 @@ class DataPort(Protocol):
         """The catalogue entry."""
         ...
 
+    @property
+    def reading(self) -> Mapping[str, JSON]:
+        """How its files are read, as when it was registered: `kinds` of a table's columns, `decimal` sign of a CSV."""
+        ...
+
 
 class Engine(Protocol):
     """A sandboxed worker process. Arrays go in and come out; nothing else does."""

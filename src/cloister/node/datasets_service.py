@@ -72,6 +72,14 @@ class OwnData:
         """The catalogue entry."""
         return self.registration.description.model_dump(mode="json")
 
+    @property
+    def reading(self) -> Mapping[str, Any]:
+        """How its files were read when it was registered; empty for pictures."""
+        if self.registration.description.kind != "table":
+            return {}
+        kinds = {column.name: column.kind for column in self.registration.description.columns}
+        return {"kinds": kinds, "decimal": self.registration.manifest.decimal}
+
 
 class DatasetsService:
     """Registers own datasets and keeps the catalogue entries of others.

@@ -216,6 +216,7 @@ class Node:
                     engine,
                     PartySigning(self.parties.directory, self.keys),
                     self.budgets,
+                    self.ledger.require_unlocked,
                 ),
                 lambda task: self.tasks.plan(task).request.agreement,
                 self.engine,

@@ -191,11 +191,15 @@ def _nothing(rejected: list[_Rejected]) -> Refused:
     reasons = _ordered([item.declined for item in rejected])
     # What a method declined by itself has no clause, and does not hide the one by which all that was offered fails.
     clauses = {item.clause for item in rejected if item.clause}
-    ruled = [item.declined for item in rejected if item.clause]
-    if ruled and len({item.reason for item in ruled}) == 1:
-        why, remedy = ruled[0].reason, ruled[0].remedy
-    elif len(reasons) == 1 or (len({item.reason for item in reasons}) == 1 and reasons):
+    ruled = list(
+        dict.fromkeys((item.declined.reason, item.declined.remedy) for item in rejected if item.clause)
+    )
+    if len({item.reason for item in reasons}) == 1:
         why, remedy = reasons[0].reason, reasons[0].remedy
+    elif len(ruled) == 1:
+        # What the agreement says first; then why the others would not have offered anyway.
+        others = (f"{item.title}: {item.reason}" for item in reasons if item.reason != ruled[0][0])
+        why, remedy = " ".join([ruled[0][0], *others])[:4000], ruled[0][1]
     else:
         why = " ".join(f"{item.title}: {item.reason}" for item in reasons)[:4000]
         remedy = "Change the request, or amend the agreement."

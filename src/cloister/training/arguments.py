@@ -11,12 +11,17 @@ from cloister.journal.program import DataPort
 
 
 def of_dataset(data: DataPort) -> dict[str, JSON]:
-    """The arguments `dataset`, `dataset_digest` and, for a table whose units share a column's value, `unit_column`.
+    """The arguments `dataset`, `dataset_digest`, `reading` and, for a table whose units share a column's value, `unit_column`.
+
+    A table is read as it was when it was registered: were the kinds of its columns guessed from the records again, one unit could
+    change how all others are read.
 
     Raises:
         BadInput: the dataset's unit of privacy is not one that is known here.
     """
     told: dict[str, JSON] = {"dataset": str(data.folder), "dataset_digest": data.digest}
+    if data.reading:
+        told["reading"] = dict(data.reading)
     unit = data.description.get("unit_of_privacy")
     if unit is None:
         return told

@@ -101,9 +101,8 @@ class ArrayExamples:
             rows, share = np.zeros((capacity, 1), np.intp), np.zeros((capacity, 1), np.float32)
             rows[: len(drawn), 0], share[: len(drawn)] = drawn, 1
             return UnitBatch(self._rows(rows), share)
-        # A power of two, so that few widths are compiled; only padding depends on the largest unit.
-        largest = min(max(map(len, groups), default=1), ROWS_PER_UNIT)
-        width = 1 << (max(largest, 1) - 1).bit_length()
+        # As wide as the widest unit may be, so that neither time nor rounding depends on the largest there is.
+        width = ROWS_PER_UNIT
         rows, share = np.zeros((capacity, width), np.intp), np.zeros((capacity, width), np.float32)
         for place, number in enumerate(drawn):
             own = groups[int(number)]

@@ -3,12 +3,13 @@
 A worker keeps compiled steps and prepared data between calls, by the digests of what they were made from, so that the second
 round of a task costs only its steps. Every method takes `arguments` and `arrays`; models are bytes in a uint8 array `model`,
 weights float32 vectors. `unit_column` names the column of a table whose values are units of privacy; it goes with every method
-that takes a dataset, so that the same records are kept apart.
+that takes a dataset, so that the same records are kept apart; so does `reading`: the kinds of a table's columns and its decimal
+sign, as it was registered.
 
 | method | arguments (? optional) | arrays | gives |
 |---|---|---|---|
 | initial | recipe? | model | weights; `parameters`; with a recipe also `trained`: where its parameters lie, [start, stop] in order |
-| train | recipe, dataset (path), dataset_digest?, round?, steps?, proximal_mu?, seed? (hex) | model, weights, reference? | weights; figures |
+| train | recipe, dataset (path), dataset_digest?, reading?, round?, steps?, proximal_mu?, seed? (hex) | model, weights, reference? | weights; figures |
 | private-sum | recipe, dataset, dataset_digest?, unit_column?, clip, rate, capacity, units?, seed (64 hex) | model, weights | sum; figures |
 | evaluate | recipe, dataset, dataset_digest? | model, weights | figures |
 | export | document? | model, weights | model |
@@ -35,7 +36,7 @@ from cloister.models.execute import load_model
 from cloister.training.evaluate import evaluate as evaluate_model
 from cloister.training.examples import Examples
 from cloister.training.local import Trainer
-from cloister.training.preparation import prepare
+from cloister.training.preparation import Reading, prepare
 from cloister.training.private import PrivateGradient, trained_ranges
 from cloister.training.recipe import TrainingRecipe
 
@@ -105,11 +106,32 @@ def _ready(arguments: Arguments, arrays: Arrays) -> tuple[Trainer, Examples]:
     unit = arguments.get("unit_column")
     if not (unit is None or isinstance(unit, str)):
         raise BadInput("The unit of privacy is malformed.", "It is a column's name.", "Correct it.")
+    reading = _reading(arguments.get("reading"))
     state = told or _fingerprint(Path(path))
     key = digest(
-        canonical([path, state, recipe.preparation.model_dump(mode="json"), recipe.validation, unit])
+        canonical(
+            [path, state, recipe.preparation.model_dump(mode="json"), recipe.validation, unit, vars(reading)]
+        )
     )
-    return trainer, _kept(_DATA, key, lambda: prepare(recipe, Path(path), unit))
+    return trainer, _kept(_DATA, key, lambda: prepare(recipe, Path(path), unit, reading))
+
+
+def _reading(given: Any) -> Reading:
+    """How a table is read. Raises `BadInput`."""
+    told = {} if given is None else given
+    kinds = told.get("kinds", {}) if isinstance(told, Mapping) else None
+    decimal = told.get("decimal", ".") if isinstance(told, Mapping) else None
+    if (
+        not isinstance(kinds, Mapping)
+        or decimal not in (".", ",")
+        or not all(isinstance(name, str) and isinstance(kind, str) for name, kind in kinds.items())
+    ):
+        raise BadInput(
+            "How the dataset is read is malformed.",
+            "It is kinds by column, and a decimal sign.",
+            "Pass it so.",
+        )
+    return Reading(dict(kinds), decimal)
 
 
 def _source(arguments: Arguments, recipe: TrainingRecipe) -> np.random.Generator:

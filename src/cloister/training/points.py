@@ -128,6 +128,9 @@ class PointExamples:
             examples["input"][place, 0, 0] = pixels
             examples["target"][place, 0], examples["weights"][place, 0] = target, weights
             share[place] = 1
+        # The same work however many were drawn.
+        for _ in range(capacity - len(drawn) if self.pictures else 0):
+            self._patch(rng, self.pictures[0])
         return UnitBatch(examples, share)
 
     def batch(self, rng: np.random.Generator, size: int) -> Batch:

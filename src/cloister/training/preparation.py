@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,30 @@ from cloister.training.splitting import identities, split
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
 
-def prepare(recipe: TrainingRecipe, source: Path, unit_column: str | None = None) -> Examples:
+@dataclass(frozen=True)
+class Reading:
+    """How a table's file is read: kinds by column, those without are guessed; the decimal sign of a CSV."""
+
+    kinds: dict[str, str] = field(default_factory=dict)
+    decimal: str = "."
+
+
+def prepare(
+    recipe: TrainingRecipe, source: Path, unit_column: str | None = None, reading: Reading | None = None
+) -> Examples:
     """The examples that a recipe makes of a dataset.
 
     Args:
         recipe: its `preparation` and `validation` are used.
         source: a table's file, or a folder of pictures.
         unit_column: rows that share a value in it are one unit of privacy; each row, or picture, is one if None.
+        reading: how a table was read when it was registered.
 
     Raises:
         BadInput, NotFound: the dataset does not have what the preparation needs.
     """
     if isinstance(recipe.preparation, TabularPreparation):
-        return _tabular(recipe.preparation, source, recipe.validation, unit_column)
+        return _tabular(recipe.preparation, source, recipe.validation, unit_column, reading or Reading())
     if unit_column is not None:
         raise BadInput(
             "The unit of privacy does not fit the dataset.",
@@ -48,10 +60,12 @@ def prepare(recipe: TrainingRecipe, source: Path, unit_column: str | None = None
     return _points(recipe.preparation, source, recipe.validation)
 
 
-def _tabular(plan: TabularPreparation, source: Path, share: float, unit_column: str | None) -> Examples:
+def _tabular(
+    plan: TabularPreparation, source: Path, share: float, unit_column: str | None, reading: Reading
+) -> Examples:
     names = [column.name for column in plan.columns]
     extra = () if unit_column is None else (unit_column,)
-    table = _read_table(source, list(dict.fromkeys([*names, plan.label, *extra])))
+    table = _read_table(source, list(dict.fromkeys([*names, plan.label, *extra])), reading, unit_column)
     features = np.empty((len(table[plan.label]), len(names)), np.float32)
     for position, column in enumerate(plan.columns):
         values = _numbers(table[column.name], column.name)
@@ -80,10 +94,21 @@ def _tabular(plan: TabularPreparation, source: Path, share: float, unit_column: 
 
 
 def _units(values: list[Any], name: str) -> dict[str, list[int]]:
-    """Value of the unit's column → its rows, in order of appearance."""
+    """Value of the unit's column → its rows, in order of appearance. Two that are written differently are two units."""
     found: dict[str, list[int]] = {}
     for place, value in enumerate(values):
-        text = "" if value is None else _text(value)
+        if not (
+            value is None
+            or isinstance(value, str)
+            or (isinstance(value, int) and not isinstance(value, bool))
+        ):
+            # Rounded numbers and dates may be the same for units that are not.
+            raise BadInput(
+                "The table does not fit the unit of privacy.",
+                f"The column {name[:60]!a} holds neither text nor whole numbers.",
+                "Write the table with the unit's column as text.",
+            )
+        text = "" if value is None else str(value)
         if not text:
             raise BadInput(
                 "The table does not fit the unit of privacy.",
@@ -143,8 +168,10 @@ def _numbers(values: list[Any], name: str) -> np.ndarray:
     return result
 
 
-def _read_table(source: Path, columns: list[str]) -> dict[str, list[Any]]:
-    """The columns of a table, or of the only table in a folder."""
+def _read_table(
+    source: Path, columns: list[str], reading: Reading, unit_column: str | None
+) -> dict[str, list[Any]]:
+    """The columns of a table, or of the only table in a folder; of a CSV, units as they are written."""
     from cloister.data.tables import read_table
 
     if source.is_dir():
@@ -156,7 +183,10 @@ def _read_table(source: Path, columns: list[str]) -> dict[str, list[Any]]:
                 "Name the table's file.",
             )
         source = found[0]
-    table = read_table(source)
+    kinds: dict[str, Any] = dict(reading.kinds)
+    if unit_column is not None and source.suffix.lower() in (".csv", ".tsv"):
+        kinds[unit_column] = "text"
+    table = read_table(source, kinds, decimal=reading.decimal)
     missing = [name for name in columns if name not in table.column_names]
     if missing:
         raise BadInput(

@@ -26,7 +26,7 @@ from cloister.foundation.clock import Clock
 from cloister.foundation.errors import Refused
 from cloister.journal.program import PrivacyCost
 from cloister.node.budgets.health import Health
-from cloister.node.budgets.populations import population_of
+from cloister.node.budgets.populations import keys_of, population_of
 from cloister.node.datasets_service import DatasetsService
 from cloister.privacy import budgets, charging
 from cloister.privacy.filters import Limit, Loss
@@ -164,7 +164,11 @@ class Charges:
         keys = [f"commitment/{commitment}"]
         if entry is not None:
             keys.append(f"dataset/{entry.name}")
-        found = population_of(book, keys)
+            registration = self._datasets.named(entry.name)
+            if registration is not None and registration.description.commitment == commitment:
+                # The same files under another name belong to the same population.
+                keys += keys_of(entry.name, registration)
+        found = population_of(book, dict.fromkeys(keys))
         clause = None if usable is None else terms.budget(self._party, usable.name)
         return Owned(commitment, clause, found)
 

@@ -79,7 +79,7 @@ class Populations:
     def registered(self, tx: Transaction, registration: Registration) -> None:
         """A dataset was registered: what its name or its files belonged to, it belongs to (rule 1)."""
         name = registration.description.name
-        found = population_of(BudgetRows(tx), _keys(name, registration))
+        found = population_of(BudgetRows(tx), keys_of(name, registration))
         if found is not None:
             self._bind(tx, name, registration, found)
 
@@ -102,7 +102,7 @@ class Populations:
         self, tx: Transaction, name: str, registration: Registration | None, clause: Budget | None
     ) -> str:
         book = BudgetRows(tx)
-        bound = population_of(book, _keys(name, registration))
+        bound = population_of(book, keys_of(name, registration))
         if clause is None:
             if bound is None:
                 return ""
@@ -160,7 +160,7 @@ class Populations:
                 f"“{name}” counts each {unit} by itself, the population “{population}” each {found.unit}.",
                 f"Register the dataset with the unit {found.unit}, or choose another population.",
             )
-        budgets.bind(book, _keys(name, registration), population)
+        budgets.bind(book, keys_of(name, registration), population)
 
     def _decided(self, tx: Transaction, what: str, name: str, epsilon: float, delta: float) -> None:
         """A limit is its owner's decision; the log keeps that it was made."""
@@ -194,7 +194,7 @@ def unit_of(description: DatasetDescription) -> str:
     return unit.column or unit.kind
 
 
-def _keys(name: str, registration: Registration | None) -> list[str]:
+def keys_of(name: str, registration: Registration | None) -> list[str]:
     """What a dataset is known by here (rule 1). The digest of its files stays in this node's own database."""
     keys = [f"dataset/{name}"]
     if registration is not None:

@@ -74,6 +74,7 @@ class TaskPorts:
     """What the steps of one task may touch (implements the journal's `LocalPorts`).
 
     `attempts`: how many tasks may try the computation on the dataset, as agreed.
+    `unlocked`: raises while this node's log is locked.
     `state`: where the agreement stands, asked when a step that was given the dataset is written down.
     """
 
@@ -89,6 +90,7 @@ class TaskPorts:
     plan: Plan
     terms: Terms
     budgets: BudgetsService
+    unlocked: Callable[[], None]
 
     def data(self, digest: str) -> DataPort:
         """This party's own dataset that the plan names; no other."""
@@ -128,6 +130,8 @@ class TaskPorts:
         where the dataset belongs to a population with a budget, or the plan claims privacy, and the task has not charged.
         """
         for name in sorted(datasets & {self.allowed_data}):
+            # A node whose log contradicts what a witness saw was restored from an older disk: it tells nothing more.
+            self.unlocked()
             count_within(tx, self.computation, str(name), task.id, self.attempts)
             self.budgets.charges.require_charged(tx, self.plan, self.terms, task)
         self._require_in_force()
@@ -199,8 +203,10 @@ class Locals:
         engines: Callable[[str], Engine],
         signing: PartySigning,
         budgets: BudgetsService,
+        unlocked: Callable[[], None],
     ) -> None:
         self._party = party
+        self._unlocked = unlocked
         self._budgets = budgets
         self._signing = StepSigning(signing)
         self._tasks = tasks
@@ -226,4 +232,5 @@ class Locals:
             plan,
             terms,
             self._budgets,
+            self._unlocked,
         )

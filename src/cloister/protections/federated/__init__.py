@@ -1,4 +1,4 @@
-"""Federated averaging: owners train on their own records, a coordinator averages what changed, round by round.
+"""Federated averaging: owners train on their own records, what changed is averaged, round by round.
 
 FedAvg (McMahan et al. 2017), FedProx (Li et al. 2020), FedAdam (Reddi et al. 2021). Records stay where they are. Two slots
 of the plan say what else is kept: with a secure sum the coordinator sees neither an update nor the average, with noise a
@@ -6,7 +6,8 @@ round is one step of differentially private gradient descent.
 
 Files: `offers` (when, and with which claims), `settings` (the plan's constants); `coordinator` and `owner` (the two
 programs where updates are seen), `secure_coordinator` and `secure_owner` (where only sums are), `secure` (what those have
-in common); `contribution` (what an owner gives to a round), `messages` and `framing` (what travels), `averaging` and `server`
+in common); `wishes` (what a request may ask for), `promises` (all that a plan says of itself), `sizing` (noise, and what it does),
+`estimates` (cost), `robust` (rules where updates are seen); `contribution` (what an owner gives to a round), `messages` and `framing` (what travels), `averaging` and `server`
 (the arithmetic), `worker` (what the engine is asked).
 """
 
@@ -20,7 +21,7 @@ from cloister.foundation.errors import Refused
 from cloister.journal.program import Program
 from cloister.protections.federated import secure_coordinator, secure_owner
 from cloister.protections.federated.coordinator import coordinator
-from cloister.protections.federated.offers import NAME, claims, discloses, expected, offers, variant
+from cloister.protections.federated.offers import NAME, offers, says
 from cloister.protections.federated.owner import owner
 from cloister.protections.federated.settings import epsilon, read_recipe, read_settings
 
@@ -34,7 +35,7 @@ class FederatedAveraging:
     maturity: Literal["stable", "experimental"] = "stable"
 
     def offers(self, request: Request, facts: Facts) -> Sequence[Offer | Declined]:
-        """One offer, or one reason why there is none."""
+        """An offer, or the reason why there is none, for each of the four ways; one reason where it is the same for all."""
         return offers(request, facts)
 
     def program(self, offer: Offer, request: Request, seat: str) -> Program:
@@ -78,12 +79,8 @@ class FederatedAveraging:
                 clause="plan-parameters",
             )
         if (
-            offer.claims != claims(settings, owners)
-            or offer.discloses != discloses(settings, owners)
-            or offer.variant != variant(settings)
-            or offer.prediction != expected(settings)
+            any(getattr(offer, name) != told for name, told in says(settings, owners).items())
             or offer.cost.epsilon != epsilon(settings)
-            or offer.holder != ("coordinator" if settings.secure is None else "owner")
             or offer.maturity != self.maturity
         ):
             raise Refused(

@@ -2,8 +2,8 @@
 
 Rules:
 1. A private run's whole loss is charged before the first step is given any record; a resumed seat is not charged again.
-2. Sample and noise come from journalled secrets of this task and attempt, a fresh one for each round: a step that runs
-   again gives the same bytes, and no two rounds share noise.
+2. Sample, noise and masks come from one journalled secret of this task and attempt, which is on disk before anything is
+   spent, by labels that no two rounds share: whatever runs again, also from an older disk, gives the same bytes.
 3. An update that is not finite, or over the norm limit, never leaves. With a secure sum, an honest owner shortens what it
    gives to the agreed norm: nobody could see afterwards that it was longer.
 4. What was computed of records on the way (sampled, left out, losses) is shown to this owner's own people only.
@@ -13,7 +13,9 @@ Source: Abadi et al. 2016, "Deep Learning with Differential Privacy", Algorithm 
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +29,24 @@ from cloister.protections.federated.framing import Vector
 from cloister.protections.federated.settings import PrivateSteps, Settings, loss_of
 from cloister.protections.federated.worker import Ranges
 
+_ROOT: Final = "training"
+
+
+def secret(local: Local, label: str) -> bytes:
+    """32 bytes for one use of this task and attempt, derived from a single journalled secret (rule 2)."""
+    return hmac.digest(local.secret(_ROOT, 32), f"cloister/training/{label}".encode(), "sha256")
+
 
 def charge(local: Local, settings: Settings, dataset: str) -> None:
     """Spends a private run's loss (rule 1); nothing where no noise is added. Call it in a seat's first step only.
 
+    The secret of all rounds is on disk before: a node that is restored to any moment after its charge makes the same noise
+    under the same masks again, and none that is new.
+
     Raises:
         Refused: what is left of the budget does not suffice.
     """
+    local.secret(_ROOT, 32)
     if settings.private is None:
         return
     loss = loss_of(settings.private)
@@ -58,7 +71,7 @@ def update(
         weights,
         number=number,
         steps=settings.local_steps,
-        seed=local.secret(f"seed-{number}", 32),
+        seed=secret(local, f"seed-{number}"),
     )
     local.report({**figures, "round": number})
     try:
@@ -104,10 +117,10 @@ def noisy_sum(
         capacity=run.capacity,
         units=run.units,
         trained=settings.trained,
-        seed=local.secret(f"sample-{number}", 32),
+        seed=secret(local, f"sample-{number}"),
     )
     local.report({**figures, "round": number})
-    return run.mechanism.noisy(gradients, local.secret(f"noise-{number}", 32), f"round-{number}")
+    return run.mechanism.noisy(gradients, secret(local, f"noise-{number}"), f"round-{number}")
 
 
 def step_of(private: PrivateSteps, total: NDArray[np.int64], contributors: int) -> NDArray[np.float64]:

@@ -46,7 +46,6 @@ from cloister.training.recipe import TrainingRecipe
 __all__ = [
     "NAME",
     "PAIR_WARNING",
-    "RUNNABLE",
     "UPDATE_WARNING",
     "VARIANTS",
     "Variant",
@@ -63,8 +62,6 @@ Variant: TypeAlias = Literal["plain", "secure", "secure-private", "private"]
 
 NAME = "federated-averaging"
 VARIANTS: tuple[Variant, ...] = ("plain", "secure", "secure-private", "private")
-RUNNABLE: tuple[Variant, ...] = VARIANTS
-"""Those that there are programs for; only these are offered unless told."""
 DEFAULT_ROUNDS = 5
 DEFAULT_ROUND_SECONDS = 600
 RMS_LIMIT = 10.0
@@ -112,7 +109,7 @@ class _Case:
 
 
 def offers(
-    request: Request, facts: Facts, variants: Sequence[Variant] = RUNNABLE
+    request: Request, facts: Facts, variants: Sequence[Variant] = VARIANTS
 ) -> tuple[Offer | Declined, ...]:
     """For each of the variants an offer, or the reason why there is none; one reason where it is the same for all."""
     try:
@@ -155,7 +152,7 @@ def _case(request: Request, facts: Facts) -> _Case:
     coordinator = wishes.coordinator or request.requester
     if coordinator in owners:
         raise _no(
-            "The coordinator would also be an owner; it sees the others' updates.",
+            "The coordinator would also be an owner; nobody may take both seats.",
             "Ask from a party that gives no dataset, or name one as the preference `coordinator`.",
         )
     recipe = read_recipe(computation.settings)

@@ -127,7 +127,7 @@ class _Owner:
         if not local.state:
             contribution.charge(local, self.settings, self.datasets[local.party])
         update = self._update(local, local.data(self.datasets[local.party]), weights, now)
-        salt = local.secret(f"salt-{now}", 32).hex()
+        salt = contribution.secret(local, f"salt-{now}").hex()
         body = write(
             UpdateHeader(round=now, attempt=local.attempt, on=header.trail[-1].weights, salt=salt), update
         )

@@ -293,6 +293,11 @@ def _gaps_of_noise(settings: Settings, private: PrivateSteps, owners: tuple[str,
         "Whether an owner lets the result go may depend on a check on its own data, which no noise covers: a yes or a no."
     )
     yield f"An owner that has more than {run.units} of the kind {unit} leaves the training, which tells that it has more."
+    yield "A record that cannot be read as the recipe says ends its owner's part, which everybody sees."
+    yield (
+        "How long an owner takes for a step is not hidden from the coordinator and the relay; it may tell a little of how much "
+        f"each {unit} in it holds."
+    )
 
 
 @lru_cache(maxsize=64)  # programs, and with them claims, are made again for each step

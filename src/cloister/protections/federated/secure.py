@@ -122,6 +122,16 @@ def encoding(settings: Settings, participants: int) -> Encoding:
     return floats(settings.trained, participants, secure.update_norm)
 
 
+def documents_limit(owners: int) -> int:
+    """Bytes of a message without its vector at most: what is signed grows with the owners, and so does what is relayed."""
+    return (1 << 20) + (128 << 10) * owners
+
+
+def vector_limit(settings: Settings, owners: int) -> int:
+    """Bytes of a packed vector at most."""
+    return settings.trained * (encoding(settings, owners).bits + 7) // 8 + 64
+
+
 def largest(mechanism: Mechanism) -> int:
     """The magnitude that no lattice point of any node in any step exceeds, but for a chance of 2^-40 in all."""
     numbers = mechanism.dimension * mechanism.steps * mechanism.nodes

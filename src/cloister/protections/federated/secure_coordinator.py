@@ -42,7 +42,6 @@ _STAGES = (
 """Each stage and the owners' message that it answers."""
 _NO_WEIGHTS = "sha256:" + "0" * 64
 _HEADERS = 1 << 20
-_EACH = 16 << 10
 
 
 _Parties = Annotated[tuple[PartyId, ...], Field(strict=False, max_length=MAX_OWNERS)]
@@ -104,11 +103,9 @@ class _Coordinator:
         self.model = request.computation.contents["model"]
 
     def largest(self, stage: str) -> int:
-        """Bytes of an owner's message at most: documents grow with the owners, a masked vector with the model."""
-        if stage == "collect":
-            bits = secure.encoding(self.settings, len(self.owners)).bits
-            return _HEADERS + _EACH * len(self.owners) + self.settings.trained * (bits + 7) // 8 + 64
-        return _HEADERS + _EACH * len(self.owners)
+        """Bytes of an owner's message at most."""
+        limit = secure.documents_limit(len(self.owners))
+        return limit + secure.vector_limit(self.settings, len(self.owners)) if stage == "collect" else limit
 
     def all_here(self, state: bytes, inbox: Inbox, _waits: Collection[Party]) -> float | None:
         """Everybody who was asked has answered."""

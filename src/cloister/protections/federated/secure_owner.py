@@ -41,7 +41,6 @@ from cloister.protections.federated.messages import MAX_OWNERS, MAX_ROUNDS
 from cloister.protections.federated.secure import RESULT, AnnounceHeader, ResultHeader, named
 from cloister.protections.federated.settings import Settings
 
-_SECRET = 32
 _Range = Annotated[tuple[int, int], Field(strict=False)]
 
 
@@ -78,7 +77,10 @@ def owner(settings: Settings, request: Request, coordinator: str) -> Program:
             if stage in {"endorse", "reveal"}:
                 # Whom the others went on without is told the sum where it waited for something else.
                 accepts[named("total", number)] = "coordinator"
-            phases[named(stage, number)] = Phase(accepts, 1, patience, partial(seat.stage, stage, number))
+            limits = {kind: seat.largest(kind) for kind in accepts}
+            phases[named(stage, number)] = Phase(
+                accepts, 1, patience, partial(seat.stage, stage, number), largest=limits
+            )
     return Program("start", phases)
 
 
@@ -88,10 +90,15 @@ class _Owner:
         self.model = request.computation.contents["model"]
         self.recipe = request.computation.settings
 
+    def largest(self, kind: str) -> int:
+        """Bytes of a coordinator's message at most."""
+        owners = len(self.request.datasets)
+        limit = secure.documents_limit(owners)
+        return limit + secure.vector_limit(self.settings, owners) if kind.startswith("total-") else limit
+
     # Steps ---------------------------------------------------------------------------------------------------------
 
     def start(self, local: Local, _inbox: Inbox) -> Step:
-        contribution.charge(local, self.settings, self.request.datasets[local.party])
         settings = self.settings
         weights, ranges = worker.initial_trained(
             local, self.model, self.recipe, settings.parameters, settings.trained
@@ -104,7 +111,10 @@ class _Owner:
             answers=(),
             vectors=0,
         )
-        return self._announce(local, state, weights, server.start(settings.server, settings.trained))
+        step = self._announce(local, state, weights, server.start(settings.server, settings.trained))
+        # Last, so that a plan which cannot be run costs nothing; no record was read for the above.
+        contribution.charge(local, settings, self.request.datasets[local.party])
+        return step
 
     def stage(self, stage: str, number: int, local: Local, inbox: Inbox) -> Step:
         state, weights, moments, kept = self._load(local.state)
@@ -201,7 +211,7 @@ class _Owner:
 
     def _participant(self, local: Local, state: _State, weights: Vector) -> Participant:
         of = self._context(local, state, weights)
-        secret = local.secret(f"aggregation-{state.round}", _SECRET)
+        secret = contribution.secret(local, f"aggregation-{state.round}")
         return Participant(of, local.party, local.signing, secret)
 
     def _context(self, local: Local, state: _State, weights: Vector) -> Context:

@@ -29,6 +29,8 @@ MODEL = ConfigDict(frozen=True, extra="forbid", strict=True)
 MAX_PARAMETERS = 50_000_000
 MAX_STEPS = 100_000
 MAX_ROUND_SECONDS = 86_400
+SUMMED_BITS = 24
+"""Of the numbers in which workers sum (float32): a plan that claims more would understate the error."""
 
 
 class EqualWeights(BaseModel):
@@ -92,14 +94,14 @@ class Settings(BaseModel):
         rounds: how often the owners' updates are averaged.
         local_steps: optimiser steps at each owner in each round.
         proximal_mu: FedProx's mu; zero for FedAvg.
-        server: how the coordinator moves the weights along the average update (FedAvgM, FedAdam: Reddi et al. 2021).
+        server: how the weights are moved along the average update (FedAvgM, FedAdam: Reddi et al. 2021).
         round_seconds: how long the coordinator waits for a round's answers.
         minimum_answers: with fewer in any round the task fails.
         dropouts: how many owners may be missing; the agreement limits it. Always owners less `minimum_answers`.
         weighting: how owners count in the average.
         parameters: how many trainable numbers the model has.
         trained: how many of them the recipe trains.
-        norm_limit: an update with a larger Euclidean norm is refused by its sender and left out by the coordinator;
+        norm_limit: an update with a larger Euclidean norm is refused by its sender and, where updates are seen, left out of the round;
             a sanity bound, not a privacy mechanism.
         combining: how updates become one: their weighted mean, or a rule that bounds what a few bad ones can do.
         aggregation: slot for secure aggregation.
@@ -146,6 +148,7 @@ class Settings(BaseModel):
                 or mechanism.distributed != (secure is not None)
                 or (secure is not None and mechanism.dropouts != self.dropouts)
                 or (secure is not None and mechanism.colluders != secure.colluders)
+                or self.private.run.bits != SUMMED_BITS
                 or self.local_steps != 1
                 or self.proximal_mu
                 or isinstance(self.weighting, AgreedWeights)
