@@ -18,6 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -157,6 +158,31 @@ def table(found: list[dict[str, dict[str, Scores]]]) -> str:
     return "\n".join(lines)
 
 
+def over_seeds(
+    one: Callable[[Any, int], dict[str, Any]],
+    plan: Any,
+    given: argparse.Namespace,
+    lines: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
+) -> list[dict[str, Any]]:
+    """What `one` finds for each of the plan's seeds, `given.jobs` at a time; shown and, with `--json FILE`, kept after each."""
+    readable = sys.stderr if given.json == "-" else sys.stdout
+    started = time.monotonic()
+    found: list[dict[str, Any]] = []
+    # Fresh processes: XLA's threads do not survive a fork.
+    with ProcessPoolExecutor(given.jobs, get_context("spawn")) as pool:
+        for result in pool.map(one, [plan] * plan.seeds, range(plan.seeds)):
+            found.append(result)
+            print(
+                f"\nseeds 0 to {len(found) - 1}, {time.monotonic() - started:.0f} s\n\n{table(found)}",
+                file=readable,
+                flush=True,
+            )
+            if given.json and given.json != "-":
+                # After every seed, so that an interrupted run leaves what it found.
+                Path(given.json).write_text(json.dumps(lines(found), indent=1) + "\n", "utf-8")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -173,21 +199,8 @@ def main() -> None:
     plan = Plan(given.seeds, given.pictures, given.held_out, given.rounds, given.steps)
     if given.quick:
         plan = Plan(1, 2, 4, 3, 2)
+    found = over_seeds(one_seed, plan, given, rows)
     readable = sys.stderr if given.json == "-" else sys.stdout
-    started = time.monotonic()
-    found: list[dict[str, dict[str, Scores]]] = []
-    # Fresh processes: XLA's threads do not survive a fork.
-    with ProcessPoolExecutor(given.jobs, get_context("spawn")) as pool:
-        for result in pool.map(one_seed, [plan] * plan.seeds, range(plan.seeds)):
-            found.append(result)
-            print(
-                f"\nseeds 0 to {len(found) - 1}, {time.monotonic() - started:.0f} s\n\n{table(found)}",
-                file=readable,
-                flush=True,
-            )
-            if given.json and given.json != "-":
-                # After every seed, so that an interrupted run leaves what it found.
-                Path(given.json).write_text(json.dumps(rows(found), indent=1) + "\n", "utf-8")
     for line in rows(found):
         print(
             f"{line['name']:42} {line['ours']:.3f}  {line['peer_name']:14} {line['peer']:.3f}"

@@ -16,10 +16,7 @@ import json
 import statistics
 import sys
 import tempfile
-import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +31,7 @@ from cloister.privacy.runs import PrivateRun, private_run
 from cloister.training.examples import Examples
 from cloister.training.local import Trainer
 from cloister.training.private import PrivateGradient
-from crystal_federation import line_of, records, score, table, tests_of
+from crystal_federation import line_of, over_seeds, records, score, tests_of
 
 EPSILONS = (8.0, 4.0, 2.0)
 DELTA = 1e-5
@@ -124,20 +121,7 @@ def main() -> None:
     plan = Plan(given.seeds, given.pictures, given.held_out, given.rounds, given.clip)
     if given.quick:
         plan = Plan(1, 4, 4, 2, given.clip)
-    readable = sys.stderr if given.json == "-" else sys.stdout
-    started = time.monotonic()
-    found: list[dict[str, dict[str, Any]]] = []
-    # Fresh processes: XLA's threads do not survive a fork.
-    with ProcessPoolExecutor(given.jobs, get_context("spawn")) as pool:
-        for result in pool.map(one_seed, [plan] * plan.seeds, range(plan.seeds)):
-            found.append(result)
-            print(
-                f"\nseeds 0 to {len(found) - 1}, {time.monotonic() - started:.0f} s\n\n{table(found)}",
-                file=readable,
-                flush=True,
-            )
-            if given.json and given.json != "-":
-                Path(given.json).write_text(json.dumps(rows(found), indent=1) + "\n", "utf-8")
+    found = over_seeds(one_seed, plan, given, rows)
     if given.json == "-":
         sys.stdout.write(json.dumps(rows(found), indent=1) + "\n")
 

@@ -25,7 +25,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -39,6 +39,8 @@ from cloister.node.folder import Folder
 from cloister.node.turns import Turns
 from cloister.release import inspection
 from cloister.storage.tasks import TaskRow
+
+_Answer: TypeAlias = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 
 METHODS = {
     "check": "cloister.training.methods:check",
@@ -112,10 +114,10 @@ class Engines:
             agreement: whose worker; of `EXAMINER` on whose account the look is.
         """
         if name == EXAMINER or (name == "jax" and agreement == EXAMINE):
-            return _Looking(self, agreement)
+            return _Through(self.look, agreement)
         if name != "jax":
             raise NotFound("There is no such engine.", f"{name[:40]} is not known here.", "Update Cloister.")
-        return _Handle(self, agreement)
+        return _Through(self.call, agreement)
 
     def call(
         self,
@@ -247,12 +249,16 @@ class _Running:
         self.sandbox: dict[str, str] = {}
 
 
-class _Handle:
-    """The worker of an agreement, whichever process that is when it is called (implements the journal's `Engine`)."""
+class _Through:
+    """An engine by the way that each call takes (implements the journal's `Engine`).
 
-    def __init__(self, engines: Engines, agreement: str) -> None:
-        self._engines = engines
-        self._agreement = agreement
+    `way`: `Engines.call` for an agreement's worker, whichever process that is then; `Engines.look` for a fresh one on
+    somebody's account.
+    """
+
+    def __init__(self, way: Callable[..., _Answer], of: str) -> None:
+        self._way = way
+        self._of = of
 
     def call(
         self,
@@ -260,27 +266,9 @@ class _Handle:
         arguments: Mapping[str, JSON],
         arrays: Mapping[str, NDArray[Any]] | None = None,
         deadline: float = 600.0,
-    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    ) -> _Answer:
         """Runs a method in the worker."""
-        return self._engines.call(self._agreement, method, arguments, arrays or {}, deadline)
-
-
-class _Looking:
-    """A look at a foreign model, on somebody's account (implements the journal's `Engine`)."""
-
-    def __init__(self, engines: Engines, account: str) -> None:
-        self._engines = engines
-        self._account = account
-
-    def call(
-        self,
-        method: str,
-        arguments: Mapping[str, JSON],
-        arrays: Mapping[str, NDArray[Any]] | None = None,
-        deadline: float = 600.0,
-    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Runs a method in a fresh worker."""
-        return self._engines.look(self._account, method, arguments, arrays or {}, deadline)
+        return self._way(self._of, method, arguments, arrays or {}, deadline)
 
 
 class ByAgreement:

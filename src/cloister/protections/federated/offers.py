@@ -32,6 +32,7 @@ from cloister.protections.federated.estimates import cost
 from cloister.protections.federated.promises import (
     PAIR_WARNING,
     UPDATE_WARNING,
+    WAYS,
     claims,
     discloses,
     holder,
@@ -68,13 +69,6 @@ RMS_LIMIT = 10.0
 """An update whose typical number is larger than this is a sign of diverged training, whatever the model."""
 UPDATE_RMS = 1.0
 """Before a secure sum an update whose typical number is larger than this is shortened, unless another norm is wished."""
-
-_TITLES: Mapping[Variant, str] = {
-    "plain": "with updates seen by the coordinator",
-    "secure": "with secure sums",
-    "secure-private": "with secure sums and noise",
-    "private": "with noise and no secure sums",
-}
 
 
 @dataclass(frozen=True)
@@ -235,7 +229,7 @@ def _offered(case: _Case, name: Variant) -> Offer | Declined:
             )
         return _offer(case, settings)
     except CloisterError as error:
-        return _declined(_TITLES[name], error)
+        return _declined(WAYS["secure" in name, "private" in name], error)
 
 
 def _offer(case: _Case, settings: Settings) -> Offer:

@@ -59,17 +59,18 @@ _SUM_PROOF = "Bonawitz et al. 2017; docs/proofs/secure-aggregation.md"
 _OUTSIDE = ("hub", "outsider")
 _OTHERS = ("coordinator", "hub", "outsider", "owner")
 _RELAY = "The hub sees who talks to whom, when, and how much."
-_NAMES = {
+WAYS = {
     (False, False): "with updates seen by the coordinator",
     (True, False): "with secure sums",
     (True, True): "with secure sums and noise",
     (False, True): "with noise and no secure sums",
 }
+"""What each way of training is called, by whether it has a secure sum and whether it has noise."""
 
 
 def variant(settings: Settings) -> str:
     """What tells this way of training from the protection's others, for people."""
-    name = _NAMES[settings.secure is not None, settings.private is not None]
+    name = WAYS[settings.secure is not None, settings.private is not None]
     return name if settings.combining == "mean" else f"{name} and combined by {settings.combining}"
 
 

@@ -139,8 +139,9 @@ class _Owner:
     # A round -------------------------------------------------------------------------------------------------------
 
     def _announce(self, local: Local, state: _State, weights: Vector, moments: Vector) -> Step:
-        turn = self._participant(local, state, weights).announce()
-        header = AnnounceHeader(round=state.round, weights=vector_digest(weights))
+        node = self._participant(local, state, weights)
+        turn = node.announce()
+        header = AnnounceHeader(round=state.round, weights=node.context.weights)
         body = secure.join(header, turn.send[self.coordinator])
         message = Message(self.coordinator, named("announce", state.round), body)
         return Step(self._keep(state, weights, moments, turn.state), named("share", state.round), (message,))
