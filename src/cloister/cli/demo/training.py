@@ -101,18 +101,15 @@ def release(stage: Stage, view: View, planned: Mapping[str, Any]) -> dict[str, A
     try:
         stage.until("the release", over, seconds=120)
     except SystemExit as error:
+        refused = _gates(stage, view, task)
         raise TaskFailed(
-            "The owners did not release the model.", str(error)[:600], "Read the logs with --keep."
+            "The owners did not release the model.",
+            " ".join(f"{name}: {why}" for name, why in refused.items()) or str(error)[:600],
+            "With few pictures chance decides: run with more --pictures. The logs are kept with --keep.",
         ) from None
     digest = coast.task(task)["releases"][0]
     shown = coast.get(f"/releases/{digest}")
-    for name in FACTORIES:
-        gates = [
-            event["facts"]["figures"]
-            for event in stage[name].client.events(0)
-            if event["task"] == task and event["kind"] == "figures" and "gate" in event["facts"]["figures"]
-        ]
-        view.say(name, f"my gate: {gates[-1]['gate']}; signed" if gates else "my gate did not speak")
+    _gates(stage, view, task)
     view.text(shown["text"], "The certificate that came with it")
     stage.until(
         "everybody to finish",
@@ -128,6 +125,25 @@ def release(stage: Stage, view: View, planned: Mapping[str, Any]) -> dict[str, A
         "text": shown["text"],
         "certificate": shown["certificate"],
     }
+
+
+def _gates(stage: Stage, view: View, task: str) -> dict[str, str]:
+    """Shows what each factory's gate said; the reasons of those that refused, which a node tells its own people only."""
+    refused: dict[str, str] = {}
+    for name in FACTORIES:
+        gates = [
+            event["facts"]["figures"]
+            for event in stage[name].client.events(0)
+            if event["task"] == task and event["kind"] == "figures" and "gate" in event["facts"]["figures"]
+        ]
+        if not gates:
+            view.say(name, "my gate did not speak")
+        elif gates[-1]["gate"] == "passed":
+            view.say(name, "my gate: passed; signed")
+        else:
+            refused[name] = str(gates[-1].get("why", gates[-1]["gate"]))
+            view.bad(f"{name}'s gate refused; it tells its own people why: {refused[name]}")
+    return refused
 
 
 def _own_view(client: Client, task: str) -> list[str]:
