@@ -108,6 +108,17 @@ def test_every_decision_has_what_was_decided_and_why():
         assert "**Decided.**" in text, path.name
 
 
+def test_the_list_of_decisions_names_each():
+    listed = LINK.findall((DOCS / "decisions" / "README.md").read_text("utf-8"))
+    assert listed == [path.name for path in sorted((DOCS / "decisions").glob("0*.md"))]
+
+
+def test_a_changelogs_list_has_each_heading_once():
+    for part in re.split(r"^##+ ", (ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.MULTILINE):
+        headings = re.findall(r"^- \*\*(.+?)\*\*", part, re.MULTILINE)
+        assert len(headings) == len(set(headings)), sorted(headings)
+
+
 def test_the_readme_stays_short_and_names_the_two_commands():
     text = (ROOT / "README.md").read_text("utf-8")
     assert len(text.splitlines()) < 150
