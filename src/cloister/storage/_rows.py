@@ -1,4 +1,4 @@
-"""What the repositories share: write a row whether or not it is there."""
+"""What the repositories share: statements that are made once, and writing a row whether or not it is there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Table, Update, and_, bindparam, insert, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Insert,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    insert,
+    update,
+)
 
 
 def put(connection: Connection, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
@@ -16,7 +27,7 @@ def put(connection: Connection, table: Table, key: Mapping[str, Any], values: Ma
         asked = {f"_{name}": value for name, value in key.items()}
         if connection.execute(_update(table, tuple(key), tuple(values)), {**asked, **values}).rowcount:
             return
-    connection.execute(_insert(table), {**key, **values})
+    connection.execute(inserting(table), {**key, **values})
 
 
 # Made once: building a statement takes longer than running it.
@@ -24,10 +35,16 @@ def put(connection: Connection, table: Table, key: Mapping[str, Any], values: Ma
 
 @lru_cache(maxsize=256)
 def _update(table: Table, key: tuple[str, ...], values: tuple[str, ...]) -> Update:
-    where = and_(*(table.c[name] == bindparam(f"_{name}") for name in key))
+    where = and_(*(equal(table.c[name]) for name in key))
     return update(table).where(where).values({name: bindparam(name) for name in values})
 
 
 @lru_cache(maxsize=64)
-def _insert(table: Table) -> Insert:
+def inserting(table: Table) -> Insert:
+    """An insert of all columns that are given when it runs."""
     return insert(table)
+
+
+def equal(column: Column[Any]) -> ColumnElement[bool]:
+    """That the column is what is given under its name, with `_` in front, when the statement runs."""
+    return column == bindparam(f"_{column.name}")

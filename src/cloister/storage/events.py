@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, insert, select
+from sqlalchemy import Select, select
 
 from cloister.foundation.canonical import canonical, parse
+from cloister.storage._rows import inserting
 from cloister.storage.database import Transaction
 from cloister.storage.tables import events
 
@@ -33,7 +34,7 @@ class Events:
     def add(self, task: str, at: int, kind: str, facts: Mapping[str, Any]) -> None:
         """Appends an event (`task` may be empty)."""
         self._connection.execute(
-            insert(events).values(task=task, at=at, kind=kind, facts=canonical(dict(facts)))
+            inserting(events), {"task": task, "at": at, "kind": kind, "facts": canonical(dict(facts))}
         )
 
     def since(self, last: int = 0, *, task: str | None = None, limit: int = 1000) -> list[Event]:

@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import Select, func, insert, select
+from sqlalchemy import Select, func, select
 
-from cloister.storage._rows import put
+from cloister.storage._rows import equal, inserting, put
 from cloister.storage.database import Transaction
 from cloister.storage.tables import ledger_rows, tree_nodes
 
 OWN = "own"
+
+_LAST = select(func.max(ledger_rows.c.index)).where(equal(ledger_rows.c.log))
+_NODE = select(tree_nodes.c.hash).where(
+    equal(tree_nodes.c.log), equal(tree_nodes.c.level), equal(tree_nodes.c.index)
+)
 
 
 @dataclass(frozen=True)
@@ -38,22 +43,21 @@ class LogRows:
 
     def size(self) -> int:
         """How many entries there are."""
-        last = self._connection.execute(
-            select(func.max(ledger_rows.c.index)).where(ledger_rows.c.log == self._log)
-        ).scalar()
+        last = self._connection.execute(_LAST, {"_log": self._log}).scalar()
         return 0 if last is None else int(last) + 1
 
     def add(self, row: LogRow) -> None:
         """Appends an entry under its index."""
         self._connection.execute(
-            insert(ledger_rows).values(
-                log=self._log,
-                index=row.index,
-                leaf=row.leaf,
-                salt=row.salt,
-                document=row.document,
-                kind=row.kind,
-            )
+            inserting(ledger_rows),
+            {
+                "log": self._log,
+                "index": row.index,
+                "leaf": row.leaf,
+                "salt": row.salt,
+                "document": row.document,
+                "kind": row.kind,
+            },
         )
 
     def get(self, index: int) -> LogRow | None:
@@ -96,9 +100,7 @@ class TreeNodes:
     def get(self, level: int, index: int) -> bytes | None:
         """The hash, or `None`."""
         return self._connection.execute(
-            select(tree_nodes.c.hash).where(
-                tree_nodes.c.log == self._log, tree_nodes.c.level == level, tree_nodes.c.index == index
-            )
+            _NODE, {"_log": self._log, "_level": level, "_index": index}
         ).scalar_one_or_none()
 
     def put(self, level: int, index: int, value: bytes) -> None:

@@ -6,11 +6,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
 
+from cloister.storage._rows import equal, inserting
 from cloister.storage.blobs import Kept
 from cloister.storage.database import Transaction
 from cloister.storage.tables import outbox
+
+_LANE = equal(outbox.c.task) & equal(outbox.c.recipient)
+_WAITING = select(outbox).where(_LANE).order_by(outbox.c.sequence)
+_REMOVE = delete(outbox).where(_LANE, equal(outbox.c.sequence))
 
 
 @dataclass(frozen=True)
@@ -35,26 +40,22 @@ class Outbox:
     def add(self, message: Outgoing) -> None:
         """Adds a message; its sequence must be new for task and recipient."""
         self._connection.execute(
-            insert(outbox).values(
-                task=message.task,
-                recipient=message.recipient,
-                sequence=message.sequence,
-                phase=message.phase,
-                kind=message.kind,
-                body_digest=message.body.digest,
-                body_size=message.body.size,
-                body_inline=message.body.inline,
-                created=message.created,
-            )
+            inserting(outbox),
+            {
+                "task": message.task,
+                "recipient": message.recipient,
+                "sequence": message.sequence,
+                "phase": message.phase,
+                "kind": message.kind,
+                "body_digest": message.body.digest,
+                "body_size": message.body.size,
+                "body_inline": message.body.inline,
+                "created": message.created,
+            },
         )
 
     def waiting(self, task: str, recipient: str) -> list[Outgoing]:
         """What waits for one recipient, in order."""
-        query = (
-            select(outbox)
-            .where(outbox.c.task == task, outbox.c.recipient == recipient)
-            .order_by(outbox.c.sequence)
-        )
         return [
             Outgoing(
                 row.task,
@@ -65,7 +66,7 @@ class Outbox:
                 Kept(row.body_digest, row.body_size, row.body_inline),
                 row.created,
             )
-            for row in self._connection.execute(query)
+            for row in self._connection.execute(_WAITING, {"_task": task, "_recipient": recipient})
         ]
 
     def lanes(self) -> list[tuple[str, str]]:
@@ -78,11 +79,7 @@ class Outbox:
     def remove(self, message: Outgoing) -> list[str]:
         """Removes an acknowledged message; returns its body's digest if that was a file."""
         self._connection.execute(
-            delete(outbox).where(
-                outbox.c.task == message.task,
-                outbox.c.recipient == message.recipient,
-                outbox.c.sequence == message.sequence,
-            )
+            _REMOVE, {"_task": message.task, "_recipient": message.recipient, "_sequence": message.sequence}
         )
         return [] if message.body.inline is not None else [message.body.digest]
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Row, select
 
 from cloister.foundation.canonical import JSON, canonical, parse
-from cloister.storage._rows import put
+from cloister.storage._rows import equal, put
 from cloister.storage.blobs import Kept
 from cloister.storage.database import Transaction
 from cloister.storage.tables import steps, tasks
 
 Status: TypeAlias = Literal["running", "done", "failed", "stopped"]
+
+_GET = select(tasks).where(equal(tasks.c.id))
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Tasks:
 
     def get(self, task: str) -> TaskRow | None:
         """The task, or `None`."""
-        row = self._connection.execute(select(tasks).where(tasks.c.id == task)).one_or_none()
+        row = self._connection.execute(_GET, {"_id": task}).one_or_none()
         return None if row is None else _task(row)
 
     def put(self, row: TaskRow) -> None:
@@ -82,7 +86,7 @@ class Tasks:
             {"id": row.id},
             {
                 "seat": row.seat,
-                "seats": canonical({seat: list(parties) for seat, parties in row.seats.items()}),
+                "seats": _written(tuple((seat, tuple(parties)) for seat, parties in row.seats.items())),
                 "program": row.program,
                 "phase": row.phase,
                 "position": row.position,
@@ -125,7 +129,7 @@ def _task(row: Row[Any]) -> TaskRow:
     return TaskRow(
         id=row.id,
         seat=row.seat,
-        seats={seat: tuple(parties) for seat, parties in parse(row.seats).items()},
+        seats=_read(row.seats),
         program=row.program,
         phase=row.phase,
         state=Kept(row.state_digest, row.state_size, row.state_inline),
@@ -138,3 +142,16 @@ def _task(row: Row[Any]) -> TaskRow:
         created=row.created,
         updated=row.updated,
     )
+
+
+# A task's row is read and written many times, and its seats hardly ever change.
+
+
+@lru_cache(maxsize=256)
+def _written(seats: tuple[tuple[str, tuple[str, ...]], ...]) -> bytes:
+    return canonical({seat: list(parties) for seat, parties in seats})
+
+
+@lru_cache(maxsize=256)
+def _read(seats: bytes) -> Mapping[str, tuple[str, ...]]:
+    return MappingProxyType({seat: tuple(parties) for seat, parties in parse(seats).items()})
