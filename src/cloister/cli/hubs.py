@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,33 @@ import click
 from cloister.cli.common import keyring_option, openers, unlock
 from cloister.cli.output import Answer, command, say
 from cloister.foundation.files import write_atomically
+
+TRAFFIC_SECONDS = 5.0
+
+
+class Shown:
+    """The files in which a running relay tells how it is; written when what they tell has changed.
+
+    A relay runs for months, and each file that is synchronised to disk every second costs the disk more than the relay's
+    own work does.
+
+    Args:
+        folder: the relay's.
+        monotonic: tells how much time has passed.
+    """
+
+    def __init__(self, folder: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._folder, self._monotonic = folder, monotonic
+        self._last: dict[str, tuple[bytes, float]] = {}
+
+    def tell(self, name: str, value: Any, seconds: float = 0.0) -> None:
+        """Writes `value` as the JSON file `name`, unless it says so already or was written in the last `seconds`."""
+        data, now, path = json.dumps(value).encode(), self._monotonic(), self._folder / name
+        last, at = self._last.get(name, (b"", float("-inf")))
+        if path.exists() and (data == last or now - at < seconds):
+            return
+        write_atomically(path, data)
+        self._last[name] = data, now
 
 
 @click.group("hub")
@@ -71,19 +101,18 @@ def up(
     While it runs it takes requests for invitations as empty files named NAME.wanted in its folder `invitations`, and
     answers each with NAME.invitation; `cloister hub invite` does that.
     """
-    import json
-
     from cloister.hub.server import Hub, run_hub
     from cloister.node.server import log_to_stderr
 
     log_to_stderr()
     place = folder.absolute() / "invitations"
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    shown = Shown(folder.absolute())
 
     def tell(hub: Hub) -> None:
         relay = hub.status().relay
         told = {"port": relay.port, "may_connect": relay.parties, "settled": relay.settled}
-        write_atomically(folder.absolute() / "running.json", json.dumps(told).encode())
+        shown.tell("running.json", told)
 
     def ready(hub: Hub) -> None:
         for number in range(invitations):
@@ -105,7 +134,7 @@ def up(
             {"from": item.sender, "to": item.recipient, "messages": item.messages, "bytes": item.bytes}
             for item in hub.traffic()
         ]
-        write_atomically(folder.absolute() / "traffic.json", json.dumps(passed).encode())
+        shown.tell("traffic.json", passed, TRAFFIC_SECONDS)
 
     run_hub(
         folder.absolute(),
@@ -124,8 +153,6 @@ def up(
 @_folder
 def status(folder: Path) -> Answer:
     """What passed through the relay, as it can see it: from whom, to whom, how often, how much. Never what."""
-    import json
-
     from cloister.cli.common import table
     from cloister.foundation.errors import NotFound
     from cloister.foundation.files import read_limited
