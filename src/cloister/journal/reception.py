@@ -60,15 +60,15 @@ class Reception:
         with self._durable.keeping() as keep:
             kept = keep(body, header.digest) if foreseen is Verdict.TAKE else Kept(header.digest, len(body))
             with self._durable.transaction() as records:
-                row, verdict, position = self._judge(records, task, header, len(body))
+                row, verdict, position, counters = self._judge(records, task, header, len(body))
                 if verdict is Verdict.TAKE and foreseen is not Verdict.TAKE:
                     verdict = Verdict.LATER
                 if verdict is Verdict.TAKE:
-                    self._accept(records, row, header, kept, position, hold=True)
+                    self._accept(records, row, header, kept, position, counters, hold=True)
                 elif verdict is Verdict.LATE:
-                    self._accept(records, row, header, kept, position, hold=False)
+                    self._accept(records, row, header, kept, position, counters, hold=False)
                 elif verdict is Verdict.LEFT:
-                    self._leave(records, row, header, body)
+                    self._leave(records, row, header, body, counters)
                 self._probe("accept.inside", task)
         self._probe("accept.after", task)
         if kept.inline is None and verdict is not Verdict.TAKE:
@@ -81,8 +81,10 @@ class Reception:
             self._live.look(task)
         return Taken.ACCEPTED
 
-    def _judge(self, records: Records, task: str, header: Header, size: int) -> tuple[TaskRow, Verdict, int]:
-        """The task, what to do, and the position of the step that the message is for."""
+    def _judge(
+        self, records: Records, task: str, header: Header, size: int
+    ) -> tuple[TaskRow, Verdict, int, Counters]:
+        """The task, what to do, the position of the step that the message is for, and the sender's counters."""
         row = records.tasks.get(task)
         if row is None:
             raise Refused(
@@ -94,7 +96,7 @@ class Reception:
         live = self._live.get(task)
         if row.status == "running" and live is None:
             # Its program is being made again after a restart, or could not be.
-            return row, Verdict.LATER, row.position
+            return row, Verdict.LATER, row.position, Counters()
         program = Program("", {}) if live is None else live.program
         missed: dict[str, int] = {}
         phase = program.phases.get(row.phase)
@@ -102,44 +104,50 @@ class Reception:
             missed = _missed(records, task, header.sender)
         if not phases.fits(program, header.kind, size):
             raise phases.refuse("message-too-large", "Its body is over the limit of its kind.")
+        counters = records.messages.counters(task).get(header.sender, Counters())
         view = phases.View(
             task=row,
             program=program,
             later=() if live is None or phases.knows(program, header.kind) else self._programs.later(row),
             running=row.closed or (live is not None and live.running),
-            counters=records.messages.counters(task).get(header.sender, Counters()),
+            counters=counters,
             known=records.messages.accepted_digest(task, header.sender, header.sequence),
             answered=records.messages.answered(task, row.position),
             missed=missed,
             waiting={} if live is None else dict(live.waiting.get(header.sender, {})),
         )
         verdict = phases.judge(view, header)
-        return row, verdict, missed[header.kind] if verdict is Verdict.LATE else row.position
+        position = missed[header.kind] if verdict is Verdict.LATE else row.position
+        return row, verdict, position, counters
 
     def _accept(
-        self, records: Records, row: TaskRow, header: Header, kept: Kept, position: int, *, hold: bool
+        self,
+        records: Records,
+        row: TaskRow,
+        header: Header,
+        kept: Kept,
+        position: int,
+        counters: Counters,
+        *,
+        hold: bool,
     ) -> None:
         now = self._clock.now()
         message = AcceptedMessage(header.sender, header.sequence, header.kind, position, kept)
         records.messages.accept(row.id, message, now, hold=hold)
-        self._count(records, row, header, gone=False)
+        records.messages.set_counters(row.id, header.sender, replace(counters, taken=header.sequence))
         facts = {"from": header.sender, "kind": header.kind, "bytes": kept.size, "late": not hold}
         records.events.add(row.id, now, "message.accepted", facts)
 
-    def _leave(self, records: Records, row: TaskRow, header: Header, body: bytes) -> None:
+    def _leave(self, records: Records, row: TaskRow, header: Header, body: bytes, counters: Counters) -> None:
         notice = notices.Notice.decode(body)
         now = self._clock.now()
         kept = Kept(header.digest, len(body), body)
         message = AcceptedMessage(header.sender, header.sequence, header.kind, row.position, kept)
         records.messages.accept(row.id, message, now, hold=False)
-        self._count(records, row, header, gone=True)
+        counters = replace(counters, taken=header.sequence, gone=True)
+        records.messages.set_counters(row.id, header.sender, counters)
         facts = {"party": header.sender, "seat": row.seat_of(header.sender), "phase": notice.phase}
         records.events.add(row.id, now, "party.left", {**facts, "error": notice.error})
-
-    def _count(self, records: Records, row: TaskRow, header: Header, *, gone: bool) -> None:
-        counters = records.messages.counters(row.id).get(header.sender, Counters())
-        counters = replace(counters, taken=header.sequence, gone=gone)
-        records.messages.set_counters(row.id, header.sender, counters)
 
 
 def _missed(records: Records, task: str, sender: Party) -> dict[str, int]:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from cloister.foundation.canonical import JSON
 from cloister.foundation.clock import Clock
 from cloister.foundation.errors import BadInput, CloisterError, Refused
 from cloister.journal.durable import Durable
@@ -61,6 +62,8 @@ class Sender:
         self._wake = wake
         self._lock = threading.Lock()
         self._lanes: dict[tuple[str, Party], Lane] = {}
+        self._settled: list[tuple[Outgoing, str, dict[str, JSON]]] = []
+        self._writing = threading.Lock()
 
     def add(self, lanes: Iterable[tuple[str, Party]]) -> None:
         """Something waits for these (task, recipient); they are due now."""
@@ -167,13 +170,31 @@ class Sender:
             ) from None
 
     def _done(self, message: Outgoing, event: str, error: CloisterError | None) -> None:
-        facts = {"to": message.recipient, "kind": message.kind, "bytes": message.body.size}
+        facts: dict[str, JSON] = {"to": message.recipient, "kind": message.kind, "bytes": message.body.size}
         if error is not None:
             facts |= {"error": error.type, "clause": str(error.detail.get("clause", ""))}
-        with self._durable.transaction() as records:
-            names = records.outbox.remove(message)
-            records.events.add(message.task, self._clock.now(), event, facts)
+        with self._lock:
+            self._settled.append((message, event, facts))
+        # Whoever comes first writes for all: one transaction for what was acknowledged while the last one was written.
+        with self._writing:
+            with self._lock:
+                settled, self._settled = self._settled, []
+            try:
+                names = self._note(settled)
+            except BaseException:
+                with self._lock:
+                    self._settled = settled + self._settled
+                raise
         self._durable.collect(names)
+
+    def _note(self, settled: list[tuple[Outgoing, str, dict[str, JSON]]]) -> list[str]:
+        names: list[str] = []
+        if settled:
+            with self._durable.transaction() as records:
+                for message, event, facts in settled:
+                    names += records.outbox.remove(message)
+                    records.events.add(message.task, self._clock.now(), event, facts)
+        return names
 
 
 def _patience(message: Outgoing) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from cloister.foundation.errors import CloisterError, OutOfSpace
 from cloister.journal import notices, phases
 from cloister.journal.commit import Committer, UseDenied, check_step
-from cloister.journal.durable import Durable
+from cloister.journal.durable import Durable, Records
 from cloister.journal.live import Live, LiveTasks
 from cloister.journal.local import StepLocal
 from cloister.journal.phases import Readiness
@@ -23,6 +23,16 @@ RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A task as it is in one transaction: its row, its phase, who has answered with what, who has left."""
+
+    row: TaskRow
+    phase: Phase
+    answered: Sequence[tuple[Party, str]]
+    gone: set[Party]
 
 
 @dataclass(frozen=True)
@@ -69,11 +79,7 @@ class Stepper:
         jobs: list[Job | Weighing] = []
         for live in self._live.take_due():
             try:
-                if self._unweighed(live) is not None:
-                    live.weighing = True
-                    jobs.append(Weighing(live))
-                    continue
-                job = self._begin(live)
+                job = self._look(live)
             except CloisterError as error:
                 self._put_off(live, error)
                 continue
@@ -112,22 +118,60 @@ class Stepper:
             job.live.running = False
             self._live.look(job.row.id)
 
-    def _unweighed(self, live: Live) -> tuple[TaskRow, Phase, set[Party]] | None:
-        """The task, its phase and the parties awaited, if the phase has not been asked of the present answers."""
-        if all(phase.enough is None for phase in live.program.phases.values()):
-            return None
+    def _look(self, live: Live) -> Job | Weighing | None:
+        """What is to be done for a task. Most looks find that nothing is, so this one writes nothing (`_begin` does)."""
         with self._durable.read() as records:
-            row = records.tasks.get(live.task)
-            if row is None or row.status != "running" or row.closed:
+            seen = self._see(records, live)
+            if seen is None:
                 return None
-            phase = live.program.phases[row.phase]
-            if phase.enough is None:
+            if self._unweighed(live, seen):
+                live.weighing = True
+                return Weighing(live)
+            ready = self._readiness(live, seen)
+            if ready is Readiness.WAIT:
                 return None
-            answered = records.messages.answered(row.id, row.position)
-            gone = {party for party, counters in records.messages.counters(row.id).items() if counters.gone}
+            if ready is Readiness.READY and (seen.row.closed or self._full(seen)):
+                # Nothing more can come in: there is no inbox to be closed.
+                live.running = True
+                inbox = tuple(records.messages.inbox(seen.row.id, seen.row.position))
+                return self._job(live, seen, inbox)
+        return self._begin(live)
+
+    def _see(self, records: Records, live: Live) -> _Seen | None:
+        row = records.tasks.get(live.task)
+        if row is None or row.status != "running":
+            return None
         live.enter(row, self._live.timer.now())
-        waits = phases.outstanding(phase, row, self._party, answered, gone)
-        return None if live.weighed == (len(answered), len(waits)) else (row, phase, waits)
+        counters = records.messages.counters(row.id).items()
+        return _Seen(
+            row,
+            live.program.phases[row.phase],
+            records.messages.answered(row.id, row.position),
+            {party for party, counter in counters if counter.gone},
+        )
+
+    def _waits(self, seen: _Seen) -> set[Party]:
+        return phases.outstanding(seen.phase, seen.row, self._party, seen.answered, seen.gone)
+
+    def _full(self, seen: _Seen) -> bool:
+        return phases.full(seen.phase, seen.row, self._party, seen.answered)
+
+    def _unweighed(self, live: Live, seen: _Seen) -> bool:
+        """Whether the phase is to be asked of the present answers, and has not been."""
+        if seen.phase.enough is None or seen.row.closed:
+            return False
+        return live.weighed != (len(seen.answered), len(self._waits(seen)))
+
+    def _readiness(self, live: Live, seen: _Seen) -> Readiness:
+        now = self._live.timer.now()
+        overdue, enough = now >= live.deadline, now >= live.enough_at
+        return phases.readiness(
+            seen.phase, seen.row, self._party, seen.answered, seen.gone, overdue=overdue, enough=enough
+        )
+
+    def _job(self, live: Live, seen: _Seen, inbox: tuple[AcceptedMessage, ...]) -> Job:
+        missed = phases.missing(seen.phase, seen.row, self._party, seen.answered)
+        return Job(live, seen.row, seen.phase, inbox, missed)
 
     def _weigh(self, live: Live) -> None:
         """Asks the phase, after each answer, whether what has come is enough.
@@ -135,11 +179,11 @@ class Stepper:
         Outside transactions and outside the thread that looks after all tasks: it reads the state, which may hold a
         whole candidate, and every answer (of at most `Phase.largest` bytes).
         """
-        found = self._unweighed(live)
-        if found is None:
-            return
-        row, phase, waits = found
         with self._durable.read() as records:
+            seen = self._see(records, live)
+            if seen is None or not self._unweighed(live, seen):
+                return
+            row, phase, waits = seen.row, seen.phase, self._waits(seen)
             inbox = records.messages.inbox(row.id, row.position)
         live.weighed = (len(inbox), len(waits))
         state, received = self._durable.load(row.state), self._received(row, inbox)
@@ -159,40 +203,30 @@ class Stepper:
         )
 
     def _begin(self, live: Live) -> Job | None:
-        now = self._live.timer.now()
+        """Closes an inbox for its step, or ends the task."""
+        left: list[str] = []
+        inbox: tuple[AcceptedMessage, ...] = ()
         with self._durable.transaction() as records:
-            row = records.tasks.get(live.task)
-            if row is None or row.status != "running":
+            seen = self._see(records, live)
+            if seen is None:
                 return None
-            live.enter(row, now)
-            phase = live.program.phases[row.phase]
-            answered = records.messages.answered(row.id, row.position)
-            gone = {party for party, counters in records.messages.counters(row.id).items() if counters.gone}
-            ready = phases.readiness(
-                phase,
-                row,
-                self._party,
-                answered,
-                gone,
-                overdue=now >= live.deadline,
-                enough=now >= live.enough_at,
-            )
+            ready = self._readiness(live, seen)
             if ready is Readiness.READY:
-                inbox = tuple(records.messages.inbox(row.id, row.position))
-                if not row.closed and not phases.full(phase, row, self._party, answered):
-                    records.tasks.put(replace(row, closed=True))
-                    row = replace(row, closed=True)
+                inbox = tuple(records.messages.inbox(seen.row.id, seen.row.position))
+                if not seen.row.closed and not self._full(seen):
+                    seen = replace(seen, row=replace(seen.row, closed=True))
+                    records.tasks.put(seen.row)
                 live.running = True
             elif ready is Readiness.FAILED:
                 left = [
                     f"The {event.facts['seat']} left in its phase {event.facts['phase']}: {event.facts['error']}."
-                    for event in records.events.of_kind(row.id, "party.left")
+                    for event in records.events.of_kind(seen.row.id, "party.left")
                 ]
         if ready is Readiness.READY:
-            return Job(live, row, phase, inbox, phases.missing(phase, row, self._party, answered))
+            return self._job(live, seen, inbox)
         if ready is Readiness.FAILED:
-            here = {party for party, _ in answered}
-            self._fail(row, notices.quorum_failed(row, len(here), phase.quorum, left), None)
+            here = {party for party, _ in seen.answered}
+            self._fail(seen.row, notices.quorum_failed(seen.row, len(here), seen.phase.quorum, left), None)
         return None
 
     def _step(self, job: Job) -> None:
