@@ -13,14 +13,10 @@ Both steps alternate; processor time (`cpu`) depends less than wall time on what
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -35,7 +31,7 @@ from cloister.training.local import Trainer
 from cloister.training.private import PrivateGradient
 from cloister.training.recipe import Column, TabularPreparation, TrainingRecipe
 from measure import RUNS, row, seconds, show
-from private import networks
+from private import networks, peer_environment
 
 TABLE = TabularPreparation(columns=(Column(name="a"),), label="y")
 TARGETS = {"MLP 100-256-256-10": 1.2, "CNN of Opacus' MNIST example": 1.5, "crystal U-Net, 128 pixels": 2.0}
@@ -104,19 +100,7 @@ def timed(works: tuple[Callable[[], Any], ...]) -> list[tuple[float, float]]:
 
 def opacus(quick: bool) -> dict[str, float]:
     """Opacus' private step over its plain step, by model, in an environment of its own."""
-    folder = Path(tempfile.gettempdir()) / "cloister-opacus"
-    python = folder / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "torch==2.13.0", "opacus"], check=True)
-    script = Path(__file__).parent / "private" / "opacus_step.py"
-    ran = subprocess.run(
-        [str(python), str(script), *(["--quick"] if quick else [])],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    ratios: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
+    ratios: dict[str, float] = peer_environment.answer("opacus_step.py", *(["--quick"] if quick else []))
     return ratios
 
 

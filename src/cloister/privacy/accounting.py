@@ -30,7 +30,7 @@ MAX_STEPS: Final = 10_000_000
 MAX_UNITS: Final = 1 << 32
 LEAST_DELTA: Final = 1e-15
 LEAST_RATE: Final = 1e-12
-PLD_STEPS: Final = 50_000
+PLD_STEPS: Final = 100_000
 PLD_MULTIPLIER: Final = 0.3
 PLD_EPSILON: Final = 50.0
 """Beyond these a PLD takes minutes or all memory, for epsilons that protect nobody: the Rényi bound alone is used."""
