@@ -1,6 +1,7 @@
-"""Flower in an environment of its own: rounds of one float32 vector, FedAvg, without TLS (its fastest).
+"""Flower in an environment of its own: rounds of one float32 vector, FedAvg, in the clear or behind SecAgg+.
 
-Flower 1.41: a SuperLink and SuperNodes as processes, its defaults otherwise. Its client adds a constant, as ours does.
+Flower 1.41: a SuperLink and SuperNodes as processes, without TLS (its fastest), its defaults otherwise. What they run is in
+`flower_app`; its client adds a constant, as ours does, and the sum that is reached is checked.
 """
 
 from __future__ import annotations
@@ -8,15 +9,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import venv
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 WANTED = "flwr==1.41.*"
+APP = Path(__file__).parent / "flower_app"
+ERROR = 1e-4
+"""Of a value in a round, at most; SecAgg+ rounds values up to 8 to 22 bits."""
 
 PROJECT = """
 [build-system]
@@ -37,68 +44,30 @@ packages = ["."]
 publisher = "bench"
 
 [tool.flwr.app.components]
-serverapp = "rounds.server:app"
-clientapp = "rounds.client:app"
+serverapp = "rounds.{kind}_server:app"
+clientapp = "rounds.{kind}_client:app"
 
 [tool.flwr.app.config]
 size = 1
 rounds = 1
 nodes = 1
-times = ""
+told = ""
 """
 
-CLIENT = """
-import numpy as np
-from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
-from flwr.clientapp import ClientApp
 
-app = ClientApp()
+@dataclass(frozen=True)
+class Peer:
+    """What Flower's rounds took.
 
+    Attributes:
+        seconds: of each round.
+        cpu: processor seconds (user and kernel) of all its processes for each round; zero where the system does not tell.
+        up: bytes of the contents of all clients' replies for each round.
+    """
 
-@app.train()
-def train(message, context):
-    arrays = [array + np.float32(0.5) for array in message.content["arrays"].to_numpy_ndarrays()]
-    content = {"arrays": ArrayRecord(arrays), "metrics": MetricRecord({"num-examples": 1})}
-    return Message(content=RecordDict(content), reply_to=message)
-"""
-
-SERVER = """
-import json
-import time
-
-import numpy as np
-from flwr.app import ArrayRecord
-from flwr.serverapp import ServerApp
-from flwr.serverapp.strategy import FedAvg
-
-app = ServerApp()
-
-
-class Timed(FedAvg):
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.begun, self.ended = [], []
-
-    def configure_train(self, *args, **options):
-        self.begun.append(time.monotonic())
-        return super().configure_train(*args, **options)
-
-    def aggregate_train(self, *args, **options):
-        result = super().aggregate_train(*args, **options)
-        self.ended.append(time.monotonic())
-        return result
-
-
-@app.main()
-def main(grid, context):
-    config = context.run_config
-    nodes = int(config["nodes"])
-    strategy = Timed(fraction_evaluate=0.0, min_train_nodes=nodes, min_available_nodes=nodes)
-    start = ArrayRecord([np.zeros(int(config["size"]), np.float32)])
-    strategy.start(grid=grid, initial_arrays=start, num_rounds=int(config["rounds"]))
-    with open(config["times"], "w") as stream:
-        json.dump([after - before for before, after in zip(strategy.begun, strategy.ended)], stream)
-"""
+    seconds: list[float]
+    cpu: float
+    up: float
 
 
 class Unavailable(Exception):
@@ -118,24 +87,29 @@ def environment(folder: Path) -> Path:
 
 
 def rounds(
-    binaries: Path, folder: Path, nodes: int, size: int, count: int, limit: float = 540.0
-) -> list[float]:
-    """Seconds of each of `count` rounds, from sending the weights to having the average. Raises `Unavailable`."""
+    binaries: Path,
+    folder: Path,
+    nodes: int,
+    size: int,
+    count: int,
+    *,
+    secure: bool = False,
+    limit: float = 540.0,
+) -> Peer:
+    """So many rounds, each from its first message to the average. Raises `Unavailable`."""
     folder.mkdir(parents=True, exist_ok=True)
     app = folder / "app"
-    (app / "rounds").mkdir(parents=True, exist_ok=True)
-    (app / "pyproject.toml").write_text(PROJECT)
-    (app / "rounds" / "__init__.py").write_text("")
-    (app / "rounds" / "client.py").write_text(CLIENT)
-    (app / "rounds" / "server.py").write_text(SERVER)
+    app.mkdir(exist_ok=True)
+    (app / "pyproject.toml").write_text(PROJECT.format(kind="secure" if secure else "plain"))
+    shutil.copytree(APP, app / "rounds", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     ports = free_ports(nodes + 1)
     home = folder / "home"
     home.mkdir(exist_ok=True)
     (home / "config.toml").write_text(
         f'[superlink]\ndefault = "bench"\n\n[superlink.bench]\naddress = "127.0.0.1:{ports[0]}"\ninsecure = true\n'
     )
-    times = folder / "times.json"
-    times.unlink(missing_ok=True)
+    told = folder / "told.json"
+    told.unlink(missing_ok=True)
     settings = dict(
         os.environ,
         FLWR_HOME=str(home),
@@ -163,7 +137,7 @@ def rounds(
                 str(port),
             ]
             stack.enter_context(process(binaries, node, settings, folder / f"node{number}.log"))
-        config = f'size={size} rounds={count} nodes={nodes} times="{times}"'
+        config = f'size={size} rounds={count} nodes={nodes} told="{told}"'
         command = [
             str(binaries / "flwr"),
             "run",
@@ -175,10 +149,12 @@ def rounds(
         ]
         with (folder / "run.log").open("w") as log, contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(command, env=settings, check=False, stdout=log, stderr=log, timeout=limit)
-    if not times.exists():
+    if not told.exists():
         raise Unavailable("its run did not end in time, or failed")
-    found: list[float] = json.loads(times.read_text())
-    return found
+    found: dict[str, Any] = json.loads(told.read_text())
+    if any(abs(value - 0.5 * count) > ERROR * count for value in found["reached"]):
+        raise Unavailable(f"it reached {found['reached']} instead of {0.5 * count}")
+    return Peer(found["seconds"], found["cpu"], found["up"])
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from memory import peak
 
 from cloister.aggregation import PartySigning
 from cloister.claims.offers import Offer, Request
@@ -52,7 +53,13 @@ class Known:
 
 
 class NoTraining:
-    """In place of the worker: a "model" is its number of weights as text; training adds a half to each."""
+    """In place of the worker: a "model" is its number of weights as text; training adds a half to each.
+
+    `reached` is the least and the greatest weight of the model that it was last asked to write.
+    """
+
+    def __init__(self) -> None:
+        self.reached: list[float] = []
 
     def call(
         self,
@@ -65,6 +72,7 @@ class NoTraining:
         if method == "train":
             return {}, {"weights": given["weights"] + np.float32(0.5)}
         if method == "export":
+            self.reached = [float(given["weights"].min()), float(given["weights"].max())]
             return {}, {"model": np.frombuffer(b"trained", np.uint8)}
         size = int(given["model"].tobytes())
         return {"trained": [[0, size]]}, {"weights": np.zeros(size, np.float32)}
@@ -84,6 +92,7 @@ class Node:
     def __init__(self, party: str, courier: Courier, signing: PartySigning) -> None:
         self.party, self.courier, self.signing = party, courier, signing
         self.plans: dict[str, tuple[Offer, Request]] = {}
+        self.worker = NoTraining()
         self.sent_bytes = 0
         self.ended: list[float] = []
         self.done = threading.Event()
@@ -103,7 +112,7 @@ class Node:
         return next(str(offer.parameters["parameters"]).encode() for offer, _ in self.plans.values())
 
     def engine(self, _name: str) -> NoTraining:
-        return NoTraining()
+        return self.worker
 
     def charge(self, _task: Any, _cost: Any) -> None: ...
 
@@ -177,6 +186,7 @@ def serve_tasks(facts: dict[str, Any], commands: Any, carrier: Any, known: Known
                 Request.model_validate_json(order["request"]),
             )
             node.plans, node.sent_bytes, node.ended = {order["task"]: (offer, request)}, 0, []
+            node.worker = NoTraining()
             node.done.clear()
             before = time.process_time()
             seat = offer.seat_of(facts["party"])
@@ -186,7 +196,15 @@ def serve_tasks(facts: dict[str, Any], commands: Any, carrier: Any, known: Known
                 say({"error": f"{row.phase} {row.status} {row.failure}" if row else "no task"})
                 continue
             gaps = [after - before for before, after in zip(node.ended, node.ended[1:], strict=False)]
-            say({"seconds": gaps, "bytes": node.sent_bytes, "cpu": time.process_time() - before})
+            say(
+                {
+                    "seconds": gaps,
+                    "bytes": node.sent_bytes,
+                    "cpu": time.process_time() - before,
+                    "peak": peak(),
+                    "reached": node.worker.reached,
+                }
+            )
         runner.close()
         durable.close()
 

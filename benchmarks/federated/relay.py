@@ -9,6 +9,8 @@ import threading
 import time
 from pathlib import Path
 
+from memory import peak
+
 from cloister.hub.server import Hub, create_hub, run_hub
 from cloister.identity.keystore import Cost, Passphrase
 
@@ -16,9 +18,9 @@ UNLOCK = Passphrase(b"a benchmark", Cost(1, 1, 8 << 10))
 
 
 def answer_parent() -> None:
-    """Answers each line with the processor seconds used so far; ends this process when its standard input does."""
+    """Answers each line with processor seconds and memory used so far; ends this process when its standard input does."""
     for _ in sys.stdin:
-        print(json.dumps({"cpu": time.process_time()}), flush=True)
+        print(json.dumps({"cpu": time.process_time(), "peak": peak()}), flush=True)
     os._exit(0)
 
 
