@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from cloister.cli import ask, bench
 from cloister.cli.main import cli
+from protections import federation as f
 
 
 class Node:
@@ -17,11 +18,21 @@ class Node:
 
     def __init__(self):
         self.posted = []
+        self.terms = f.terms()
+
+    def get(self, path):
+        assert path == "/agreements/a"
+        return {"terms": self.terms.to_odrl()}
 
     def post(self, path, body=None):
         self.posted.append((path, body))
         if path == "/plans":
-            return {"text": "What will be done\n  Training.", "plan": {"offer": {}}, "names": {}}
+            return {
+                "text": "What will be done\n  Training.",
+                "plan": {"offer": {}},
+                "names": {},
+                "starts_from": {"model": "sha256:" + "0" * 64, "public": True},
+            }
         if path == "/bench":
             return {"figures": {"seconds_per_step": 0.25, "seconds_per_exchange": 0.0125}, "measured": "now"}
         return {
@@ -30,7 +41,13 @@ class Node:
             "status": "proposed",
             "refusals": {},
             "waiting": {},
+            "check": {"parameters": [{"name": "down1.a.weight"}, {"name": "head.weight"}]},
         }
+
+    @property
+    def asked(self):
+        """What the last plan was asked for."""
+        return [body for path, body in self.posted if path == "/plans"][-1]["computation"]["settings"]
 
     def status(self):
         return {"relay": {"reached": True}}
@@ -47,6 +64,7 @@ def node(monkeypatch):
     monkeypatch.setattr(ask, "client", client)
     monkeypatch.setattr(bench, "client", client)
     monkeypatch.setattr(ask, "find_agreement", lambda _node, name: name)
+    monkeypatch.setattr(bench, "find_agreement", lambda _node, name: name)
     return made
 
 
@@ -60,7 +78,9 @@ def test_what_is_only_tried_is_shown_and_not_sent(node):
     assert "What will be done" in told.stdout
     assert "Nothing was sent." in told.stdout
     assert [path for path, _ in node.posted] == ["/models", "/plans"]
-    assert json.loads(train("--what-if", "--json", "-").stdout)["task"] is None
+    told = json.loads(train("--what-if", "--json", "-").stdout)
+    assert told["task"] is None
+    assert told["starts_from"]["public"] is True
 
 
 def test_wishes_reach_the_planner_as_they_were_given(node):
@@ -91,3 +111,41 @@ def test_a_node_is_measured_with_a_training_or_without(node):
     assert "A training step: 0.25 s" in told.stdout
     path, body = node.posted[-1]
     assert (path, body["computation"]["settings"]["steps"]) == ("/bench", 3)
+
+
+def test_weights_are_frozen_by_name(node):
+    assert train("--what-if").exit_code == 0
+    assert node.asked["trainable"] == []
+    assert train("--what-if", "--trainable", "head.", "--trainable", "down1.a").exit_code == 0
+    assert node.asked["trainable"] == ["head.", "down1.a"]
+
+
+def test_a_name_that_no_weight_has_is_refused_also_beside_others(node):
+    told = train("--yes", "--trainable", "head.", "--trainable", "haed.")
+    assert told.exit_code == 2
+    assert "No weight's name begins with 'haed.'" in told.stderr
+    assert "down1.a.weight, head.weight" in told.stderr
+    assert [path for path, _ in node.posted] == ["/models"]
+
+
+def test_under_privacy_budgets_a_tools_last_block_is_trained_unless_another_is_named(node):
+    node.terms = f.terms(budgets=f.budgets())
+    assert train("--what-if").exit_code == 0
+    assert node.asked["trainable"] == ["head."]
+    assert train("--what-if", "--trainable", "down1.a").exit_code == 0
+    assert node.asked["trainable"] == ["down1.a"]
+
+
+def test_the_steps_of_a_training_under_budgets_are_measured_as_they_will_be(node):
+    told = CliRunner().invoke(cli, ["bench", "node", "--tool", "crystals", "--agreement", "a"])
+    assert told.exit_code == 0, told.output
+    assert node.posted[-1][1]["computation"]["settings"]["trainable"] == []
+    node.terms = f.terms(budgets=f.budgets())
+    assert CliRunner().invoke(cli, ["bench", "node", "--tool", "crystals", "--agreement", "a"]).exit_code == 0
+    assert node.posted[-1][1]["computation"]["settings"]["trainable"] == ["head."]
+
+
+def test_a_recipe_beside_a_tool_is_not_silently_left_out(node, tmp_path):
+    told = train("--what-if", "--recipe", str(tmp_path / "recipe.json"))
+    assert told.exit_code == 2
+    assert "A tool brings its own recipe." in told.stderr

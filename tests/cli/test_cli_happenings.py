@@ -13,6 +13,7 @@ from cloister.cli.common import brief
 from cloister.cli.happenings import in_words
 from cloister.cli.main import cli
 from cloister.foundation.errors import Refused
+from protections import federation as f
 
 NORTH = "a" * 52
 NAMES = {NORTH: "North"}
@@ -95,13 +96,15 @@ class Node:
     """A node that has one plan and one task, and does not reach its relay."""
 
     def get(self, path):
+        if path == f"/agreements/{TASK}":
+            return {"terms": f.terms().to_odrl()}
         return [{"agreement": TASK}] if path == "/agreements" else [{"task": TASK}]
 
     def post(self, path, _body=None):
         if path == "/models":
-            return {"digest": "sha256:22"}
+            return {"digest": "sha256:22", "check": {"parameters": []}}
         if path == "/plans":
-            return {"plan": {}, "text": PLAN, "names": NAMES}
+            return {"plan": {}, "text": PLAN, "names": NAMES, "starts_from": None}
         return {"task": TASK, "status": "waiting", "refusals": {}, "waiting": {NORTH: ""}}
 
     def task(self, _digest):

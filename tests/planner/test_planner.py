@@ -11,7 +11,7 @@ from planning import LAB, NOW, OWNERS, FakeProtection, agreement, claim, facts, 
 
 from cloister.agreements.clauses import Floor
 from cloister.agreements.terms import Terms
-from cloister.claims.offers import Cost, Declined, Facts
+from cloister.claims.offers import Computation, Cost, Declined, Facts
 from cloister.claims.strength import at_least_as_strong, stronger
 from cloister.claims.vocabulary import (
     Adversary,
@@ -26,7 +26,7 @@ from cloister.claims.vocabulary import (
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import BadInput, Refused, TaskFailed
 from cloister.planner.cost import WEIGHTS, in_words, score
-from cloister.planner.explain import explain, sections
+from cloister.planner.explain import explain, sections, starting_point
 from cloister.planner.planner import make_plan
 
 NONCE = "0" * 32
@@ -334,6 +334,36 @@ def test_a_plan_in_words_says_who_learns_what_what_holds_and_what_does_not():
         assert part in " ".join(text.split())
     assert plan.digest in text
     assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_a_plan_names_the_model_that_training_starts_from_and_that_everybody_gets_it():
+    settings = {"trainable": ["head.", "up1."]}
+    computation = Computation(kind="training", contents={"model": "sha256:" + "9" * 64}, settings=settings)
+    terms = agreement()
+    one = offer("one").model_copy(update={"parameters": {"parameters": 226_738, "trained": 34}})
+    plan = make_plan(
+        request(terms, computation=computation),
+        facts(terms),
+        [FakeProtection("one", one)],
+        now=NOW,
+        nonce=NONCE,
+    )
+    model = "sha256:" + "9" * 64
+    text = explain(plan, width=300)
+    assert "It starts from the model sha256:9999999999999999…." in text
+    assert "it counts as public" in text
+    assert "Of its 226,738 numbers 34 are trained: the weights whose names begin with head. and up1." in text
+    assert "It starts from the count (sha256:9999999999999999…)." in explain(
+        plan, models={model: "the count"}
+    )
+    assert starting_point(plan, {model: "the count"}) == {
+        "model": model, "name": "the count", "public": True,
+        "parameters": 226_738, "trained": 34, "trainable": ["head.", "up1."],
+    }  # fmt: skip
+    whole = planned(
+        [FakeProtection("one", one.model_copy(update={"parameters": {"parameters": 7, "trained": 7}}))]
+    )
+    assert "All of its 7 numbers are trained." in explain(whole, width=300)
 
 
 def test_a_plans_costs_say_what_was_counted_and_what_is_a_guess():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +15,9 @@ from cloister.cli.common import brief, client, decimal_point, elsewhere, folder_
 from cloister.cli.output import Answer, command, confirm, say
 from cloister.foundation.errors import BadInput, from_problem
 from cloister.foundation.files import read_limited
+
+if TYPE_CHECKING:
+    from cloister.sdk.client import Client
 
 _WISHES = ("rounds", "epsilon", "batch", "units", "dropouts", "deadline")
 
@@ -43,6 +48,12 @@ def ask_group() -> None:
 @click.option("--rounds", type=int, default=None, help="How many rounds.")
 @click.option("--steps", type=int, default=None, help="Local steps in each round.")
 @click.option(
+    "--trainable",
+    multiple=True,
+    metavar="NAME",
+    help="Train only weights whose names begin so, and freeze the others; repeat. As the recipe says if absent.",
+)
+@click.option(
     "--epsilon",
     type=float,
     default=None,
@@ -64,19 +75,19 @@ def ask_group() -> None:
 @folder_option
 def train(folder: Path, yes: bool, what_if: bool, **given: Any) -> Answer:
     """Train a model together: print the plan, ask to proceed, send it to every party for admission."""
-    model, settings = training_of(given)
     wishes: dict[str, Any] = {key: given[key] for key in _WISHES if given[key] is not None}
     for item in given["preference"]:
         name, _, value = item.partition("=")
         wishes[name] = _value(value)
     with client(folder, timeout=600) as node:
-        import base64
-
+        agreement = find_agreement(node, given["agreement"])
+        model, settings = training_of(given, private=has_budgets(node, agreement))
         added = node.post("/models", {"content": base64.b64encode(model).decode()})
+        _require_named(given["trainable"], added["check"]["parameters"])
         told = node.post(
             "/plans",
             {
-                "agreement": find_agreement(node, given["agreement"]),
+                "agreement": agreement,
                 "computation": {
                     "kind": "training",
                     "contents": {"model": added["digest"]},
@@ -87,7 +98,8 @@ def train(folder: Path, yes: bool, what_if: bool, **given: Any) -> Answer:
             },
         )
         if what_if:
-            return Answer({"task": None, "plan": told["plan"]}, told["text"] + "\nNothing was sent.")
+            answer = {"task": None, "plan": told["plan"], "starts_from": told["starts_from"]}
+            return Answer(answer, told["text"] + "\nNothing was sent.")
         say(brief(told["text"]) if yes else told["text"])
         if not yes:
             confirm("Send this plan to the parties?")
@@ -97,6 +109,7 @@ def train(folder: Path, yes: bool, what_if: bool, **given: Any) -> Answer:
         "task": task["task"],
         "status": task["status"],
         "plan": told["plan"],
+        "starts_from": told["starts_from"],
         "refusals": task["refusals"],
         "relay_reached": reached,
     }
@@ -114,31 +127,76 @@ def train(folder: Path, yes: bool, what_if: bool, **given: Any) -> Answer:
     return Answer(answer, f"{text}\nWatch it with: cloister task watch {short(task['task'])}")
 
 
-def training_of(given: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-    """Model and recipe that the options `tool`, `model`, `recipe`, `steps` and `rounds` stand for. Raises `BadInput`."""
+def has_budgets(node: Client, agreement: str) -> bool:
+    """Whether there are privacy budgets under an agreement, so that trainings under it have noise."""
+    from cloister.agreements.terms import Terms
+
+    return bool(Terms.from_odrl(node.get(f"/agreements/{agreement}")["terms"]).budgets)
+
+
+def training_of(given: Mapping[str, Any], *, private: bool = False) -> tuple[bytes, dict[str, Any]]:
+    """Model and recipe that the options `tool`, `model`, `recipe`, `steps`, `rounds` and `trainable` stand for.
+
+    Args:
+        given: the options' values.
+        private: the training will have noise. A tool's model is then trained as that needs: its last block only.
+
+    Raises:
+        BadInput: the options do not fit together, or the recipe cannot be used.
+    """
     if (given["tool"] is None) == (given["model"] is None):
         raise BadInput(
             "Say what to train.", "Neither or both of --tool and --model were given.", "Give one of them."
         )
-    if given["tool"] is not None:
-        if given["tool"] != "crystals":
-            raise BadInput(
-                "Only the tool crystals can be trained on as it is.", "", "Use --model with --recipe."
-            )
-        from cloister.applications.crystals.pipeline import shipped_model
-        from cloister.applications.crystals.recipe import crystals_recipe
+    if given["tool"] is None:
+        model, settings = _own(given)
+    elif given["tool"] == "crystals":
+        model, settings = _crystals(given, private=private)
+    else:
+        raise BadInput("Only the tool crystals can be trained on as it is.", "", "Use --model with --recipe.")
+    if given["steps"] is not None:
+        settings = {**settings, "steps": given["steps"]}
+    if given.get("trainable"):
+        settings = {**settings, "trainable": list(given["trainable"])}
+    return model, _checked(settings)
 
-        told = {key: given[key] for key in ("steps", "rounds") if given[key] is not None}
-        return shipped_model(), crystals_recipe(**told).model_dump(mode="json")
+
+def _crystals(given: Mapping[str, Any], *, private: bool) -> tuple[bytes, dict[str, Any]]:
+    from cloister.applications.crystals.pipeline import shipped_model
+    from cloister.applications.crystals.recipe import crystals_recipe, private_crystals_recipe
+
+    if given["recipe"] is not None:
+        raise BadInput("A tool brings its own recipe.", "", "Leave out --recipe, or give --model.")
+    if private:
+        return shipped_model(), private_crystals_recipe().model_dump(mode="json")
+    told = {key: given[key] for key in ("steps", "rounds") if given[key] is not None}
+    return shipped_model(), crystals_recipe(**told).model_dump(mode="json")
+
+
+def _own(given: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
     if given["recipe"] is None:
         raise BadInput("A model needs a recipe.", "", "Give --recipe FILE; see docs/reference/recipes.md.")
     advice = "Write one as docs/reference/recipes.md says."
     settings = json_file(given["recipe"], 1 << 20, "a recipe", advice)
     if not isinstance(settings, dict):
         raise BadInput(f"{given['recipe'].name} is not a recipe: it is no JSON object.", "", advice)
-    if given["steps"] is not None:
-        settings = {**settings, "steps": given["steps"]}
-    return read_limited(given["model"], 512 << 20), _checked(settings)
+    return read_limited(given["model"], 512 << 20), settings
+
+
+def _require_named(trainable: Sequence[str], parameters: Sequence[Mapping[str, Any]]) -> None:
+    """Every name must stand for something: a misspelt one beside others would silently train less."""
+    names = [str(item["name"]) for item in parameters]
+    for prefix in trainable:
+        if not any(name.startswith(prefix) for name in names):
+            first = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+            raise BadInput(
+                f"No weight's name begins with {prefix[:60]!a}.",
+                f"The model's weights are: {first}",
+                "See them all with: cloister model check FILE",
+            )
+
+
+_SHOWN = 12
 
 
 def _checked(settings: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from cloister.cli.ask import training_of
+from cloister.cli.agreements import find_agreement
+from cloister.cli.ask import has_budgets, training_of
 from cloister.cli.common import client, folder_option
 from cloister.cli.output import Answer, command
 
@@ -42,15 +43,22 @@ def bench_group() -> None:
 )
 @click.option("--steps", type=int, default=None, help="Local steps, as they will be asked for.")
 @click.option("--rounds", type=int, default=None, help="Rounds, as they will be asked for.")
+@click.option("--trainable", multiple=True, metavar="NAME", help="As it will be asked for; repeat.")
+@click.option(
+    "--agreement",
+    default=None,
+    help="With --tool: under which agreement it will be asked for; budgets change what is trained.",
+)
 @folder_option
 def bench_node(folder: Path, **given: Any) -> Answer:
     """Measure how long noise, masks, signed calls and (with a model) training steps take here. No record is read."""
     wanted = given["tool"] is not None or given["model"] is not None
-    training = training_of(given) if wanted else None
     with client(folder, timeout=900) as node:
         computation = None
-        if training is not None:
-            model, settings = training
+        if wanted:
+            agreement = given["agreement"]
+            private = agreement is not None and has_budgets(node, find_agreement(node, agreement))
+            model, settings = training_of(given, private=private)
             added = node.post("/models", {"content": base64.b64encode(model).decode()})
             contents = {"model": added["digest"]}
             computation = {"kind": "training", "contents": contents, "settings": settings}

@@ -4,16 +4,23 @@ Few trained numbers need less noise: noise grows with their number, what is to b
 section 4.1: `down` starts at random, `up` at zero, so that the adapted model begins as the model it came from.
 
 Adapting is a change of the ONNX file, so nothing else needs to know of it: the adapted file is the computation's model, a
-recipe with `trainable = ["adapter."]` trains its factors and nothing else, and its release is a model that any runtime runs.
-`merge` gives back the original graph with W + up · down as its weights.
+recipe whose `trainable` is `adapter.up.` or `adapter.` trains its factors and nothing else, and its release is a model that
+any runtime runs. `merge` gives back the original graph with W + up · down as its weights.
+
+With several owners or noise, train `up` alone: the average of owners' products is not the product of their averaged factors,
+and noise in both factors is multiplied (Sun et al. 2024, "Improving LoRA in Privacy-preserving Federated Learning", ICLR,
+section 3). Where `down` stays as it was drawn, both are sums again, and half as many numbers are trained.
 
 Rules:
 1. Both functions are pure: the same bytes and arguments give the same bytes.
 2. What `merge` finds must be just what `adapt` writes; a graph that only looks alike is refused.
+3. A weight gets an adapter only where that is fewer numbers than the weight itself has.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +32,79 @@ from cloister.models.graph import Limits
 from cloister.models.parse import DEFAULT_LIMITS, parse
 
 PREFIX = "adapter."
+UP = f"{PREFIX}up."
+"""How the names begin of the factors that are worth training where there are several owners, or noise."""
 MAX_RANK = 256
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A weight that could get an adapter.
+
+    Attributes:
+        name: in the graph.
+        shape: of the weight.
+        rank: of the adapter.
+        reason: why it gets none, in words; empty where it gets one.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    rank: int
+    reason: str = ""
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers its adapter has; 0 where it gets none."""
+        return 0 if self.reason else self.up + self.rank * math.prod(self.shape[1:])
+
+    @property
+    def up(self) -> int:
+        """How many of them are in the factor `up`."""
+        return 0 if self.reason else self.rank * self.shape[0]
+
+
+def weights(
+    data: bytes, prefixes: tuple[str, ...] = (), rank: int = 4, *, limits: Limits = DEFAULT_LIMITS
+) -> tuple[Weight, ...]:
+    """The weights of those names, and which of them `adapt` would give an adapter, in the order of the file.
+
+    Args:
+        data: an ONNX model.
+        prefixes: how their names begin; empty for all weights.
+        rank: of the adapters.
+        limits: what the model may ask of this machine.
+
+    Raises:
+        ModelUnusable, ModelRefused: the model cannot be used.
+        BadInput: it has adapters already, the rank is out of range, or a prefix names nothing.
+    """
+    graph = parse(data, limits)
+    if any(name.startswith(PREFIX) for name in graph.constants):
+        raise _unfit("It has adapters already.", "Merge them first: cloister model merge")
+    if not 1 <= rank <= MAX_RANK:
+        raise _unfit(f"The rank is not between 1 and {MAX_RANK}.", "Begin with 4 or 8.")
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in graph.trainable):
+            raise _unfit(
+                f"No weight's name begins with {prefix[:60]!a}.", "See the names: cloister model check FILE"
+            )
+    return tuple(
+        _weight(name, graph.constants[name], rank)
+        for name in graph.trainable
+        if not prefixes or name.startswith(prefixes)
+    )
+
+
+def _weight(name: str, value: np.ndarray, rank: int) -> Weight:
+    found = Weight(name, tuple(value.shape), rank)
+    if value.ndim < 2:
+        return replace(found, reason="no matrix")
+    if found.numbers >= value.size:
+        return replace(
+            found, reason=f"an adapter of rank {rank} would be {found.numbers:,} numbers, no fewer"
+        )
+    return found
 
 
 def adapt(
@@ -35,28 +114,23 @@ def adapt(
 
     Args:
         data: an ONNX model.
-        prefixes: weights whose names begin with one of these, and have two dimensions or more, get adapters. A weight of
-            a convolution counts as a matrix of outputs by everything else.
-        rank: of the adapters, at least 1; weights with a smaller side are left as they are.
+        prefixes: weights whose names begin with one of these get adapters where that is fewer numbers (`weights`); empty
+            for all. A weight of a convolution counts as a matrix of outputs by everything else.
+        rank: of the adapters, 1 to `MAX_RANK`.
         seed: of the random factors; public.
         limits: what the model may ask of this machine.
 
     Raises:
         ModelUnusable, ModelRefused: the model cannot be used.
-        BadInput: no weight is adapted, or the model has adapters already.
+        BadInput: no weight is adapted, or as `weights`.
     """
+    chosen = [item.name for item in weights(data, prefixes, rank, limits=limits) if item.numbers]
+    if not chosen:
+        raise _unfit(
+            f"For none of the weights is an adapter of rank {rank} fewer numbers than the weight itself.",
+            "Take a smaller rank or other weights, or train them as they are.",
+        )
     graph = parse(data, limits)
-    if any(name.startswith(PREFIX) for name in graph.constants) or not 1 <= rank <= MAX_RANK:
-        raise _unfit("It has adapters already, or the rank is out of range.")
-    chosen = [
-        name
-        for name in graph.trainable
-        if name.startswith(prefixes)
-        and (value := graph.constants[name]).ndim >= 2
-        and min(len(value), value[0].size) > rank
-    ]
-    if not prefixes or not chosen:
-        raise _unfit("No weight of that name is a matrix with more rows and columns than the rank.")
     proto = onnx.ModelProto()
     proto.ParseFromString(data)
     initial = {item.name for item in proto.graph.initializer}
@@ -81,7 +155,11 @@ def adapt(
     rest = list(proto.graph.node)
     del proto.graph.node[:]
     proto.graph.node.extend([*nodes, *rest])
-    return bytes(proto.SerializeToString(deterministic=True))
+    # Before version 4 every constant was listed among the inputs as well.
+    proto.ir_version = max(proto.ir_version, 4)
+    made = bytes(proto.SerializeToString(deterministic=True))
+    parse(made, limits)
+    return made
 
 
 def merge(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
@@ -92,13 +170,9 @@ def merge(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
         BadInput: it has no adapters, or not such as `adapt` writes.
     """
     graph = parse(data, limits)
-    adapted = [
-        name.removeprefix(PREFIX).removesuffix(".up")
-        for name in graph.constants
-        if name.startswith(PREFIX) and name.endswith(".up")
-    ]
+    adapted = [name.removeprefix(UP) for name in graph.constants if name.startswith(UP)]
     if not adapted:
-        raise _unfit("It has no adapters.")
+        raise _unfit("It has no adapters.", "It is a plain graph already; use it as it is.")
     proto = onnx.ModelProto()
     proto.ParseFromString(data)
     for name in adapted:
@@ -134,7 +208,7 @@ def merge(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
 
 def _names(weight: str) -> dict[str, str]:
     parts = ("up", "down", "shape", "product", "shaped", "sum")
-    return {part: f"{PREFIX}{weight}.{part}" for part in parts}
+    return {part: f"{PREFIX}{part}.{weight}" for part in parts}
 
 
 def _nodes(weight: str) -> list[Any]:
@@ -149,5 +223,5 @@ def _nodes(weight: str) -> list[Any]:
     ]
 
 
-def _unfit(why: str) -> BadInput:
-    return BadInput("The model's adapters do not fit.", why, "Choose other weights, or another model.")
+def _unfit(why: str, remedy: str = "Choose other weights, or another model.") -> BadInput:
+    return BadInput("The model's adapters do not fit.", why, remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -24,7 +25,7 @@ def check_model(data: bytes, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
 
     Returns:
         `accepted`; `refusals`, each with `node`, `reason` and `remedy`; `digest`, `bytes`; and where accepted `opset`,
-        `ir_version`, `inputs`, `outputs`, `operators` (name → how often), `parameters`, `size`, `trainable`, `fixed`
+        `ir_version`, `inputs`, `outputs`, `operators` (name → how often), `parameters` (`name`, `shape`, `numbers`), `size`, `trainable`, `fixed`
         (float constants that are not trained, and why), `batch`, `operations`, `memory` (bytes: `weights`, `activations`,
         `inference`, `training`).
 
@@ -60,7 +61,10 @@ def _contents(model: Model) -> dict[str, Any]:
             {**_described(item), "computed_shape": list(cost.outputs[item.name])} for item in graph.outputs
         ],
         "operators": dict(sorted(Counter(node.operator for node in graph.nodes).items())),
-        "parameters": [{"name": name, "shape": list(shape)} for name, shape in model.parameters.items()],
+        "parameters": [
+            {"name": name, "shape": list(shape), "numbers": math.prod(shape)}
+            for name, shape in model.parameters.items()
+        ],
         "size": model.size,
         "trainable": model.size > 0,
         "fixed": _fixed(graph),

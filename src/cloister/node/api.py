@@ -37,6 +37,7 @@ from cloister.node.reports import (
     task_view,
     tasks_view,
 )
+from cloister.node.tasks.known import known_models
 from cloister.node.tasks.records import parse_plan
 from cloister.planner.explain import explain
 from cloister.privacy.filters import Method
@@ -343,7 +344,8 @@ def _tasks(app: FastAPI, node: Node) -> None:
 
     @app.get("/api/v1/tasks/{task}")
     def show(task: str) -> Any:
-        return {**task_view(node, task), "text": explain(node.tasks.plan(task), node.parties.names())}
+        text = explain(node.tasks.plan(task), node.parties.names(), models=known_models())
+        return {**task_view(node, task), "text": text}
 
     @app.post("/api/v1/tasks/{task}/approve")
     def approve(task: str, body: Approve) -> Any:

@@ -1,8 +1,13 @@
-"""A plan in words: what will be done, by whom, what each one sees, what is promised and what is not, what it costs."""
+"""A plan in words: what will be done, by whom, what each one sees, what is promised and what is not, what it costs.
+
+The model that a training starts from is part of the plan: everybody who takes part gets it, so it counts as public, and what
+is in it already nothing here protects. The plan names it by its digest; a node that knows the digest says what it is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from cloister.agreements.words import KINDS, Section, Sentence, join, printed
 from cloister.claims.offers import Plan
@@ -10,12 +15,74 @@ from cloister.claims.statements import statements
 from cloister.planner.cost import sentences
 
 
-def sections(plan: Plan, names: Mapping[str, str] | None = None) -> tuple[Section, ...]:
+def starting_point(plan: Plan, models: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+    """The model that a training starts from, for programs; `None` where none is named.
+
+    Args:
+        plan: chosen or received.
+        models: digest → what it is, in words, of models that are known here.
+
+    Returns:
+        `model` (its digest), `name` (in words, or `None`), `public` (always true: everybody in the task gets it),
+        `parameters` and `trained` (how many numbers, where the plan tells), `trainable` (how the names of the weights
+        begin that are trained; empty for all).
+    """
+    computation = plan.request.computation
+    model = computation.contents.get("model")
+    if computation.kind != "training" or model is None:
+        return None
+    chosen = computation.settings.get("trainable")
+    return {
+        "model": model,
+        "name": (models or {}).get(model),
+        "public": True,
+        "parameters": _count(plan, "parameters"),
+        "trained": _count(plan, "trained"),
+        "trainable": [str(item) for item in chosen] if isinstance(chosen, list | tuple) else [],
+    }
+
+
+def _count(plan: Plan, name: str) -> int | None:
+    found = plan.offer.parameters.get(name)
+    return found if isinstance(found, int) else None
+
+
+def _start(plan: Plan, models: Mapping[str, str] | None) -> tuple[Sentence, ...]:
+    found = starting_point(plan, models)
+    if found is None:
+        return ()
+    digest = str(found["model"])[:23]
+    what = f"{found['name']} ({digest}…)" if found["name"] else f"the model {digest}…"
+    lines = [
+        f"It starts from {what}.",
+        "Everybody who takes part gets that model as it is: it counts as public, and what it holds already is not protected.",
+    ]
+    if found["parameters"] and found["trained"]:
+        which = ""
+        if found["trainable"]:
+            which = f": the weights whose names begin with {join(found['trainable'][:_MOST_NAMES])}"
+            more = len(found["trainable"]) - _MOST_NAMES
+            which += f" (and {more} more)" if more > 0 else ""
+        lines.append(
+            f"All of its {found['parameters']:,} numbers are trained."
+            if found["trained"] == found["parameters"]
+            else f"Of its {found['parameters']:,} numbers {found['trained']:,} are trained{which}."
+        )
+    return tuple(Sentence(text, "computation") for text in lines)
+
+
+_MOST_NAMES = 8
+
+
+def sections(
+    plan: Plan, names: Mapping[str, str] | None = None, models: Mapping[str, str] | None = None
+) -> tuple[Section, ...]:
     """The plan in plain sentences.
 
     Args:
         plan: chosen or received.
         names: party → name; the start of the fingerprint where there is none.
+        models: digest → what it is, in words, of models that are known here.
     """
     known = names or {}
 
@@ -47,6 +114,7 @@ def sections(plan: Plan, names: Mapping[str, str] | None = None) -> tuple[Sectio
             (
                 Sentence(lead, "purpose"),
                 Sentence(f"Data of {join(sorted(name(owner) for owner in request.datasets))}.", "datasets"),
+                *_start(plan, models),
                 Sentence(f"By the privacy method {offer.title}.{experimental}", "protection"),
                 Sentence(
                     f"The result goes to {join([name(item) for item in request.recipients])}.", "recipients"
@@ -67,9 +135,15 @@ def sections(plan: Plan, names: Mapping[str, str] | None = None) -> tuple[Sectio
     )
 
 
-def explain(plan: Plan, names: Mapping[str, str] | None = None, width: int = 100) -> str:
+def explain(
+    plan: Plan,
+    names: Mapping[str, str] | None = None,
+    width: int = 100,
+    *,
+    models: Mapping[str, str] | None = None,
+) -> str:
     """The plan as text, the clauses' machine names at the right; see `sections`."""
-    lines = [*printed(sections(plan, names), width), f"Task {plan.digest}"]
+    lines = [*printed(sections(plan, names, models), width), f"Task {plan.digest}"]
     return "\n".join(lines) + "\n"
 
 

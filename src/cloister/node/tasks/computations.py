@@ -20,7 +20,8 @@ from cloister.node.bench import figures
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.peers.parties import Parties
 from cloister.node.tasks.contents import Contents
-from cloister.planner.explain import explain
+from cloister.node.tasks.known import known_models
+from cloister.planner.explain import explain, starting_point
 from cloister.planner.planner import make_plan
 from cloister.protections.interface import Protection
 from cloister.release.inspection import EXAMINER
@@ -119,7 +120,8 @@ class ComputationsService:
         return plan, {
             "plan": plan.model_dump(mode="json"),
             "task": plan.digest,
-            "text": explain(plan, names),
+            "text": explain(plan, names, models=known_models()),
+            "starts_from": starting_point(plan, known_models()),
             "names": names,
         }
 
@@ -173,7 +175,9 @@ class ComputationsService:
                 fits = Settings(tx).get(_fits(request.computation))
             if known is None:
                 raise BadInput(
-                    "The request's model is not at this node.", "", "Add it first: cloister model add FILE"
+                    "The request's model is not at this node.",
+                    "",
+                    "Ask with: cloister ask train --model FILE",
                 )
             parameters = known["parameters"]
             trained = None if fits is None else fits["trained"]
