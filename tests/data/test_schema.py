@@ -15,6 +15,7 @@ from cloister.data.schema import (
     DatasetDescription,
     ImageFacts,
     UnitOfPrivacy,
+    most_records,
     parse_description,
     size_band,
 )
@@ -104,6 +105,12 @@ def test_bands_never_tell_the_count():
     assert size_band(99) == "under 100"
     assert size_band(100) == size_band(999) == "100 to 1000"
     assert size_band(10**9) == "over 1000000"
+
+
+@given(st.integers(0, 10**9))
+def test_a_band_bounds_what_it_stands_for(records):
+    most = most_records(size_band(records))
+    assert records < most if most is not None else records >= 10**6
 
 
 @settings(max_examples=100)

@@ -58,6 +58,21 @@ def test_terms_that_ask_for_differential_privacy_can_be_done_unless_they_contrad
     assert found.remedy
 
 
+@pytest.mark.parametrize("unit", ["record", "image", "customer"])
+def test_whatever_a_budget_counts_a_dataset_may_count_as_well(unit):
+    """Rule 2."""
+    assert clauses(terms("factories-and-lab", epsilon=3.0, unit=unit)) == {}
+    owners = [owner | {"columns": ["heat", "strength"]} for owner in OWNERS]
+    found = clauses(terms("factories-and-lab", epsilon=3.0, unit=unit, owners=owners))
+    assert found == ({"training": "protection"} if unit == "image" else {})  # a table has no images
+
+
+@pytest.mark.parametrize("length", [61, 200])
+def test_a_unit_with_too_long_a_name_is_told_as_such(length):
+    (found,) = unmet(terms("factories-and-lab", epsilon=3.0, unit="x" * length), installed())
+    assert "too long a name" in found.reason
+
+
 def test_owners_that_may_drop_out_until_two_are_left_are_all_awaited_by_a_secure_sum():
     made = terms("factories-and-lab", dropouts=1)
     assert clauses(made) == {}

@@ -20,6 +20,7 @@ from cloister.claims.vocabulary import (
 )
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import Refused
+from cloister.privacy.charging import due
 from cloister.protections.federated import FederatedAveraging
 from cloister.protections.federated.offers import VARIANTS, offers
 from cloister.protections.federated.promises import ANSWERS, DIGESTS
@@ -208,7 +209,7 @@ def test_the_epsilon_that_is_claimed_is_the_one_that_is_charged():
     ):
         offer = offered(terms, variant, **wishes)
         of = read_settings(offer.parameters, offer.seats["owner"])
-        charged = loss_of(of.private)
+        charged = due(loss_of(of.private).encode(), offer, "record")
         claimed = [c.reached for c in offer.claims.guarantees if isinstance(c.reached, DifferentiallyPrivate)]
         assert claimed
         for item in claimed:
@@ -287,7 +288,9 @@ def test_units_are_bounded_by_the_size_that_the_catalogue_tells(band, units):
         commitment: {**entry(owner, commitment).model_dump(mode="json"), "size_band": band}
         for owner, commitment in f.request(f.terms()).datasets.items()
     }
-    answer = found(private_terms(), {"rounds": 1, "batch": units}, catalogue=described)["secure-private"]
+    answer = found(
+        private_terms(budgets=f.budgets(unit="image")), {"rounds": 1, "batch": units}, catalogue=described
+    )["secure-private"]
     assert answer.parameters["noise"]["run"]["units"] == units
 
 
@@ -321,13 +324,15 @@ def test_noise_is_declined_with_a_reason(name):
     assert reason in why(private_terms(**changes), "secure-private", **(QUICK | wishes))
 
 
-def test_noise_for_one_unit_is_not_offered_for_data_that_counts_another():
+@pytest.mark.parametrize("unit", ["patient", "picture", "record"])
+def test_noise_for_one_unit_is_not_offered_for_data_that_counts_another(unit):
     described = {
         commitment: entry(owner, commitment).model_dump(mode="json")
         for owner, commitment in f.request(f.terms()).datasets.items()
     }
-    answer = found(private_terms(budgets=f.budgets(unit="patient")), QUICK, catalogue=described)
-    assert "protects each patient" in answer["secure-private"].reason
+    answer = found(private_terms(budgets=f.budgets(unit=unit)), QUICK, catalogue=described)
+    assert f"protects each {unit}" in answer["secure-private"].reason
+    assert "counts each image" in answer["secure-private"].reason
 
 
 def test_a_dataset_of_any_size_needs_a_bound():
@@ -335,7 +340,9 @@ def test_a_dataset_of_any_size_needs_a_bound():
         commitment: {**entry(owner, commitment).model_dump(mode="json"), "size_band": "over 1000000"}
         for owner, commitment in f.request(f.terms()).datasets.items()
     }
-    answer = found(private_terms(), {"rounds": 1}, catalogue=described)["secure-private"]
+    answer = found(private_terms(budgets=f.budgets(unit="image")), {"rounds": 1}, catalogue=described)[
+        "secure-private"
+    ]
     assert "`units`" in answer.remedy
 
 

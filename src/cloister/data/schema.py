@@ -11,6 +11,7 @@ plans quote it. Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
@@ -26,6 +27,14 @@ ColumnKind: TypeAlias = Literal["boolean", "integer", "real", "text", "timestamp
 SizeBand: TypeAlias = Literal[
     "under 100", "100 to 1000", "1000 to 10000", "10000 to 100000", "100000 to 1000000", "over 1000000"
 ]  # fmt: skip
+
+_BANDS: Mapping[SizeBand, int] = {
+    "under 100": 100,
+    "100 to 1000": 1_000,
+    "1000 to 10000": 10_000,
+    "10000 to 100000": 100_000,
+    "100000 to 1000000": 1_000_000,
+}
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")]
 
@@ -117,6 +126,11 @@ class UnitOfPrivacy(Document):
             raise ValueError("a column is named exactly when the unit is a column")
         return self
 
+    @property
+    def word(self) -> str:
+        """What one unit is called in agreements, plans and budgets: `record`, `image`, or the column that names it."""
+        return self.column or self.kind
+
 
 class DatasetDescription(Document):
     """The catalogue entry of a dataset: all that others see of it.
@@ -184,11 +198,9 @@ def parse_description(data: bytes) -> DatasetDescription:
 
 def size_band(records: int) -> SizeBand:
     """The band to tell instead of `records`."""
-    bands: tuple[tuple[int, SizeBand], ...] = (
-        (100, "under 100"),
-        (1_000, "100 to 1000"),
-        (10_000, "1000 to 10000"),
-        (100_000, "10000 to 100000"),
-        (1_000_000, "100000 to 1000000"),
-    )
-    return next((band for limit, band in bands if records < limit), "over 1000000")
+    return next((band for band, limit in _BANDS.items() if records < limit), "over 1000000")
+
+
+def most_records(band: SizeBand) -> int | None:
+    """A number that a dataset of this band has fewer records than; `None` if the band knows no end."""
+    return _BANDS.get(band)

@@ -30,6 +30,9 @@ _MODEL = digest(b"an exemplary model")
 _PARAMETERS = 1000
 _PREFERENCES = {"rounds": 1, "units": 100, "batch": 100}
 """A small private run, of which noise is found at once."""
+_WHOLE = frozenset({"record", "image"})
+"""Units that are no column of a table."""
+_LONGEST = 128
 
 
 @dataclass(frozen=True)
@@ -139,10 +142,11 @@ def _example(terms: Terms, asker: str) -> tuple[Request, Facts]:
 
 
 def _columns(terms: Terms) -> tuple[str, ...] | None:
-    """The columns that all datasets may give; `None` where no dataset is limited to some."""
+    """The columns that all datasets may give; `None` where no dataset is limited to some, and pictures do as well."""
     listed = [item.columns for item in terms.datasets if item.columns is not None]
     if not listed:
-        return None
+        units = {unit for item in terms.datasets if (unit := _unit(terms, item)) not in _WHOLE}
+        return ("x", *sorted(units)) if units else None
     return tuple(name for name in listed[0] if all(name in others for others in listed))
 
 
@@ -169,15 +173,26 @@ def _entry(terms: Terms, dataset: UsableDataset) -> DatasetDescription:
         document |= {
             "kind": "image-points",
             "image": {"sensitivity": dataset.sensitivity, "labels": "centres"},
-            "unit_of_privacy": {"kind": "image"},
+            "unit_of_privacy": {"kind": _unit(terms, dataset, "image")},
         }
     else:
-        names = dict.fromkeys([*(dataset.columns or ()), *columns]) or {"x": None}
+        unit = _unit(terms, dataset)
+        column = None if unit in _WHOLE else unit
+        names = dict.fromkeys([*(dataset.columns or ()), *columns, *([column] if column else [])]) or {
+            "x": None
+        }
         document |= {
             "kind": "table",
             "columns": tuple(
                 {"name": name, "kind": "real", "sensitivity": dataset.sensitivity} for name in names
             ),
-            "unit_of_privacy": {"kind": "record"},
+            # A table has no images: where its budget counts them, the method says what is wrong.
+            "unit_of_privacy": {"kind": "column", "column": column} if column else {"kind": "record"},
         }
     return DatasetDescription.model_validate(document)
+
+
+def _unit(terms: Terms, dataset: UsableDataset, default: str = "record") -> str:
+    """What the agreed budget of a dataset counts, and the example dataset too; a name too long for a column is left out."""
+    budget = terms.budget(dataset.owner, dataset.name)
+    return default if budget is None or len(budget.unit) > _LONGEST else budget.unit

@@ -13,12 +13,12 @@ from cloister.agreements.terms import Terms
 from cloister.foundation.clock import Clock
 from cloister.node.budgets.charges import CHARGED, Charges
 from cloister.node.budgets.health import Health
-from cloister.node.budgets.populations import Populations, unit_of
+from cloister.node.budgets.populations import Populations
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.folder import Folder
 from cloister.storage.database import Database, Transaction
 
-__all__ = ["CHARGED", "BudgetsService", "Charges", "Health", "Populations", "unit_of"]
+__all__ = ["CHARGED", "BudgetsService", "Charges", "Health", "Populations"]
 
 
 class BudgetsService:

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable
 from cloister.agreements.clauses import Budget
 from cloister.agreements.terms import Terms
 from cloister.data.registry import Registration
-from cloister.data.schema import DatasetDescription
 from cloister.foundation.canonical import JSON
 from cloister.foundation.clock import Clock
 from cloister.foundation.digests import digest_json
@@ -155,7 +154,7 @@ class Populations:
     def _bind(self, tx: Transaction, name: str, registration: Registration | None, population: str) -> None:
         book = BudgetRows(tx)
         found = budgets.population(book, population)
-        if registration is not None and (unit := unit_of(registration.description)) != found.unit:
+        if registration is not None and (unit := registration.description.unit_of_privacy.word) != found.unit:
             raise _unit(
                 f"“{name}” counts each {unit} by itself, the population “{population}” each {found.unit}.",
                 f"Register the dataset with the unit {found.unit}, or choose another population.",
@@ -186,12 +185,6 @@ def population_of(book: BudgetRows, keys: Iterable[str]) -> str | None:
             clause="population",
         )
     return found[0] if found else None
-
-
-def unit_of(description: DatasetDescription) -> str:
-    """What one unit of a dataset is called in agreements and plans: `record`, `image`, or the column that names it."""
-    unit = description.unit_of_privacy
-    return unit.column or unit.kind
 
 
 def keys_of(name: str, registration: Registration | None) -> list[str]:

@@ -2,7 +2,8 @@
 
 Rules:
 1. A run aims at the least epsilon and delta of the budgets of all owners' data, or at less if less is wished for.
-2. Every owner's data has a budget, of one and the same unit, and is sampled by that unit.
+2. Every owner's data has a budget, of one and the same unit, and is sampled by that unit: the one that the dataset counts,
+   by the same word. Another word may mean another thing, and then noise would hide less than was agreed.
 3. A unit is taken to occur at every owner unless the agreement says at how many at most.
 4. Noise comes from `privacy.runs.private_run`; the same arguments give the same run at every node.
 
@@ -27,7 +28,8 @@ from typing import Any
 from cloister.agreements.clauses import Budget
 from cloister.agreements.terms import Terms
 from cloister.claims.offers import Prediction
-from cloister.data.schema import DatasetDescription
+from cloister.data.schema import DatasetDescription, most_records, parse_description
+from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import Refused
 from cloister.privacy.runs import PrivateRun, private_run
 from cloister.protections.federated.settings import Settings
@@ -42,15 +44,6 @@ MOST_BATCH = 512
 BATCHES = 32
 """A private step takes so many of the recipe's batches at once: few large steps are worth more than many small ones."""
 MAX_UNIT = 60
-
-_BANDS: Mapping[str, int] = {
-    "under 100": 100,
-    "100 to 1000": 1000,
-    "1000 to 10000": 10_000,
-    "10000 to 100000": 100_000,
-    "100000 to 1000000": 1_000_000,
-}
-_SINGLE = frozenset({"record", "row", "image", "picture"})
 LITTLE, MUCH = 0.1, 1.0
 
 
@@ -94,8 +87,7 @@ def agreed(
         )
     for owner, commitment in sorted(datasets.items()):
         entry = catalogue.get(commitment)
-        if entry is not None and (entry.unit_of_privacy.kind == "column") == (units[0] in _SINGLE):
-            counted = entry.unit_of_privacy.column or entry.unit_of_privacy.kind
+        if entry is not None and (counted := entry.unit_of_privacy.word) != units[0]:
             raise _refused(
                 f"The agreement protects each {units[0]}; the dataset of {terms.name_of(owner)} counts each {counted}.",
                 "Agree on a budget for what the dataset counts, or register it anew with the agreed unit.",
@@ -108,12 +100,14 @@ def units_of(wishes: Wishes, entries: Sequence[DatasetDescription]) -> int:
     if wishes.units is not None:
         return wishes.units
     bands = [entry.size_band for entry in entries if entry.size_band is not None]
-    if any(band not in _BANDS for band in bands):
+    sizes = [most_records(band) for band in bands]
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
         raise _refused(
             "A dataset is larger than any size that the catalogue bounds.",
             "Wish for `units`: a number that no owner's units exceed.",
         )
-    return max((_BANDS[band] for band in bands), default=DEFAULT_UNITS)
+    return max(known, default=DEFAULT_UNITS)
 
 
 def sized(
@@ -261,7 +255,4 @@ def _refused(why: str, remedy: str) -> Refused:
 
 def described(facts: Mapping[str, Any]) -> dict[str, DatasetDescription]:
     """Commitment → catalogue entry, of the facts of a request."""
-    from cloister.data.schema import parse_description
-    from cloister.foundation.canonical import canonical
-
     return {key: parse_description(canonical(entry)) for key, entry in facts.items()}
