@@ -200,6 +200,10 @@ class _Seat:
             probe=self._probe,
         )
 
+    def passings(self, point: str) -> int:
+        """How often this node has passed a point of `runner.POINTS`."""
+        return self._passed.get(point, 0)
+
     def restart(self) -> None:
         self.runner = self._make()
         self.runner.resume()
