@@ -33,6 +33,7 @@ class Node:
     attempt: int = 1
     task: str = "task"
     state: bytes = b""
+    parts: dict[str, bytes] = field(default_factory=dict)
     phase: str | None = ""
     inbox: list[Received] = field(default_factory=list)
     reports: list[dict[str, Any]] = field(default_factory=list)
@@ -56,6 +57,9 @@ class Node:
     def secret(self, label, size):
         text = f"{self.seed}/{self.party}/{self.attempt}/{label}".encode()
         return hashlib.shake_256(text).digest(size)
+
+    def part(self, name):
+        return self.parts[name]
 
     def charge(self, cost):
         self.spent.append(cost)
@@ -153,6 +157,7 @@ class Loop:
         assert step.next is None or step.next in node.program.phases
         assert step.candidate is None or step.next is None
         node.steps += 1
+        node.parts |= step.parts
         node.state, node.phase, node.inbox, node.entered = step.state, step.next, [], self.now
         for message in step.send:
             self.sent.append((node.party, message))

@@ -23,6 +23,7 @@ from cloister.storage.messages import AcceptedMessage, Counters
 from cloister.storage.outbox import Outgoing
 from cloister.storage.tasks import Status, TaskRow
 
+MAX_PARTS = 16
 _NOTHING = Kept(digest(b""), 0, b"")
 _ENDINGS: Mapping[str, str] = {"done": "task.finished", "failed": "task.failed", "stopped": "task.stopped"}
 
@@ -81,6 +82,7 @@ class Committer:
         """
         with self._durable.keeping() as keep:
             state = keep(step.state if step.next is not None else b"")
+            parts = {name: keep(part) for name, part in step.parts.items()}
             bodies = [keep(message.body) for message in step.send]
             self._probe("commit.before", row.id)
             with self._durable.transaction() as records:
@@ -98,6 +100,9 @@ class Committer:
                 if step.next is None and self._chain is not None:
                     following = self._chain.finished(records.tx, row, step.candidate)
                 names = [row.state.digest, *records.messages.let_go(row.id)]
+                names += self._put_parts(records, row.id, parts, going_on=step.next is not None)
+                for label in step.forget:
+                    records.erase_secrets(row.id, label)
                 new = replace(row, position=row.position + 1, closed=False, updated=now, state=state)
                 made: Program | None = program
                 if step.next is not None:
@@ -113,7 +118,7 @@ class Committer:
                     made = self._programs.program(new)
                     check_program(made)
                     new = replace(new, phase=made.first, deadline=made.phases[made.first].deadline)
-                self._journal(records, row, new, sent, inbox, missed, now)
+                self._journal(records, row, new, parts, sent, inbox, missed, now)
                 if step.next is None and following is None:
                     made = None
                     names += self.end(records, replace(new, phase=row.phase), "done", None, notify=False)
@@ -135,7 +140,7 @@ class Committer:
         """
         now = self._clock.now()
         failure = None if error is None else _problem(error)
-        names = records.messages.let_go(row.id)
+        names = [*records.messages.let_go(row.id), *records.tasks.drop_parts(row.id)]
         if row.state.inline is None:
             names.append(row.state.digest)
         records.tasks.put(
@@ -175,6 +180,19 @@ class Committer:
         self._durable.collect(names)
         return True
 
+    def _put_parts(
+        self, records: Records, task: str, parts: Mapping[str, Kept], *, going_on: bool
+    ) -> list[str]:
+        """Writes what a step gave, and returns the files that it replaces; after a program's end none stays."""
+        if not going_on:
+            return records.tasks.drop_parts(task)
+        if not parts:
+            return []
+        before = records.tasks.parts(task)
+        for name, kept in parts.items():
+            records.tasks.put_part(task, name, kept)
+        return [before[name].digest for name in parts if name in before and before[name].inline is None]
+
     def _figures(self, records: Records, row: TaskRow, figures: list[Mapping[str, JSON]], now: int) -> None:
         for item in figures:
             records.events.add(row.id, now, "figures", {"phase": row.phase, "figures": item})
@@ -203,6 +221,7 @@ class Committer:
         records: Records,
         row: TaskRow,
         new: TaskRow,
+        parts: Mapping[str, Kept],
         sent: list[dict[str, JSON]],
         inbox: Sequence[AcceptedMessage],
         missed: Mapping[Party, list[str]],
@@ -225,6 +244,7 @@ class Committer:
             "missed": {party: list(kinds) for party, kinds in missed.items()},
             "sent": sent,
             "state": new.state.digest,
+            "parts": {name: kept.digest for name, kept in parts.items()},
         }
         records.tasks.record_step(row.id, row.position, row.phase, record, now)
         self._ledger.append(records.tx, "task.step", digest_json({"task": row.id, "step": record}))
@@ -237,6 +257,12 @@ def check_step(step: Any, row: TaskRow, program: Program, me: Party) -> Step:
         raise _unfit("It did not return a step.")
     if step.next is not None and (step.next not in program.phases or step.candidate is not None):
         raise _unfit("Its next phase does not exist, or it has a candidate before its end.")
+    if step.next is None and step.parts:
+        raise _unfit("It keeps a part of its state after its end.")
+    if len(step.parts) > MAX_PARTS or not all(
+        1 <= len(name) <= MAX_NAME and isinstance(part, bytes) for name, part in step.parts.items()
+    ):
+        raise _unfit("A part of its state is not bytes, or they are too many.")
     for message in step.send:
         if message.to not in others or message.kind == NOTICE or not 1 <= len(message.kind) <= MAX_NAME:
             raise _unfit("It sends to somebody without a seat, or a kind that it may not.")

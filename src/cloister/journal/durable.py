@@ -15,7 +15,7 @@ from cloister.storage.events import Event, Events
 from cloister.storage.messages import Messages
 from cloister.storage.outbox import Outbox
 from cloister.storage.secrets import KEY_BYTES, Secrets, erase
-from cloister.storage.tables import messages, outbox, tasks
+from cloister.storage.tables import messages, outbox, task_parts, tasks
 from cloister.storage.tasks import TaskRow, Tasks
 
 
@@ -29,9 +29,9 @@ class Records:
         self.outbox = Outbox(tx)
         self.events = Events(tx)
 
-    def erase_secrets(self, task: str) -> None:
-        """Erases a task's secrets."""
-        erase(self.tx, task)
+    def erase_secrets(self, task: str, label: str | None = None) -> None:
+        """Erases a task's secrets: those under a label, or all."""
+        erase(self.tx, task, label)
 
 
 class Durable:
@@ -77,6 +77,12 @@ class Durable:
         """The bytes of a kept body."""
         return self.blobs.load(kept)
 
+    def part(self, task: str, name: str) -> bytes | None:
+        """A piece of a task's state that stays while steps go by, or `None`."""
+        with self.read() as records:
+            kept = records.tasks.parts(task).get(name)
+        return None if kept is None else self.load(kept)
+
     def secret(self, task: str, attempt: int, label: str, size: int) -> bytes:
         """A task's secret; on disk before it is returned."""
         with self.database.transaction() as tx:
@@ -114,6 +120,7 @@ class Durable:
 def _referenced(tx: Transaction, name: str) -> bool:
     places = (
         select(tasks.c.id).where(tasks.c.state_digest == name),
+        select(task_parts.c.task).where(task_parts.c.digest == name),
         select(messages.c.task).where(messages.c.digest == name, messages.c.held),
         select(outbox.c.task).where(outbox.c.body_digest == name),
     )

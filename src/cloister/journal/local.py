@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cloister.foundation.canonical import JSON
+from cloister.foundation.errors import Conflict
 from cloister.journal.durable import Durable
 from cloister.journal.ports import LocalPorts
 from cloister.journal.program import DataPort, Engine, Party, PrivacyCost, Signing
@@ -43,6 +44,17 @@ class StepLocal:
     def state(self) -> bytes:
         """What the last step left."""
         return self._state
+
+    def part(self, name: str) -> bytes:
+        """A piece of the state that stays until another is given."""
+        found = self._durable.part(self._row.id, name)
+        if found is None:
+            raise Conflict(
+                "A step asked for a piece of its state that there is not.",
+                "No step before it gave one under that name.",
+                "Report this to the authors of the protection.",
+            )
+        return found
 
     @property
     def attempt(self) -> int:

@@ -92,12 +92,17 @@ class Step:
         next: the phase to go to, or `None` when this seat is done.
         send: messages to other parties.
         candidate: a result for the gates; only with `next=None`.
+        parts: large pieces of the state by name. Each stays, unwritten, until a step gives another under its name
+            (see `Local.part`).
+        forget: labels of secrets that nothing needs any more; they are erased with the commit.
     """
 
     state: bytes = field(repr=False)
     next: str | None
     send: tuple[Message, ...] = ()
     candidate: Candidate | None = None
+    parts: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    forget: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -214,6 +219,10 @@ class Local(Protocol):
     @property
     def state(self) -> bytes:
         """What the last step left (empty at the start)."""
+        ...
+
+    def part(self, name: str) -> bytes:
+        """A piece of the state that an earlier step of this program gave as `Step.parts`. Raises `Conflict` if none did."""
         ...
 
     @property

@@ -89,9 +89,12 @@ class Secrets:
             ) from None
 
 
-def erase(tx: Transaction, task: str) -> None:
-    """Erases all secrets of a task."""
-    tx.connection.execute(delete(secrets).where(secrets.c.task == task))
+def erase(tx: Transaction, task: str, label: str | None = None) -> None:
+    """Erases a task's secrets: those under a label, or all."""
+    which = secrets.c.task == task
+    if label is not None:
+        which &= secrets.c.label == label
+    tx.connection.execute(delete(secrets).where(which))
 
 
 def _place(task: str, attempt: int, label: str) -> bytes:

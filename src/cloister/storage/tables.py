@@ -74,6 +74,17 @@ tasks = Table(
     Column("updated", BigInteger, nullable=False),
 )
 
+task_parts = Table(
+    "task_parts",
+    metadata,
+    Column("task", Text, ForeignKey("tasks.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("inline", LargeBinary),
+    PrimaryKeyConstraint("task", "name"),
+)
+
 steps = Table(
     "steps",
     metadata,

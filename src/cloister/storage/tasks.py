@@ -8,17 +8,19 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, delete, select
 
 from cloister.foundation.canonical import JSON, canonical, parse
 from cloister.storage._rows import equal, put
 from cloister.storage.blobs import Kept
 from cloister.storage.database import Transaction
-from cloister.storage.tables import steps, tasks
+from cloister.storage.tables import steps, task_parts, tasks
 
 Status: TypeAlias = Literal["running", "done", "failed", "stopped"]
 
 _GET = select(tasks).where(equal(tasks.c.id))
+_PARTS = select(task_parts).where(equal(task_parts.c.task))
+_DROP_PARTS = delete(task_parts).where(equal(task_parts.c.task))
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,22 @@ class Tasks:
                 "updated": row.updated,
             },
         )
+
+    def parts(self, task: str) -> dict[str, Kept]:
+        """Those pieces of a task's state that stay while steps go by, by name."""
+        found = self._connection.execute(_PARTS, {"_task": task})
+        return {row.name: Kept(row.digest, row.size, row.inline) for row in found}
+
+    def put_part(self, task: str, name: str, kept: Kept) -> None:
+        """Writes one of them, new or in place of what was there."""
+        values = {"digest": kept.digest, "size": kept.size, "inline": kept.inline}
+        put(self._connection, task_parts, {"task": task, "name": name}, values)
+
+    def drop_parts(self, task: str) -> list[str]:
+        """Removes all of them; returns the digests of those that were files."""
+        files = [kept.digest for kept in self.parts(task).values() if kept.inline is None]
+        self._connection.execute(_DROP_PARTS, {"_task": task})
+        return files
 
     def find(self, status: Status | None = None) -> list[TaskRow]:
         """The tasks, oldest first; of one status if given."""
