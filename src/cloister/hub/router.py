@@ -141,8 +141,9 @@ class Router:
     def status(self) -> Status:
         """What the relay is doing."""
         with self._lock:
-            settled = self._timer is None and self._running
-            return Status(self._running, self._host, self._port, len(self._parties), self._restarts, settled)
+            opened = self._running and self._session is not None
+            settled = self._timer is None and opened
+            return Status(opened, self._host, self._port, len(self._parties), self._restarts, settled)
 
     def close(self) -> None:
         """Closes the router; nodes wait for it to come back."""
@@ -167,9 +168,10 @@ class Router:
                     return
                 except Conflict:
                     if attempt == 19:
-                        self._running = False
-                        raise
-                    time.sleep(0.1)
+                        # It stays closed; whoever sees that (`Hub.heal`) opens it again once the port is free.
+                        _LOG.error("The relay's port %s is taken; it could not be opened again", self._port)
+                    else:
+                        time.sleep(0.1)
 
     def _open(self) -> None:
         many_threads()

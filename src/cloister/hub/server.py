@@ -223,7 +223,7 @@ class Hub:
         many_threads()
         key, certificate = self._server_certificate()
         server = Credentials(self._authority.certificate, certificate, key)
-        self._router = Router(self._host, self._ports[0], server, self._allowed())
+        self._router = Router(self._host, self._ports[0], server, self.members.permitted() | {self.party})
         self._router.start()
         self._stack.callback(self._router.close)
         app = enrolment_app(self._desk, self._own_cards)
@@ -318,12 +318,9 @@ class Hub:
             self._unwell_since = None
             self._router.reopen()
 
-    def _permit(self, _: frozenset[str]) -> None:
+    def _permit(self, members: frozenset[str]) -> None:
         if self._router is not None:
-            self._router.permit(self._allowed())
-
-    def _allowed(self) -> frozenset[str]:
-        return self.members.permitted() | {self.party}
+            self._router.permit(members | {self.party})
 
     def _own_cards(self) -> list[JSON]:
         return [card.model_dump(mode="json") for card in self._cards]

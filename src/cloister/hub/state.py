@@ -5,6 +5,7 @@ Everything is in the hub's database; the directory is held in memory as well and
 Rules:
 1. Changes wait for each other and then for the database. Looking waits for neither: keys are looked up for every message, and
    also by whoever has a transaction open, for whom a change may be waiting.
+2. Who may connect is told one change after the other, each time as it is then: what is told last holds.
 """
 
 from __future__ import annotations
@@ -55,11 +56,13 @@ class Members:
         self._database, self._clock = database, clock
         self.changed = changed
         self._lock = threading.RLock()
+        self._telling = threading.Lock()
         with database.read() as tx:
             settings = Settings(tx)
             stored = settings.get(_DIRECTORY)
             self._members = frozenset(str(item) for item in settings.get(_MEMBERS, []))
         self.known = Directory.load(stored, clock.now()) if stored else Directory()
+        self._told = self.permitted()
 
     @property
     def directory(self) -> KeyDirectory:
@@ -102,12 +105,11 @@ class Members:
                     "It can revoke its identity and begin a new one.",
                     clause="quota",
                 )
-            before = self.permitted()
             try:
                 self.known.accept(envelope, self._clock.now())
             finally:
                 self._save()  # a fork is evidence, and is kept
-        self._tell(before)
+        self._tell()
 
     def enrol(self, party: str, cards: Sequence[Envelope], code: str | None) -> None:
         """Lets a party connect from now on, with the cards it showed; `code` is noted as used by it.
@@ -120,7 +122,6 @@ class Members:
             # Here, where no other request comes between: two that bring one code at once were both told it is free.
             if code is not None and self.code_used_by(code) not in {None, party}:
                 raise code_used()
-            before = self.permitted()
             try:
                 self.known.accept_chain(cards, self._clock.now())
                 self.known.current(party, self._clock.now())
@@ -129,12 +130,11 @@ class Members:
                 raise
             self._members |= {party}
             self._save(code=code, party=party)
-        self._tell(before)
+        self._tell()
 
     def drop(self, party: str) -> None:
         """Lets a party connect no longer, whatever codes it still has. Its cards and documents stay known."""
         with self._lock:
-            before = self.permitted()
             self._members -= {party}
             self._save()
             with self._database.transaction() as tx:
@@ -142,7 +142,7 @@ class Members:
                 for name in settings.names(_CODES):
                     if settings.get(name) == party:
                         settings.put(name, _SPENT)
-        self._tell(before)
+        self._tell()
 
     def code_used_by(self, code: str) -> str | None:
         """The party that used an invitation's code; an empty text if it was dropped since."""
@@ -159,7 +159,11 @@ class Members:
             if code is not None:
                 settings.put(_CODES + code, party)
 
-    def _tell(self, before: frozenset[str]) -> None:
-        now = self.permitted()
-        if self.changed is not None and now != before:
-            self.changed(now)
+    def _tell(self) -> None:
+        # Not while members are held: who is told may wait long, for a relay that opens again.
+        with self._telling:
+            now = self.permitted()
+            if now != self._told:
+                if self.changed is not None:
+                    self.changed(now)
+                self._told = now
