@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from typing import Any
 from cloister.agreements.templates import new_from_template
 from cloister.foundation.clock import SystemClock, rfc3339
 from cloister.hub.server import create_hub
-from cloister.identity.keys import b64
+from cloister.identity.keys import b64, unb64
 from cloister.identity.keystore import Cost, Keystore, Passphrase
 from cloister.node.folder import Folder
 from cloister.node.peers.hub_link import connect_to_hub
@@ -29,12 +30,7 @@ from node.town import COLUMNS, LAB, PURPOSE, model, recipe, table, until
 
 PASSPHRASE = b"a passphrase of the tests"
 UNLOCK = Passphrase(PASSPHRASE, Cost(1, 1, 64))
-TELLS = """
-import faulthandler, runpy, signal, sys
-faulthandler.register(signal.SIGUSR1, open(sys.argv.pop(1), "w"), all_threads=True)
-runpy.run_module("cloister.cli.main", run_name="__main__", alter_sys=True)
-"""
-"""The command line, which also writes down where its threads are when it is asked by a signal."""
+PROCESS = Path(__file__).with_name("watched_process.py")
 
 
 class Crew:
@@ -54,6 +50,7 @@ class Crew:
         self.party: dict[str, str] = {}
         self.clock = SystemClock()
         self.asked = 0
+        self.faults: dict[str, Path] = {}
 
     def up(self) -> None:
         """Makes and starts everything; everybody trusts everybody."""
@@ -90,9 +87,11 @@ class Crew:
             ]  # fmt: skip
         else:
             command = ["node", "up", "--folder", str(self.root / name)]
+        crossed = "-" if name == "Relay" else str(self.root / f"{name}.crossed")
+        told = [str(self.root / f"{name}.threads"), crossed, str(self.faults.get(name, "-"))]
         with (self.root / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-c", TELLS, str(self.root / f"{name}.threads"), *command],
+                [sys.executable, str(PROCESS), *told, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -135,6 +134,18 @@ class Crew:
         process.send_signal(signal.SIGUSR1)
         time.sleep(0.5)
         return told.read_text(errors="replace")[-12_000:]
+
+    def crossed(self, task: str) -> list[tuple[str, str, str, str, bytes]]:
+        """What was sent for a task: (sender's name, recipient, task, kind, body) of each sending, repeated ones too."""
+        found = []
+        for name in self.roles:
+            told = self.root / f"{name}.crossed"
+            # A line that a kill has cut short was never sent.
+            lines = told.read_bytes().split(b"\n")[:-1] if told.exists() else []
+            for item in map(json.loads, lines):
+                if item["task"] == task:
+                    found.append((name, item["to"], task, item["kind"], unb64(item["body"])))
+        return found
 
     def close(self) -> None:
         for process in self.processes.values():
