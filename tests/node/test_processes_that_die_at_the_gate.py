@@ -6,7 +6,6 @@ stopping its node; what is to be killed is then known to be in the phase that th
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import signal
@@ -149,7 +148,7 @@ def one_release(here: Crew, task: str) -> frozenset[str]:
         assert name not in OWNERS or not item["here"]
         if name == USER:
             assert item["here"]
-            content = base64.b64decode(client.get(f"/releases/{item['release']}/content")["content"])
+            content = client.download(f"/releases/{item['release']}/content")
             assert len(content) == statement.predicate.size
             signed = frozenset(item["signed_by"])
     assert len(certificates) == 1
@@ -159,7 +158,7 @@ def one_release(here: Crew, task: str) -> frozenset[str]:
 
 def ledgers_hold(here: Crew) -> None:
     for name, client in here.clients.items():
-        exported = base64.b64decode(client.get("/ledger/export")["content"])
+        exported = client.download("/ledger/export")
         read = read_export(exported.splitlines(keepends=True))
         report = verify_export(read, now=here.clock.now())
         assert report.ok, (name, report.words())

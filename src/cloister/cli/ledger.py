@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import time
 from pathlib import Path
@@ -41,7 +40,7 @@ def head(folder: Path) -> Answer:
 def export(file: Path, folder: Path) -> Answer:
     """Write your node's whole log to FILE; anybody can verify it without a node."""
     with client(folder) as node:
-        data = base64.b64decode(node.get("/ledger/export")["content"])
+        data = node.download("/ledger/export")
     write_atomically(file, data)
     return Answer({"file": str(file), "bytes": len(data)}, f"Wrote {file}.")
 
@@ -92,7 +91,7 @@ def verify(
         )
     if file is None:
         with client(folder) as node:
-            stream: BinaryIO = io.BytesIO(base64.b64decode(node.get("/ledger/export")["content"]))
+            stream: BinaryIO = io.BytesIO(node.download("/ledger/export"))
             expected = expected or [node.status()["party"]]
     else:
         stream = file.open("rb")

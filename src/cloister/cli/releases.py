@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -79,7 +78,7 @@ def save(release: str, file: Path, folder: Path, wait: int) -> Answer:
     with client(folder) as node:
         digest = _find(node, release, wait)
         told = _with_content(node.get(f"/releases/{digest}"))
-        content = base64.b64decode(node.get(f"/releases/{digest}/content")["content"])
+        content = node.download(f"/releases/{digest}/content")
     write_atomically(file, content)
     beside = file.with_name(file.name + ".certificate.json")
     write_atomically(
@@ -108,7 +107,7 @@ def install(release: str, tool: str, for_user: bool, folder: Path, wait: int) ->
     with client(folder) as node:
         digest = _find(node, release, wait)
         told = _with_content(node.get(f"/releases/{digest}"))
-        content = base64.b64decode(node.get(f"/releases/{digest}/content")["content"])
+        content = node.download(f"/releases/{digest}/content")
     place = None if for_user else folder.absolute() / "tools"
     state = install_release(tool, content, told, place)
     return Answer(state, f"Installed {tool} {state['version']} in {state['folder']}.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -102,14 +102,6 @@ class Client:
     def events(self, since: int = 0, wait: float = 0.0) -> list[dict[str, Any]]:
         """What happened here after event `since`; waits up to `wait` seconds for something."""
         return list(self.get("/events", since=since, wait=wait))
-
-    def follow(self, since: int = 0, seconds: float = 600.0) -> Iterator[dict[str, Any]]:
-        """Events as they happen, for at most `seconds`."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            for event in self.events(since, wait=min(10.0, max(0.1, end - time.monotonic()))):
-                since = max(since, int(event["id"]))
-                yield event
 
     def download(self, path: str) -> bytes:
         """Bytes that the node hands out as base64 in `content`."""
