@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 from cloister.foundation.canonical import canonical, parse
 from cloister.foundation.errors import BadInput, CloisterError, Refused
 from cloister.privacy import accounting
-from cloister.privacy.filters import DELTA_GRAIN, EPSILON_GRAIN, Limit, Loss
-from cloister.privacy.runs import PrivateRun, batch_capacity, private_run
+from cloister.privacy.filters import CAP, DELTA_GRAIN, EPSILON_GRAIN, Limit, Loss
+from cloister.privacy.runs import (
+    CLAIM_ABOVE,
+    PrivateRun,
+    batch_capacity,
+    claim_holds,
+    claim_of,
+    private_run,
+)
 
 
 def planned(**changes: object) -> PrivateRun:
@@ -41,6 +48,30 @@ def test_a_run_planned_for_a_whole_budget_fits_into_it_once() -> None:
     assert loss.delta * DELTA_GRAIN == pytest.approx(1e-5)
     assert limit.permits(Loss(), loss)
     assert not limit.permits(loss, loss)
+
+
+@pytest.mark.parametrize("target", [0.003, 0.3, 2.0, 8.0, 12.0])
+@pytest.mark.parametrize("rate", [0.2, 1.0])
+def test_a_claim_is_a_little_above_what_is_counted_and_keeps_the_target(target: float, rate: float) -> None:
+    """Rule 1."""
+    run = planned(epsilon=target, rate=rate)
+    counted, claimed = run.loss("renyi").epsilon * EPSILON_GRAIN, run.claim("renyi")
+    assert counted * (1 + 1e-7) < claimed <= target
+    assert claimed >= target * (1 - 5e-3)
+    assert claimed / EPSILON_GRAIN == int(claimed / EPSILON_GRAIN)
+
+
+def test_a_node_stands_by_a_claim_that_is_not_below_what_it_counts_itself() -> None:
+    """Rule 1: machines that differ in the last digits accept each other's claims, and no node accepts less than it counts."""
+    counted = planned().loss("renyi").epsilon
+    claimed = claim_of(counted)
+    for elsewhere in (counted - 3000, counted - 1, counted, counted + 1, counted + 3000):
+        assert claim_holds(claimed, elsewhere)
+        assert claim_holds(claim_of(elsewhere), counted)
+    assert not claim_holds(claimed, int(counted * (1 + 2 * CLAIM_ABOVE)))
+    assert not claim_holds(counted * EPSILON_GRAIN * (1 - 1e-9), counted)
+    assert not claim_holds(counted * EPSILON_GRAIN * 1.01, counted)
+    assert claim_of(CAP) == math.inf
 
 
 def test_what_may_fail_is_in_delta() -> None:

@@ -5,6 +5,9 @@ its loss in full before the first step. Whoever trains takes noise, batch size a
 
 Rules:
 1. Epsilon follows from the document alone; whoever made it cannot state another.
+   Machines may differ in the last digits of what they count (other libraries, other processors). So a plan claims a millionth
+   more than is counted where it is made (`claim`), and every other node accepts that if it is not below what it counts
+   itself, and hardly above (`claim_holds`). What is claimed, not what was counted, is charged.
 2. What may fail (sums that wrap, batches that overflow at any node in any step) is in delta.
 3. The slack for float summation is that of a full batch.
 """
@@ -19,8 +22,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cloister.foundation.errors import BadInput
 from cloister.privacy import accounting, filters
 from cloister.privacy.accounting import LEAST_DELTA, LEAST_RATE, MAX_UNITS, Accountant, Run
+from cloister.privacy.filters import EPSILON_GRAIN
 from cloister.privacy.mechanisms import Mechanism, mechanism_for, summation_slack
 
+CLAIM_ABOVE: Final = 2.0**-20
+"""By what share a plan claims more than is counted (rule 1); machines differ by less than a thousandth of it."""
+CLAIM_ROOM: Final = 1e-3
+"""By what share a claim may be above what another node counts: other versions of a library may count less."""
 _FAILURE_SHARE: Final = 1e-3
 
 
@@ -70,6 +78,22 @@ class PrivateRun(BaseModel):
         """What to charge, once, before the first step."""
         return filters.of_run(self.run, self.delta, accountant)
 
+    def claim(self, accountant: Accountant = "pld") -> float:
+        """The epsilon that a plan with this run claims (rule 1), in whole grains; `inf` if none is proved."""
+        counted = self.loss(accountant).epsilon
+        return claim_of(counted)
+
+
+def claim_of(counted: int) -> float:
+    """What is claimed where so many grains of epsilon are counted."""
+    return math.inf if counted >= filters.CAP else math.ceil(counted * (1 + CLAIM_ABOVE)) * EPSILON_GRAIN
+
+
+def claim_holds(claimed: float, counted: int) -> bool:
+    """Whether a node that counts so many grains of epsilon may stand by a claim (rule 1): never by one that is below."""
+    here = counted * EPSILON_GRAIN
+    return here <= claimed <= here * (1 + CLAIM_ROOM)
+
 
 def private_run(
     *,
@@ -89,7 +113,7 @@ def private_run(
     bits: int = 24,
     accountant: Accountant = "pld",
 ) -> PrivateRun:
-    """The run with the least noise that keeps `epsilon` at `delta`.
+    """The run with the least noise whose claim keeps `epsilon` at `delta`.
 
     Args:
         epsilon: the target, for one unit.
@@ -147,7 +171,12 @@ def private_run(
     # Rate and failure do not depend on the noise.
     known = planned(1.0).run
     multiplier = accounting.noise_multiplier(
-        epsilon, delta, rate=known.rate, steps=steps, failure=known.failure, accountant=accountant
+        epsilon * (1 - 2 * CLAIM_ABOVE),
+        delta,
+        rate=known.rate,
+        steps=steps,
+        failure=known.failure,
+        accountant=accountant,
     )
     return planned(multiplier)
 

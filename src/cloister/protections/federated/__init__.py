@@ -17,13 +17,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 from cloister.claims.offers import Declined, Facts, Offer, Request
+from cloister.claims.vocabulary import Claim, DifferentiallyPrivate
 from cloister.foundation.errors import Refused
 from cloister.journal.program import Program
 from cloister.protections.federated import secure_coordinator, secure_owner
 from cloister.protections.federated.coordinator import coordinator
 from cloister.protections.federated.offers import NAME, offers, says
 from cloister.protections.federated.owner import owner
-from cloister.protections.federated.settings import epsilon, read_recipe, read_settings
+from cloister.protections.federated.settings import claims_enough, epsilon, read_recipe, read_settings
 
 __all__ = ["FederatedAveraging"]
 
@@ -42,7 +43,8 @@ class FederatedAveraging:
         """One seat's program. Raises `Refused` for an offer that it would not make, or a seat that it has not.
 
         The requester writes the plan. What it claims is decided on (floors, records in the result, budgets) and shown
-        to people, so every seat's node works the claims out anew from the settings and refuses any others.
+        to people, so every seat's node works the claims out anew from the settings and refuses any others. Of epsilon the
+        last digits may differ between machines: one number, which is not below what is counted here, stands in all claims.
 
         Recipients take no part in the training; their node goes straight to the release.
         """
@@ -78,9 +80,12 @@ class FederatedAveraging:
                 "Have the task planned again.",
                 clause="plan-parameters",
             )
+        here = epsilon(settings)
+        counted = _counted_here(offer, here)
         if (
-            any(getattr(offer, name) != told for name, told in says(settings, owners).items())
-            or offer.cost.epsilon != epsilon(settings)
+            not claims_enough(settings, offer.cost.epsilon)
+            or counted.cost.epsilon != here
+            or any(getattr(counted, name) != told for name, told in says(settings, owners).items())
             or offer.maturity != self.maturity
         ):
             raise Refused(
@@ -96,3 +101,22 @@ class FederatedAveraging:
         if seat == "coordinator":
             return coordinator(settings, model, owners)
         return owner(settings, model, request.computation.settings, dict(request.datasets), coordinators[0])
+
+
+def _counted_here(offer: Offer, here: float) -> Offer:
+    """The offer as it would be made here: with the epsilon that is claimed here, where all of its claims have its cost's."""
+    claims = offer.claims.guarantees
+    if any(dp.epsilon != offer.cost.epsilon for claim in claims if (dp := _private(claim)) is not None):
+        return offer
+
+    def own(claim: Claim) -> Claim:
+        dp = _private(claim)
+        changes = {} if dp is None else {"reached": dp.model_copy(update={"epsilon": here})}
+        return claim.model_copy(update=changes)
+
+    told = offer.claims.model_copy(update={"guarantees": tuple(own(claim) for claim in claims)})
+    return offer.model_copy(update={"claims": told, "cost": offer.cost.model_copy(update={"epsilon": here})})
+
+
+def _private(claim: Claim) -> DifferentiallyPrivate | None:
+    return claim.reached if isinstance(claim.reached, DifferentiallyPrivate) else None

@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import CloisterError, Refused
 from cloister.identity.keys import PartyId
-from cloister.privacy.filters import EPSILON_GRAIN, Loss
-from cloister.privacy.runs import PrivateRun
+from cloister.privacy.filters import Loss
+from cloister.privacy.runs import PrivateRun, claim_holds, claim_of
 from cloister.protections.federated.messages import MAX_OWNERS, MAX_ROUNDS
 from cloister.training.recipe import ServerRecipe, TrainingRecipe
 
@@ -174,20 +174,26 @@ class Settings(BaseModel):
 
 
 def epsilon(settings: Settings) -> float:
-    """What the training spends of each population's budget, 0 without noise; at the delta of its run."""
-    return 0.0 if settings.private is None else _spent(settings.private.run)[0]
+    """What a plan with these settings claims, 0 without noise; at the delta of its run. It is charged to each population."""
+    return 0.0 if settings.private is None else claim_of(loss_of(settings.private).epsilon)
+
+
+def claims_enough(settings: Settings, claimed: float) -> bool:
+    """Whether this node may stand by a plan that claims so much epsilon: not less than it counts itself, hardly more."""
+    if settings.private is None:
+        return claimed == 0
+    return claim_holds(claimed, loss_of(settings.private).epsilon)
 
 
 @lru_cache(maxsize=64)
-def _spent(run: PrivateRun) -> tuple[float, Loss]:
+def _counted(run: PrivateRun) -> Loss:
     # Counting takes seconds, and programs are made again for each step.
-    loss = run.loss()
-    return loss.epsilon * EPSILON_GRAIN, loss
+    return run.loss()
 
 
 def loss_of(private: PrivateSteps) -> Loss:
-    """What a run costs, as budgets count it."""
-    return _spent(private.run)[1]
+    """What a run costs as it is counted here, the least that may be charged."""
+    return _counted(private.run)
 
 
 def read_settings(parameters: Mapping[str, Any], owners: tuple[str, ...]) -> Settings:
