@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from cloister.foundation.errors import Conflict
 from cloister.hub import router as routers
 from cloister.hub.router import Router
 from cloister.hub.state import Members
+from cloister.identity import cards
 from cloister.storage.database import Database
 from cloister.transport.zenoh_settings import Credentials
 
@@ -98,3 +100,16 @@ def test_a_relay_whose_port_is_taken_for_a_while_can_be_opened_again(monkeypatch
     assert not router.status().running
     router.reopen()
     assert not router.status().running
+
+
+def test_a_card_that_is_held_already_is_not_written_again(database, people, monkeypatch):
+    """The directory is written whole: showing a card again and again cost the hub as much each time."""
+    anna = people["anna"]
+    members = Members(database, SystemClock())
+    members.enrol(anna.party, anna.chain, None)
+    written = []
+    monkeypatch.setattr(members, "_save", lambda: written.append(1))
+    members.accept(anna.card)
+    assert not written
+    members.accept(cards.revoke(cards.read(anna.card), int(time.time()), current=anna.keys))
+    assert written

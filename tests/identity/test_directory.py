@@ -55,7 +55,9 @@ def rotated() -> tuple[Directory, Card, Card]:
 
 def test_a_party_is_known_by_its_first_card_and_the_same_card_again_changes_nothing() -> None:
     directory, card = known()
+    before = directory.changes
     assert directory.accept(genesis(), NOW) == card
+    assert directory.changes == before
     assert list(directory) == [card.party]
     assert directory.current(card.party, NOW) == card
     assert len(directory.chain(card.party)) == 1
@@ -413,3 +415,27 @@ def test_a_card_that_is_held_keeps_its_signatures_when_it_comes_again_without_th
     directory.accept_chain([with_signatures(first, junk(card.party, 3)), second], NOW + 1)
     assert directory.chain(card.party) == (first, second)
     assert Directory.load(directory.export(), NOW + 1).card(card.party).sequence == 1
+
+
+def test_whatever_changes_is_counted_and_whatever_does_not_is_not() -> None:
+    directory, card = known()
+    counts = [directory.changes]
+
+    def count() -> bool:
+        counts.append(directory.changes)
+        return counts[-1] > counts[-2]
+
+    directory.pin(card.party, card.party)
+    assert count()
+    directory.pin(card.party, card.party)
+    assert not count()
+    directory.unpin(card.party)
+    assert count()
+    stories = [
+        cards.succeed(card, keys(name), NOW + 100, current=keys("plant")) for name in ("plant-2", "thief")
+    ]
+    directory.accept(stories[0], NOW + 100)
+    assert count()
+    for again in (False, True):
+        assert refused(directory, stories[1], NOW + 100) == "card-forked"  # kept as evidence, once
+        assert count() != again

@@ -105,10 +105,14 @@ class Members:
                     "It can revoke its identity and begin a new one.",
                     clause="quota",
                 )
+            before = self.known.changes
             try:
                 self.known.accept(envelope, self._clock.now())
             finally:
-                self._save()  # a fork is evidence, and is kept
+                if (
+                    self.known.changes != before
+                ):  # a card that is held costs nothing; a fork is evidence, and is kept
+                    self._save()
         self._tell()
 
     def enrol(self, party: str, cards: Sequence[Envelope], code: str | None) -> None:

@@ -60,10 +60,15 @@ class Record:
 
 
 class Directory:
-    """Card chains by party, in memory. Implements `envelopes.KeyDirectory` (see rule 6)."""
+    """Card chains by party, in memory. Implements `envelopes.KeyDirectory` (see rule 6).
+
+    Attributes:
+        changes: grows with every change of what is held, after the change; the same number, the same directory.
+    """
 
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
+        self.changes = 0
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._records))
@@ -126,11 +131,11 @@ class Directory:
                 "Do not trust this card; ask the party for its card by another way.",
                 clause="fingerprint",
             )
-        self._records[party] = replace(record, trust="pinned")
+        self._hold(party, replace(record, trust="pinned"))
 
     def unpin(self, party: str) -> None:
         """Takes a person's trust back; the party stays known."""
-        self._records[party] = replace(self.record(party), trust="unpinned")
+        self._hold(party, replace(self.record(party), trust="unpinned"))
 
     def accept(self, envelope: Envelope, now: int) -> Card:
         """Takes in a card: a genesis card, the next card of a known party, or the one already held.
@@ -180,7 +185,7 @@ class Directory:
         cards, kept = _checked(offered, record, now)
         if record is None:
             self._room()
-            self._records[cards[0].party] = Record(cards, kept)
+            self._hold(cards[0].party, Record(cards, kept))
         elif [card.digest for card in cards] != [card.digest for card in record.cards]:
             self._merge(record, cards, kept)
         return cards[-1]
@@ -210,10 +215,10 @@ class Directory:
             if any(card.compromised_since is not None for card in ours):
                 raise _rolled_back(held, cards[-1])
             self._fork(record, envelopes[common])
-        self._records[held.party] = Record(cards, envelopes, record.trust)
+        self._hold(held.party, Record(cards, envelopes, record.trust))
 
     def _fork(self, record: Record, evidence: Envelope) -> NoReturn:
-        self._records[record.latest.party] = replace(record, fork=record.fork or evidence)
+        self._hold(record.latest.party, replace(record, fork=record.fork or evidence))
         raise _forked(record.latest)
 
     def keys(self, party: str, keyset: str) -> PublicKeys:
@@ -263,8 +268,13 @@ class Directory:
             if card.party != party:
                 raise _unreadable()
             evidence = None if fork is None else Envelope.from_json(fork)
-            directory._records[party] = replace(directory._records[party], trust=trust, fork=evidence)
+            directory._hold(party, replace(directory._records[party], trust=trust, fork=evidence))
         return directory
+
+    def _hold(self, party: str, record: Record) -> None:
+        if self._records.get(party) != record:
+            self._records[party] = record
+            self.changes += 1
 
     def _known(self, party: str) -> Record:
         record = self._records.get(party)

@@ -47,12 +47,11 @@ class Parties:
         self._database = database
         self._clock = clock
         self._lock = threading.RLock()
-        self._generation = 0
         with database.read() as tx:
             stored = Settings(tx).get(_KEY)
-        self._saved: Any = stored
         now = clock.now()
         self._directory = Directory.load(stored, now) if stored is not None else Directory()
+        self._saved = self._directory.changes
         self.own = self._directory.accept_chain(list(own), now)
         self._directory.pin(self.own.party, self.own.party)
         self._save()
@@ -66,8 +65,8 @@ class Parties:
 
     @property
     def generation(self) -> int:
-        """Grows whenever keys or trust change; what was verified before then is verified again."""
-        return self._generation
+        """Grows with whatever changes keys or trust, at once; what was verified before then is verified again."""
+        return self._directory.changes
 
     def live(self) -> KeyDirectory:
         """Keys that speak now: for messages and new signatures."""
@@ -213,13 +212,12 @@ class Parties:
             )
 
     def _save(self) -> None:
-        exported = self._directory.export()
-        if exported == self._saved:
+        changes = self._directory.changes
+        if changes == self._saved:
             return  # most cards that come in are held already
-        self._generation += 1
         with self._database.transaction() as tx:
-            Settings(tx).put(_KEY, exported)
-        self._saved = exported
+            Settings(tx).put(_KEY, self._directory.export())
+        self._saved = changes
 
 
 def _size(card: Envelope) -> int:
