@@ -403,7 +403,7 @@ def _budget(case: Case) -> Found:
     if charge.epsilon > min(left.epsilon, budget.epsilon) or charge.delta > min(left.delta, budget.delta):
         return (
             "What is left of the privacy budget does not suffice.",
-            "Ask for less, or agree on a new budget.",
+            "Ask the owner, who sees it, how much is left, and wish for less epsilon; or agree on a new budget.",
         )
     return None
 

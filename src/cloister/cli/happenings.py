@@ -42,8 +42,12 @@ def in_words(
             text = f"{name('party')} refuses: {problem.get('detail') or problem.get('title') or 'no reason given'}"
         case "task.started":
             text = f"started here, as {facts.get('seat', '?')}"
+        case "phase.entered" if _stage(facts.get("phase")) in _STAGES:
+            text = ""
         case "phase.entered":
             text = f"{_step(facts.get('program'))}: {_step(facts.get('phase'))}"
+        case "message.accepted" if _stage(facts.get("kind")) in _EXCHANGED:
+            text = ""
         case "message.accepted":
             text = f"{_step(facts.get('kind') or 'message')} from {name('from')}"
             if isinstance(facts.get("bytes"), int):
@@ -75,8 +79,23 @@ def in_words(
     return text[:_LONGEST]
 
 
+_STAGES = frozenset({"gather", "relay", "confirm", "total", "share", "mask", "endorse", "reveal", "open"})
+_EXCHANGED = _STAGES | {"announce", "collect"}
+"""Of a secure sum's stages and messages, ten in a round at each owner, a person is told one line: what the round gave."""
+
+
+def _stage(name: Any) -> str:
+    """Of a stage's name in some round, `relay-3` for example, the stage; else nothing."""
+    stem, _, number = str(name).rpartition("-")
+    return stem if number.isdecimal() else ""
+
+
 def _figures(figures: Mapping[str, Any]) -> str:
     """What a seat reports of its own step; the first pattern that fits."""
+    if "answers" in figures and ("stage" in figures or "left_out" not in figures):
+        if figures.get("stage", "total") != "total":
+            return ""
+        return f"round {figures.get('round')}: {_several(figures['answers'], 'owner')} in the sum"
     if "answers" in figures:
         left = len(figures.get("left_out") or {})
         text = f"round {figures.get('round')}: {_several(figures['answers'], 'update')} averaged"
