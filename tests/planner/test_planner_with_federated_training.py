@@ -175,3 +175,14 @@ def test_without_noise_nothing_is_said_of_it():
     assert "What noise does" not in text
     hidden = [c for c in planned(f.terms()).offer.claims.guarantees if c.artefact is Artefact.UPDATE]
     assert [isinstance(c.reached, Hidden) for c in hidden] == [True]
+
+
+def test_a_plan_that_takes_all_of_the_budget_because_nothing_was_asked_for_says_so():
+    terms = f.terms(budgets=f.budgets(), owners_per_unit=1)
+    says = "No epsilon was asked for"
+    whole, part = planned(terms), planned(terms, epsilon=2.0)
+    assert 7.9 < whole.offer.cost.epsilon <= 8.0
+    assert says in " ".join(explain(whole, width=500).split())
+    assert 1.98 < part.offer.cost.epsilon <= 2.0
+    assert says not in " ".join(explain(part, width=500).split())
+    assert says not in explain(planned(f.terms()), width=500)

@@ -125,7 +125,10 @@ def sections(
         Section("What each one learns on the way", tuple(sees)),
         Section("What is guaranteed", tuple(Sentence(text, "claims") for text in promised)),
         Section("What is not protected", tuple(Sentence(text, "claims") for text in open_)),
-        Section("What it costs", tuple(Sentence(text, "budget") for text in sentences(offer.cost))),
+        Section(
+            "What it costs",
+            tuple(Sentence(text, "budget") for text in (*sentences(offer.cost), *_whole(plan))),
+        ),
         *(
             (Section("What noise does to the result", tuple(Sentence(text, "budget") for text in predicted)),)
             if predicted
@@ -145,6 +148,18 @@ def explain(
     """The plan as text, the clauses' machine names at the right; see `sections`."""
     lines = [*printed(sections(plan, names, models), width), f"Task {plan.digest}"]
     return "\n".join(lines) + "\n"
+
+
+def _whole(plan: Plan) -> tuple[str, ...]:
+    """A training that was asked for without an epsilon gets the least noise that was agreed, and leaves no room for another."""
+    if not plan.offer.cost.epsilon or plan.request.preferences.get("epsilon") is not None:
+        return ()
+    return (
+        (
+            "No epsilon was asked for, so it takes all that the agreement has for these owners' data together: under this"
+            " agreement no second training with all of them follows. The preference `epsilon` asks for less, with more noise."
+        ),
+    )
 
 
 def _alternatives(plan: Plan) -> tuple[Sentence, ...]:

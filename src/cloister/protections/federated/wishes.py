@@ -35,7 +35,8 @@ class Wishes(BaseModel):
         noise: `private-steps` or `none`; what the agreement's budgets ask for if absent.
         colluders: how many owners may pool what they hold.
         update_norm: without noise, the Euclidean norm to which updates are shortened before a secure sum.
-        epsilon, delta: what the training may spend; at most what was agreed.
+        epsilon, delta: what the training may spend; at most what was agreed. Without epsilon it is all that was agreed, and
+            the plan says so: what is kept back helps nobody unless somebody means to train again.
         clip: the Euclidean norm to which each unit's gradient is shortened.
         units: a public bound of how many units an owner has.
         batch: how many units an owner with that many takes for a step, on average.
