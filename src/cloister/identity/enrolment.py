@@ -195,6 +195,15 @@ def renewal_due(certificate: bytes, now: int) -> bool:
     return expires_at(certificate) - now < RENEW_BEFORE
 
 
+def belongs(key: bytes, certificate: bytes) -> bool:
+    """Whether a transport key (PEM) is the one that a certificate (PEM) is for. Raises `BadInput` for a malformed certificate."""
+    public = _load_certificate(certificate).public_key()
+    try:
+        return load_pem_private_key(key, password=None).public_key() == public
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+
+
 def check_certificate(certificate: bytes, authority_certificate: bytes, party: str, now: int) -> None:
     """What a node checks on the certificate it got. Raises `NotTrusted` unless it is for `party`, valid and issued so."""
     issued, by = _load_certificate(certificate), _load_certificate(authority_certificate)
@@ -315,6 +324,6 @@ def _refused(why: str) -> NotTrusted:
     return NotTrusted(
         "A transport certificate is refused.",
         why,
-        "Enrol again with `cloister node enrol`.",
+        "Connect again: cloister node connect INVITATION",
         clause="enrolment",
     )

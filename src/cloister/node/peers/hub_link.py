@@ -2,6 +2,10 @@
 
 A node reaches others by a *link*; `by_relay` makes the usual one, through the hub that it was enrolled at. Tests and the
 simulator hand the node another maker of links.
+
+Rules:
+1. A certificate is never without its key: the new key is kept beside the present one until its certificate is written. A node
+   that dies in between finds the one that fits. Where none does, it gets a new certificate before it connects.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from typing import Any
 from cloister.foundation.clock import Clock
 from cloister.foundation.errors import BadInput, NotFound, Refused, Unreachable
 from cloister.foundation.files import read_limited, write_atomically
-from cloister.identity.enrolment import renewal_due
+from cloister.identity.enrolment import belongs, renewal_due
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import SecretKeys
 from cloister.identity.keystore import Keystore
@@ -27,7 +31,7 @@ from cloister.transport.messenger import Messenger
 from cloister.transport.zenoh_settings import Credentials
 
 _LOG = logging.getLogger("cloister.node.hub")
-_TLS_KEY = "transport-key"
+_TLS_KEY, _NEXT_TLS_KEY = "transport-key", "transport-key-next"
 _PEM_LIMIT = 64 << 10
 
 
@@ -123,9 +127,10 @@ def connect_to_hub(
     """Enrols the node at the hub that invites it. Also renews: the code is then not looked at."""
     party = folder.config().party
     enrolled = enrol(invitation, party, keystore.load_keys(), read_cards(folder.card_file), clock.now())
-    keystore.put(_TLS_KEY, enrolled.credentials.key)
+    keystore.put(_NEXT_TLS_KEY, enrolled.credentials.key)
     write_atomically(folder.authority_file, enrolled.credentials.authority)
     write_atomically(folder.certificate_file, enrolled.credentials.certificate)
+    _go_over(keystore, enrolled.credentials.key)
     folder.write_json(
         folder.hub_file,
         {
@@ -155,10 +160,26 @@ def hub_of(folder: Folder) -> tuple[Invitation, list[Envelope]]:
 
 
 def credentials(folder: Folder, keystore: Keystore, clock: Clock) -> Credentials:
-    """What the node shows at the relay; renewed first if its certificate is near its end."""
+    """What the node shows at the relay; renewed first if its certificate is near its end, or its key is lost."""
     certificate = read_limited(folder.certificate_file, _PEM_LIMIT)
-    if renewal_due(certificate, clock.now()):
+    key = _key_of(keystore, certificate)
+    if key is None or renewal_due(certificate, clock.now()):
         invitation, _cards = hub_of(folder)
         connect_to_hub(folder, keystore, invitation, clock)
         certificate = read_limited(folder.certificate_file, _PEM_LIMIT)
-    return Credentials(read_limited(folder.authority_file, _PEM_LIMIT), certificate, keystore.get(_TLS_KEY))
+        key = keystore.get(_TLS_KEY)
+    return Credentials(read_limited(folder.authority_file, _PEM_LIMIT), certificate, key)
+
+
+def _key_of(keystore: Keystore, certificate: bytes) -> bytes | None:
+    for label in (_TLS_KEY, _NEXT_TLS_KEY):
+        if keystore.has(label) and belongs(key := keystore.get(label), certificate):
+            if label != _TLS_KEY:
+                _go_over(keystore, key)
+            return key
+    return None
+
+
+def _go_over(keystore: Keystore, key: bytes) -> None:
+    keystore.put(_TLS_KEY, key)
+    keystore.remove(_NEXT_TLS_KEY)
