@@ -41,6 +41,15 @@ def test_every_template_gives_terms_that_can_be_signed(name, changes):
     assert terms.valid.start == NOW
 
 
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_how_sensitive_the_data_may_be_is_the_templates_word_unless_it_is_given(name):
+    own = {item.sensitivity for item in new_from_template(name, inputs()).datasets}
+    assert own == {"personal" if name == "clinic-and-lab" else "confidential"}
+    given = new_from_template(name, inputs(sensitivity="personal"))
+    assert {item.sensitivity for item in given.datasets} == {"personal"}
+    assert "also personal data" in describe(given)
+
+
 def test_the_templates_are_those_of_the_usual_cases():
     assert set(TEMPLATES) == {
         "factories-and-lab",

@@ -42,7 +42,7 @@ from cloister.claims.vocabulary import (
     Sealed,
     Signed,
 )
-from cloister.data.schema import Name
+from cloister.data.schema import Name, Sensitivity
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import parse_rfc3339, rfc3339
 from cloister.foundation.documents import invalid
@@ -97,6 +97,7 @@ class Inputs(BaseModel):
         minimum_group: the fewest units that an answer may speak of.
         dropouts: owners that may drop out of a task that still gives a result.
         residency: countries where the data is kept.
+        sensitivity: the highest that may be used; the template's own if absent.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -119,6 +120,7 @@ class Inputs(BaseModel):
     minimum_group: int = Field(default=10, ge=1)
     dropouts: int = Field(default=0, ge=0)
     residency: tuple[str, ...] = ()
+    sensitivity: Sensitivity | None = None
 
 
 Template: TypeAlias = Callable[[Inputs], Terms]
@@ -351,7 +353,7 @@ def _terms(
     together: int,
     group: int,
     accepted: tuple[Assumption, ...] = (),
-    sensitivity: str = "confidential",
+    sensitivity: Sensitivity = "confidential",
     owners_ask: bool = False,
     owners_receive: bool = False,
 ) -> Terms:
@@ -373,7 +375,7 @@ def _terms(
                     "name": item.dataset,
                     "commitment": item.commitment,
                     "columns": item.columns,
-                    "sensitivity": sensitivity,
+                    "sensitivity": inputs.sensitivity or sensitivity,
                 }
             )
             for item in inputs.owners

@@ -82,6 +82,12 @@ def agreement_group() -> None:
     "--residency", multiple=True, metavar="CC", help="Countries where the data must be kept; repeat."
 )
 @click.option(
+    "--sensitivity",
+    type=click.Choice(("public", "internal", "confidential", "personal")),
+    default=None,
+    help="Nothing more sensitive may be used; confidential, or the template's own, if absent.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where to write it."
 )
 @folder_option
@@ -111,6 +117,7 @@ def new(folder: Path, out: Path, **given: Any) -> Answer:
         "days": given["days"],
         "residency": [country(item) for item in given["residency"]],
         "dropouts": given["dropouts"],
+        "sensitivity": given["sensitivity"],
     }
     if given["epsilon"] is not None:
         inputs["epsilon"] = given["epsilon"]

@@ -84,6 +84,7 @@ def add_dataset(
     return Answer(
         told,
         f"Registered {name}: {told['private']['records']} records (only you see this number).\n{_columns(told)}"
+        f"{_unit(told)}"
         f"Commitment {told['commitment']}\nThe data stays where it is; if it changes, tasks will refuse it.",
     )
 
@@ -95,6 +96,12 @@ def _columns(told: dict[str, Any]) -> str:
         return ""
     kinds = ", ".join(f"{item['name']} {item['kind']}" for item in columns)
     return f"Columns: {kinds}.\n"
+
+
+def _unit(told: dict[str, Any]) -> str:
+    """What a privacy budget would count."""
+    unit = told["catalogue"]["unit_of_privacy"]
+    return f"Unit of privacy: each {unit.get('column') or unit['kind']}.\n"
 
 
 def _kinds(given: tuple[str, ...]) -> dict[str, str]:
