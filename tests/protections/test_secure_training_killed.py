@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import os
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +59,11 @@ def run(of=PRIVATE, owners=3, *, fate=lambda _sent: Fate.DELIVER, seed=0, faulty
     return results, bus, ports
 
 
+def crossed(bus):
+    """Each transmission as `second_vectors` takes it."""
+    return [(sent.sender, sent.to, TASK, sent.kind, sent.body) for sent in bus.transcript]
+
+
 def never_wrong(results, bus, ports, of=PRIVATE):
     """What holds however the task ended."""
     owners = [party for party in results if party != f.LAB]
@@ -68,11 +74,10 @@ def never_wrong(results, bus, ports, of=PRIVATE):
         if any(sent.sender == party and sent.kind.startswith("mask-") for sent in bus.transcript):
             (charge,) = ports[party].spent
             assert charge.epsilon == pytest.approx(of.private.run.loss().epsilon * EPSILON_GRAIN)
-    assert not second_vectors((sent.sender, sent.to, TASK, sent.kind, sent.body) for sent in bus.transcript)
-    crossed = {}
-    for sent in bus.transcript:
-        at = sent.sender, sent.to, sent.kind
-        assert crossed.setdefault(at, sent.body) == sent.body, f"two bodies of {sent.kind}"
+    assert not second_vectors(crossed(bus)), "two vectors under the same masks"
+    said = {}
+    for sender, to, _, kind, body in crossed(bus):
+        assert said.setdefault((sender, to, kind), body) == body, f"two bodies of {kind}"
     return models
 
 
@@ -141,6 +146,16 @@ def hasty(program: Program, bus: Bus) -> Program:
     return Program(program.first, {name: made(name, phase) for name, phase in program.phases.items()})
 
 
+def draw_noise_anew(monkeypatch):
+    """Plants noise that is not journalled: a step that runs again draws another."""
+    journalled = contribution.secret
+    monkeypatch.setattr(
+        contribution,
+        "secret",
+        lambda local, label: os.urandom(32) if label.startswith("noise-") else journalled(local, label),
+    )
+
+
 MASKING = 3
 """The step in which an owner masks its first vector."""
 
@@ -148,26 +163,54 @@ MASKING = 3
 def test_a_vector_that_crossed_before_it_was_on_disk_is_made_again_alike():
     """The noise is journalled, so not even this fault, which the check of whole messages finds, gives a second vector."""
     found = run(faulty=hasty, crashes=[Crash(f.OWNERS[0], "commit.before", MASKING)])
-    _, bus, _ = found
-    assert not second_vectors((sent.sender, sent.to, TASK, sent.kind, sent.body) for sent in bus.transcript)
+    assert not second_vectors(crossed(found[1]))
     with pytest.raises(AssertionError, match="two bodies of mask-1"):
         never_wrong(*found)
 
 
 def test_a_second_noisy_vector_under_the_same_masks_would_be_found(monkeypatch):
     """Planted: the node sends before it commits, and draws its noise anew when the step runs again."""
-    journalled = contribution.secret
-    monkeypatch.setattr(
-        contribution,
-        "secret",
-        lambda local, label: os.urandom(32) if label.startswith("noise-") else journalled(local, label),
-    )
+    draw_noise_anew(monkeypatch)
     found = run(faulty=hasty, crashes=[Crash(f.OWNERS[0], "commit.before", MASKING)])
-    with pytest.raises(AssertionError, match="mask-1"):
+    with pytest.raises(AssertionError, match="two vectors under the same masks"):
         never_wrong(*found)
-    _, bus, _ = found
-    crossed = [(sent.sender, sent.to, TASK, sent.kind, sent.body) for sent in bus.transcript]
-    assert second_vectors(crossed) == [(f.OWNERS[0], TASK, "mask-1")]
+    assert second_vectors(crossed(found[1])) == [(f.OWNERS[0], TASK, "mask-1")]
+
+
+def set_back(folder: Path, at: int) -> list[tuple[str, str, str, str, bytes]]:
+    """Runs a task twice: the first owner goes on from its disk as it was before its step `at`. What crossed, of both."""
+    steps = itertools.count(1)
+
+    def kept(program: Program, _bus: Bus) -> Program:
+        def made(phase):
+            def step(local, inbox):
+                if next(steps) == at:
+                    shutil.copytree(folder / "first" / local.party[:8], folder / "older")
+                return phase.step(local, inbox)
+
+            return replace(phase, step=step)
+
+        return Program(program.first, {name: made(phase) for name, phase in program.phases.items()})
+
+    first = run(faulty=kept, folder=folder / "first")
+    right(*first)
+    shutil.copytree(folder / "first", folder / "second")
+    shutil.rmtree(folder / "second" / f.OWNERS[0][:8])
+    (folder / "older").rename(folder / "second" / f.OWNERS[0][:8])
+    _, bus, _ = run(folder=folder / "second")
+    assert any(sent.kind.startswith("mask-") for sent in bus.transcript), "it never got to its vector again"
+    return crossed(first[1]) + crossed(bus)
+
+
+@pytest.mark.parametrize("at", [MASKING, MASKING + 5])
+def test_an_owner_set_back_to_an_older_disk_makes_no_second_vector(tmp_path, at):
+    assert not second_vectors(set_back(tmp_path, at))
+
+
+def test_a_second_vector_from_an_older_disk_would_be_found(tmp_path, monkeypatch):
+    """Planted: noise that is not journalled."""
+    draw_noise_anew(monkeypatch)
+    assert second_vectors(set_back(tmp_path, MASKING)) == [(f.OWNERS[0], TASK, "mask-1")]
 
 
 @pytest.mark.parametrize("seed", range(3))
