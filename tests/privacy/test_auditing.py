@@ -61,6 +61,28 @@ def test_the_right_noise_passes_and_a_planted_halving_is_found(*, distributed: b
     assert accounted / 3 < bound(mechanism) <= accounted < bound(wrong_by(mechanism, 2))
 
 
+@pytest.mark.parametrize(("runs", "threshold"), [(199_000, 3.5), (100_000, 3.0)])
+def test_a_halving_is_missed_and_right_noise_accused_with_a_chance_below_one_in_a_million(
+    runs: int, threshold: float
+) -> None:
+    """Not of one drawing, but of all: the audit's verdict at the millionth part of its counts that speaks against it."""
+    from scipy import stats
+
+    accounted, tail = accounting.epsilon(Run(2.0, 1.0, 1), 1e-5), 5e-7
+
+    def counts(noise: float) -> tuple[tuple[int, int], tuple[int, int]]:
+        rates = (stats.norm.sf((threshold - moved) / noise) for moved in (1, 0))
+        hits, alarms = (
+            (int(stats.binom.ppf(tail, runs, p)), int(stats.binom.isf(tail, runs, p))) for p in rates
+        )
+        return hits, alarms
+
+    (fewest, _), (_, most) = counts(1.0)
+    assert auditing.many_runs(runs, fewest, runs, most, 1e-5, 0.999) > accounted
+    (_, most), (fewest, _) = counts(2.0)
+    assert auditing.many_runs(runs, most, runs, fewest, 1e-5, 0.999) < accounted
+
+
 def test_one_run_finds_noise_that_is_a_third() -> None:
     mechanism, delta = planned(distributed=True, canaries=40_000), 1e-8
     accounted = accounting.epsilon(Run(mechanism.noise_multiplier, 1.0, 1), delta)
