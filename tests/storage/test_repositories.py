@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from sqlalchemy import select, update
 
@@ -131,6 +133,20 @@ def test_secrets_are_the_same_for_the_same_place_and_gone_when_erased(database: 
         assert all(first not in sealed for sealed in stored)
         erase(tx, "t")
         assert secrets.get("t", 1, "key") is None
+
+
+def test_a_secret_is_what_the_systems_generator_gives(database: Database, monkeypatch) -> None:
+    """Samples, noise and masks come from it: nothing that could be guessed from a seed or a clock."""
+    given: list[bytes] = []
+
+    def generator(size: int) -> bytes:
+        given.append(os.urandom(size))
+        return given[-1]
+
+    monkeypatch.setattr("cloister.storage.secrets.system.token_bytes", generator)
+    with database.transaction() as tx:
+        assert Secrets(tx, KEY).obtain("t", 1, "training", 32) == given[0]
+    assert len(given[0]) == 32
 
 
 def test_a_secret_moved_changed_or_under_another_key_does_not_open(database: Database) -> None:
