@@ -163,3 +163,45 @@ def test_rule_1_nothing_is_asked_for_when_the_rate_is_used_up(here):
         clauses.add(getattr(offer(here, number, name, b"x"), "clause", ""))
     assert "quota" in clauses
     assert len(here.fetched) <= 21
+
+
+def test_rule_4_what_lies_here_is_asked_for_like_what_does_not(here):
+    """Whoever knows the digest of a candidate must neither learn that it lies here nor have it trained on."""
+    ash = here["Ash"]
+    ash.tasks.admitting._ports.check.__self__._check = lambda _request: None
+    secret = b"a candidate that the gates refused"
+    lies_here = ash.contents.put(secret)
+    told = [offer(here, number, name, b"x") for number, name in enumerate([lies_here, digest(b"not here")])]
+    assert here.fetched == [CONTENT, CONTENT]
+    assert all(isinstance(item, Refused) for item in told)
+    assert len({(item.what, item.why) for item in told}) == 1
+    assert ash.contents.get(lies_here) == secret
+    assert counted(here) == {}
+
+
+def test_rule_4_whoever_has_it_gives_it_once_and_is_not_charged_for_what_was_here_before(here):
+    ash = here["Ash"]
+    ash.tasks.admitting._ports.check.__self__._check = lambda _request: None
+    data = b"a model that many have"
+    name = ash.contents.put(data)
+    assert offer(here, 1, name, data) is None
+    assert offer(here, 2, name, data) is None
+    assert here.fetched == [CONTENT]
+    assert counted(here) == {}
+    ash.tasks.refuse(variant(here, OTHER, 1, computation=with_part(here, name)).digest, "No")
+    ash.tasks.refuse(variant(here, OTHER, 2, computation=with_part(here, name)).digest, "No")
+    flood(here, 10)
+    assert ash.contents.has(name)  # rule 3: it was not fetched
+
+
+def test_rule_4_a_part_that_was_deleted_has_to_be_given_again(here):
+    ash, data = here["Ash"], b"m" * 1000
+    name = digest(data)
+    ash.tasks.admitting._ports.check.__self__._check = lambda _request: None
+    assert offer(here, 1, name, data) is None
+    ash.tasks.refuse(variant(here, OTHER, 1, computation=with_part(here, name)).digest, "No")
+    flood(here, 10)
+    assert not ash.contents.has(name)
+    ash.contents.put(data)  # as a release, later
+    assert isinstance(offer(here, 20, name, b"x"), Refused)
+    assert here.fetched == [CONTENT, CONTENT]

@@ -75,7 +75,7 @@ class Quotas:
         Raises:
             Refused: the sender's quota is used up (clause `quota`).
         """
-        if sender == self._parties.own.party:
+        if not self.counts(sender):
             return ()
         quota = self.limits[kind]
         if not self._parties.trusted(sender):
@@ -85,6 +85,10 @@ class Quotas:
                 return self.take(kind, sender, name, size, standing, tx=own, about=about)
         who = f"{sender}/{about}" if about else sender
         return charge(tx, quota, kind, who, name, size, self._clock.now(), standing)
+
+    def counts(self, sender: str) -> bool:
+        """Whether what a party leaves here is counted (rule 3)."""
+        return sender != self._parties.own.party
 
     def give_back(self, kind: str, sender: str, name: str) -> None:
         """No longer counts a thing that was not kept after all."""

@@ -6,6 +6,8 @@ Rules:
    A part that could not be kept is not counted.
 3. Only what was fetched for a plan is ever deleted with one, and never what this party's own people added, a release or a
    candidate is made of, or a plan names that has begun or waits. Files that were here for other reasons stay.
+4. Who names a part has to have it: each requester gives it once, also where the same bytes lie here already (another party's
+   model, a release, the candidate of a task). So nobody learns by a digest what lies here, or has it worked with unseen.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ CONTENT = "task.content"
 CONTENT_SECONDS = 600.0
 KIND = "parts of computations"
 _FETCHED = "fetched/"
+_SHOWN = "shown/"
 
 
 class Parts:
@@ -62,7 +65,7 @@ class Parts:
         self._standing = standing
 
     def fetch(self, plan: Plan) -> None:
-        """Gets what is not here of a plan's computation from its requester.
+        """Gets the parts of a plan's computation from its requester, but those that it gave before (rule 4).
 
         Raises:
             Refused: the requester's quota is used up (clause `quota`).
@@ -70,7 +73,7 @@ class Parts:
             CloisterError: the requester did not give it.
         """
         for name in sorted(set(plan.request.computation.contents.values())):
-            if not self._contents.has(name):
+            if not self._contents.has(name) or not self._shown(plan.request.requester, name):
                 self._fetch(plan, name)
 
     def forget(self, names: Iterable[str]) -> None:
@@ -80,10 +83,19 @@ class Parts:
 
     # Inside --------------------------------------------------------------------------------------------------------
 
+    def _shown(self, requester: str, name: str) -> bool:
+        if not self._quotas.counts(requester):
+            return True
+        with self._database.read() as tx:
+            settings = Settings(tx)
+            return settings.get(f"{_FETCHED}{name}") == requester or bool(
+                settings.get(f"{_SHOWN}{name}/{requester}")
+            )
+
     def _fetch(self, plan: Plan, name: str) -> None:
-        requester = plan.request.requester
+        requester, new = plan.request.requester, not self._contents.has(name)
         # The transport's calls know no limit of their own for an answer: at least it begins only where there is room.
-        self._count(requester, name, 1)
+        self._count(requester, name, 1, new=new)
         try:
             data = self._call(
                 requester,
@@ -98,20 +110,32 @@ class Parts:
                     "Its digest differs.",
                     "Ask for it again.",
                 )
-            self._count(requester, name, len(data))
-            self._contents.put(data, name)
+            new = new or not self._contents.has(name)  # it may have gone meanwhile
+            if new:
+                self._count(requester, name, len(data), new=True)
+                self._contents.put(data, name)
+            else:
+                self._no_longer_count(requester, name)
+            with self._database.transaction() as tx:
+                Settings(tx).put(f"{_SHOWN}{name}/{requester}", True)
         except BaseException:
-            with contextlib.suppress(CloisterError), self._database.transaction() as tx:
-                uncharge(tx, KIND, requester, name)
-                Settings(tx).remove(f"{_FETCHED}{name}")
+            with contextlib.suppress(CloisterError):
+                self._no_longer_count(requester, name, new=new)
             raise
 
-    def _count(self, requester: str, name: str, size: int) -> None:
+    def _count(self, requester: str, name: str, size: int, *, new: bool) -> None:
         with self._database.transaction() as tx:
             # A part that is held costs nothing when it comes again; this one is not here, whatever was counted of it.
             uncharge(tx, KIND, requester, name)
             self._forget(tx, self._quotas.take(KIND, requester, name, size, self._standing_part, tx=tx))
-            Settings(tx).put(f"{_FETCHED}{name}", requester)
+            if new:
+                Settings(tx).put(f"{_FETCHED}{name}", requester)
+
+    def _no_longer_count(self, requester: str, name: str, *, new: bool = False) -> None:
+        with self._database.transaction() as tx:
+            uncharge(tx, KIND, requester, name)
+            if new:
+                Settings(tx).remove(f"{_FETCHED}{name}")
 
     def _forget(self, tx: Transaction, names: Iterable[str]) -> None:
         settings = Settings(tx)
@@ -120,6 +144,8 @@ class Parts:
             if requester is not None and not self._kept(tx, name) and self._needed(name) == "spent":
                 settings.remove(f"{_FETCHED}{name}")
                 uncharge(tx, KIND, str(requester), name)
+                for shown in settings.names(f"{_SHOWN}{name}/"):
+                    settings.remove(shown)
                 self._contents.remove(name)
 
     def _standing_part(self, name: str) -> Standing:
