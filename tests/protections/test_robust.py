@@ -17,6 +17,7 @@ from cloister.aggregation import floats
 from cloister.foundation.errors import BadInput, Tampered, TaskFailed
 from cloister.protections.federated import averaging, robust
 from cloister.release.gate import NOT_APPROVED, Failed, Gate, Passed
+from cloister.release.quality import exact
 from protections import cheating
 from protections.cheating import ATTACKS, CHEATS, CREW, accuracy, constants, crew, fooled, result
 from protections.federation import LAB
@@ -408,7 +409,7 @@ def votes(weights):
     for number in range(len(CREW) - len(CHEATS)):
         records, labels = cheating.points(300 + number, 600)
         right = (cheating.chances(weights, records).argmax(axis=1) == labels).mean()
-        verdicts.append(Gate().own(agreed, 1, lambda right=right: float(right)))
+        verdicts.append(Gate().own(agreed, 1, lambda floor, right=right: exact(floor, float(right))))
     return verdicts
 
 

@@ -50,6 +50,8 @@ class Context:
     earlier: int = 0
     shelf: list[Release] = field(default_factory=list)
     evaluated: int = 0
+    by_unit: list[float] = field(default_factory=list)
+    judged: dict[int, str] = field(default_factory=dict)
 
     def now(self):
         return self.time
@@ -75,6 +77,14 @@ class Context:
         assert metric == "accuracy"
         self.evaluated += 1
         return self.figure
+
+    def scores(self, local, weights, metric):
+        assert metric == "count-accuracy"
+        self.evaluated += 1
+        return np.asarray(self.by_unit)
+
+    def only_candidate(self, attempt, candidate):
+        return self.judged.setdefault(attempt, candidate) == candidate
 
     def store(self, release):
         if release not in self.shelf:
@@ -125,11 +135,12 @@ class World:
         parameters=f.LENGTH,
         worker=None,
         folder=Path("/data"),
+        variant="plain",
         **changes,
     ):
         self.terms = f.terms(owners, **(agreement or {}))
         self.request = f.request(self.terms, **changes)
-        plan = f.plan(self.terms, self.request, parameters=parameters)
+        plan = f.plan(self.terms, self.request, variant, parameters=parameters)
         self.plan = plan.model_copy(update={"offer": plan.offer.model_copy(update={"holder": holder})})
         self.making = Making(self.plan, held or {})
         self.contexts = {}

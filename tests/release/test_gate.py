@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cloister.foundation.digests import digest
 from cloister.ledger.checkpoints import Checkpoint, ledger_origin, sign_checkpoint
 from cloister.release.gate import CHECKS, CLOCK_TOLERANCE, NOT_APPROVED, Failed, Gate, Passed, Submission
+from cloister.release.quality import exact
 from protections import federation as f
 
 KEYS = f.Keys(f.LAB, f.OWNERS[0])
@@ -77,7 +78,7 @@ def under(**changes):
 def test_what_is_as_agreed_passes_every_public_check_and_then_the_own_ones():
     found = verdict()
     assert isinstance(found, Passed)
-    own = GATE.own(TERMS, 1, lambda: 0.9)
+    own = GATE.own(TERMS, 1, lambda floor: exact(floor, 0.9))
     assert isinstance(own, Passed)
     assert found.checks + own.checks == CHECKS
 
@@ -308,7 +309,7 @@ def test_evidence_of_admissions_that_the_node_does_not_know_yet_is_let_pass():
 @given(st.integers(1, 200), st.floats(allow_nan=True))
 @settings(max_examples=60)
 def test_own_checks_pass_only_with_attempts_left_and_quality_reached(attempts, figure):
-    found = GATE.own(TERMS, attempts, lambda: figure)
+    found = GATE.own(TERMS, attempts, lambda floor: exact(floor, figure))
     passes = attempts <= TERMS.release.attempts and figure >= 0.5
     assert isinstance(found, Passed) == passes
     if isinstance(found, Failed):
@@ -316,7 +317,7 @@ def test_own_checks_pass_only_with_attempts_left_and_quality_reached(attempts, f
 
 
 def test_own_attempts_over_the_limit_never_look_at_records():
-    def look():
+    def look(_floor):
         raise AssertionError("records were looked at")
 
     found = GATE.own(TERMS, 4, look)

@@ -17,9 +17,10 @@ from building import mlp
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import BadInput, Refused
 from cloister.models.execute import load_model
-from cloister.training.evaluate import METRICS, count_accuracy, evaluate
+from cloister.training.evaluate import count_accuracy, evaluate
 from cloister.training.examples import ArrayExamples
 from cloister.training.local import Trainer, train_round
+from cloister.training.metrics import METRICS
 from cloister.training.optimiser import learning_rate, optimiser
 from cloister.training.recipe import Column, OptimiserRecipe, TabularPreparation, TrainingRecipe
 

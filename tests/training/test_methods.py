@@ -183,6 +183,29 @@ def test_a_private_step_gives_a_clipped_sum_of_what_the_recipe_trains(engine, pl
     assert len(part) == sum(stop - start for start, stop in places)
 
 
+def test_by_unit_only_what_is_kept_apart_by_its_own_fate_has_a_score_and_the_rest_is_drawn(
+    engine, place: Path
+) -> None:
+    model = mlp(4, (8,), 2)
+    weights = engine.call("initial", {}, {"model": as_array(model)})[1]["weights"]
+    values = {"model": as_array(model), "weights": weights}
+    arguments = {"recipe": document(TABULAR), "dataset": str(place / "table.csv")}
+    step = {"clip": 1e-3, "rate": 1.0, "capacity": 200, "seed": "5a" * 32}
+    told, arrays = engine.call("evaluate", {**arguments, "by_unit": True}, values)
+    assert told == {}
+    exact, _ = engine.call("evaluate", arguments, values)
+    assert arrays["scores"].shape == (exact["records"],)
+    assert arrays["scores"].mean() == pytest.approx(exact["value"])
+    drawn, _ = engine.call("private-sum", {**arguments, **step}, values)
+    assert drawn["sampled"] + exact["records"] == 120
+    # Of so few that no fate keeps one apart, the exact way keeps one all the same; by fates alone there is none.
+    few = document(TABULAR.model_copy(update={"validation": 1e-9}))
+    assert engine.call("evaluate", {**arguments, "recipe": few}, values)[0]["records"] == 1
+    told, arrays = engine.call("evaluate", {**arguments, "recipe": few, "by_unit": True}, values)
+    assert arrays["scores"].shape == (0,)
+    assert engine.call("private-sum", {**arguments, **step, "recipe": few}, values)[0]["sampled"] == 120
+
+
 def test_rows_that_share_a_key_are_one_unit_and_stay_together(engine, place: Path) -> None:
     keyed = place / "keyed.csv"
     lines = (place / "table.csv").read_text().splitlines()

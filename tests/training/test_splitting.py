@@ -46,6 +46,39 @@ def test_one_unit_less_takes_at_most_one_from_those_that_private_training_draws(
     assert sum(((drawn - less) + (less - drawn)).values()) <= 1
 
 
+@given(contents=CONTENTS, share=SHARES, data=st.data())
+@settings(max_examples=300)
+def test_rule_4_one_unit_less_takes_one_from_exactly_one_side_where_fates_alone_decide(
+    contents: list[bytes], share: float, data: st.DataObject
+) -> None:
+    """Also where a side is empty, and whatever the order: what a check under a budget rests on."""
+    if not contents:
+        return
+    gone = data.draw(st.integers(0, len(contents) - 1))
+    fewer = data.draw(st.permutations(contents[:gone] + contents[gone + 1 :]))
+
+    def sides(units: list[bytes]) -> tuple[Counter[bytes], Counter[bytes]]:
+        cut = split(identities(units), share, alone=True)
+        assert sorted(cut.train + cut.kept) == list(range(len(units)))
+        assert cut.units == cut.train
+        return Counter(units[place] for place in cut.train), Counter(units[place] for place in cut.kept)
+
+    (trained, kept), (trained_less, kept_less) = sides(contents), sides(fewer)
+    assert not trained_less - trained
+    assert not kept_less - kept
+    assert (trained - trained_less) + (kept - kept_less) == Counter([contents[gone]])
+
+
+def test_with_rule_3_one_unit_can_move_two() -> None:
+    """Why rule 4: a newcomer that is kept apart sends the one back that was kept for want of another."""
+    names = identities(str(number).encode() for number in range(100))
+    apart = next(name for name in names if split([name], 0.2, alone=True).kept)
+    trained = [name for name in names if split([name], 0.2, alone=True).units][:3]
+    assert split(trained, 0.2).kept == (2,)
+    both = split([*trained, apart], 0.2)
+    assert (both.units, both.kept) == ((0, 1, 2), (3,))
+
+
 def test_about_the_share_is_kept_apart_and_the_order_does_not_matter() -> None:
     contents = [str(number).encode() for number in range(1000)]
     kept = split(identities(contents), 0.2).kept

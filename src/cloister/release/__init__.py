@@ -2,7 +2,7 @@
 
 `gate` is what each owner's node asks before it signs, `certificate` the signed statement that a quorum of owners makes
 about a result, `program` how candidate, votes and certificate travel (its rules; one file for each seat: `coordinator`,
-`owner`, `recipient`), `delivery` how a content that owners hold gets to its recipients, `exchange` what the seats share,
+`owner`, `recipient`), `quality` how good a result is and what may be told of it, `delivery` how a content that owners hold gets to its recipients, `exchange` what the seats share,
 `inspection` what the sandboxed worker is asked about a model, `messages` what is sent, `context` what a node lends to all
 this.
 """

@@ -109,6 +109,14 @@ class ReleaseContext(Protocol):
         """The metric of a candidate, the admitted model with these weights, on this owner's own validation records, in the sandboxed worker."""
         ...
 
+    def scores(self, local: Local, weights: NDArray[np.float32], metric: str) -> NDArray[np.float64]:
+        """The same by units, (units,), each score of one unit kept apart by its own fate; there may be none."""
+        ...
+
+    def only_candidate(self, attempt: int, candidate: str) -> bool:
+        """Whether a candidate, by digest, is the first that asks in this attempt of the task. Durable, and always the same."""
+        ...
+
     def store(self, release: Release) -> None:
         """Puts a verified release on the shelf. Storing it again changes nothing."""
         ...

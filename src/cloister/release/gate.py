@@ -18,18 +18,19 @@ Rules:
    this node as a witness had seen of that log well before.
 9. `attempts`: not more tasks of this computation than agreed got answers from these records: retrying until one passes
    selects on them.
-10. `quality`: the figure on this owner's own validation records is not below the agreed floor. The figure stays here.
+10. `quality`: on this owner's own validation records the candidate is not below the agreed floor; where the plan claims
+   differential privacy, as decided with noise (`quality`). The figure stays here.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cloister.agreements.clauses import QualityFloor
 from cloister.agreements.terms import Terms
 from cloister.claims.offers import Plan
 from cloister.foundation.canonical import JSON, canonical
@@ -37,6 +38,7 @@ from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, NotTrusted
 from cloister.identity.keys import PublicKeys
 from cloister.release.evidence import require_signed
+from cloister.release.quality import Judged
 
 CLOCK_TOLERANCE = 3600
 """Seconds that a statement's time may differ from this node's clock."""
@@ -91,9 +93,15 @@ class Submission:
 
 @dataclass(frozen=True)
 class Passed:
-    """Every check held."""
+    """Every check held.
+
+    Attributes:
+        checks: their names.
+        why: for this owner's own people only.
+    """
 
     checks: tuple[str, ...]
+    why: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,7 @@ class Failed:
 
 
 class Gate:
-    """The checks. Pure: the same submission, attempts and figure give the same verdict."""
+    """The checks. Pure: the same submission, attempts and judgement give the same verdict."""
 
     def public(self, submission: Submission) -> Passed | Failed:
         """The checks that look at no record, in order; the first that fails."""
@@ -130,13 +138,16 @@ class Gate:
                 return Failed(name, why, name)
         return None
 
-    def own(self, terms: Terms, attempts: int, figure: Callable[[], float] | None) -> Passed | Failed:
+    def own(
+        self, terms: Terms, attempts: int, judge: Callable[[QualityFloor], Judged] | None
+    ) -> Passed | Failed:
         """The checks on this owner's records; ask only when the public ones hold.
 
         Args:
             terms: the agreement.
             attempts: how many tasks of this computation got answers from these records, this one included.
-            figure: computes the agreed metric on the owner's validation records; asked only if attempts are left.
+            judge: holds the candidate on the owner's validation records against the agreed floor; asked only if attempts
+                are left. `None`: nothing can.
         """
         if attempts > terms.release.attempts:
             return Failed(
@@ -144,16 +155,13 @@ class Gate:
                 f"{attempts} tasks tried this computation here; the agreement allows {terms.release.attempts}.",
                 NOT_APPROVED,
             )
-        floor = terms.release.quality
+        floor, why = terms.release.quality, ""
         if floor is not None:
-            value = math.nan if figure is None else figure()
-            if not value >= floor.minimum:  # also refuses NaN
-                return Failed(
-                    "quality",
-                    f"{floor.metric} on this node's validation records is {value:.4g}; at least {floor.minimum:g} is agreed.",
-                    NOT_APPROVED,
-                )
-        return Passed(("attempts", "quality"))
+            judged = Judged(False, "Nothing could be computed.") if judge is None else judge(floor)
+            why = judged.why
+            if not judged.holds:
+                return Failed("quality", why, NOT_APPROVED)
+        return Passed(("attempts", "quality"), why)
 
 
 def _agreement(s: Submission) -> str | None:

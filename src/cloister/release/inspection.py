@@ -83,7 +83,7 @@ def figure(
 ) -> float:
     """A metric of a candidate on the validation records of a dataset of one's own: the more, the better.
 
-    Of metrics where less is better (see `training.evaluate.METRICS`) it is the negative, so that a floor is a floor.
+    Of metrics where less is better (see `training.metrics.METRICS`) it is the negative, so that a floor is a floor.
 
     Args:
         local: the owner's.
@@ -105,6 +105,24 @@ def figure(
     )
     value = float(answer["value"])
     return value if answer.get("higher_is_better", True) else -value
+
+
+def scores(
+    local: Local,
+    recipe: Mapping[str, JSON],
+    data: DataPort,
+    model: str,
+    weights: NDArray[np.float32],
+    metric: str,
+) -> NDArray[np.float64]:
+    """Units' scores on the records kept apart, (units,), as `training.evaluate.scores` has them; arguments as of `figure`."""
+    _, arrays = local.engine(ENGINE).call(
+        "evaluate",
+        {"recipe": {**recipe, "metric": metric}, "by_unit": True, **of_dataset(data)},
+        {"model": np.frombuffer(local.content(model), dtype=np.uint8), "weights": weights},
+        EVALUATE_SECONDS,
+    )
+    return np.asarray(arrays["scores"], dtype=np.float64).ravel()
 
 
 def _vector(arrays: dict[str, Any]) -> NDArray[np.float32]:

@@ -11,20 +11,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from cloister.agreements.clauses import QualityFloor
 from cloister.claims.offers import Digest
 from cloister.foundation.canonical import JSON
 from cloister.foundation.digests import digest
-from cloister.foundation.errors import BadInput, Tampered, TaskFailed
+from cloister.foundation.errors import BadInput, Refused, Tampered, TaskFailed
 from cloister.journal.program import Candidate, Inbox, Local, Message, Phase, Program, Step
-from cloister.release import delivery, messages
+from cloister.release import delivery, messages, quality
 from cloister.release.certificate import PAYLOAD_TYPE, Certificate
 from cloister.release.context import Release, ReleaseContext
 from cloister.release.exchange import MAX_CANDIDATE, Subject, held_by_owners, receive, written
-from cloister.release.gate import Failed, Gate, Submission
+from cloister.release.gate import Failed, Gate, Passed, Submission
 from cloister.release.inspection import inspect
 from cloister.release.messages import CANDIDATE, CERTIFICATE, RELEASE, STORED_BY_OWNER, VOTE, WITHDRAWN
+from cloister.release.quality import Judged
 
 VOTED = "certificate"
 """The phase of an owner that has sent its vote."""
@@ -69,13 +73,13 @@ class Owner:
         header, shown = messages.read(messages.CandidateHeader, item.body, max_content=limit)
         own = self._own() if self.holds else self.context.candidate
         content = own.content if self.holds and own is not None else shown
-        verdict = self._judge(local, header, content, None if own is None else own.facts)
+        verdict, said = self._judge(local, header, content, None if own is None else own.facts)
         if isinstance(verdict, Failed):
             local.report({"gate": "refused", "check": verdict.check, "why": verdict.why})
             vote = messages.VoteHeader(vote="refuse", told=verdict.told)
         else:
-            local.report({"gate": "passed"})
-            signed = self.context.sign(PAYLOAD_TYPE, verdict)
+            local.report({"gate": "passed"} | ({"why": verdict.why} if verdict.why else {}))
+            signed = self.context.sign(PAYLOAD_TYPE, said)
             vote = messages.VoteHeader(vote="permit", envelope=signed.model_dump(mode="json"))
         judged = _Shown(content=digest(content), vote=vote.vote)
         return Step(messages.write(judged), VOTED, (Message(item.sender, VOTE, messages.write(vote)),))
@@ -127,8 +131,8 @@ class Owner:
         header: messages.CandidateHeader,
         content: bytes,
         seen: Mapping[str, JSON] | None,
-    ) -> Failed | dict[str, Any]:
-        """The statement to sign, or the check that failed."""
+    ) -> tuple[Passed | Failed, dict[str, Any]]:
+        """The verdict and, if all checks hold, the statement to sign."""
         context = self.context
         request = context.plan.request
         model = request.computation.contents.get("model") if request.computation.kind == "training" else None
@@ -149,25 +153,37 @@ class Owner:
         )
         early = self.gate.unopened(submission)
         if early is not None:
-            return early
+            return early, {}
         found = inspect(local, model, content)
         submission = replace(submission, rebuilt=found.rebuilt, weights=found.weights, initial=found.initial)
         verdict = self.gate.public(submission)
         if isinstance(verdict, Failed):
-            return verdict
+            return verdict, {}
         try:
             said = written(context, header, Subject.of(content))
         except BadInput as error:
-            return Failed("evidence", error.why, "evidence")
+            return Failed("evidence", error.why, "evidence"), {}
         attempts = context.count_attempt(
             request.computation.digest, request.datasets[local.party], context.plan.digest
         )
-        floor = context.terms.release.quality
         weights = found.weights
-        figure = (
-            None
-            if floor is None or weights is None
-            else lambda: context.evaluate(local, weights, floor.metric)
+        judge = (
+            None if weights is None else lambda floor: self._quality(local, digest(content), weights, floor)
         )
-        verdict = self.gate.own(context.terms, attempts, figure)
-        return verdict if isinstance(verdict, Failed) else said
+        return self.gate.own(context.terms, attempts, judge), said
+
+    def _quality(
+        self, local: Local, candidate: str, weights: NDArray[np.float32], floor: QualityFloor
+    ) -> Judged:
+        """Rule 10 of the gate: an exact figure decides only where no differential privacy is claimed."""
+        context = self.context
+        if not quality.private(context.plan):
+            return quality.exact(floor, context.evaluate(local, weights, floor.metric))
+        try:
+            quality.require_planned(context.plan, context.terms)
+        except Refused as error:
+            return Judged(False, error.why)
+        secret = quality.secret_for(local, candidate)
+        if not context.only_candidate(local.attempt, candidate):
+            return Judged(False, "Another candidate of this task was judged before; noise is drawn for one.")
+        return quality.noisy(context.plan, floor, context.scores(local, weights, floor.metric), secret)

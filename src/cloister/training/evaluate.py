@@ -1,17 +1,12 @@
-"""Metrics by name, on the records that a recipe keeps apart. The figures are their owner's own.
+"""Metrics (`metrics`) on the records that a recipe keeps apart. The figures are their owner's own.
 
-| name | better | what |
-|---|---|---|
-| loss | lower | the recipe's loss |
-| accuracy | higher | share of records whose most likely class is right; for one logit, whose side of zero is |
-| r2 | higher | 1 - squared error / squared deviation from the mean |
-| mean-absolute-error | lower | in the units of the prepared label |
-| count-accuracy | higher | mean over pictures of max(0, 1 - abs(predicted - true) / max(true, 1)) |
+Rule: a *score* is of one unit, between 0 and 1, and computed of that unit alone: one unit more adds its own and changes no
+other. That is what a vote under a privacy budget rests on (`release.quality`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -19,18 +14,10 @@ import numpy as np
 
 from cloister.data.peaks import find_peaks
 from cloister.foundation.errors import BadInput
-from cloister.training.examples import Examples
+from cloister.training.examples import ArrayExamples, Examples
 from cloister.training.local import Trainer
+from cloister.training.metrics import METRICS, PER_UNIT
 from cloister.training.points import Picture, PointExamples
-
-METRICS: dict[str, bool] = {
-    "loss": False,
-    "accuracy": True,
-    "r2": True,
-    "mean-absolute-error": False,
-    "count-accuracy": True,
-}
-"""Metric → whether more is better."""
 
 TILE, MARGIN = 640, 96
 
@@ -75,20 +62,7 @@ def evaluate(trainer: Trainer, data: Examples, weights: np.ndarray) -> dict[str,
     mean_loss = float(np.mean(losses))
     value = mean_loss if name == "loss" else None
     if name == "count-accuracy":
-        if not isinstance(data, PointExamples):
-            raise BadInput(
-                "The metric count-accuracy does not fit the data.",
-                "It counts points in pictures.",
-                "Choose another metric.",
-            )
-        value = float(
-            np.mean(
-                [
-                    count_accuracy(len(peaks), len(picture.centres))
-                    for picture, peaks in counted(trainer, data, params)
-                ]
-            )
-        )
+        value = float(np.mean(scores(trainer, data, weights)))
     elif value is None:
         value = _ARRAY_METRICS[name](np.concatenate(predictions), np.concatenate(targets))
     return {
@@ -100,11 +74,50 @@ def evaluate(trainer: Trainer, data: Examples, weights: np.ndarray) -> dict[str,
     }
 
 
-def _accuracy(prediction: np.ndarray, target: np.ndarray) -> float:
+def scores(trainer: Trainer, data: Examples, weights: np.ndarray) -> np.ndarray:
+    """The score of each unit kept apart, float64 (units,) in [0, 1]; of a unit of several rows, their mean. May be empty.
+
+    Args:
+        trainer: model and recipe, whose metric is one of `metrics.PER_UNIT`.
+        data: prepared records.
+        weights: float32, length `model.size`.
+
+    Raises:
+        BadInput: the metric is not a mean of units' scores, or does not fit the data.
+    """
+    name = trainer.recipe.metric
+    expected = {"accuracy": ArrayExamples, "count-accuracy": PointExamples}.get(name)
+    if expected is None or not isinstance(data, expected):
+        raise BadInput(
+            f"The metric {name[:60]} does not fit the data.",
+            f"Scores of single units are known of: {', '.join(sorted(PER_UNIT))} (of tables, and of pictures).",
+            "Choose another metric.",
+        )
+    params = trainer.model.unflatten(np.asarray(weights, np.float32))
+    if isinstance(data, PointExamples):
+        counts = (
+            count_accuracy(len(peaks), len(picture.centres))
+            for picture, peaks in counted(trainer, data, params)
+        )
+        return np.fromiter(counts, np.float64)
+    assert isinstance(data, ArrayExamples)
+    if data.held_out == 0:
+        return np.zeros(0)
+    right = _right(trainer.singly(params, data.kept["input"]), data.kept["target"])
+    each = right.reshape(len(right), -1).mean(1, dtype=np.float64)
+    return each if data.kept_groups is None else np.array([each[rows].mean() for rows in data.kept_groups])
+
+
+def _right(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Whether each record's class is found; bool (B) or, for outputs of places, (B, ...)."""
     if prediction.ndim == 1 or prediction.shape[1] == 1:
-        return float(((prediction.reshape(-1) > 0) == (target.reshape(-1) > 0.5)).mean())
+        return np.asarray((prediction.reshape(-1) > 0) == (target.reshape(-1) > 0.5))
     truth = target.argmax(1) if target.ndim == prediction.ndim else target
-    return float((prediction.argmax(1) == truth).mean())
+    return np.asarray(prediction.argmax(1) == truth)
+
+
+def _accuracy(prediction: np.ndarray, target: np.ndarray) -> float:
+    return float(_right(prediction, target).mean())
 
 
 def _r2(prediction: np.ndarray, target: np.ndarray) -> float:
@@ -132,14 +145,12 @@ def count_accuracy(predicted: int, true: int) -> float:
 
 def counted(
     trainer: Trainer, data: PointExamples, params: dict[str, Any]
-) -> list[tuple[Picture, np.ndarray]]:
+) -> Iterator[tuple[Picture, np.ndarray]]:
     """The pictures kept apart, each with the peaks found in it (N, 2) as x, y."""
     channel = data.plan.channels.index("centres") if "centres" in data.plan.channels else 0
-    result = []
     for picture in data.kept:
         heat = heat_map(trainer, params, picture.pixels.astype(np.float32), data.plan.multiple)[channel]
-        result.append((picture, find_peaks(heat, data.plan.threshold, round(data.plan.distance))))
-    return result
+        yield picture, find_peaks(heat, data.plan.threshold, round(data.plan.distance))
 
 
 def heat_map(trainer: Trainer, params: dict[str, Any], pixels: np.ndarray, multiple: int) -> np.ndarray:

@@ -73,11 +73,13 @@ class ArrayExamples:
         train: arrays with one row per record.
         kept: the same for validation.
         groups: the rows of each unit of privacy, as places in `train`; each row by itself if None.
+        kept_groups: the same of the units kept apart, as places in `kept`.
     """
 
     train: Batch
     kept: Batch
     groups: Sequence[np.ndarray] | None = None
+    kept_groups: Sequence[np.ndarray] | None = None
 
     @property
     def count(self) -> int:

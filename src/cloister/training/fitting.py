@@ -129,8 +129,8 @@ def fit(
         BadInput: naming the recipe's fields that don't fit.
     """
     from cloister.models.check import check_model
-    from cloister.training.evaluate import METRICS
     from cloister.training.methods import _model_bytes, parse_recipe
+    from cloister.training.metrics import METRICS
 
     recipe = parse_recipe(arguments.get("recipe"))
     model = _model_bytes(arrays)

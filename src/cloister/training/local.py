@@ -22,6 +22,7 @@ from cloister.training.optimiser import learning_rate, optimiser
 from cloister.training.recipe import TrainingRecipe
 
 Params = dict[str, Any]
+_BLOCK = 256
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Trainer:
     _start: Callable[..., Any] = field(init=False, repr=False)
     _predict: Callable[..., Any] = field(init=False, repr=False)
     _forward: Callable[..., Any] = field(init=False, repr=False)
+    _singly: Callable[..., Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         recipe = self.recipe
@@ -101,6 +103,9 @@ class Trainer:
         self._step = jax.jit(step, donate_argnums=(0, 1))
         self._predict = jax.jit(predict)
         self._forward = jax.jit(self._output)
+        self._singly = jax.jit(
+            lambda params, block: jax.lax.map(lambda value: self._output(params, value[None])[0], block)
+        )
 
     def losses(self, params: Mapping[str, Any], batch: Mapping[str, Any], tap: Tap | None = None) -> Any:
         """The loss of each example of a batch; (B). `tap` as in `Model.function`."""
@@ -120,6 +125,19 @@ class Trainer:
     def forward(self, params: Mapping[str, Any], values: np.ndarray) -> np.ndarray:
         """The model's output for prepared inputs."""
         return np.asarray(self._forward(dict(params), values))
+
+    def singly(self, params: Mapping[str, Any], values: np.ndarray) -> np.ndarray:
+        """The model's output for each prepared input (N, ...) as a batch of one: none depends on others, not in its last digit.
+
+        In batches it could: a model may mix them, and the order in which a batch is summed may change with its size.
+        """
+        blocks = []
+        for start in range(0, len(values), _BLOCK):
+            block = values[start : start + _BLOCK]
+            padding = np.zeros((_BLOCK - len(block), *values.shape[1:]), values.dtype)
+            found = self._singly(dict(params), np.concatenate([block, padding]))
+            blocks.append(np.asarray(found)[: len(block)])
+        return np.concatenate(blocks)
 
     def predict(self, params: Mapping[str, Any], batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """The model's output and the loss of each example (B)."""

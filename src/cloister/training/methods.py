@@ -11,7 +11,7 @@ sign, as it was registered.
 | initial | recipe? | model | weights; `parameters`; with a recipe also `trained`: where its parameters lie, [start, stop] in order |
 | train | recipe, dataset (path), dataset_digest?, reading?, round?, steps?, proximal_mu?, seed? (hex) | model, weights, reference? | weights; figures |
 | private-sum | recipe, dataset, dataset_digest?, unit_column?, clip, rate, capacity, units?, seed (64 hex) | model, weights | sum; figures |
-| evaluate | recipe, dataset, dataset_digest? | model, weights | figures |
+| evaluate | recipe, dataset, dataset_digest?, unit_column?, by_unit? | model, weights | figures; with `by_unit` the scores of units kept apart alone |
 | export | document? | model, weights | model |
 | check | | model | report |
 """
@@ -34,6 +34,7 @@ from cloister.foundation.documents import invalid
 from cloister.foundation.errors import BadInput, NotFound
 from cloister.models.execute import load_model
 from cloister.training.evaluate import evaluate as evaluate_model
+from cloister.training.evaluate import scores
 from cloister.training.examples import Examples
 from cloister.training.local import Trainer
 from cloister.training.preparation import Reading, prepare
@@ -94,7 +95,7 @@ def _fingerprint(path: Path) -> str:
     return digest("\n".join(f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in states).encode())
 
 
-def _ready(arguments: Arguments, arrays: Arrays) -> tuple[Trainer, Examples]:
+def _ready(arguments: Arguments, arrays: Arrays, *, alone: bool = False) -> tuple[Trainer, Examples]:
     recipe = parse_recipe(arguments.get("recipe"))
     if "proximal_mu" in arguments:
         recipe = parse_recipe({**recipe.model_dump(mode="json"), "proximal": arguments["proximal_mu"]})
@@ -110,10 +111,18 @@ def _ready(arguments: Arguments, arrays: Arrays) -> tuple[Trainer, Examples]:
     state = told or _fingerprint(Path(path))
     key = digest(
         canonical(
-            [path, state, recipe.preparation.model_dump(mode="json"), recipe.validation, unit, vars(reading)]
+            [
+                path,
+                state,
+                recipe.preparation.model_dump(mode="json"),
+                recipe.validation,
+                unit,
+                vars(reading),
+                alone,
+            ]
         )
     )
-    return trainer, _kept(_DATA, key, lambda: prepare(recipe, Path(path), unit, reading))
+    return trainer, _kept(_DATA, key, lambda: prepare(recipe, Path(path), unit, reading, alone=alone))
 
 
 def _reading(given: Any) -> Reading:
@@ -183,7 +192,7 @@ def train(arguments: Arguments, arrays: Arrays) -> tuple[dict[str, Any], dict[st
 
 def private_sum(arguments: Arguments, arrays: Arrays) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The clipped gradients of a random sample of units, summed: one step of private training but for its noise."""
-    trainer, data = _ready(arguments, arrays)
+    trainer, data = _ready(arguments, arrays, alone=True)
     seed = arguments.get("seed")
     if not isinstance(seed, str) or not re.fullmatch(r"[0-9a-f]{64}", seed):
         raise BadInput("The seed is malformed.", "It is written as 64 hexadecimal digits.", "Correct it.")
@@ -212,8 +221,11 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def evaluate(arguments: Arguments, arrays: Arrays) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The recipe's metric on the records that the owner keeps apart."""
-    trainer, data = _ready(arguments, arrays)
+    """The recipe's metric on the records that the owner keeps apart; with `by_unit` the scores of its units, of which there may be none."""
+    by_unit = arguments.get("by_unit", False) is True
+    trainer, data = _ready(arguments, arrays, alone=by_unit)
+    if by_unit:
+        return {}, {"scores": scores(trainer, data, _weights(arrays, "weights"))}
     return evaluate_model(trainer, data, _weights(arrays, "weights")), {}
 
 

@@ -36,7 +36,12 @@ class Reading:
 
 
 def prepare(
-    recipe: TrainingRecipe, source: Path, unit_column: str | None = None, reading: Reading | None = None
+    recipe: TrainingRecipe,
+    source: Path,
+    unit_column: str | None = None,
+    reading: Reading | None = None,
+    *,
+    alone: bool = False,
 ) -> Examples:
     """The examples that a recipe makes of a dataset.
 
@@ -45,23 +50,31 @@ def prepare(
         source: a table's file, or a folder of pictures.
         unit_column: rows that share a value in it are one unit of privacy; each row, or picture, is one if None.
         reading: how a table was read when it was registered.
+        alone: each unit's fate is its own (`splitting`, rule 4), as private training needs.
 
     Raises:
         BadInput, NotFound: the dataset does not have what the preparation needs.
     """
     if isinstance(recipe.preparation, TabularPreparation):
-        return _tabular(recipe.preparation, source, recipe.validation, unit_column, reading or Reading())
+        return _tabular(
+            recipe.preparation, source, recipe.validation, unit_column, reading or Reading(), alone
+        )
     if unit_column is not None:
         raise BadInput(
             "The unit of privacy does not fit the dataset.",
             "A column is named; pictures have none.",
             "Register the pictures with the unit image.",
         )
-    return _points(recipe.preparation, source, recipe.validation)
+    return _points(recipe.preparation, source, recipe.validation, alone)
 
 
 def _tabular(
-    plan: TabularPreparation, source: Path, share: float, unit_column: str | None, reading: Reading
+    plan: TabularPreparation,
+    source: Path,
+    share: float,
+    unit_column: str | None,
+    reading: Reading,
+    alone: bool,
 ) -> Examples:
     names = [column.name for column in plan.columns]
     extra = () if unit_column is None else (unit_column,)
@@ -81,16 +94,22 @@ def _tabular(
         cut = split(
             identities(row.tobytes() + label.tobytes() for row, label in zip(features, target, strict=True)),
             share,
+            alone=alone,
         )
         promoted = cut.units != cut.train
         return ArrayExamples(taken(cut.train), taken(cut.kept), () if promoted else None)
     units = _units(table[unit_column], unit_column)
     rows = list(units.values())
-    cut = split(identities(key.encode() for key in units), share)
-    order = [row for unit in cut.train for row in rows[unit]]
-    starts = np.cumsum([0, *(len(rows[unit]) for unit in cut.train)])
-    groups = [np.arange(starts[i], starts[i + 1]) for i in range(len(cut.units))]
-    return ArrayExamples(taken(order), taken([row for unit in cut.kept for row in rows[unit]]), groups)
+    cut = split(identities(key.encode() for key in units), share, alone=alone)
+
+    def together(chosen: Sequence[int]) -> tuple[list[int], list[np.ndarray]]:
+        starts = np.cumsum([0, *(len(rows[unit]) for unit in chosen)])
+        places = [np.arange(starts[i], starts[i + 1]) for i in range(len(chosen))]
+        return [row for unit in chosen for row in rows[unit]], places
+
+    order, groups = together(cut.train)
+    kept, kept_groups = together(cut.kept)
+    return ArrayExamples(taken(order), taken(kept), groups[: len(cut.units)], kept_groups)
 
 
 def _units(values: list[Any], name: str) -> dict[str, list[int]]:
@@ -197,7 +216,7 @@ def _read_table(
     return {name: table.column(name).to_pylist() for name in columns}
 
 
-def _points(plan: PointsPreparation, source: Path, share: float) -> Examples:
+def _points(plan: PointsPreparation, source: Path, share: float, alone: bool) -> Examples:
     from cloister.data.normalise import normalise_micrograph
     from cloister.data.readers import read_image_folder
 
@@ -219,7 +238,7 @@ def _points(plan: PointsPreparation, source: Path, share: float) -> Examples:
         )
         pixels = np.asarray(normalise_micrograph(image.pixels()), np.float32)
         pictures.append(Picture.scaled(pixels, centres, diameters, plan.scale))
-    cut = split(identities(picture.content() for picture in pictures), share)
+    cut = split(identities(picture.content() for picture in pictures), share, alone=alone)
     return PointExamples(
         plan,
         [pictures[i] for i in cut.train],

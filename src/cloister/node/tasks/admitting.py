@@ -46,6 +46,7 @@ from cloister.node.tasks.contents import Contents
 from cloister.node.tasks.parts import Parts
 from cloister.node.tasks.records import Admission, TaskRecords, read_admission, read_plan, refused_before
 from cloister.protections.interface import Protection
+from cloister.release.quality import require_planned
 from cloister.storage.database import Database
 from cloister.training.fitting import columns_of
 
@@ -217,6 +218,7 @@ class Admitting:
             if isinstance(decision, Refusal) and not decision.needs_person:
                 raise decision.error()
             self._check_offer(plan)
+            require_planned(plan, self._agreements.get(plan.request.agreement).terms)
             with self._one_at_a_time(plan.request.requester, patience):
                 self._parts.fetch(plan)
                 self._ports.check(plan)

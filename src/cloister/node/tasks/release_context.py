@@ -28,7 +28,7 @@ from cloister.node.tasks.contents import Contents
 from cloister.node.tasks.service import TasksService
 from cloister.release.context import Release
 from cloister.release.evidence import carried, stamped
-from cloister.release.inspection import figure
+from cloister.release.inspection import figure, scores
 from cloister.storage.database import Database, Transaction
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events
@@ -175,6 +175,21 @@ class TaskRelease:
         computation = self.plan.request.computation
         data = local.data(self.plan.request.datasets[local.party])
         return figure(local, computation.settings, data, computation.contents["model"], weights, metric)
+
+    def scores(self, local: Local, weights: NDArray[np.float32], metric: str) -> NDArray[np.float64]:
+        """The same by units, in the worker."""
+        computation = self.plan.request.computation
+        data = local.data(self.plan.request.datasets[local.party])
+        return scores(local, computation.settings, data, computation.contents["model"], weights, metric)
+
+    def only_candidate(self, attempt: int, candidate: str) -> bool:
+        """Whether no other candidate asked before in this attempt; on disk when it returns."""
+        with self._shelf.database.transaction() as tx:
+            kept, key = Settings(tx), f"judged/{self.plan.digest}/{attempt}"
+            first = kept.get(key)
+            if first is None:
+                kept.put(key, candidate)
+            return first in (None, candidate)
 
     def store(self, release: Release) -> None:
         """Puts a verified release on this node's shelf."""

@@ -14,6 +14,7 @@ Rules:
    wished for, fewer may be missing rather than there being no secure sum.
 6. With noise, the steps are as a private run wants them: one in each round, every owner counting the same. Without a
    secure sum the same privacy takes more noise, so this is offered only where there can be no secure sum, or none is wished.
+7. With noise, a least quality that the agreement asks for must be one that noise can decide (`release.quality`, rule 2).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from cloister.protections.federated.robust import LEAST_ANSWERS, used
 from cloister.protections.federated.settings import Settings, read_recipe, read_settings
 from cloister.protections.federated.sizing import expected
 from cloister.protections.federated.wishes import Wishes, read_wishes
+from cloister.release.quality import require_decidable
 from cloister.training.recipe import TrainingRecipe
 
 __all__ = [
@@ -339,6 +341,7 @@ def _mean_only(case: _Case) -> None:
 
 def _steps_only(case: _Case) -> None:
     _mean_only(case)
+    require_decidable(case.terms.release.quality, case.recipe)
     if case.wishes.weights is not None:
         raise _no("With noise every owner counts the same.", "Leave out the preference `weights`.")
     if case.wishes.local_steps not in (None, 1):

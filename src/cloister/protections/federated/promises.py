@@ -10,7 +10,8 @@ Rules:
    them; sums are hidden from coordinator and relay as long as no owner works with them, and disclosed to the owners.
 2. Differential privacy is claimed at the epsilon that is charged. With a secure sum the noise is the owners' together:
    it holds against the agreed colluders, as long as the other owners add theirs. Without, each owner adds all of it
-   itself, so that it holds whatever the others do.
+   itself, so that it holds whatever the others do. Owners' votes on the result are within that epsilon: each unit is either
+   trained on or checked on, by its own fate, with noise alike (`docs/proofs/quality-gate.md`).
 3. That a unit occurs at one owner only, or at few, is what the agreement states: an assumption, and named as one.
 4. What is not protected is said in words: what sums tell, whoever pools more than is provided for, what all units of an
    owner have in common, owners that lie, what the relay sees.
@@ -54,6 +55,10 @@ NOISY_UPDATE = "each owner's step with all of its noise"
 ANSWERS = "which owners answered each round"
 DIGESTS = "digests of the weights after every round and of the model that the owners ended with, and its size"
 UNRELEASED = "the model before it is released"
+VOTES = (
+    "each owner's yes or no at the release; where a least quality is agreed, noise decides it on records that were kept apart "
+    "from training, and the epsilon of this plan covers it"
+)
 
 _SUM_PROOF = "Bonawitz et al. 2017; docs/proofs/secure-aggregation.md"
 _OUTSIDE = ("hub", "outsider")
@@ -101,12 +106,21 @@ def discloses(settings: Settings, owners: tuple[str, ...]) -> dict[str, tuple[st
     weights = WEIGHTS_WARNING if settings.private is None else NOISY_WEIGHTS
     between = _between_owners(settings, owners)
     told = (between.what,) if isinstance(between, Disclosed) else ()
+    votes = () if settings.private is None else (VOTES,)
     if settings.secure is not None:
-        return {"coordinator": (ANSWERS, DIGESTS), "owner": (weights, ANSWERS, *told, UNRELEASED)}
+        return {
+            "coordinator": (ANSWERS, DIGESTS, *votes),
+            "owner": (weights, ANSWERS, *told, UNRELEASED, *votes),
+        }
     if settings.private is not None:
         return {
-            "coordinator": (NOISY_UPDATE, ANSWERS, UNRELEASED),
-            "owner": (weights, ANSWERS, *(f"{item}, which has all of that owner's noise" for item in told)),
+            "coordinator": (NOISY_UPDATE, ANSWERS, UNRELEASED, *votes),
+            "owner": (
+                weights,
+                ANSWERS,
+                *(f"{item}, which has all of that owner's noise" for item in told),
+                *votes,
+            ),
         }
     return {"coordinator": (UPDATE_WARNING, ANSWERS), "owner": (weights, ANSWERS, *told)}
 
@@ -290,14 +304,11 @@ def _gaps_of_noise(settings: Settings, private: PrivateSteps, owners: tuple[str,
     if run.mechanism.occurrences < len(owners):
         few = "one owner" if run.mechanism.occurrences == 1 else f"{run.mechanism.occurrences} owners"
         yield f"That no {unit} occurs at more than {few} is stated in the agreement, and nobody can check it."
-    yield (
-        "Whether an owner lets the result go may depend on a check on its own data, which no noise covers: a yes or a no."
-    )
     yield f"An owner that has more than {run.units} of the kind {unit} leaves the training, which tells that it has more."
     yield "A record that cannot be read as the recipe says ends its owner's part, which everybody sees."
     yield (
-        "How long an owner takes for a step is not hidden from the coordinator and the relay; it may tell a little of how much "
-        f"each {unit} in it holds."
+        "How long an owner takes for a step, or for its check at the release, is not hidden from the coordinator and the relay; "
+        f"it may tell a little of how many of the kind {unit} there are and how much each holds."
     )
 
 

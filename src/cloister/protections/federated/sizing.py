@@ -30,10 +30,11 @@ from cloister.agreements.terms import Terms
 from cloister.claims.offers import Prediction
 from cloister.data.schema import DatasetDescription, most_records, parse_description
 from cloister.foundation.canonical import canonical
-from cloister.foundation.errors import Refused
+from cloister.foundation.errors import BadInput, Refused
 from cloister.privacy.runs import PrivateRun, private_run
-from cloister.protections.federated.settings import Settings
+from cloister.protections.federated.settings import PrivateSteps, Settings
 from cloister.protections.federated.wishes import Wishes
+from cloister.release import quality
 
 DEFAULT_CLIP = 1.0
 DEFAULT_UNITS = 1000
@@ -239,7 +240,24 @@ def expected(settings: Settings) -> Prediction | None:
                 f"Over the whole training that is at least {_coarse(share):g} % of noise beside the largest change that there "
                 f"could be. {verdict}"
             ),
+            *_votes(settings.private),
             "This is an estimate from public numbers alone (noise over signal, as in De et al. 2022), no promise.",
+        ),
+    )
+
+
+def _votes(private: PrivateSteps) -> tuple[str, ...]:
+    """What noise does to owners' votes, whatever least quality is agreed."""
+    try:
+        deviation, enough = quality.coarse(private.run)
+    except BadInput:
+        return ()
+    unit = private.unit
+    return (
+        (
+            f"Where the agreement asks for a least quality, each owner's vote is decided with noise of up to {_coarse(deviation):g} "
+            f"times what one of the kind {unit} can change: with 10 kept apart for it, the mean is off by about "
+            f"{_coarse(deviation / 10):g}; from about {_coarse(enough):g} on it is off by less than 0.05."
         ),
     )
 
