@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import losses
 import numpy as np
@@ -117,6 +118,19 @@ def test_parts_of_a_limit_add_up_to_it() -> None:
         assert not limit.permits(spent, pair(1e-6, 0.0))
         assert not limit.permits(spent, pair(0.0, 1e-11))
         assert limit.left(spent) == pytest.approx((0.0, 0.0), abs=1e-8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(RUNS, min_size=1, max_size=6), st.floats(1.0, 8.0))
+def test_where_renyi_bounds_are_added_up_no_runs_own_epsilon_counts(runs: list[Run], target: float) -> None:
+    """A loss distribution is nearly exact, and of one run: what it proves must not enter a choice made as one goes."""
+    limit, spent, blind = Limit(target, 1e-5, "renyi"), Loss(), Loss()
+    for run in runs:
+        loss = of_run(run, 1e-6, "renyi")
+        bare = replace(loss, epsilon=0, delta=0)
+        assert limit.permits(spent, loss) == limit.permits(blind, bare)
+        spent, blind = spent + loss, blind + bare
+        assert limit.left(spent) == limit.left(blind)
 
 
 def test_many_small_losses_fit_into_renyi_that_sums_refuses() -> None:
