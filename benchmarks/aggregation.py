@@ -93,6 +93,7 @@ class Round:
         self.up = dict.fromkeys(self.context.roster, 0)
         parties = {party: self._timed([], self._participant, party) for party in self.context.roster}
         centre = Coordinator(self.context, PartySigning(self.cards))
+        vector = b""
         state, states, waiting = b"", dict.fromkeys(parties, b""), dict.fromkeys(parties, b"")
         gone = set(self.context.roster[: self.dropouts])
         for place, stage in enumerate(PARTICIPANT_STAGES):
@@ -114,8 +115,11 @@ class Round:
             if stage != "open":
                 before = [] if place == 0 else [state]
                 times = []
-                turn = self._timed(times, getattr(centre, COORDINATOR_STAGES[place]), *before, inbox)
+                following = COORDINATOR_STAGES[place]
+                beside = [vector] if following == "total" else []
+                turn = self._timed(times, getattr(centre, following), *before, inbox, *beside)
                 self.deployed += times[0]
+                vector = turn.vector or vector
                 state, waiting = turn.state, dict(turn.send)
 
     def _participant(self, party: str) -> Participant:

@@ -58,11 +58,13 @@ def centre(of):
     def step(stage, local, inbox):
         node = Coordinator(of, PartySigning(CARDS))
         before = () if stage == "gather" else (local.state,)
-        turn = getattr(node, stage)(*before, {item.sender: item.body for item in inbox})
+        beside = (local.part("sum"),) if stage == "total" else ()
+        turn = getattr(node, stage)(*before, {item.sender: item.body for item in inbox}, *beside)
         local.report({"stage": stage, "left_out": dict(turn.left_out)})
         place = COORDINATOR_STAGES.index(stage) + 1
         after = COORDINATOR_STAGES[place] if place < len(COORDINATOR_STAGES) else None
-        return Step(turn.state, after, tuple(Message(to, stage, body) for to, body in turn.send.items()))
+        sent = tuple(Message(to, stage, body) for to, body in turn.send.items())
+        return Step(turn.state, after, sent, parts={"sum": turn.vector} if turn.vector else {})
 
     fewest = of.thresholds.survivors
     phases = {
@@ -134,8 +136,8 @@ def test_but_for_sealing_and_signing_a_step_is_a_function_of_what_is_on_disk():
         crashed.run()
         assert calm.sent == crashed.sent
         programs = {"owner": participants(of, given), "coordinator": centre(of)}
-        for node, phase, state, inbox in calm.history:
-            node.state = state
+        for node, phase, disk, inbox in calm.history:
+            node.restore(disk)
             again = programs[node.seat].phases[phase].step(node, inbox)
             assert again == programs[node.seat].phases[phase].step(node, inbox)
             assert set(again.send) <= {message for _, message in calm.sent}

@@ -351,7 +351,7 @@ def test_a_total_is_of_this_context_and_of_the_endorsed_survivors():
     renamed = message.model_copy(update={"context": context(3, attempt=2).name})
     with pytest.raises(Tampered, match="another aggregation"):
         run.nodes[party].open(run.states[party], write(renamed, bytes(packed)))
-    kept, _ = load(states.Revealed, run.states[party], of, party)
+    kept = load(states.Revealed, run.states[party], of, party)
     elsewhere = keep(kept.model_copy(update={"final": kept.transcript}))
     with pytest.raises(Tampered, match="other survivors"):
         run.nodes[party].open(elsewhere, body)

@@ -236,7 +236,7 @@ def test_a_vector_that_is_not_masked_as_told_makes_no_sum():
             changed = bytes([packed[0] ^ 1]) + bytes(packed[1:])
             content = item.content.model_copy(update={"vector": b64(hashlib.sha256(changed).digest())})
             signed = SignedMasked(content=content, signature=messages.signed(content, self._signing))
-            kept, _ = load(states.Hidden, turn.state, self.context, self.party)
+            kept = load(states.Hidden, turn.state, self.context, self.party)
             kept = kept.model_copy(update={"own": b64(content.hash)})
             return aggregation.Turn(keep(kept), {COORDINATOR: write(signed, changed)})
 

@@ -128,7 +128,8 @@ def test_any_bytes_to_the_coordinator_are_left_out_or_an_error(data):
     before = () if stage == "gather" else (state,)
     if body == inbox[party]:
         return
-    turn = outcome(getattr(centre, stage), *before, changed)
+    beside = (run.vector,) if stage == "total" else ()
+    turn = outcome(getattr(centre, stage), *before, changed, *beside)
     if isinstance(turn, CloisterError):
         assert turn.what
         return

@@ -110,6 +110,8 @@ class World:
     said: list[tuple[str, str, str, bytes]] = field(default_factory=list)
     history: list[tuple[str, str, bytes, bytes]] = field(default_factory=list)
 
+    vector: bytes = b""
+
     def __post_init__(self):
         self.nodes = {
             party: participant(self.contexts.get(party, self.context), party) for party in self.context.roster
@@ -165,7 +167,9 @@ class World:
     def _relay(self, stage, state, inbox):
         self.centre_history.append((stage, state, dict(inbox)))
         before = () if stage == "gather" else (state,)
-        turn = getattr(self.centre, stage)(*before, inbox)
+        beside = (self.vector,) if stage == "total" else ()
+        turn = getattr(self.centre, stage)(*before, inbox, *beside)
+        self.vector = turn.vector or self.vector
         self.left_out[stage] = dict(turn.left_out)
         waiting = {}
         for party, body in turn.send.items():

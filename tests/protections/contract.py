@@ -45,7 +45,7 @@ from cloister.storage.blobs import Kept
 from cloister.storage.messages import Counters
 from cloister.storage.tasks import TaskRow
 from protections.boasts import HonestOffers
-from protections.loop import Loop
+from protections.loop import Disk, Loop
 from simulators.bus import Crash, Fate, Ports, run_task
 
 RELEASE_KINDS = {
@@ -73,6 +73,13 @@ def garbage(body: bytes) -> list[bytes]:
         body[:4] + b"\xff\xff\xff\xff" + body[8:],
         body[:4] + b"\x00\x00\x00\x02{}",
     ]
+
+
+def damages(disk):
+    """What is left of a seat's state after its disk was damaged, in one place at a time."""
+    yield from (Disk(damaged, disk.parts) for damaged in garbage(disk.state))
+    for name, part in disk.parts.items():
+        yield from (Disk(disk.state, {**disk.parts, name: damaged}) for damaged in garbage(part))
 
 
 class ProtectionContract(HonestOffers):
@@ -313,9 +320,9 @@ class ProtectionContract(HonestOffers):
         """A restarted node makes its program anew; nothing may live in the program object."""
         loop = self.world()
         loop.run()
-        for node, phase, state, inbox in loop.history:
+        for node, phase, disk, inbox in loop.history:
             fresh = self.programs()[node.seat]
-            node.state = state
+            node.restore(disk)
             first = fresh.phases[phase].step(node, inbox)
             again = self.programs()[node.seat].phases[phase].step(node, inbox)
             assert first == again
@@ -323,12 +330,12 @@ class ProtectionContract(HonestOffers):
     def test_unknown_bytes_never_crash_a_step(self):
         loop = self.world()
         loop.run()
-        for node, phase, state, inbox in loop.history:
+        for node, phase, disk, inbox in loop.history:
             for place, item in enumerate(inbox):
                 for body in garbage(item.body):
                     changed = list(inbox)
                     changed[place] = Received(item.sender, item.seat, item.kind, body)
-                    node.state = state
+                    node.restore(disk)
                     try:
                         step = node.program.phases[phase].step(node, changed)
                     except CloisterError:
@@ -338,9 +345,9 @@ class ProtectionContract(HonestOffers):
     def test_a_state_that_was_damaged_on_disk_is_an_error_and_no_crash(self):
         loop = self.world()
         loop.run()
-        for node, phase, state, inbox in loop.history:
-            for damaged in garbage(state):
-                node.state = damaged
+        for node, phase, disk, inbox in loop.history:
+            for damaged in damages(disk):
+                node.restore(damaged)
                 try:
                     node.program.phases[phase].step(node, inbox)
                 except CloisterError:

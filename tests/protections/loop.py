@@ -16,6 +16,18 @@ from cloister.journal.program import Candidate, Message, PrivacyCost, Program, R
 from protections.federation import FakeEngine, FakePort
 
 
+@dataclass(frozen=True)
+class Disk:
+    """What a seat's node has of its state on disk."""
+
+    state: bytes
+    parts: dict[str, bytes]
+
+    @property
+    def everything(self) -> tuple[bytes, ...]:
+        return self.state, *self.parts.values()
+
+
 @dataclass
 class Node:
     """One party's seat; also its `Local`."""
@@ -34,6 +46,7 @@ class Node:
     task: str = "task"
     state: bytes = b""
     parts: dict[str, bytes] = field(default_factory=dict)
+    forgotten: list[str] = field(default_factory=list)
     phase: str | None = ""
     inbox: list[Received] = field(default_factory=list)
     reports: list[dict[str, Any]] = field(default_factory=list)
@@ -44,7 +57,15 @@ class Node:
     visited: list[str] = field(default_factory=list)
 
     def start(self, program: Program) -> None:
-        self.program, self.phase, self.state, self.inbox = program, program.first, b"", []
+        self.program, self.phase, self.inbox = program, program.first, []
+        self.state, self.parts = b"", {}
+
+    @property
+    def disk(self) -> Disk:
+        return Disk(self.state, dict(self.parts))
+
+    def restore(self, disk: Disk) -> None:
+        self.state, self.parts = disk.state, dict(disk.parts)
 
     def data(self, digest):
         if digest not in self.ports:
@@ -85,7 +106,7 @@ class Loop:
         self.sent: list[tuple[str, Message]] = []
         self.tamper, self.crash = tamper, crash
         self.now = 0.0
-        self.history: list[tuple[Node, str, bytes, tuple[Received, ...]]] = []
+        self.history: list[tuple[Node, str, Disk, tuple[Received, ...]]] = []
         self.following: Callable[[Node], Program | None] = lambda _node: None
 
     def run(self) -> None:
@@ -146,7 +167,7 @@ class Loop:
         phase = node.program.phases[node.phase]
         inbox = sorted(node.inbox, key=lambda item: (item.sender, item.kind))
         node.visited.append(node.phase)
-        self.history.append((node, node.phase, node.state, tuple(inbox)))
+        self.history.append((node, node.phase, node.disk, tuple(inbox)))
         try:
             if self.crash:
                 phase.step(node, inbox)
@@ -158,6 +179,7 @@ class Loop:
         assert step.candidate is None or step.next is None
         node.steps += 1
         node.parts |= step.parts
+        node.forgotten += step.forget
         node.state, node.phase, node.inbox, node.entered = step.state, step.next, [], self.now
         for message in step.send:
             self.sent.append((node.party, message))

@@ -171,9 +171,9 @@ def test_a_sum_that_an_owner_has_made_too_long_is_not_used(monkeypatch):
     assert not [node.error for node in owners_of(honest) if node.error]
     vector = secure_owner._Owner._vector
 
-    def lie(self, local, state, weights, number):
-        found = vector(self, local, state, weights, number)
-        return np.full_like(found, 0.5) if (local.party, number) == (f.OWNERS[0], 2) else found
+    def lie(self, local, state, weights):
+        found = vector(self, local, state, weights)
+        return np.full_like(found, 0.5) if (local.party, state.round) == (f.OWNERS[0], 2) else found
 
     monkeypatch.setattr(secure_owner._Owner, "_vector", lie)
     loop = world(of)
@@ -290,8 +290,27 @@ def test_all_secrets_of_a_training_come_from_one_that_is_on_disk_before_it_is_ch
         node.secret = lambda label, size, secret=secret: (asked.append(label), secret(label, size))[1]
         node.charge = lambda cost, charge=charge: (asked.append("charge"), charge(cost))
     loop.run()
-    assert set(asked) == {"training", "charge"}
-    assert asked[0] == "training"
+    # Of the one under "training" all of a training is made; the other decides this owner's vote at the release.
+    assert set(asked) == {"training", "quality", "charge"}
+    assert set(asked[: asked.index("charge")]) == {"training", "quality"}
+
+
+def test_a_rounds_secrets_are_gone_when_it_is_over_and_cannot_be_found_from_the_next_ones():
+    """The task's first secret is forgotten with the first step; of a round's key nothing is left in the states after it."""
+    loop = world(settings(epsilon=2.0, rounds=3))
+    loop.run()
+    node = owners_of(loop)[0]
+    assert node.forgotten == ["training"]
+    first = contribution.secret(node.secret("training", 32), "chain")
+    keys = [first, contribution.next_key(first), contribution.next_key(contribution.next_key(first))]
+    states = [
+        (int(phase.rpartition("-")[2]), disk.state)
+        for who, phase, disk, _ in loop.history
+        if who is node and "-" in phase
+    ]
+    assert {number for number, _ in states} == {1, 2, 3}
+    for number, state in states:
+        assert [key.hex().encode() in state for key in keys] == [number == n for n in (1, 2, 3)]
 
 
 def test_a_plan_that_claims_finer_sums_than_workers_make_is_refused():

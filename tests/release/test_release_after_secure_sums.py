@@ -45,7 +45,9 @@ def test_a_model_made_behind_secure_sums_is_released_by_its_owners_and_never_see
     weights = np.frombuffer(release.content[len(f.TAG) :], "<f4")
     assert [item.content for item in world.contexts[f.LAB].shelf] == [None]
     crossed = [message.body for _, message in world.loop.sent if message.to == f.LAB]
-    states = [state for node, _, state, _ in world.loop.history if node.party == f.LAB]
+    states = [
+        kept for node, _, disk, _ in world.loop.history if node.party == f.LAB for kept in disk.everything
+    ]
     for number in weights:
         assert not [body for body in [*crossed, *states] if number.tobytes() in body]
     contents = {

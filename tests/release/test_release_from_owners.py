@@ -65,7 +65,10 @@ def test_rule_7_nothing_of_the_content_goes_to_a_coordinator_that_is_no_recipien
     assert [item.content for item in world.contexts[f.LAB].shelf] == [None]
     seen = [message.body for _, message in world.loop.sent if message.to == f.LAB]
     assert len(seen) == 1 + 3 * 3  # what the owners told, votes and acknowledgements, and the recipient's
-    for body in [*seen, *(state for node, _, state, _ in world.loop.history if node.party == f.LAB)]:
+    for body in [
+        *seen,
+        *(kept for node, _, disk, _ in world.loop.history if node.party == f.LAB for kept in disk.everything),
+    ]:
         assert not [part for part in parts(HELD) if part in body or part.hex().encode() in body.lower()]
     # The scan finds it where it is: a test that could find nothing would say nothing.
     assert any(part in message.body for _, message in world.loop.sent for part in parts(HELD))

@@ -42,11 +42,11 @@ from cloister.aggregation.messages import (
 from cloister.aggregation.parcels import pair_header
 from cloister.aggregation.signing import Verifying
 from cloister.aggregation.states import Collected, Confirmed, Finished, Gathered, Relayed
-from cloister.aggregation.turns import Turn, keep, load
+from cloister.aggregation.turns import Turn, keep, load, out_of_order
 from cloister.aggregation.vectors import Blinded, wire_size
 from cloister.foundation.digests import same
 from cloister.foundation.errors import CloisterError
-from cloister.identity.keys import unb64
+from cloister.identity.keys import b64, unb64
 
 _Answer = TypeVar("_Answer")
 
@@ -90,7 +90,7 @@ class Coordinator:
 
     def relay(self, state: bytes, inbox: Mapping[str, bytes]) -> Turn:
         """On sharings: to each sender all of them, and the parcels for it."""
-        before, _ = load(Gathered, state, self.context, self.context.coordinator)
+        before = load(Gathered, state, self.context, self.context.coordinator)
         parties = [item.party for item in before.announcements]
         first = transcript.after_announcing(self.context, before.announcements)
 
@@ -130,8 +130,8 @@ class Coordinator:
         return Turn(keep(kept), send, left_out)
 
     def collect(self, state: bytes, inbox: Mapping[str, bytes]) -> Turn:
-        """On masked vectors: their sum, kept; to the survivors, who they are."""
-        before, _ = load(Relayed, state, self.context, self.context.coordinator)
+        """On masked vectors: their sum, kept as the turn's `vector`; to the survivors, who they are."""
+        before = load(Relayed, state, self.context, self.context.coordinator)
         members = [item.party for item in before.sharings]
         second = self._second(before)
         total = Blinded.zero(self.context.encoding)
@@ -150,6 +150,7 @@ class Coordinator:
         valid, left_out = self._sift(inbox, members, check)
         masked = tuple(valid.values())
         body = messages.write(Survivors(masked=masked))
+        packed = total.pack(self.context.encoding)
         kept = Collected(
             context=self.context.name,
             party=self.context.coordinator,
@@ -157,12 +158,13 @@ class Coordinator:
             sharings=before.sharings,
             pairs=before.pairs,
             masked=masked,
+            sum=b64(hashlib.sha256(packed).digest()),
         )
-        return Turn(keep(kept, total.pack(self.context.encoding)), dict.fromkeys(valid, body), left_out)
+        return Turn(keep(kept), dict.fromkeys(valid, body), left_out, packed)
 
     def confirm(self, state: bytes, inbox: Mapping[str, bytes]) -> Turn:
         """On endorsements: to the survivors, that t of them have endorsed this set."""
-        before, packed = load(Collected, state, self.context, self.context.coordinator, self._packed)
+        before = load(Collected, state, self.context, self.context.coordinator)
         final = self._third(before)
 
         def check(party: str, body: bytes) -> SignedEndorsement:
@@ -176,11 +178,19 @@ class Coordinator:
         endorsements = tuple(valid.values())
         body = messages.write(Endorsements(endorsements=endorsements))
         kept = Confirmed(**{**dict(before), "stage": "confirmed", "endorsements": endorsements})
-        return Turn(keep(kept, packed), dict.fromkeys(valid, body), left_out)
+        return Turn(keep(kept), dict.fromkeys(valid, body), left_out)
 
-    def total(self, state: bytes, inbox: Mapping[str, bytes]) -> Turn:
-        """On shares: to every member the sum of the survivors' vectors, still under the outer mask."""
-        before, packed = load(Confirmed, state, self.context, self.context.coordinator, self._packed)
+    def total(self, state: bytes, inbox: Mapping[str, bytes], vector: bytes) -> Turn:
+        """On shares: to every member the sum of the survivors' vectors, still under the outer mask.
+
+        Args:
+            state: as `confirm` left it.
+            inbox: participant → its answer.
+            vector: what `collect` kept beside its state.
+        """
+        before = load(Confirmed, state, self.context, self.context.coordinator)
+        if not same(hashlib.sha256(vector).digest(), unb64(before.sum)):
+            raise out_of_order()
         survivors = [item.content.party for item in before.masked]
         members = [item.party for item in before.sharings]
         dropped = [party for party in members if party not in survivors]
@@ -203,7 +213,7 @@ class Coordinator:
 
         endorsers = [item.content.party for item in before.endorsements]
         valid, left_out = self._sift(inbox, endorsers, check, self.context.thresholds.threshold)
-        total = Blinded.unpack(packed, self.context.encoding)
+        total = Blinded.unpack(vector, self.context.encoding)
         announced = {item.party: item for item in before.announcements}
         for party in survivors:
             shares = {sender: item.mask_shares[party] for sender, item in valid.items()}

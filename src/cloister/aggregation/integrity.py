@@ -55,8 +55,9 @@ def check_value(steps: NDArray[np.int64], key: bytes) -> int:
         part = np.ascontiguousarray(steps[start : start + _CHUNK], dtype=kind)
         count = len(part)
         encryptor.update_into(_ZEROS[: 8 * count], memoryview(stream)[: 8 * count])
-        secret = np.frombuffer(stream, "<u2", 4 * count).reshape(count, 4).astype(np.float64)
-        secret[:, 3] %= 1 << 13
+        drawn = np.frombuffer(stream, "<u2", 4 * count).reshape(count, 4)
+        drawn[:, 3] &= (1 << 13) - 1
+        secret = drawn.astype(np.float64)
         lower = part.view("<u2").reshape(count, limbs).astype(np.float64)
         lower[:, -1] = part.view("<i2").reshape(count, limbs)[:, -1]  # the highest limb carries the sign
         sums += (lower.T @ secret).astype(np.int64)

@@ -139,7 +139,7 @@ class Participant(Holder):
             body: the coordinator's message.
             vector: shape (length,), as the context's encoding says.
         """
-        before, _ = load(Shared, state, self.context, self.party)
+        before = load(Shared, state, self.context, self.party)
         steps = self.context.encoding.quantise(vector)
         message, _ = messages.read(Deliveries, body)
         parties = [item.party for item in before.announcements]
@@ -221,7 +221,7 @@ class Participant(Holder):
 
     def endorse(self, state: bytes, body: bytes) -> Turn:
         """On the list of survivors: this participant's signature that it will open for these and no others."""
-        before, _ = load(Hidden, state, self.context, self.party)
+        before = load(Hidden, state, self.context, self.party)
         items = messages.read(Survivors, body)[0].masked
         final = self._final(items, before.members, unb64(before.transcript))
         own = [item.content for item in items if item.content.party == self.party]
@@ -252,7 +252,7 @@ class Participant(Holder):
 
     def reveal(self, state: bytes, body: bytes) -> Turn:
         """On t endorsements: the shares that open this set of survivors."""
-        before, _ = load(Endorsed, state, self.context, self.party)
+        before = load(Endorsed, state, self.context, self.party)
         items = messages.read(Endorsements, body)[0].endorsements
         self._require_endorsed(items, before.survivors, unb64(before.final))
         message = Reveal(
@@ -318,7 +318,7 @@ class Participant(Holder):
         kinds: tuple[type[Hidden | Endorsed | Revealed], ...] = (Revealed, Endorsed, Hidden)
         for kind in kinds:
             try:
-                return load(kind, state, self.context, self.party)[0]
+                return load(kind, state, self.context, self.party)
             except Conflict:
                 continue
         raise out_of_order()

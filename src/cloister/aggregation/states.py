@@ -81,13 +81,14 @@ class Relayed(State):
 
 
 class Collected(State):
-    """Beside it: the sum of the survivors' masked vectors."""
+    """`sum`: the hash of what is kept beside it, the sum of the survivors' masked vectors."""
 
     stage: Literal["collected"] = "collected"
     announcements: Annotated[tuple[Announcement, ...], _MANY]
     sharings: Annotated[tuple[Sharing, ...], _MANY]
     pairs: _Pairs
     masked: Annotated[tuple[SignedMasked, ...], _MANY]
+    sum: Hash
 
 
 class Confirmed(Collected):

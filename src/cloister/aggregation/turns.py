@@ -31,11 +31,13 @@ class Turn:
         state: for the next step. A participant's is secret.
         send: recipient → body.
         left_out: party → why its answer does not count; public, for people.
+        vector: what a coordinator keeps beside its state for `Coordinator.total`; empty but of `Coordinator.collect`.
     """
 
     state: bytes = field(repr=False)
     send: Mapping[str, bytes] = field(repr=False)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    vector: bytes = field(repr=False, default=b"")
 
 
 @dataclass(frozen=True)
@@ -62,26 +64,24 @@ class State(Document):
 AnyState = TypeVar("AnyState", bound=State)
 
 
-def keep(state: State, vector: bytes | memoryview = b"") -> bytes:
+def keep(state: State) -> bytes:
     """A state's bytes, for `load`."""
-    body = messages.write(state, vector)
+    body = messages.write(state)
     return hashlib.sha256(body).digest() + body
 
 
-def load(
-    kind: type[AnyState], state: bytes, context: Context, party: str, vector: int = 0
-) -> tuple[AnyState, memoryview]:
-    """A state by rules 1 and 2. Raises `Conflict` or `BadInput`."""
+def load(kind: type[AnyState], state: bytes, context: Context, party: str) -> AnyState:
+    """A state by rules 1 and 2. Raises `Conflict`."""
     try:
         body = memoryview(state)[messages.HASH :]
         if not same(hashlib.sha256(body).digest(), bytes(state[: messages.HASH])):
             raise out_of_order()
-        found, packed = messages.read(kind, body, vector)
+        found, _ = messages.read(kind, body)
     except BadInput:
         raise out_of_order() from None
     if found.context != context.name or found.party != party:
         raise out_of_order()
-    return found, packed
+    return found
 
 
 def out_of_order() -> Conflict:

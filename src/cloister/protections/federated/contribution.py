@@ -3,7 +3,8 @@
 Rules:
 1. A private run's whole loss is charged before the first step is given any record; a resumed seat is not charged again.
 2. Sample, noise and masks come from one journalled secret of this task and attempt, which is on disk before anything is
-   spent, by labels that no two rounds share: whatever runs again, also from an older disk, gives the same bytes.
+   spent, by labels that no two rounds share: whatever runs again, also from an older disk, gives the same bytes. A seat that
+   forgets each round's secrets after it goes along a chain of keys (`first_key`, `next_key`), of which none leads back.
 3. An update that is not finite, or over the norm limit, never leaves. With a secure sum, an honest owner shortens what it
    gives to the agreed norm: nobody could see afterwards that it was longer.
 4. What was computed of records on the way (sampled, left out, losses) is shown to this owner's own people only.
@@ -28,13 +29,29 @@ from cloister.protections.federated import averaging, worker
 from cloister.protections.federated.framing import Vector
 from cloister.protections.federated.settings import PrivateSteps, Settings, loss_of
 from cloister.protections.federated.worker import Ranges
+from cloister.release import quality
 
-_ROOT: Final = "training"
+ROOT: Final = "training"
 
 
-def secret(local: Local, label: str) -> bytes:
-    """32 bytes for one use of this task and attempt, derived from a single journalled secret (rule 2)."""
-    return hmac.digest(local.secret(_ROOT, 32), f"cloister/training/{label}".encode(), "sha256")
+def root(local: Local) -> bytes:
+    """The one journalled secret of this task and attempt (rule 2); under `ROOT` for those who forget it."""
+    return local.secret(ROOT, 32)
+
+
+def secret(key: bytes, label: str) -> bytes:
+    """32 bytes for one use, derived from the task's or a round's key."""
+    return hmac.digest(key, f"cloister/training/{label}".encode(), "sha256")
+
+
+def first_key(local: Local) -> bytes:
+    """The first round's key."""
+    return secret(root(local), "chain")
+
+
+def next_key(key: bytes) -> bytes:
+    """The next round's key. Who has it and not the one before cannot make the round's secrets any more."""
+    return secret(key, "chain")
 
 
 def charge(local: Local, settings: Settings, dataset: str) -> None:
@@ -46,9 +63,11 @@ def charge(local: Local, settings: Settings, dataset: str) -> None:
     Raises:
         Refused: what is left of the budget does not suffice.
     """
-    local.secret(_ROOT, 32)
+    root(local)
     if settings.private is None:
         return
+    # That of the vote's noise too, for the same reason: the charge is for both.
+    local.secret(quality.SECRET, 32)
     loss = loss_of(settings.private)
     local.charge(PrivacyCost(dataset, loss.encode(), loss.epsilon * EPSILON_GRAIN, loss.delta * DELTA_GRAIN))
 
@@ -61,8 +80,20 @@ def update(
     data: DataPort,
     weights: Vector,
     number: int,
+    key: bytes,
 ) -> Vector:
-    """What an owner's local steps change, (parameters,), checked. Raises `TaskFailed` by rule 3."""
+    """What an owner's local steps change, (parameters,), checked. Raises `TaskFailed` by rule 3.
+
+    Args:
+        local: the owner's.
+        settings: from the plan.
+        model: digest of the ONNX model.
+        recipe: the computation's settings.
+        data: the owner's dataset.
+        weights: the round's, (parameters,).
+        number: the round, from 1.
+        key: the task's or the round's, for `secret`.
+    """
     after, figures = worker.train(
         local,
         model,
@@ -71,7 +102,7 @@ def update(
         weights,
         number=number,
         steps=settings.local_steps,
-        seed=secret(local, f"seed-{number}"),
+        seed=secret(key, f"seed-{number}"),
     )
     local.report({**figures, "round": number})
     try:
@@ -103,8 +134,9 @@ def noisy_sum(
     data: DataPort,
     weights: Vector,
     number: int,
+    key: bytes,
 ) -> NDArray[np.int64]:
-    """This owner's clipped gradient sum with its noise, on the mechanism's lattice, (trained,)."""
+    """This owner's clipped gradient sum with its noise, on the mechanism's lattice, (trained,). Arguments as of `update`."""
     run = private.run
     gradients, figures = worker.private_sum(
         local,
@@ -117,10 +149,10 @@ def noisy_sum(
         capacity=run.capacity,
         units=run.units,
         trained=settings.trained,
-        seed=secret(local, f"sample-{number}"),
+        seed=secret(key, f"sample-{number}"),
     )
     local.report({**figures, "round": number})
-    return run.mechanism.noisy(gradients, secret(local, f"noise-{number}"), f"round-{number}")
+    return run.mechanism.noisy(gradients, secret(key, f"noise-{number}"), f"round-{number}")
 
 
 def step_of(private: PrivateSteps, total: NDArray[np.int64], contributors: int) -> NDArray[np.float64]:

@@ -127,7 +127,7 @@ class _Owner:
         if not local.state:
             contribution.charge(local, self.settings, self.datasets[local.party])
         update = self._update(local, local.data(self.datasets[local.party]), weights, now)
-        salt = contribution.secret(local, f"salt-{now}").hex()
+        salt = contribution.secret(contribution.root(local), f"salt-{now}").hex()
         body = write(
             UpdateHeader(round=now, attempt=local.attempt, on=header.trail[-1].weights, salt=salt), update
         )
@@ -137,14 +137,14 @@ class _Owner:
         return Step(_dump(header.trail, sent), following, (message,))
 
     def _update(self, local: Local, data: DataPort, weights: Vector, number: int) -> Vector:
-        settings = self.settings
+        settings, key = self.settings, contribution.root(local)
         if settings.private is None:
-            return contribution.update(local, settings, self.model, self.recipe, data, weights, number)
+            return contribution.update(local, settings, self.model, self.recipe, data, weights, number, key)
         _, ranges = worker.initial_trained(
             local, self.model, self.recipe, settings.parameters, settings.trained
         )
         noisy = contribution.noisy_sum(
-            local, settings, settings.private, self.model, self.recipe, data, weights, number
+            local, settings, settings.private, self.model, self.recipe, data, weights, number, key
         )
         step = contribution.step_of(settings.private, noisy, 1).astype(np.float32)
         return placed(np.zeros_like(weights), step, ranges)

@@ -40,6 +40,7 @@ _STAGES = (
     ("total", "reveal"),
 )
 """Each stage and the owners' message that it answers."""
+_SUM = "masked sum"
 _NO_WEIGHTS = "sha256:" + "0" * 64
 _HEADERS = 1 << 20
 
@@ -48,7 +49,7 @@ _Parties = Annotated[tuple[PartyId, ...], Field(strict=False, max_length=MAX_OWN
 
 
 class _State(BaseModel):
-    """Beside it: the aggregation's own state.
+    """Beside it: the aggregation's own state. As a part that stays for a round: the masked sum.
 
     Attributes:
         round: the present one.
@@ -131,7 +132,8 @@ class _Coordinator:
             state, kept = secure.split(_State, local.state)
             node = self._aggregation(local, state)
             does: Mapping[str, Callable[[bytes, Mapping[str, bytes]], Turn]] = {
-                "relay": node.relay, "collect": node.collect, "confirm": node.confirm, "total": node.total,
+                "relay": node.relay, "collect": node.collect, "confirm": node.confirm,
+                "total": lambda before, shares: node.total(before, shares, local.part(_SUM)),
             }  # fmt: skip
             turn = does[stage](kept, bodies)
         asked = tuple(sorted(turn.send))
@@ -144,7 +146,9 @@ class _Coordinator:
         elif stage == "total":
             state = state.model_copy(update={"asked": state.survivors})
         messages = tuple(Message(to, named(stage, number), body) for to, body in turn.send.items())
-        return Step(secure.join(state, turn.state), self._after(stage, number), messages)
+        # The sum is written once, and read again two steps later.
+        parts = {_SUM: turn.vector} if turn.vector else {}
+        return Step(secure.join(state, turn.state), self._after(stage, number), messages, parts=parts)
 
     def finish(self, local: Local, inbox: Inbox) -> Step:
         said, count = self._result(inbox)

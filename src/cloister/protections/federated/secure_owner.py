@@ -12,6 +12,8 @@ Rules:
 4. Weights that the training left where they were are no candidate; weights that are not finite end the task.
 5. A sum that is longer than so many updates of the agreed norm can make it ends the task, and nothing of it is used.
 6. The seat ends with the model, which goes to this owner's own gate; the coordinator is told its digest and size.
+7. A round's secrets (noise, masks, key shares held for others) are erased with the step that opens it: each round has a key of
+   its own, from which the one before cannot be found, and the task's first secret is forgotten at once.
 
 Sources: Bonawitz et al. 2017 (`cloister.aggregation`); McMahan et al. 2017, Algorithm 1; Abadi et al. 2016, Algorithm 1;
 Kairouz, Liu, Steinke 2021, "The distributed discrete Gaussian mechanism for federated learning with secure aggregation".
@@ -20,6 +22,7 @@ Kairouz, Liu, Steinke 2021, "The distributed discrete Gaussian mechanism for fed
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
@@ -27,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from cloister.aggregation import Context, Opened, Participant, Turn
+from cloister.aggregation import Opened, Participant, Turn
 from cloister.claims.offers import Digest, Request
 from cloister.foundation.canonical import JSON
 from cloister.foundation.digests import digest
@@ -41,20 +44,32 @@ from cloister.protections.federated.messages import MAX_OWNERS, MAX_ROUNDS
 from cloister.protections.federated.secure import RESULT, AnnounceHeader, ResultHeader, named
 from cloister.protections.federated.settings import Settings
 
+_VECTORS = "weights and moments"
 _Range = Annotated[tuple[int, int], Field(strict=False)]
 
 
 class _State(BaseModel):
-    """Beside it: the weights, the server's moments of the trained ones, and the aggregation's own state."""
+    """Beside it: the aggregation's own state. As a part that stays for a round: weights and the server's moments.
+
+    Attributes:
+        round: the present one, from 1.
+        roster: who takes part in it.
+        initial: digest of the weights that the training began with.
+        weights: digest of the round's.
+        key: the round's, 32 bytes in hexadecimal (rule 7); as secret as the shares beside it.
+        trained: ranges of the trained numbers among all.
+        answers: how many were in the sum of each round before.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     round: int = Field(ge=1, le=MAX_ROUNDS)
     roster: tuple[PartyId, ...] = Field(strict=False, max_length=MAX_OWNERS)
     initial: Digest
+    weights: Digest
+    key: str = Field(pattern="^[0-9a-f]{64}$", repr=False)
     trained: tuple[_Range, ...] = Field(strict=False, max_length=10_000)
     answers: tuple[int, ...] = Field(strict=False, max_length=MAX_ROUNDS)
-    vectors: int = Field(ge=0)
 
 
 def owner(settings: Settings, request: Request, coordinator: str) -> Program:
@@ -103,69 +118,74 @@ class _Owner:
         weights, ranges = worker.initial_trained(
             local, self.model, self.recipe, settings.parameters, settings.trained
         )
+        begun = vector_digest(weights)
         state = _State(
             round=1,
             roster=tuple(sorted(self.request.datasets)),
-            initial=vector_digest(weights),
+            initial=begun,
+            weights=begun,
+            key=contribution.first_key(local).hex(),
             trained=ranges,
             answers=(),
-            vectors=0,
         )
         step = self._announce(local, state, weights, server.start(settings.server, settings.trained))
+        step = replace(step, forget=(contribution.ROOT,))
         # Last, so that a plan which cannot be run costs nothing; no record was read for the above.
         contribution.charge(local, settings, self.request.datasets[local.party])
         return step
 
     def stage(self, stage: str, number: int, local: Local, inbox: Inbox) -> Step:
-        state, weights, moments, kept = self._load(local.state)
+        state, kept = self._load(local.state)
         if state.round != number:
             raise _damaged()
-        node = self._participant(local, state, weights)
+        node = self._participant(local, state)
         total = [item.body for item in inbox if item.kind == named("total", number)]
         if total:
-            return self._open(local, state, weights, moments, node.open(kept, total[0]))
+            return self._open(local, state, node.open(kept, total[0]))
         body = inbox[0].body
         if stage == "mask":
-            vector = self._vector(local, state, weights, number)
-            return self._go_on(state, weights, moments, node.mask(kept, body, vector), "endorse")
+            vector = self._vector(local, state, self._vectors(local, state)[0])
+            return self._go_on(state, node.mask(kept, body, vector), "mask", "endorse")
         does: dict[str, tuple[Callable[[bytes, bytes], Turn], str]] = {
             "share": (node.share, "mask"),
             "endorse": (node.endorse, "reveal"),
             "reveal": (node.reveal, "open"),
         }
         do, following = does[stage]
-        return self._go_on(state, weights, moments, do(kept, body), following, stage)
+        return self._go_on(state, do(kept, body), stage, following)
 
     # A round -------------------------------------------------------------------------------------------------------
 
     def _announce(self, local: Local, state: _State, weights: Vector, moments: Vector) -> Step:
-        node = self._participant(local, state, weights)
-        turn = node.announce()
-        header = AnnounceHeader(round=state.round, weights=node.context.weights)
+        turn = self._participant(local, state).announce()
+        header = AnnounceHeader(round=state.round, weights=state.weights)
         body = secure.join(header, turn.send[self.coordinator])
         message = Message(self.coordinator, named("announce", state.round), body)
-        return Step(self._keep(state, weights, moments, turn.state), named("share", state.round), (message,))
-
-    def _go_on(
-        self, state: _State, weights: Vector, moments: Vector, turn: Turn, following: str, stage: str = "mask"
-    ) -> Step:
-        message = Message(self.coordinator, named(stage, state.round), turn.send[self.coordinator])
+        following = named("share", state.round)
         return Step(
-            self._keep(state, weights, moments, turn.state), named(following, state.round), (message,)
+            secure.join(state, turn.state),
+            following,
+            (message,),
+            parts={_VECTORS: encode({}, weights, moments)},
         )
 
-    def _vector(self, local: Local, state: _State, weights: Vector, number: int) -> NDArray[np.generic]:
+    def _go_on(self, state: _State, turn: Turn, stage: str, following: str) -> Step:
+        message = Message(self.coordinator, named(stage, state.round), turn.send[self.coordinator])
+        return Step(secure.join(state, turn.state), named(following, state.round), (message,))
+
+    def _vector(self, local: Local, state: _State, weights: Vector) -> NDArray[np.generic]:
         settings, data = self.settings, local.data(self.request.datasets[local.party])
+        number, key = state.round, bytes.fromhex(state.key)
         if settings.private is not None:
             return contribution.noisy_sum(
-                local, settings, settings.private, self.model, self.recipe, data, weights, number
+                local, settings, settings.private, self.model, self.recipe, data, weights, number, key
             )
-        found = contribution.update(local, settings, self.model, self.recipe, data, weights, number)
+        found = contribution.update(local, settings, self.model, self.recipe, data, weights, number, key)
         assert settings.secure is not None
         weighed = picked(found, state.trained) * np.float32(self._share(local.party))
         return contribution.shortened(weighed, settings.secure.update_norm)
 
-    def _open(self, local: Local, state: _State, weights: Vector, moments: Vector, opened: Opened) -> Step:
+    def _open(self, local: Local, state: _State, opened: Opened) -> Step:
         settings, number = self.settings, state.round
         local.report({"round": number, "answers": len(opened.contributors)})
         if local.party not in opened.contributors:
@@ -181,20 +201,29 @@ class _Owner:
             assert settings.secure is not None
             robust.check_sum(opened.total, len(opened.contributors), settings.secure.update_norm)
             step = opened.total / sum(self._share(party) for party in opened.contributors)
+        weights, moments = self._vectors(local, state)
         moved, moments = server.advance(
             settings.server, number, settings.rounds, picked(weights, state.trained), step, moments
         )
         weights = placed(weights, moved, state.trained)
         answers = (*state.answers, len(opened.contributors))
+        reached = vector_digest(weights)
         if number < settings.rounds:
             following = state.model_copy(
-                update={"round": number + 1, "roster": opened.contributors, "answers": answers}
+                update={
+                    "round": number + 1,
+                    "roster": opened.contributors,
+                    "weights": reached,
+                    "key": contribution.next_key(bytes.fromhex(state.key)).hex(),
+                    "answers": answers,
+                }
             )
             return self._announce(local, following, weights, moments)
-        return self._finish(local, state.initial, weights, answers)
+        return self._finish(local, state.initial, weights, reached, answers)
 
-    def _finish(self, local: Local, initial: str, weights: Vector, answers: tuple[int, ...]) -> Step:
-        reached = vector_digest(weights)
+    def _finish(
+        self, local: Local, initial: str, weights: Vector, reached: str, answers: tuple[int, ...]
+    ) -> Step:
         if reached == initial:
             raise TaskFailed(
                 "The training changed nothing.",
@@ -210,13 +239,8 @@ class _Owner:
 
     # What is kept --------------------------------------------------------------------------------------------------
 
-    def _participant(self, local: Local, state: _State, weights: Vector) -> Participant:
-        of = self._context(local, state, weights)
-        secret = contribution.secret(local, f"aggregation-{state.round}")
-        return Participant(of, local.party, local.signing, secret)
-
-    def _context(self, local: Local, state: _State, weights: Vector) -> Context:
-        return secure.context(
+    def _participant(self, local: Local, state: _State) -> Participant:
+        of = secure.context(
             self.settings,
             self.request,
             local.task,
@@ -224,27 +248,32 @@ class _Owner:
             self.coordinator,
             state.roster,
             state.round,
-            vector_digest(weights),
+            state.weights,
         )
+        secret = contribution.secret(bytes.fromhex(state.key), f"aggregation-{state.round}")
+        return Participant(of, local.party, local.signing, secret)
 
     def _share(self, party: str) -> float:
         """An owner's public weight, at most 1, so that what it gives stays within the agreed norm."""
         shares = self.settings.shares(tuple(sorted(self.request.datasets)))
         return shares[party] / max(shares.values())
 
-    def _keep(self, state: _State, weights: Vector, moments: Vector, aggregation: bytes) -> bytes:
-        vectors = encode({}, weights, moments)
-        return secure.join(state.model_copy(update={"vectors": len(vectors)}), vectors + aggregation)
-
-    def _load(self, data: bytes) -> tuple[_State, Vector, Vector, bytes]:
-        settings = self.settings
+    def _load(self, data: bytes) -> tuple[_State, bytes]:
         state, payload = secure.split(_State, data)
+        _require_apart(state.trained, self.settings)
+        return state, payload
+
+    def _vectors(self, local: Local, state: _State) -> tuple[Vector, Vector]:
+        """The round's weights and the server's moments, as the step that announced the round left them."""
+        settings = self.settings
         kept = settings.trained * server.MOMENTS[settings.server.name]
-        fields, vector = decode(payload[: state.vectors], max_length=settings.parameters + kept)
+        fields, vector = decode(local.part(_VECTORS), max_length=settings.parameters + kept)
         if fields or vector.shape != (settings.parameters + kept,):
             raise _damaged()
-        _require_apart(state.trained, settings)
-        return state, vector[: settings.parameters], vector[settings.parameters :], payload[state.vectors :]
+        weights = vector[: settings.parameters]
+        if vector_digest(weights) != state.weights:
+            raise _damaged()
+        return weights, vector[settings.parameters :]
 
 
 def facts(settings: Settings, model: str, result: ResultHeader) -> dict[str, JSON]:
