@@ -148,7 +148,7 @@ _TRAIN = """Written to {out}. It computes the same as before.
 Train with: cloister ask train --model {out}
   --trainable adapter.up.   {up:,} numbers: one factor of each; for several owners, and with noise
   --trainable adapter.      {both:,} numbers: both factors
-Afterwards: cloister model merge RELEASE --out FILE"""
+Afterwards, the released model as a plain graph: cloister model merge FILE --out FILE"""
 
 
 @command(model_group, "merge")
