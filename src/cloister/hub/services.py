@@ -15,7 +15,7 @@ from cloister.foundation.canonical import JSON, canonical, parse_canonical
 from cloister.foundation.digests import DIGEST_PATTERN
 from cloister.foundation.errors import BadInput
 from cloister.hub.logbook import Logbook
-from cloister.hub.registry import Registry
+from cloister.hub.registry import MAX_DOCUMENT, Registry
 from cloister.hub.state import Members
 from cloister.hub.traffic import TrafficBook
 from cloister.identity.keys import PARTY_PATTERN, b64, unb64
@@ -90,7 +90,7 @@ def serve(
         def handler(call: Call) -> bytes:
             return canonical(answer(call.sender, _read(kind, call.body)))
 
-        transport.serve(method, handler)
+        transport.serve(method, handler, largest=MAX_ASKED)
 
     def report(sender: str, asked: _Traffic) -> Mapping[str, JSON]:
         traffic.report(sender, asked.peers)
@@ -115,8 +115,8 @@ def serve(
     def publish(call: Call) -> bytes:
         return canonical({"number": registry.publish(call.sender, call.body)})
 
-    transport.serve("registry.publish", publish)
-    transport.serve("registry.fetch", fetch)
+    transport.serve("registry.publish", publish, largest=MAX_DOCUMENT)
+    transport.serve("registry.fetch", fetch, largest=MAX_ASKED)
     offer("registry.list", _List, lambda _, asked: {"documents": registry.listed(asked.since, asked.kind)})
     offer("registry.cards", _Cards, cards)
     offer("log.append", _Leaf, lambda sender, asked: {"index": logbook.append(sender, unb64(asked.leaf))})

@@ -34,6 +34,7 @@ from cloister.storage.settings import Settings
 WITNESS = "log.witness"
 _TIME_KEY = "ledger/time"
 _LOCK_KEY = "ledger/locked"
+MAX_QUESTION = 1 << 20
 _PROOF_LIMIT = 128
 _LOCKING = frozenset({"witness-rollback", "witness-split-view", "witness-proof"})
 
@@ -223,7 +224,7 @@ class LedgerService:
 
     def witness(self, sender: str, body: bytes) -> bytes:
         """Answers another node that shows its log's head. Raises `NotTrusted` by the rules of `ledger.witness`."""
-        question = parse(body, max_bytes=1 << 20)
+        question = parse(body, max_bytes=MAX_QUESTION)
         try:
             note, old = Note.parse(unb64(str(question["note"]))), question["old_size"]
             proof = [unb64(str(item)) for item in question["proof"][:_PROOF_LIMIT]]

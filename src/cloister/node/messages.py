@@ -6,6 +6,8 @@ header          canonical JSON: task, phase, kind, sequence
 body            to the end; a large one is attached to the call instead, where nothing has to copy it
 ```
 
+The header always travels within the call's own message, so that a body may be refused before it is pulled.
+
 Rules:
 1. The same message sent again is the same call: its key is made of task, sequence and the body's digest. While the
    recipient still takes it in, the repetition waits with it; an answer that was lost is given again.
@@ -29,8 +31,8 @@ from cloister.journal.ports import Taken
 from cloister.transport.interface import Attachment, Call
 
 MESSAGE = "task.message"
-ATTACHED = 256 << 10
-"""Bodies over this many bytes are attached to the call."""
+ATTACHED = 248 << 10
+"""Bodies over this many bytes are attached to the call; with its header each other one fits into a message of the transport."""
 
 LEAST_PACE = 64 << 10
 """Bytes a second of the slowest line that a large body is given time for."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from cloister.agreements.lifecycle import ACT_TYPE
 from cloister.agreements.signing import AGREEMENT_TYPE, read_terms
@@ -25,6 +25,8 @@ from cloister.node.peers.parties import Parties
 
 PUSH = "documents.push"
 MAX_PUSHED = 200
+MAX_PUSH = 4 * MAX_ENVELOPE_BYTES
+_ROOM = MAX_PUSH - 2
 _SECONDS = 20.0
 _LOG = logging.getLogger("cloister.node.sync")
 
@@ -55,8 +57,7 @@ class DocumentsSync:
         """Offers a party what it has not confirmed; returns how many documents. Quiet if it cannot be reached."""
         due = [item for item in self._for(party) if self._mark(item) not in self._confirmed.get(party, set())]
         sent = 0
-        for start in range(0, len(due), MAX_PUSHED):
-            batch = due[start : start + MAX_PUSHED]
+        for batch in _batches(due):
             try:
                 answer = parse(
                     self._call(
@@ -82,7 +83,7 @@ class DocumentsSync:
 
     def take(self, sender: str, body: bytes) -> bytes:
         """Another node offers documents; says which were not taken."""
-        value = parse(body, max_bytes=4 * MAX_ENVELOPE_BYTES)
+        value = parse(body, max_bytes=MAX_PUSH)
         if not isinstance(value, list) or len(value) > MAX_PUSHED:
             raise BadInput(
                 "Documents came in a form that is not known here.", "", "Use the same version of Cloister."
@@ -145,3 +146,18 @@ class DocumentsSync:
     def _mark(envelope: Envelope) -> str:
         # An agreement's digest stays the same as signatures are added, so the whole envelope is marked.
         return digest(envelope.encode())
+
+
+def _batches(due: Sequence[Envelope]) -> Iterator[list[Envelope]]:
+    """What goes into one call each: not too many, and not more bytes than the other side takes."""
+    batch: list[Envelope] = []
+    room = _ROOM
+    for item in due:
+        size = len(item.encode()) + 1
+        if batch and (len(batch) == MAX_PUSHED or size > room):
+            yield batch
+            batch, room = [], _ROOM
+        batch.append(item)
+        room -= size
+    if batch:
+        yield batch

@@ -5,6 +5,8 @@ Rules:
 2. While another node runs with this identity (`another_instance`), nothing is admitted: two nodes tell two stories.
 3. A message for a task that this node has admitted but not yet been told to start is answered "later", not refused.
 4. Where a signature does not hold, this node may lack a new card: it looks for cards, and will be asked again.
+5. Of each method no more bytes are pulled than it can use; of a task's messages none for a task that this node knows no plan
+   of, or from somebody who has no part in it.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cloister.foundation.canonical import canonical
+from cloister.foundation.canonical import MAX_BYTES, canonical
 from cloister.foundation.errors import CloisterError, Conflict, NotFound, NotTrusted, Refused
+from cloister.identity.envelopes import MAX_ENVELOPE_BYTES
 from cloister.journal.ports import Taken
-from cloister.node.ledger_service import WITNESS
-from cloister.node.messages import MESSAGE, read
-from cloister.node.peers.documents import PUSH
+from cloister.node.ledger_service import MAX_QUESTION, WITNESS
+from cloister.node.messages import MESSAGE, read, unpack
+from cloister.node.peers.documents import MAX_PUSH, PUSH
 from cloister.node.revocations import REVOKE
 from cloister.node.tasks.admitting import ADMISSION, PROPOSE, START, WITHDRAWN
 from cloister.node.tasks.parts import CONTENT
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 INSTANCE = "node.instance"
 _OTHER_INSTANCE_SECONDS = 3.0
+_SMALL = 4096
 
 
 def another_instance(node: Node, transport: Messenger) -> bool:
@@ -63,20 +67,26 @@ _TWIN_REMEDY = "Stop the other one; a party has one node."
 
 def serve(node: Node, transport: Messenger) -> None:
     """Answers the other nodes' calls from now on."""
-    handlers: dict[str, Callable[[Call], bytes]] = {
-        INSTANCE: lambda _call: node.instance.encode(),
-        PUSH: lambda call: node.sync.take(call.sender, call.body),
-        PROPOSE: _with_new_cards(node, lambda call: node.tasks.admitting.on_propose(call.sender, call.body)),
-        ADMISSION: lambda call: node.tasks.asking.on_admission(call.sender, call.body),
-        START: _with_new_cards(node, lambda call: node.tasks.admitting.on_start(call.sender, call.body)),
-        WITHDRAWN: lambda call: node.tasks.admitting.on_withdrawn(call.sender, call.body),
-        CONTENT: lambda call: node.tasks.asking.on_content(call.sender, call.body),
-        MESSAGE: lambda call: _on_message(node, call),
-        REVOKE: lambda call: node.revocations.take(call.sender, call.body),
-        WITNESS: lambda call: node.ledger.witness(call.sender, call.body),
+    admitting, asking = node.tasks.admitting, node.tasks.asking
+    methods: dict[str, tuple[int, Callable[[Call], bytes]]] = {
+        INSTANCE: (_SMALL, lambda _call: node.instance.encode()),
+        PUSH: (MAX_PUSH, lambda call: node.sync.take(call.sender, call.body)),
+        PROPOSE: (
+            MAX_ENVELOPE_BYTES,
+            _with_new_cards(node, lambda call: admitting.on_propose(call.sender, call.body)),
+        ),
+        ADMISSION: (MAX_ENVELOPE_BYTES, lambda call: asking.on_admission(call.sender, call.body)),
+        START: (MAX_BYTES, _with_new_cards(node, lambda call: admitting.on_start(call.sender, call.body))),
+        WITHDRAWN: (_SMALL, lambda call: admitting.on_withdrawn(call.sender, call.body)),
+        CONTENT: (_SMALL, lambda call: asking.on_content(call.sender, call.body)),
+        REVOKE: (MAX_ENVELOPE_BYTES, lambda call: node.revocations.take(call.sender, call.body)),
+        WITNESS: (MAX_QUESTION, lambda call: node.ledger.witness(call.sender, call.body)),
     }
-    for method, handler in handlers.items():
-        transport.serve(method, handler)
+    for method, (largest, handler) in methods.items():
+        transport.serve(method, handler, largest=largest)
+    transport.serve(
+        MESSAGE, lambda call: _on_message(node, call), check=lambda call: _before_message(node, call)
+    )
 
 
 def _with_new_cards(node: Node, handler: Callable[[Call], bytes]) -> Callable[[Call], bytes]:
@@ -88,6 +98,22 @@ def _with_new_cards(node: Node, handler: Callable[[Call], bytes]) -> Callable[[C
             raise
 
     return answer
+
+
+def _before_message(node: Node, call: Call) -> None:
+    """Rule 5, before a large body is pulled. Its phase, its kind and its size are for the journal to judge."""
+    header, _ = unpack(call.body)
+    try:
+        if call.sender in node.tasks.plan(header.task).parties:
+            return
+    except NotFound:
+        pass
+    raise Refused(
+        "A message was refused.",
+        "There is no such task at this node, or not yet.",
+        "It is sent again for a while; see whether this node admitted the task.",
+        clause="unknown-task",
+    )
 
 
 def _on_message(node: Node, call: Call) -> bytes:
