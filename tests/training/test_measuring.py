@@ -45,6 +45,11 @@ def test_random_examples_have_the_shapes_that_the_preparation_makes(recipe):
     assert units.share.shape == (5, 1)
     assert all(values.shape[:2] == (5, 1) for values in units.examples.values())
     assert list(made.validation(4)) == []
+    several = measuring.RandomExamples(shapes, np.random.default_rng(0), 3).unit_batch(
+        np.random.default_rng(0), np.arange(3), 5
+    )
+    assert all(values.shape[:2] == (5, 3) for values in several.examples.values())
+    np.testing.assert_allclose(several.share.sum(1), 1, rtol=1e-6)
 
 
 def test_steps_of_a_training_are_measured_plain_and_private():

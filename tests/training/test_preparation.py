@@ -137,6 +137,17 @@ def test_pictures_are_units_of_one_patch_each_and_have_no_columns(folder: Path) 
         prepare(recipe(PointsPreparation()), folder, "customer")
 
 
+def test_a_picture_gives_as_many_patches_to_a_private_step_as_the_recipe_says(folder: Path) -> None:
+    examples = prepare(recipe(PointsPreparation(patch=32, crops=3), validation=0.0), folder)
+    assert examples.units == examples.count
+    batch = examples.unit_batch(np.random.default_rng(0), np.asarray([1]), 2)
+    assert batch.examples["input"].shape == (2, 3, 1, 32, 32)
+    np.testing.assert_allclose(batch.share, [[1 / 3] * 3, [0, 0, 0]], rtol=1e-6)
+    first, second, _ = batch.examples["input"][0]
+    assert not np.array_equal(first, second)
+    assert not batch.examples["weights"][1].any()
+
+
 def test_rows_of_one_customer_are_one_unit_and_are_kept_apart_together(tmp_path: Path) -> None:
     rows = [f"{place},{place},{place % 2},c{place % 20}" for place in range(200)]
     path = tmp_path / "t.csv"

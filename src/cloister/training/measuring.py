@@ -30,8 +30,8 @@ UNITS = 4
 class RandomExamples:
     """Examples of the shapes that a recipe's preparation makes, of random numbers."""
 
-    def __init__(self, shapes: Mapping[str, Any], rng: np.random.Generator) -> None:
-        self._shapes = shapes
+    def __init__(self, shapes: Mapping[str, Any], rng: np.random.Generator, places: int = 1) -> None:
+        self._places = places
         self._one = {name: self._drawn(shape, rng) for name, shape in shapes.items()}
 
     @staticmethod
@@ -53,9 +53,13 @@ class RandomExamples:
         return {name: np.resize(values, (size, *values.shape[1:])) for name, values in self._one.items()}
 
     def unit_batch(self, rng: np.random.Generator, _drawn: np.ndarray, capacity: int) -> UnitBatch:
-        """A batch of one example for each unit."""
-        examples = {name: values[:, None] for name, values in self.batch(rng, capacity).items()}
-        return UnitBatch(examples, np.ones((capacity, 1), np.float32))
+        """A batch of as many examples for each unit as it has places."""
+        places = self._places
+        examples = {
+            name: values.reshape(capacity, places, *values.shape[1:])
+            for name, values in self.batch(rng, capacity * places).items()
+        }
+        return UnitBatch(examples, np.full((capacity, places), 1 / places, np.float32))
 
     def validation(self, _size: int) -> Iterator[Batch]:
         """None are kept apart."""
@@ -77,7 +81,7 @@ def measure(
     recipe = parse_recipe(arguments.get("recipe"))
     model = load_model(_model_bytes(arrays))
     trainer, rng = Trainer(model, recipe), np.random.default_rng(0)
-    data = RandomExamples(_batch(recipe), rng)
+    data = RandomExamples(_batch(recipe), rng, getattr(recipe.preparation, "crops", 1))
     weights = model.flatten()
 
     figures = {

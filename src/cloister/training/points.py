@@ -115,21 +115,22 @@ class PointExamples:
         return self.count if self.drawn else 0
 
     def unit_batch(self, rng: np.random.Generator, drawn: np.ndarray, capacity: int) -> UnitBatch:
-        """One random patch of each drawn picture."""
-        side, channels = self.plan.patch, len(self.plan.channels)
+        """Random patches of each drawn picture, `plan.crops` of them."""
+        side, channels, crops = self.plan.patch, len(self.plan.channels), self.plan.crops
         examples = {
-            "input": np.zeros((capacity, 1, 1, side, side), np.float32),
-            "target": np.zeros((capacity, 1, channels, side, side), np.float32),
-            "weights": np.zeros((capacity, 1, channels, side, side), np.float32),
+            "input": np.zeros((capacity, crops, 1, side, side), np.float32),
+            "target": np.zeros((capacity, crops, channels, side, side), np.float32),
+            "weights": np.zeros((capacity, crops, channels, side, side), np.float32),
         }
-        share = np.zeros((capacity, 1), np.float32)
+        share = np.zeros((capacity, crops), np.float32)
         for place, number in enumerate(drawn):
-            pixels, target, weights = self._patch(rng, self.pictures[int(number)])
-            examples["input"][place, 0, 0] = pixels
-            examples["target"][place, 0], examples["weights"][place, 0] = target, weights
-            share[place] = 1
+            for crop in range(crops):
+                pixels, target, weights = self._patch(rng, self.pictures[int(number)])
+                examples["input"][place, crop, 0] = pixels
+                examples["target"][place, crop], examples["weights"][place, crop] = target, weights
+            share[place] = 1 / crops
         # The same work however many were drawn.
-        for _ in range(capacity - len(drawn) if self.pictures else 0):
+        for _ in range(crops * (capacity - len(drawn)) if self.pictures else 0):
             self._patch(rng, self.pictures[0])
         return UnitBatch(examples, share)
 

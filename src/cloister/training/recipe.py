@@ -115,6 +115,8 @@ class PointsPreparation(Document):
 
     Attributes:
         patch: side of a training patch in pixels, after `scale`.
+        crops: patches that a picture gives to a private step. Their gradients are averaged before they are clipped, so that
+            less of what is kept is chance (De et al. 2022, arXiv 2204.13650, section 3.2); each costs as much as the first.
         scale: pictures are resized by this factor first.
         sigma: width of the Gaussian at a centre, in pixels after `scale`, where `sigma_share` is 0 or no diameter is known.
         sigma_share: width of the Gaussian as a share of the object's diameter, kept between the two `sigma_limits` (pixels).
@@ -132,6 +134,7 @@ class PointsPreparation(Document):
 
     name: Literal["points"] = "points"
     patch: Annotated[int, Field(ge=16, le=1024)] = 128
+    crops: Annotated[int, Field(ge=1, le=64)] = 1
     scale: Annotated[float, Field(gt=0.01, le=4, allow_inf_nan=False)] = 1.0
     sigma: Annotated[float, Field(ge=0.5, le=64, allow_inf_nan=False)] = 3.0
     sigma_share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
