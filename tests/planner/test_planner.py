@@ -307,6 +307,21 @@ def test_no_acceptable_alternative_is_stronger_than_the_choice(installed, own):
                 assert score(answer.cost) >= score(plan.offer.cost)
 
 
+def test_where_nothing_is_left_each_method_says_why_on_a_line_of_its_own_and_what_would_help():
+    declined = [
+        FakeProtection(
+            name, Declined(protection=name, reason=f"Not by {name}.", remedy=f"Wish for less {name}.")
+        )
+        for name in ("alpha", "beta")
+    ]
+    with pytest.raises(Refused) as caught:
+        planned(declined)
+    assert caught.value.why.splitlines() == [
+        "alpha: Not by alpha. Wish for less alpha.",
+        "beta: Not by beta. Wish for less beta.",
+    ]
+
+
 # -- in words ---------------------------------------------------------------------------------------------------------
 
 

@@ -201,7 +201,8 @@ def _nothing(rejected: list[_Rejected]) -> Refused:
         others = (f"{item.title}: {item.reason}" for item in reasons if item.reason != ruled[0][0])
         why, remedy = " ".join([ruled[0][0], *others])[:4000], ruled[0][1]
     else:
-        why = " ".join(f"{item.title}: {item.reason}" for item in reasons)[:4000]
+        # A line for each, with its own advice: which of them a person wanted, nobody here knows.
+        why = "\n".join(f"{item.title}: {item.reason} {item.remedy}".rstrip() for item in reasons)[:4000]
         remedy = "Change the request, or amend the agreement."
     return Refused(
         "No privacy method can do this under the agreement.",
