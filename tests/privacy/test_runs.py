@@ -78,7 +78,7 @@ def test_what_may_fail_is_in_delta() -> None:
     """Rule 2: wraps, and overflow at any node in any step."""
     run = planned()
     overflow = accounting.overflow(200, 0.2, run.capacity, 60 * 3)
-    assert run.run.failure == pytest.approx(2.0**-40 + overflow)
+    assert run.run.failure == pytest.approx(2.0**-40 + overflow, rel=1e-9, abs=0)
     assert overflow * (1 + math.exp(8.0)) <= 1e-8
     with pytest.raises(BadInput):
         _ = run.model_copy(update={"capacity": 40}).run
