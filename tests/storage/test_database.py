@@ -244,3 +244,36 @@ def test_nothing_of_a_database_can_be_read_by_other_users_of_the_machine(tmp_pat
     assert set(found.values()) == {0o600}, found
     assert (folder / "blobs").stat().st_mode & 0o777 == 0o700
     database.close()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_transaction_that_is_not_forced_is_seen_by_all_and_those_after_it_wait_for_the_disk(
+    tmp_path: Path, fails: bool
+) -> None:
+    database = Database.open(tmp_path)
+    with contextlib.suppress(KeyError), database.transaction(forced=False) as tx:
+        assert tx.connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
+        Settings(tx).put("number", 1)
+        if fails:
+            raise KeyError
+    for _ in range(3):
+        with database.transaction() as tx:
+            assert tx.connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+            assert Settings(tx).get("number", 0) == (0 if fails else 1)
+    database.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
+def test_a_killed_node_does_not_lose_what_was_not_forced_either(tmp_path: Path) -> None:
+    code = HOLD.replace("database.transaction() as tx", "database.transaction(forced=False) as tx", 1)
+    assert code != HOLD
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline().strip() == "committed 1, writing 2"
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    database = Database.open(tmp_path)
+    with database.read() as tx:
+        assert Settings(tx).get("number") == 1
+    database.close()

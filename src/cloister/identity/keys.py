@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated, ClassVar
 
 from cryptography.exceptions import InvalidSignature
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa, mlkem, x25
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from cloister.foundation.canonical import canonical
+from cloister.foundation.canonical import JSON, canonical
 from cloister.foundation.errors import BadInput, NotTrusted
 
 ED25519_SIGNATURE = 64
@@ -77,13 +78,14 @@ class PublicKeys(BaseModel):
     @property
     def keyset(self) -> str:
         """A short name of exactly these keys: 32 hexadecimal digits of the SHA-256 of their canonical form."""
-        return hashlib.sha256(canonical(self.model_dump())).hexdigest()[:32]
+        return _keyset(self.ed25519, self.mldsa65, self.mlkem768, self.x25519)
 
     def verify(self, message: bytes, signature: Signature) -> None:
         """Raises `NotTrusted` unless both signatures over `message` are by these keys."""
         try:
-            ed25519.Ed25519PublicKey.from_public_bytes(unb64(self.ed25519)).verify(signature.ed25519, message)
-            mldsa.MLDSA65PublicKey.from_public_bytes(unb64(self.mldsa65)).verify(signature.mldsa65, message)
+            classical, quantum_safe = _read(self.ed25519, self.mldsa65)
+            classical.verify(signature.ed25519, message)
+            quantum_safe.verify(signature.mldsa65, message)
         except (InvalidSignature, ValueError):
             raise NotTrusted(
                 "A signature does not hold.",
@@ -91,6 +93,23 @@ class PublicKeys(BaseModel):
                 "Ask the signer for the document again and compare fingerprints.",
                 clause="signature",
             ) from None
+
+
+# The same few parties' keys are asked for with every message.
+
+
+@lru_cache(maxsize=1024)
+def _read(classical: str, quantum_safe: str) -> tuple[ed25519.Ed25519PublicKey, mldsa.MLDSA65PublicKey]:
+    return (
+        ed25519.Ed25519PublicKey.from_public_bytes(unb64(classical)),
+        mldsa.MLDSA65PublicKey.from_public_bytes(unb64(quantum_safe)),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _keyset(ed25519: str, mldsa65: str, mlkem768: str, x25519: str) -> str:
+    named: dict[str, JSON] = {"ed25519": ed25519, "mldsa65": mldsa65, "mlkem768": mlkem768, "x25519": x25519}
+    return hashlib.sha256(canonical(named)).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

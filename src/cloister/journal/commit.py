@@ -30,11 +30,12 @@ _ENDINGS: Mapping[str, str] = {"done": "task.finished", "failed": "task.failed",
 
 @dataclass(frozen=True)
 class Committed:
-    """A step that is on disk: where the task stands, its program if it goes on, and who has mail."""
+    """A step that is on disk: where the task stands, its program if it goes on, who has mail, what files it let go."""
 
     row: TaskRow
     program: Program | None
     recipients: frozenset[Party]
+    let_go: list[str]
 
 
 class UseDenied(Exception):
@@ -128,8 +129,8 @@ class Committer:
                     records.events.add(row.id, now, "phase.entered", facts)
                 self._probe("commit.inside", row.id)
         self._probe("commit.after", row.id)
-        self._durable.collect(names if row.state.inline is None else names[1:])
-        return Committed(new, made, frozenset(message.to for message in step.send))
+        let_go = names if row.state.inline is None else names[1:]
+        return Committed(new, made, frozenset(message.to for message in step.send), let_go)
 
     def end(
         self, records: Records, row: TaskRow, status: Status, error: CloisterError | None, *, notify: bool

@@ -58,9 +58,9 @@ class Durable:
         return cls(Database.memory(), Blobs(None), bytes(KEY_BYTES))
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Records]:
-        """One writing transaction."""
-        with self.database.transaction() as tx:
+    def transaction(self, *, forced: bool = True) -> Iterator[Records]:
+        """One writing transaction; see `Database.transaction`."""
+        with self.database.transaction(forced=forced) as tx:
             yield Records(tx)
 
     @contextlib.contextmanager

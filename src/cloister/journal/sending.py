@@ -190,7 +190,8 @@ class Sender:
     def _note(self, settled: list[tuple[Outgoing, str, dict[str, JSON]]]) -> list[str]:
         names: list[str] = []
         if settled:
-            with self._durable.transaction() as records:
+            # If this is lost with the machine's power, the message is sent again, and acknowledged as known.
+            with self._durable.transaction(forced=False) as records:
                 for message, event, facts in settled:
                     names += records.outbox.remove(message)
                     records.events.add(message.task, self._clock.now(), event, facts)

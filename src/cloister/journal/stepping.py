@@ -260,6 +260,9 @@ class Stepper:
         else:
             job.live.program = done.program
         self._sender.add((row.id, party) for party in done.recipients)
+        self._live.wake()
+        # After the messages are on their way: others wait for those.
+        self._durable.collect(done.let_go)
 
     def _fail(self, row: TaskRow, error: CloisterError, local: StepLocal | None) -> None:
         if self._committer.fail(row, error, local):

@@ -2,7 +2,8 @@
 
 Rules:
 1. A transaction is on disk when `with db.transaction()` is left, or did not happen at all (SQLite: WAL with
-   `synchronous=FULL`; writers begin with `BEGIN IMMEDIATE`, so none finds out late that it may not write).
+   `synchronous=FULL`; writers begin with `BEGIN IMMEDIATE`, so none finds out late that it may not write). One that is asked
+   for as `forced=False` outlives the process, but perhaps not a loss of power: for what would then be done again, alike.
 2. One process per folder or database: a lock the operating system (or the server) lets go when the process dies.
 3. A full disk is `OutOfSpace`, and nothing is half-written.
 4. A database that a newer Cloister wrote is not touched.
@@ -178,8 +179,11 @@ class Database:
         return database
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self, *, forced: bool = True) -> Iterator[Transaction]:
         """One writing transaction: on disk when left, undone when an exception leaves it. Not nested.
+
+        Args:
+            forced: `False`: do not wait for the disk (rule 1).
 
         Raises:
             OutOfSpace: the disk is full; nothing was written.
@@ -190,7 +194,11 @@ class Database:
         with self._writer:
             self._holder = threading.get_ident()
             try:
-                with self._translated(), self.engine.connect() as connection:
+                with (
+                    self._translated(),
+                    self.engine.connect() as connection,
+                    self._unforced(connection, forced),
+                ):
                     self._begin(connection)
                     tx = self._current = Transaction(connection)
                     try:
@@ -228,6 +236,19 @@ class Database:
         self.engine.dispose()
         if self._lock is not None:
             self._lock.release()
+
+    @contextlib.contextmanager
+    def _unforced(self, connection: Connection, forced: bool) -> Iterator[None]:
+        raw = connection.connection.driver_connection
+        if forced or not isinstance(raw, sqlite3.Connection):
+            yield
+            return
+        # Of the connection, not of the transaction: it goes back to the pool as it was.
+        raw.execute("PRAGMA synchronous=NORMAL")
+        try:
+            yield
+        finally:
+            raw.execute("PRAGMA synchronous=FULL")
 
     def _begin(self, connection: Connection) -> None:
         for left in reversed(range(_BEGIN_TRIES)):
