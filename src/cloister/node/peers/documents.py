@@ -2,13 +2,15 @@
 
 There is no queue to lose: each node holds its documents, and offers another node what that one has not yet confirmed.
 It does so when something changes, when the other node appears, and now and then. Documents are idempotent, so offering
-one twice harms nothing; each is checked by its receiver as if a stranger had sent it.
+one twice harms nothing; each is checked by its receiver as if a stranger had sent it. What was refused is not looked at again
+at once, and of one party not without end (`refusals`).
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from cloister.agreements.lifecycle import ACT_TYPE
@@ -22,6 +24,7 @@ from cloister.identity.envelopes import MAX_ENVELOPE_BYTES, Envelope
 from cloister.node.agreements_service import AgreementsService
 from cloister.node.datasets_service import CATALOGUE_TYPE, DatasetsService
 from cloister.node.peers.parties import Parties
+from cloister.node.peers.refusals import Refusals
 
 PUSH = "documents.push"
 MAX_PUSHED = 200
@@ -45,6 +48,7 @@ class DocumentsSync:
         self._datasets = datasets
         self._agreements = agreements
         self._call = call
+        self._refusals = Refusals()
         self._confirmed: dict[str, set[str]] = {}
         self._lock = threading.Lock()
 
@@ -92,12 +96,22 @@ class DocumentsSync:
         for item in value:
             envelope = Envelope.from_json(item)
             try:
-                self._take(sender, envelope)
+                self._looked_at(sender, envelope)
             except CloisterError as error:
                 _LOG.info("a document was refused: %s %s", error.what, error.why)
                 refused.append(envelope.digest)
                 reasons.append(error.what)
         return canonical({"refused": refused, "reasons": reasons})
+
+    def _looked_at(self, sender: str, envelope: Envelope) -> None:
+        mark, generation = self._mark(envelope), self._parties.generation
+        self._refusals.look(sender, mark, generation, time.monotonic())
+        try:
+            self._take(sender, envelope)
+        except CloisterError as error:
+            self._refusals.refused(sender, mark, error, generation, time.monotonic())
+            raise
+        self._refusals.taken(sender, mark)
 
     def _take(self, sender: str, envelope: Envelope) -> None:
         if envelope.payloadType == CARD_TYPE:
