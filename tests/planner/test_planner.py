@@ -367,7 +367,10 @@ def test_a_plan_names_the_model_that_training_starts_from_and_that_everybody_get
     text = explain(plan, width=300)
     assert "It starts from the model sha256:9999999999999999…." in text
     assert "it counts as public" in text
-    assert "Of its 226,738 numbers 34 are trained: the weights whose names begin with head. and up1." in text
+    assert (
+        "Of its 226,738 numbers 34 are trained: the weights whose names begin with “head.” and “up1.”."
+        in text
+    )
     assert "It starts from the count (sha256:9999999999999999…)." in explain(
         plan, models={model: "the count"}
     )

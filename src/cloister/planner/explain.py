@@ -60,7 +60,8 @@ def _start(plan: Plan, models: Mapping[str, str] | None) -> tuple[Sentence, ...]
     if found["parameters"] and found["trained"]:
         which = ""
         if found["trainable"]:
-            which = f": the weights whose names begin with {join(found['trainable'][:_MOST_NAMES])}"
+            named = join([f"“{item}”" for item in found["trainable"][:_MOST_NAMES]])
+            which = f": the weights whose names begin with {named}"
             more = len(found["trainable"]) - _MOST_NAMES
             which += f" (and {more} more)" if more > 0 else ""
         lines.append(
