@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from cloister.protections.federated.settings import Settings
+from protections import federation as f
+from protections.private_world import settings
 from protections.test_federated_offers import QUICK, found, offered, private_terms
 
 
@@ -31,3 +34,23 @@ def test_where_noise_outweighs_what_can_be_learned_no_gain_is_promised():
     block = found(private_terms(), wishes, parameters=174_000, trained=34)["secure-private"].prediction
     assert block.noise < small.noise / 50
     assert not any("expect no gain" in sentence for sentence in block.sentences)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"local_steps": 2},
+        {"rounds": 4},
+        {"trained": 3},
+        {"dropouts": 1, "minimum_answers": 2},
+        {"aggregation": {"name": "secure-sum", "colluders": 2, "update_norm": 0.0}},
+        {"aggregation": {"name": "none"}},
+        {"weighting": {"rule": "agreed", "weights": dict.fromkeys(f.OWNERS[:3], 1)}},
+    ],
+)
+def test_noise_that_was_planned_for_another_training_is_refused(changes):
+    """Steps, numbers, owners, dropouts, colluders: each would make what is claimed of the noise untrue."""
+    document = settings(epsilon=2.0).model_dump(mode="json")
+    assert Settings.model_validate(document).private is not None
+    with pytest.raises(ValueError, match="noise is for another training"):
+        Settings.model_validate({**document, **changes})
