@@ -27,13 +27,13 @@ def looked(refusals, document, now, sender=ANNA, generation=0):
 
 def test_rule_1_pauses_double_up_to_the_longest_and_say_the_same():
     refusals, now, pauses = Refusals(), 1000.0, []
-    for _ in range(7):
+    for _ in range(10):
         refusals.refused(ANNA, "d", FORGED, 0, now)
         start = now
         while looked(refusals, "d", now) == "refused-before":
             now += 1.0
         pauses.append(now - start)
-    assert pauses == [FIRST, 2 * FIRST, 4 * FIRST, 8 * FIRST, *[LONGEST] * 3]
+    assert pauses == [*(FIRST * 2**n for n in range(8)), LONGEST, LONGEST]
     refusals.refused(ANNA, "d", FORGED, 0, now)
     with pytest.raises(Refused) as caught:
         refusals.look(ANNA, "d", 0, now)
@@ -45,6 +45,12 @@ def test_rule_1_a_card_that_changed_ends_the_pause_and_so_does_holding():
     refusals.refused(ANNA, "d", FORGED, 0, 10.0)
     assert looked(refusals, "d", 10.0, generation=1) == "looked"
     refusals.taken(ANNA, "d")
+    assert looked(refusals, "d", 10.0) == "looked"
+
+
+def test_rule_1_what_was_refused_for_want_of_room_is_looked_at_again():
+    refusals = Refusals()
+    refusals.refused(ANNA, "d", Refused("Too many drafts.", "", "", clause="quota"), 0, 10.0)
     assert looked(refusals, "d", 10.0) == "looked"
 
 

@@ -4,8 +4,9 @@ A node offers again what was refused, for the other side may know more by then; 
 signatures do not hold. Each look costs the receiver the checking of up to 64 signatures.
 
 Rules:
-1. A document that was refused is refused unseen, with the same words, for a pause that doubles each time, at most `LONGEST`
-   seconds; unless a card has changed since, because then its signatures may hold.
+1. A document that is malformed, or whose signatures do not hold, is refused unseen, with the same words, for a pause that doubles
+   each time, at most `LONGEST` seconds; unless a card has changed since, because then its signatures may hold. What is refused for
+   other reasons (no room, nobody trusts the party yet, something else has to come first) is looked at each time.
 2. Of each party so many documents an hour are refused after a look (`PACE`). Over that none of its documents is looked at until
    there is room again: it alone waits. What holds costs nothing of it.
 3. At most `KEPT` refusals are remembered of all parties together; the oldest are forgotten first, and looked at again.
@@ -28,10 +29,11 @@ from cloister.foundation.errors import (
 )
 from cloister.foundation.quotas import Allowed, Quota, Usage, consider
 
-FIRST, LONGEST = 4.0, 60.0
+FIRST, LONGEST = 4.0, 600.0
 KEPT = 10_000
-PACE = Quota(number=1, size=1, burst=1000, per_hour=7200)
+PACE = Quota(number=1, size=1, burst=2000, per_hour=14_400)
 _PARTIES = 10_000
+_FOR_GOOD = (BadInput, NotTrusted, Tampered)
 _ABOUT_DOCUMENTS = (BadInput, Conflict, NotFound, NotTrusted, Refused, Tampered)
 """Other errors are this node's own trouble, such as a full disk, and are not held against anybody."""
 
@@ -97,6 +99,8 @@ class Refusals:
             if len(self._usage) > _PARTIES:
                 self._usage.popitem(last=False)
             known = self._refused.pop((sender, document), None)
+            if not isinstance(error, _FOR_GOOD):
+                return
             pause = FIRST if known is None else min(2 * known.pause, LONGEST)
             self._refused[sender, document] = _Refusal(
                 error.what[:300], error.why[:300], pause, now + pause, generation
