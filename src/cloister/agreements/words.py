@@ -317,6 +317,8 @@ def _release(terms: Terms, people: _People) -> tuple[Sentence, ...]:
             f"An owner's server signs only if {release.quality.metric}, measured there on its own check data, is at "
             f"least {number(release.quality.minimum)}; the figure itself stays there."
         )
+        if terms.budgets:
+            text += " Where a privacy budget covers that data, noise decides close calls, so that on little data it may be wrong."
         found.append(Sentence(text, "quality"))
     text = (
         f"A computation may be tried on an owner's data {_times(release.attempts)}: every task that gets an answer from"

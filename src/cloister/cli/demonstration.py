@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from cloister.cli.demo.cast import PICTURES
 from cloister.cli.output import Answer, command, story_console
 
 
@@ -25,7 +26,11 @@ def _holder() -> None:
     "--rounds", type=click.IntRange(1, 100), default=6, show_default=True, help="Rounds of the training."
 )
 @click.option(
-    "--pictures", type=click.IntRange(4, 200), default=12, show_default=True, help="Pictures at each factory."
+    "--pictures",
+    type=click.IntRange(12, 200),
+    default=PICTURES,
+    show_default=True,
+    help="Pictures at each factory. On fewer, noise may decide that a factory refuses the result.",
 )
 def demo_command(scenario: str, keep: Path | None, no_browser: bool, rounds: int, pictures: int) -> Answer:
     """Watch three factories and a laboratory train a crystal counter without showing each other a picture.

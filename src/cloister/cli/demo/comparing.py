@@ -31,16 +31,16 @@ def compare(factories: Mapping[str, str], coast: str, rounds: int, clip: float) 
     from cloister.applications.crystals.evaluate import evaluate
     from cloister.applications.crystals.pipeline import shipped_model
     from cloister.applications.crystals.predict import runner
-    from cloister.applications.crystals.recipe import private_crystals_recipe
+    from cloister.cli.demo.cast import recipe
     from cloister.models.execute import load_model
     from cloister.models.export import export
     from cloister.training.local import Trainer
     from cloister.training.preparation import prepare
     from cloister.training.private import PrivateGradient
 
-    trainer = Trainer(load_model(shipped_model()), private_crystals_recipe())
+    trainer = Trainer(load_model(shipped_model()), recipe())
     gradient = PrivateGradient(trainer)
-    owned = {name: prepare(trainer.recipe, Path(folder)) for name, folder in factories.items()}
+    owned = {name: prepare(trainer.recipe, Path(folder), alone=True) for name, folder in factories.items()}
     ways: dict[str, Sequence[Examples]] = {name: [data] for name, data in owned.items()}
     ways["together"] = list(owned.values())
     weights = {"checkpoint": trainer.model.flatten()} | {

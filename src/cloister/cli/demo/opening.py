@@ -8,7 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cloister.cli.demo.cast import DELTA, EPSILON, FACTORIES, HELD_OUT, HELD_OUT_SEED, PURPOSE
+from cloister.cli.demo.cast import (
+    DELTA,
+    EPSILON,
+    FACTORIES,
+    HELD_OUT,
+    HELD_OUT_SEED,
+    LEAST_QUALITY,
+    PURPOSE,
+)
 from cloister.cli.demo.stage import Stage
 from cloister.cli.demo.view import View
 from cloister.identity.keys import grouped
@@ -102,7 +110,7 @@ def agree(stage: Stage, view: View) -> dict[str, Any]:
             "purposes": [PURPOSE],
             "starts": rfc3339(int(time.time()) - 60),
             "days": 30,
-            "quality": {"metric": "count-accuracy", "minimum": 0.3},
+            "quality": {"metric": "count-accuracy", "minimum": LEAST_QUALITY},
             "epsilon": EPSILON,
             "delta": DELTA,
             "unit": "image",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloister.claims.offers import Plan
-from cloister.cli.demo.cast import CLIP, FACTORIES, FORGED_PURPOSE, SPENDS
+from cloister.cli.demo.cast import CLIP, FACTORIES, FORGED_PURPOSE, SPENDS, recipe
 from cloister.cli.demo.stage import Stage
 from cloister.cli.demo.view import View
 from cloister.foundation.canonical import canonical
@@ -18,7 +18,6 @@ from cloister.planner.explain import explain
 def plan(stage: Stage, view: View, agreement: str, rounds: int, pictures: int) -> dict[str, Any]:
     """The laboratory's request becomes a plan."""
     from cloister.applications.crystals.pipeline import shipped_model
-    from cloister.applications.crystals.recipe import private_crystals_recipe
 
     view.chapter(
         "The laboratory asks, its node plans",
@@ -33,7 +32,7 @@ def plan(stage: Stage, view: View, agreement: str, rounds: int, pictures: int) -
             "computation": {
                 "kind": "training",
                 "contents": {"model": model["digest"]},
-                "settings": private_crystals_recipe().model_dump(mode="json"),
+                "settings": recipe().model_dump(mode="json"),
             },
             # With so few pictures all of them are in every step: sampling would gain nothing.
             "preferences": {

@@ -88,7 +88,8 @@ def release(stage: Stage, view: View, planned: Mapping[str, Any]) -> dict[str, A
     """Gates, votes, certificate; the fourth factory receives the model."""
     view.chapter(
         "The owners' gates decide what leaves",
-        "Each factory's node examines the candidate on its own pictures and votes; a quorum of signatures releases it.",
+        "Each factory's node examines the candidate on its own pictures and votes, with noise that its budget covers; a quorum of "
+        "signatures releases it.",
     )
     task, coast = str(planned["task"]), stage["Coast"].client
 
@@ -139,7 +140,7 @@ def _gates(stage: Stage, view: View, task: str) -> dict[str, str]:
         if not gates:
             view.say(name, "my gate did not speak")
         elif gates[-1]["gate"] == "passed":
-            view.say(name, "my gate: passed; signed")
+            view.say(name, f"my gate: passed; signed. My own people see: {gates[-1].get('why', '')}")
         else:
             refused[name] = str(gates[-1].get("why", gates[-1]["gate"]))
             view.bad(f"{name}'s gate refused; it tells its own people why: {refused[name]}")
