@@ -152,3 +152,15 @@ def test_another_model_of_the_same_shape_is_refused(worker, folder):
     made = world(worker, folder, tamper=lie).run()
     assert isinstance(made.error(f.LAB), TaskFailed)
     assert not made.contexts[f.USER].shelf
+
+
+def test_scores_of_units_come_from_the_worker_and_their_mean_is_the_figure(worker, folder):
+    made = world(worker, folder)
+    node = made.loop.nodes[made.owners[0]]
+    port = node.data(made.request.datasets[node.party])
+    weights = np.append(TRUTH, 0.0).astype(np.float32)
+    asked = (RECIPE, port, digest(MODEL), weights, "accuracy")
+    found = inspection.scores(node, *asked)
+    assert found.dtype == np.float64
+    assert set(found) <= {0.0, 1.0}
+    assert found.mean() == pytest.approx(inspection.figure(node, *asked))
