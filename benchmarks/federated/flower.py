@@ -22,6 +22,8 @@ from typing import Any
 
 WANTED = "flwr==1.41.*"
 APP = Path(__file__).parent / "flower_app"
+LIMIT = 1800.0
+"""Seconds of all rounds of a run."""
 ERROR = 1e-4
 """Of a value in a round, at most; SecAgg+ rounds values up to 8 to 22 bits."""
 
@@ -94,7 +96,6 @@ def rounds(
     count: int,
     *,
     secure: bool = False,
-    limit: float = 540.0,
 ) -> Peer:
     """So many rounds, each from its first message to the average. Raises `Unavailable`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -148,7 +149,7 @@ def rounds(
             "--stream",
         ]
         with (folder / "run.log").open("w") as log, contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(command, env=settings, check=False, stdout=log, stderr=log, timeout=limit)
+            subprocess.run(command, env=settings, check=False, stdout=log, stderr=log, timeout=LIMIT)
     if not told.exists():
         raise Unavailable("its run did not end in time, or failed")
     found: dict[str, Any] = json.loads(told.read_text())
