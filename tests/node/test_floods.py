@@ -11,6 +11,7 @@ from cloister.agreements.signing import AGREEMENT_TYPE, sign_terms, view
 from cloister.agreements.terms import Terms
 from cloister.claims.offers import PLAN_TYPE, Plan
 from cloister.foundation.canonical import canonical
+from cloister.foundation.clock import SystemClock
 from cloister.foundation.errors import Refused
 from cloister.foundation.quotas import Quota
 from cloister.identity.envelopes import sign
@@ -19,6 +20,7 @@ from cloister.node.peers.documents import PUSH
 from cloister.node.peers.quotas import LIMITS
 from cloister.node.tasks.service import PROPOSE
 from cloister.storage.documents import Documents
+from cloister.storage.settings import Settings
 from node.town import LAB, model, town, until
 
 OTHER = "Other lab"
@@ -135,17 +137,25 @@ def requested(here, by, envelope):
     return sign_act(item, here[by].keys)
 
 
+def counted(here, about):
+    with here["Ash"].durable.database.read() as tx:
+        return [name for name in Settings(tx).names("quota/") if name.endswith(about)]
+
+
 def test_a_draft_that_was_ended_makes_room(here):
+    """Also rule 5: what was counted of its signatures and acts goes with it."""
     last = draft(here, OTHER, 50)
     push(here, OTHER, last, requested(here, OTHER, last))
     for number in (51, 52):
         push(here, OTHER, draft(here, OTHER, number))
     new = draft(here, OTHER, 60)
     assert b"Too many drafts" in push(here, OTHER, new)
+    assert counted(here, last.digest)
     here["Ash"].agreements.move(last.digest, State.TERMINATED, None)
     push(here, OTHER, new)
     assert here["Ash"].agreements.find(new.digest) is not None
     assert here["Ash"].agreements.find(last.digest) is None
+    assert not counted(here, last.digest)
 
 
 def test_acts_are_limited_for_their_signer_and_the_final_one_is_always_taken(here):
@@ -221,3 +231,28 @@ def test_one_plan_of_a_requester_is_checked_at_a_time_and_others_are_served_mean
             go_on.set()
             first.join(30)
         until("the second plan's turn", lambda: b"person at this node" in propose(here, LAB, 2))
+
+
+class Later(SystemClock):
+    """A clock that may be put forward."""
+
+    ahead = 0
+
+    def now(self) -> int:
+        return super().now() + self.ahead
+
+
+def test_counts_that_say_nothing_any_more_are_removed(here, monkeypatch):
+    """Rule 5."""
+    quotas, clock = here["Ash"].quotas, Later()
+    monkeypatch.setattr(quotas, "_clock", clock)
+    gone, stays = here.party[OTHER], here.party[LAB]
+    monkeypatch.setitem(quotas.limits, "revocations", Quota(5, 1 << 20, burst=2, per_hour=60))
+    for sender in (gone, stays):
+        quotas.take("revocations", sender, "r", 10, about="rule-5")
+    quotas.give_back("revocations", f"{gone}/rule-5", "r")
+    quotas.tidy()
+    assert len(counted(here, "rule-5")) == 2  # one is held, the other still slows its sender down
+    clock.ahead = 3600
+    assert quotas.tidy() >= 1
+    assert [stays in name for name in counted(here, "rule-5")] == [True]

@@ -334,6 +334,7 @@ class AgreementsService:
             for act_digest, _ in documents.find(ACT_TYPE, agreement=digest):
                 documents.remove(act_digest)
             documents.remove(digest)
+            self._quotas.forget_about(tx, digest)
 
     def _trouble(self, digest: str, data: bytes) -> str | None:
         try:

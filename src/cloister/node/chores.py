@@ -72,6 +72,7 @@ class Chores:
             add("the certificate", 3600.0, self._node.link.renew)
         add(AGREEMENTS, 2.0, self.stop_what_ended, rest=0.1, lane="agreements")
         add("duties", 600.0, self._node.duties.carry_out, lane="duties")
+        add("quotas", 3600.0, self._node.quotas.tidy)
 
     # Others come and go --------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ Rules:
 2. A party whose fingerprint nobody here has compared gets a tenth.
 3. What this party's own people do is not counted, but their acts keep to the same number, so that others can take them.
 4. An act that stops an agreement for good is never refused for want of room: the two that count are kept apart.
+5. What was counted goes with what it was about, and once it says nothing any more: things and senders come and go for years.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cloister.foundation.clock import Clock
-from cloister.foundation.quotas import Quota, Standing
+from cloister.foundation.quotas import Quota, Standing, Usage
 from cloister.node.peers.parties import Parties
 from cloister.storage.database import Database, Transaction
 from cloister.storage.quotas import charge, uncharge
+from cloister.storage.settings import Settings
 
 _MIB = 1 << 20
 LIMITS: dict[str, Quota] = {
@@ -30,6 +32,8 @@ LIMITS: dict[str, Quota] = {
     "revocations": Quota(number=1000, size=16 * _MIB, burst=100, per_hour=120),
 }
 _STRANGERS = 10
+_ROWS = "quota/"
+"""Where `storage.quotas` keeps usage."""
 
 
 class Quotas:
@@ -89,6 +93,25 @@ class Quotas:
     def counts(self, sender: str) -> bool:
         """Whether what a party leaves here is counted (rule 3)."""
         return sender != self._parties.own.party
+
+    def forget_about(self, tx: Transaction, about: str) -> None:
+        """Removes what was counted of something that is no longer here (rule 5)."""
+        settings = Settings(tx)
+        for key in settings.names(_ROWS):
+            if key.endswith(f"/{about}"):
+                settings.remove(key)
+
+    def tidy(self) -> int:
+        """Removes the counts that hold nothing and slow nobody down any more (rule 5); returns how many."""
+        now, removed = self._clock.now() * 1000, 0
+        with self._database.transaction() as tx:
+            settings = Settings(tx)
+            for key in settings.names(_ROWS):
+                usage = Usage.from_json(settings.get(key))
+                if not usage.held and usage.filled <= now:
+                    settings.remove(key)
+                    removed += 1
+        return removed
 
     def give_back(self, kind: str, sender: str, name: str) -> None:
         """No longer counts a thing that was not kept after all."""
