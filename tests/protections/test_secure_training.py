@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 from cloister.foundation.errors import Tampered, TaskFailed
+from cloister.privacy import lattice
 from cloister.privacy.filters import Loss
 from cloister.protections.federated import contribution, secure_owner
 from cloister.protections.federated.settings import Settings
@@ -126,25 +129,27 @@ def test_the_noise_in_a_step_has_the_variance_of_all_shares():
     assert deviation == pytest.approx(run.mechanism.deviation, rel=0.25)
 
 
-def test_two_rounds_never_use_the_same_noise():
+def test_two_rounds_never_use_the_same_noise(monkeypatch):
+    """What leaves an owner less its gradients is the noise alone: of two rounds, and of two attempts at a task."""
     of = settings(epsilon=1.0, rounds=2)
-    given = []
-    original = contribution.noisy_sum
-    loop = world(of)
+    mechanism, original, noise = of.private.run.mechanism, contribution.noisy_sum, []
+    for attempt in (1, 2):
+        engine = PrivateEngine()
 
-    def watched(local, *arguments):
-        found = original(local, *arguments)
-        given.append((local.party, found))
-        return found
+        def watched(local, *arguments, engine=engine, attempt=attempt):
+            found = original(local, *arguments)
+            clean = lattice.encode(engine.sums[-1][2], mechanism.exponent, mechanism.bound)
+            noise.append((local.party, attempt, found - clean))
+            return found
 
-    contribution.noisy_sum = watched
-    try:
+        monkeypatch.setattr(contribution, "noisy_sum", watched)
+        loop = world(of, engine=engine)
+        for node in loop.nodes.values():
+            node.attempt = attempt
         loop.run()
-    finally:
-        contribution.noisy_sum = original
-    for party in f.OWNERS[:3]:
-        first, second = [vector for name, vector in given if name == party][:2]
-        assert not (first == second).any()
+    assert len(noise) == 2 * 2 * 3
+    for (_, _, one), (_, _, other) in itertools.combinations(noise, 2):
+        assert (one != other).any()
 
 
 def test_only_the_trained_numbers_move():
