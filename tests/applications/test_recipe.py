@@ -48,14 +48,14 @@ def test_the_preparation_draws_the_targets_that_the_checkpoint_was_trained_on() 
 def test_a_round_on_a_few_pictures_moves_the_weights_and_leaves_a_model_that_runs(tmp_path: Path) -> None:
     from cloister.models.execute import load_model
     from cloister.models.export import export
-    from cloister.training.local import train_round
+    from cloister.training.local import Trainer
     from cloister.training.preparation import prepare
 
     write_dataset(tmp_path, replace(PUBLIC, width=160, height=128, crystals=(60, 90)), 3, seed=11)
     recipe = crystals_recipe(steps=12, batch=2, patch=96)
     model = load_model(shipped_model())
-    weights, figures = train_round(
-        model, recipe, prepare(recipe, tmp_path), model.flatten(), rng=np.random.default_rng(1)
+    weights, figures = Trainer(model, recipe).round(
+        prepare(recipe, tmp_path), model.flatten(), rng=np.random.default_rng(1)
     )
     assert figures["update_norm"] > 0
     assert np.isfinite(weights).all()

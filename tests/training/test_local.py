@@ -19,7 +19,7 @@ from cloister.foundation.errors import BadInput, Refused
 from cloister.models.execute import load_model
 from cloister.training.evaluate import count_accuracy, evaluate
 from cloister.training.examples import ArrayExamples
-from cloister.training.local import Trainer, train_round
+from cloister.training.local import Trainer
 from cloister.training.metrics import METRICS
 from cloister.training.optimiser import learning_rate, optimiser
 from cloister.training.recipe import Column, OptimiserRecipe, TabularPreparation, TrainingRecipe
@@ -80,7 +80,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others() -> None
 
 def test_only_parameters_with_a_chosen_prefix_change() -> None:
     first = next(iter(MODEL.parameters))
-    weights, _ = train_round(MODEL, recipe(steps=3, trainable=(first,)), data(), MODEL.flatten(), rng=rng())
+    weights, _ = Trainer(MODEL, recipe(steps=3, trainable=(first,))).round(data(), MODEL.flatten(), rng=rng())
     moved = {
         name
         for name, value in MODEL.unflatten(weights).items()
@@ -92,7 +92,7 @@ def test_only_parameters_with_a_chosen_prefix_change() -> None:
 def test_the_proximal_term_keeps_weights_near_the_rounds_start() -> None:
     def distance(mu: float) -> float:
         how = recipe(proximal=mu, optimiser=OptimiserRecipe(learning_rate=0.05, momentum=0.0))
-        return train_round(MODEL, how, data(), MODEL.flatten(), rng=rng())[1]["update_norm"]
+        return Trainer(MODEL, how).round(data(), MODEL.flatten(), rng=rng())[1]["update_norm"]
 
     assert distance(5.0) < 0.5 * distance(0.0)
 
@@ -101,16 +101,16 @@ def test_the_proximal_term_is_mu_times_the_distance_from_the_reference() -> None
     how = OptimiserRecipe(learning_rate=0.1, momentum=0.0)
     start = MODEL.flatten()
     reference = start + np.float32(1)
-    plain, _ = train_round(MODEL, recipe(steps=1, optimiser=how), data(), start, reference, rng=rng())
-    pulled, _ = train_round(
-        MODEL, recipe(steps=1, optimiser=how, proximal=0.5), data(), start, reference, rng=rng()
+    plain, _ = Trainer(MODEL, recipe(steps=1, optimiser=how)).round(data(), start, reference, rng=rng())
+    pulled, _ = Trainer(MODEL, recipe(steps=1, optimiser=how, proximal=0.5)).round(
+        data(), start, reference, rng=rng()
     )
     np.testing.assert_allclose(pulled - plain, 0.1 * 0.5 * np.ones_like(start), rtol=1e-3)
 
 
 def test_a_clipped_step_has_at_most_the_norm_times_the_rate() -> None:
     how = recipe(steps=1, clip=0.01, optimiser=OptimiserRecipe(learning_rate=1.0, momentum=0.0))
-    _, figures = train_round(MODEL, how, data(), MODEL.flatten(), rng=rng())
+    _, figures = Trainer(MODEL, how).round(data(), MODEL.flatten(), rng=rng())
     assert figures["gradient_norm"] > 0.01
     assert figures["update_norm"] == pytest.approx(0.01, rel=1e-3)
 
@@ -129,7 +129,7 @@ def test_numbers_that_are_not_finite_are_refused_before_and_after() -> None:
         (relu, wild, huge, relu.flatten()),
     ):
         with pytest.raises(Refused) as caught:
-            train_round(model, how, examples, weights, rng=rng())
+            Trainer(model, how).round(examples, weights, rng=rng())
         assert caught.value.clause == "finite-weights"
 
 
@@ -138,7 +138,7 @@ def test_numbers_that_are_not_finite_are_refused_before_and_after() -> None:
 )
 def test_recipes_that_do_not_fit_the_model_are_refused(changes: dict) -> None:
     with pytest.raises(BadInput):
-        train_round(MODEL, recipe(**changes), data(), MODEL.flatten(), rng=rng())
+        Trainer(MODEL, recipe(**changes)).round(data(), MODEL.flatten(), rng=rng())
 
 
 def test_adam_follows_its_paper_step_by_step() -> None:

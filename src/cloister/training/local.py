@@ -154,7 +154,24 @@ class Trainer:
         rng: np.random.Generator,
         watch: Callable[[int, float], None] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """See `train_round`."""
+        """Trains on one owner's records for some steps.
+
+        Args:
+            data: prepared records.
+            weights: float32, length `model.size`: where to start.
+            reference: where the proximal term pulls to; `weights` if None.
+            steps: instead of the recipe's.
+            rng: the source of sampling and augmentation.
+            watch: called with the number and the loss of each step.
+
+        Returns:
+            New weights, and the owner's own figures (never sent to others unasked): steps, examples, loss_first, loss_last,
+            gradient_norm, update_norm.
+
+        Raises:
+            BadInput: there are no records.
+            Refused: a number became infinite or undefined.
+        """
         if not np.isfinite(weights).all():
             raise _not_finite("The weights to start from are not finite.")
         if data.count == 0:
@@ -204,35 +221,3 @@ def _not_finite(what: str) -> Refused:
         "Lower the learning rate or set `clip`.",
         clause="finite-weights",
     )
-
-
-def train_round(
-    model: Model,
-    recipe: TrainingRecipe,
-    data: Examples,
-    weights: np.ndarray,
-    reference_weights: np.ndarray | None = None,
-    steps: int | None = None,
-    rng: np.random.Generator | None = None,
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Trains on one owner's records for some steps.
-
-    Args:
-        model: the model.
-        recipe: the recipe.
-        data: prepared records.
-        weights: float32, length `model.size`: where to start.
-        reference_weights: where the proximal term pulls to; `weights` if None.
-        steps: instead of the recipe's.
-        rng: the source of sampling and augmentation; the system's if None.
-
-    Returns:
-        New weights, and the owner's own figures (never sent to others unasked): steps, examples, loss_first, loss_last,
-        gradient_norm, update_norm.
-
-    Raises:
-        BadInput: recipe, model and data do not fit.
-        Refused: a number became infinite or undefined.
-    """
-    source = np.random.default_rng() if rng is None else rng
-    return Trainer(model, recipe).round(data, weights, reference_weights, steps=steps, rng=source)
