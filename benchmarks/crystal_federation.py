@@ -163,6 +163,7 @@ def over_seeds(
     plan: Any,
     given: argparse.Namespace,
     lines: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
+    shown: Callable[[list[dict[str, Any]]], str] = table,
 ) -> list[dict[str, Any]]:
     """What `one` finds for each of the plan's seeds, `given.jobs` at a time; shown and, with `--json FILE`, kept after each."""
     readable = sys.stderr if given.json == "-" else sys.stdout
@@ -173,7 +174,7 @@ def over_seeds(
         for result in pool.map(one, [plan] * plan.seeds, range(plan.seeds)):
             found.append(result)
             print(
-                f"\nseeds 0 to {len(found) - 1}, {time.monotonic() - started:.0f} s\n\n{table(found)}",
+                f"\nseeds 0 to {len(found) - 1}, {time.monotonic() - started:.0f} s\n\n{shown(found)}",
                 file=readable,
                 flush=True,
             )

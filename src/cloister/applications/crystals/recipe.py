@@ -63,24 +63,39 @@ def crystals_recipe(
     )
 
 
-def private_crystals_recipe(*, learning_rate: float = 0.02, patch: int = 192) -> TrainingRecipe:
-    """The recipe for fine-tuning with differential privacy: the last block alone, by the coordinator's Adam.
-
-    Noise in each trained number adds up over all of them, so few are trained: the 34 of the last convolution.
+def private_crystals_recipe(
+    *, directions: bool = False, learning_rate: float | None = None, patch: int = 192
+) -> TrainingRecipe:
+    """The recipe for fine-tuning with differential privacy: few numbers, because noise in each adds up over all of them.
 
     Args:
-        learning_rate: of Adam over the noisy steps.
+        directions: for `directions.steered_model`: how far to go along the directions in which plants differ, by the
+            coordinator's momentum. Otherwise, for the shipped checkpoint, its last block alone (34 numbers), by Adam.
+        learning_rate: of the coordinator over the noisy steps; 0.4 along directions, 0.02 of the last block.
         patch: side of a crop, pixels; a multiple of `network.MULTIPLE`.
     """
+    from cloister.models.directions import COEFFICIENTS
+
+    if directions:
+        # Adam would take a direction in which there is only noise for as important as the others.
+        trainable, server = (
+            COEFFICIENTS,
+            ServerRecipe(name="momentum", learning_rate=learning_rate or 0.4, schedule="cosine"),
+        )
+    else:
+        trainable, server = (
+            "head.",
+            ServerRecipe(name="adam", learning_rate=learning_rate or 0.02, schedule="cosine"),
+        )
     return TrainingRecipe(
         loss=LOSS,
         input=INPUT,
         output=OUTPUT,
         optimiser=OptimiserRecipe(name="sgd", learning_rate=1.0, momentum=0.0),
-        server=ServerRecipe(name="adam", learning_rate=learning_rate, schedule="cosine"),
+        server=server,
         steps=1,
         batch=4,
-        trainable=("head.",),
+        trainable=(trainable,),
         preparation=_preparation(patch),
         metric="count-accuracy",
     )
