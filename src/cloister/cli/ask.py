@@ -75,13 +75,15 @@ def ask_group() -> None:
 @folder_option
 def train(folder: Path, yes: bool, what_if: bool, **given: Any) -> Answer:
     """Train a model together: print the plan, ask to proceed, send it to every party for admission."""
+    model, settings = training_of(given)
     wishes: dict[str, Any] = {key: given[key] for key in _WISHES if given[key] is not None}
     for item in given["preference"]:
         name, _, value = item.partition("=")
         wishes[name] = _value(value)
     with client(folder, timeout=600) as node:
         agreement = find_agreement(node, given["agreement"])
-        model, settings = training_of(given, private=has_budgets(node, agreement))
+        if given["tool"] is not None and has_budgets(node, agreement):
+            model, settings = training_of(given, private=True)
         added = node.post("/models", {"content": base64.b64encode(model).decode()})
         _require_named(given["trainable"], added["check"]["parameters"])
         told = node.post(

@@ -53,12 +53,14 @@ def bench_group() -> None:
 def bench_node(folder: Path, **given: Any) -> Answer:
     """Measure how long noise, masks, signed calls and (with a model) training steps take here. No record is read."""
     wanted = given["tool"] is not None or given["model"] is not None
+    training = training_of(given) if wanted else None
     with client(folder, timeout=900) as node:
         computation = None
-        if wanted:
+        if training is not None:
+            model, settings = training
             agreement = given["agreement"]
-            private = agreement is not None and has_budgets(node, find_agreement(node, agreement))
-            model, settings = training_of(given, private=private)
+            if given["tool"] and agreement and has_budgets(node, find_agreement(node, agreement)):
+                model, settings = training_of(given, private=True)
             added = node.post("/models", {"content": base64.b64encode(model).decode()})
             contents = {"model": added["digest"]}
             computation = {"kind": "training", "contents": contents, "settings": settings}
