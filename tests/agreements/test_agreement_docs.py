@@ -8,6 +8,7 @@ import pytest
 
 from cloister.agreements.clauses import AllowedComputation, Budget, Duty, UsableDataset
 from cloister.agreements.decision import RULES
+from cloister.agreements.inputs import Inputs
 from cloister.agreements.lifecycle import ACT_TYPE, State
 from cloister.agreements.profile import (
     ACTION_REFINEMENTS,
@@ -18,7 +19,7 @@ from cloister.agreements.profile import (
     TARGET_REFINEMENTS,
 )
 from cloister.agreements.signing import AGREEMENT_TYPE
-from cloister.agreements.templates import TEMPLATES, Inputs
+from cloister.agreements.templates import TEMPLATES
 from cloister.agreements.terms import Terms
 from cloister.claims.vocabulary import Artefact, Assumption
 

@@ -8,7 +8,8 @@ import pytest
 from agreement_cases import LAB, NOW, OWNERS, VISITOR, fake_party, sha
 
 from cloister.agreements.enforceable import check_enforceable
-from cloister.agreements.templates import TEMPLATES, Inputs, new_from_template
+from cloister.agreements.inputs import Inputs
+from cloister.agreements.templates import TEMPLATES, new_from_template
 from cloister.agreements.terms import Terms
 from cloister.agreements.words import describe
 from cloister.foundation.clock import rfc3339

@@ -12,25 +12,22 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from cloister.agreements.clauses import (
     AllowedComputation,
     Budget,
     Duty,
     Floor,
-    Instant,
-    Line,
     Member,
-    QualityFloor,
     ReleaseTerms,
     Role,
     UsableDataset,
     Witness,
     Witnesses,
 )
+from cloister.agreements.inputs import Inputs, NamedParty
 from cloister.agreements.terms import Terms
-from cloister.claims.offers import Digest
 from cloister.claims.vocabulary import (
     Adversary,
     Artefact,
@@ -42,85 +39,14 @@ from cloister.claims.vocabulary import (
     Sealed,
     Signed,
 )
-from cloister.data.schema import Name, Sensitivity
+from cloister.data.schema import Sensitivity
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import parse_rfc3339, rfc3339
 from cloister.foundation.documents import invalid
 from cloister.foundation.errors import BadInput
-from cloister.identity.keys import PartyId
 
 OUTSIDE = Adversary(seats=("hub", "outsider"), behaviour=Behaviour.MALICIOUS)
 DAY = 86400
-
-
-class NamedParty(BaseModel):
-    """A party by fingerprint, with the name to print."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    party: PartyId
-    name: Line
-
-
-class DataOwner(NamedParty):
-    """An owner and the one dataset that it brings in.
-
-    Attributes:
-        dataset: its registered name.
-        commitment: exactly this version, or any that is registered by the name.
-        columns: the columns that may be used, for tables.
-    """
-
-    dataset: Name
-    commitment: Digest | None = None
-    columns: tuple[str, ...] | None = None
-
-
-class Inputs(BaseModel):
-    """What every template asks for.
-
-    Attributes:
-        title: for people.
-        owners: who brings data.
-        researchers: who may ask for work.
-        users: who also receives results, without giving data.
-        witnesses: independent ones; where none are named, the parties countersign each other's log.
-        purposes: what it is for.
-        starts: first second.
-        days: how long it holds.
-        uid: a name for the agreement; derived from all inputs if absent, so that the same inputs give the same terms.
-        digests: computations approved by signing.
-        epsilon, delta: privacy budget of each owner's dataset; none if absent.
-        unit: what one protected unit is.
-        owners_per_unit: at how many owners one unit may be, as the parties state; at all of them if absent.
-        quality: metric and minimum that an owner's own check data must show.
-        minimum_group: the fewest units that an answer may speak of.
-        dropouts: owners that may drop out of a task that still gives a result.
-        residency: countries where the data is kept.
-        sensitivity: the highest that may be used; the template's own if absent.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    title: Line
-    owners: tuple[DataOwner, ...] = Field(min_length=1, max_length=50)
-    researchers: tuple[NamedParty, ...] = Field(default=(), max_length=50)
-    users: tuple[NamedParty, ...] = Field(default=(), max_length=50)
-    witnesses: tuple[NamedParty, ...] = Field(default=(), max_length=50)
-    purposes: tuple[Line, ...] = Field(min_length=1, max_length=32)
-    starts: Instant
-    days: int = Field(default=365, ge=1, le=36500)
-    uid: str | None = None
-    digests: tuple[Digest, ...] = ()
-    epsilon: float | None = Field(default=None, gt=0, le=1000)
-    delta: float = Field(default=1e-6, ge=0, lt=1)
-    unit: Line = "record"
-    owners_per_unit: int | None = Field(default=None, ge=1, le=50)
-    quality: QualityFloor | None = None
-    minimum_group: int = Field(default=10, ge=1)
-    dropouts: int = Field(default=0, ge=0)
-    residency: tuple[str, ...] = ()
-    sensitivity: Sensitivity | None = None
 
 
 Template: TypeAlias = Callable[[Inputs], Terms]
