@@ -94,6 +94,26 @@ def test_every_clause_is_told_in_plain_words(part):
     assert part in told(FULL)
 
 
+def test_witnesses_of_whom_none_is_independent_are_said_to_be_a_weaker_watch():
+    says = "nobody else notices it"
+    own = Witnesses(
+        parties=tuple(Witness(party=party, name=name) for party, name in ((NORTH, "North"), (LAB, "Lab"))),
+        threshold=2,
+    )
+    assert says in told(FULL.model_copy(update={"witnesses": own}))
+    notary = Witness(party=fake_party(9), name="Notary")
+    apart = own.model_copy(update={"parties": (*own.parties, notary)})
+    assert says not in told(FULL.model_copy(update={"witnesses": apart}))
+    assert says not in told(FULL)
+    # Who does nothing but watch is independent, also where it signs.
+    watcher = FULL.members[0].model_copy(
+        update={"party": notary.party, "name": "Notary", "roles": ("witness",)}
+    )
+    alone = Witnesses(parties=(notary,), threshold=1)
+    agreement = FULL.model_copy(update={"witnesses": alone, "members": (*FULL.members, watcher)})
+    assert says not in told(agreement)
+
+
 def test_the_clauses_names_are_those_that_refusals_use():
     named = {sentence.clause for section in sections(FULL) for sentence in section.sentences}
     rules = {name for name, _ in RULES}

@@ -335,6 +335,10 @@ def _witnesses(terms: Terms, people: _People) -> tuple[Sentence, ...]:
         return (Sentence("Nobody is named to countersign the log; each server keeps its own.", "witnesses"),)
     listed = tuple(item.party for item in terms.witnesses.parties)
     text = f"{people.list(listed)} countersign the log; {terms.witnesses.threshold} of {len(listed)} must."
+    if set(listed) <= {
+        member.party for member in terms.members if set(member.roles) - {"witness", "auditor"}
+    }:
+        text += " All of them have a part in the work: if so many of them change the log together, nobody else notices it."
     return (Sentence(text, "witnesses"),)
 
 
