@@ -20,7 +20,7 @@ def crossed(stage: Stage, view: View) -> list[dict[str, Any]]:
         "What crossed the relay",
         "Who, to whom, how often, how much: that is all it can see; every body is sealed.",
     )
-    time.sleep(2.5)  # nodes report their counters every two seconds
+    time.sleep(2.5)  # nodes report every few seconds, and so does the relay: the last messages may not be counted yet
     names = {**stage.names(), **_hub_name(stage)}
     told = [
         {
@@ -35,7 +35,7 @@ def crossed(stage: Stage, view: View) -> list[dict[str, Any]]:
     view.table(
         ["From", "To", "Messages", "Sealed bytes"],
         [[item["from"], item["to"], item["messages"], amount(item["bytes"])] for item in told[:8]],
-        title="The busiest ways",
+        title="The busiest ways so far",
     )
     return told
 
