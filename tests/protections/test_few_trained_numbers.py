@@ -32,6 +32,7 @@ METHODS = {
 PLAIN = mlp(4, (8, 8), 2)
 ADAPTED = adapt(PLAIN, ("w2", "w4"), 1)
 ROWS = 120
+pytestmark = pytest.mark.slow
 
 
 class Worker:
