@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from toys import LEADER, OWNERS, SEATS, leader, owner, programs
 
 from cloister.foundation.errors import NotTrusted, Refused, TaskFailed, Unreachable
+from cloister.journal.durable import Durable
 from cloister.journal.ports import Following, Taken
 from cloister.journal.program import Inbox, Local, Message, Phase, PrivacyCost, Program, Step
 from cloister.journal.runner import POINTS
@@ -562,3 +563,25 @@ def test_what_was_not_sent_yet_is_dropped_when_a_task_ends_early() -> None:
     seat.runner.stop(TASK, Refused("Revoked.", clause="revoked"))
     with seat.durable.read() as records:
         assert {message.kind for message in records.outbox.waiting(TASK, OWNERS[0])} == {"task.failed"}
+
+
+@pytest.mark.parametrize("size", [10, BIG])
+def test_no_body_goes_before_the_note_that_it_arrived_is_sure_to_last(monkeypatch, size: int) -> None:
+    """A loss of power may take back what was not forced: then the message is sent again, and its body must be there."""
+    noted: list[bool] = []
+    begin, collect = Durable.transaction, Durable.collect
+
+    def transaction(self: Durable, *, forced: bool = True):
+        noted.append(forced)
+        return begin(self, forced=forced)
+
+    def checked(self: Durable, names=None) -> int:
+        assert not names or all(noted[-1:]), "a file went after a note that may be lost"
+        return collect(self, names)
+
+    monkeypatch.setattr(Durable, "transaction", transaction)
+    monkeypatch.setattr(Durable, "collect", checked)
+    results = run_task(programs(size=size), SEATS)
+    assert {result.status for result in results.values()} == {"done"}
+    if size < BIG:
+        assert False in noted, "small bodies are in the row, and their acknowledgements wait for nothing"

@@ -190,8 +190,10 @@ class Sender:
     def _note(self, settled: list[tuple[Outgoing, str, dict[str, JSON]]]) -> list[str]:
         names: list[str] = []
         if settled:
-            # If this is lost with the machine's power, the message is sent again, and acknowledged as known.
-            with self._durable.transaction(forced=False) as records:
+            # If this is lost with the machine's power, the message is sent again, and acknowledged as known; for that its
+            # body must be there, so a file is let go of only after what says so is on disk.
+            forced = any(message.body.inline is None for message, _, _ in settled)
+            with self._durable.transaction(forced=forced) as records:
                 for message, event, facts in settled:
                     names += records.outbox.remove(message)
                     records.events.add(message.task, self._clock.now(), event, facts)
