@@ -22,7 +22,7 @@ TARGET_BYTES = 3e9
 
 def one(quick: bool) -> dict[str, Any]:
     """One run, as it tells of itself."""
-    size = ["--rounds", "1", "--pictures", "6"] if quick else []
+    size = ["--rounds", "1", "--pictures", "12"] if quick else []
     with tempfile.TemporaryDirectory(prefix="cloister-bench-") as folder:
         told = Path(folder) / "told.json"
         subprocess.run(

@@ -92,8 +92,8 @@ class Step:
         next: the phase to go to, or `None` when this seat is done.
         send: messages to other parties.
         candidate: a result for the gates; only with `next=None`.
-        parts: large pieces of the state by name. Each stays, unwritten, until a step gives another under its name
-            (see `Local.part`).
+        parts: large pieces of the state by name. Each stays as it is, and is not written again, until a step gives
+            another under its name (see `Local.part`).
         forget: labels of secrets that nothing needs any more; they are erased with the commit.
     """
 

@@ -9,7 +9,7 @@ any runtime runs. `merge` gives back the original graph with W + up · down as i
 
 With several owners or noise, train `up` alone: the average of owners' products is not the product of their averaged factors,
 and noise in both factors is multiplied (Sun et al. 2024, "Improving LoRA in Privacy-preserving Federated Learning", ICLR,
-section 3). Where `down` stays as it was drawn, both are sums again, and half as many numbers are trained.
+section 3). Where `down` stays as it was drawn, both are sums again, and about half as many numbers are trained.
 
 Rules:
 1. Both functions are pure: the same bytes and arguments give the same bytes.

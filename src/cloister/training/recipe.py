@@ -177,7 +177,8 @@ class TrainingRecipe(Document):
         seed: `system` (secret, from the system's generator) or a public whole number for reproducible runs.
         trainable: prefixes of the names of parameters that are trained; empty means all.
         preparation: how records become arrays.
-        metric: a name in `evaluate`.
+        metric: by name (`training.metrics`); under a privacy budget only `accuracy` and `count-accuracy` can be asked for as a
+            least quality.
         validation: share of records kept apart for the metric, each chosen by a hash of itself.
     """
 

@@ -20,7 +20,8 @@ def crossed(stage: Stage, view: View) -> list[dict[str, Any]]:
         "What crossed the relay",
         "Who, to whom, how often, how much: that is all it can see; every body is sealed.",
     )
-    time.sleep(2.5)  # nodes report every few seconds, and so does the relay: the last messages may not be counted yet
+    # Nodes and relay tell every few seconds; what was sent last may not be counted yet.
+    time.sleep(2.5)
     names = {**stage.names(), **_hub_name(stage)}
     told = [
         {
