@@ -30,6 +30,7 @@ from onnx import helper, numpy_helper
 from cloister.foundation.errors import BadInput
 from cloister.models.graph import Limits
 from cloister.models.parse import DEFAULT_LIMITS, parse
+from cloister.models.rewriting import Rewriting
 
 PREFIX = "adapter."
 UP = f"{PREFIX}up."
@@ -131,14 +132,12 @@ def adapt(
             "Take a smaller rank or other weights, or train them as they are.",
         )
     graph = parse(data, limits)
-    proto = onnx.ModelProto()
-    proto.ParseFromString(data)
-    initial = {item.name for item in proto.graph.initializer}
+    rewriting = Rewriting(data)
     rng = np.random.default_rng(seed)
     nodes: list[Any] = []
     for name in chosen:
         value = graph.constants[name]
-        if name not in initial:
+        if name not in rewriting.initial:
             raise _unfit(f"The weight {name[:60]!a} is not among its initial values.")
         rows, columns = len(value), value[0].size
         down = (rng.normal(size=(rank, columns)) / np.sqrt(columns)).astype(np.float32)
@@ -148,18 +147,10 @@ def adapt(
             ("down", down),
             ("shape", np.asarray(value.shape, np.int64)),
         ):
-            proto.graph.initializer.append(numpy_helper.from_array(array, parts[part]))
+            rewriting.constant(parts[part], array)
         nodes += _nodes(name)
-        for node in proto.graph.node:
-            node.input[:] = [parts["sum"] if item == name else item for item in node.input]
-    rest = list(proto.graph.node)
-    del proto.graph.node[:]
-    proto.graph.node.extend([*nodes, *rest])
-    # Before version 4 every constant was listed among the inputs as well.
-    proto.ir_version = max(proto.ir_version, 4)
-    made = bytes(proto.SerializeToString(deterministic=True))
-    parse(made, limits)
-    return made
+        rewriting.use(parts["sum"], instead_of=name)
+    return rewriting.finish(nodes, limits)
 
 
 def merge(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> bytes:

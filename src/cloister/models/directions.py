@@ -19,12 +19,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from cloister.foundation.errors import BadInput
 from cloister.models.graph import Limits
 from cloister.models.parse import DEFAULT_LIMITS, parse
+from cloister.models.rewriting import Rewriting
 
 PREFIX = "direction."
 COEFFICIENTS = f"{PREFIX}coefficients"
@@ -54,33 +54,23 @@ def steer(
     """
     graph = parse(data, limits)
     counts = {len(values) for values in directions.values()}
-    if len(counts) != 1 or not 1 <= min(counts) <= MAX_DIRECTIONS or rank < 1:
+    if len(counts) != 1 or not 1 <= min(counts) <= MAX_DIRECTIONS:
         raise _unfit("There are no directions, too many, or not the same number for each weight.")
+    if rank < 1:
+        raise _unfit("Of each weight's directions nothing would be kept: the rank is below 1.")
     if any(name.startswith(PREFIX) for name in graph.constants):
         raise _unfit("It has directions already.")
-    proto = onnx.ModelProto()
-    proto.ParseFromString(data)
-    initial = {item.name for item in proto.graph.initializer}
+    rewriting = Rewriting(data)
     nodes: list[Any] = []
-
-    def constant(name: str, array: np.ndarray) -> str:
-        proto.graph.initializer.append(numpy_helper.from_array(array, name))
-        return name
-
-    constant(COEFFICIENTS, np.zeros((1, counts.pop()), np.float32))
+    rewriting.constant(COEFFICIENTS, np.zeros((1, counts.pop()), np.float32))
     for weight, values in directions.items():
-        shape = graph.constants[weight].shape if weight in initial and weight in graph.trainable else None
+        known = weight in rewriting.initial and weight in graph.trainable
+        shape = graph.constants[weight].shape if known else None
         if shape is None or values.shape[1:] != shape or not np.isfinite(values).all():
             raise _unfit(f"There is no weight {weight[:60]!a} of that shape, or a number is not finite.")
-        nodes += _moved(weight, np.asarray(values, np.float64), rank, constant)
-        for node in proto.graph.node:
-            node.input[:] = [f"{PREFIX}{weight}.sum" if item == weight else item for item in node.input]
-    rest = list(proto.graph.node)
-    del proto.graph.node[:]
-    proto.graph.node.extend([*nodes, *rest])
-    made = bytes(proto.SerializeToString(deterministic=True))
-    parse(made, limits)
-    return made
+        nodes += _moved(weight, np.asarray(values, np.float64), rank, rewriting.constant)
+        rewriting.use(f"{PREFIX}{weight}.sum", instead_of=weight)
+    return rewriting.finish(nodes, limits)
 
 
 def _moved(

@@ -86,8 +86,8 @@ def scores(trainer: Trainer, data: Examples, weights: np.ndarray) -> np.ndarray:
         BadInput: the metric is not a mean of units' scores, or does not fit the data.
     """
     name = trainer.recipe.metric
-    expected = {"accuracy": ArrayExamples, "count-accuracy": PointExamples}.get(name)
-    if expected is None or not isinstance(data, expected):
+    fits = PER_UNIT.get(name)
+    if fits is None or not isinstance(trainer.recipe.preparation, fits):
         raise BadInput(
             f"The metric {name[:60]} does not fit the data.",
             f"Scores of single units are known of: {', '.join(sorted(PER_UNIT))} (of tables, and of pictures).",

@@ -33,7 +33,7 @@ FIRST, LONGEST = 4.0, 600.0
 KEPT = 10_000
 PACE = Quota(number=1, size=1, burst=2000, per_hour=14_400)
 _PARTIES = 10_000
-_FOR_GOOD = (BadInput, NotTrusted, Tampered)
+_PAUSED = (BadInput, NotTrusted, Tampered)
 _ABOUT_DOCUMENTS = (BadInput, Conflict, NotFound, NotTrusted, Refused, Tampered)
 """Other errors are this node's own trouble, such as a full disk, and are not held against anybody."""
 
@@ -67,7 +67,7 @@ class Refusals:
         Args:
             sender: who offers it.
             document: names its very bytes.
-            generation: grows when any card changes.
+            generation: grows when keys or trust change.
             now: seconds.
         """
         with self._lock:
@@ -99,7 +99,7 @@ class Refusals:
             if len(self._usage) > _PARTIES:
                 self._usage.popitem(last=False)
             known = self._refused.pop((sender, document), None)
-            if not isinstance(error, _FOR_GOOD):
+            if not isinstance(error, _PAUSED):
                 return
             pause = FIRST if known is None else min(2 * known.pause, LONGEST)
             self._refused[sender, document] = _Refusal(

@@ -125,7 +125,7 @@ class Parts:
 
     def _count(self, requester: str, name: str, size: int, *, new: bool) -> None:
         with self._database.transaction() as tx:
-            # A part that is held costs nothing when it comes again; this one is not here, whatever was counted of it.
+            # What was counted of it before is counted anew.
             uncharge(tx, KIND, requester, name)
             self._forget(tx, self._quotas.take(KIND, requester, name, size, self._standing_part, tx=tx))
             if new:
