@@ -103,3 +103,24 @@ def test_a_forgotten_secret_is_the_same_until_its_step_is_on_disk_and_gone_after
     assert len(set(seen)) == 1
     assert after[0][0] != seen[0][0]
     assert after[0][1] == seen[0][1]
+
+
+@pytest.mark.parametrize("point", ["step.after", "commit.inside", "commit.after"])
+def test_a_secret_that_a_step_gives_is_there_for_those_after_it_and_sealed_on_disk(tmp_path, point):
+    value, seen, found = b"the key of the next round, 32 by", [], []
+
+    def give(_local, _inbox):
+        return Step(b"", "use", secrets={"next": value})
+
+    def use(local, _inbox):
+        seen.append(local.secret("next", 32))
+        found.extend(path for path in tmp_path.rglob("*") if path.is_file() and value in path.read_bytes())
+        return Step(b"", None)
+
+    program = Program("give", {"give": Phase({}, 0, 10.0, give), "use": Phase({}, 0, 10.0, use)})
+    bus = Bus(lambda _sent: Fate.DELIVER, 0)
+    result = run_task({LEADER: program}, SEAT, crashes=[Crash(LEADER, point, 1)], bus=bus, folder=tmp_path)
+    assert result[LEADER].status == "done"
+    assert set(seen) == {value}
+    assert found == []
+    assert any(path.stat().st_size for path in tmp_path.rglob("*.db"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloister.foundation.canonical import canonical, parse
-from cloister.foundation.errors import NotTrusted, OutOfSpace, Refused
+from cloister.foundation.errors import NotFound, NotTrusted, OutOfSpace, Refused
 from cloister.foundation.quotas import Quota
 from cloister.identity.envelopes import Envelope, EnvelopeSignature
 from cloister.identity.keys import b64
@@ -74,6 +74,17 @@ def test_rule_2_what_holds_and_a_nodes_own_trouble_cost_nothing():
         refusals.taken(ANNA, str(number))
         refusals.refused(ANNA, "mine", OutOfSpace("The disk is full.", "", ""), 0, 10.0)
     assert looked(refusals, "mine", 10.0) == "looked"
+
+
+def test_rule_2_nobody_is_silenced_by_what_this_node_has_no_room_for():
+    """A member fills its own quota here and gives the rest to Anna, whose node offers all of it again and again."""
+    refusals = Refusals(Quota(1, 1, burst=5, per_hour=3600))
+    for second in range(100):
+        for number in range(60):
+            assert looked(refusals, f"act {number}", float(second)) == "looked"
+            for error in (Refused("The party's quota is full.", clause="quota"), NotFound("Not here yet.")):
+                refusals.refused(ANNA, f"act {number}", error, 0, float(second))
+    assert looked(refusals, "the agreement ends", 100.0) == "looked"
 
 
 def test_rule_3_the_oldest_refusals_are_forgotten():

@@ -77,9 +77,11 @@ def garbage(body: bytes) -> list[bytes]:
 
 def damages(disk):
     """What is left of a seat's state after its disk was damaged, in one place at a time."""
-    yield from (Disk(damaged, disk.parts) for damaged in garbage(disk.state))
+    yield from (Disk(damaged, disk.parts, disk.secrets) for damaged in garbage(disk.state))
     for name, part in disk.parts.items():
-        yield from (Disk(disk.state, {**disk.parts, name: damaged}) for damaged in garbage(part))
+        yield from (
+            Disk(disk.state, {**disk.parts, name: damaged}, disk.secrets) for damaged in garbage(part)
+        )
 
 
 class ProtectionContract(HonestOffers):

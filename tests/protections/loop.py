@@ -22,6 +22,7 @@ class Disk:
 
     state: bytes
     parts: dict[str, bytes]
+    secrets: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def everything(self) -> tuple[bytes, ...]:
@@ -46,6 +47,7 @@ class Node:
     task: str = "task"
     state: bytes = b""
     parts: dict[str, bytes] = field(default_factory=dict)
+    secrets: dict[str, bytes] = field(default_factory=dict)
     forgotten: list[str] = field(default_factory=list)
     phase: str | None = ""
     inbox: list[Received] = field(default_factory=list)
@@ -62,10 +64,10 @@ class Node:
 
     @property
     def disk(self) -> Disk:
-        return Disk(self.state, dict(self.parts))
+        return Disk(self.state, dict(self.parts), dict(self.secrets))
 
     def restore(self, disk: Disk) -> None:
-        self.state, self.parts = disk.state, dict(disk.parts)
+        self.state, self.parts, self.secrets = disk.state, dict(disk.parts), dict(disk.secrets)
 
     def data(self, digest):
         if digest not in self.ports:
@@ -76,6 +78,8 @@ class Node:
         return self.contents[digest]
 
     def secret(self, label, size):
+        if label in self.secrets:
+            return self.secrets[label]
         text = f"{self.seed}/{self.party}/{self.attempt}/{label}".encode()
         return hashlib.shake_256(text).digest(size)
 
@@ -179,6 +183,11 @@ class Loop:
         assert step.candidate is None or step.next is None
         node.steps += 1
         node.parts |= step.parts
+        node.secrets = {
+            label: value
+            for label, value in {**node.secrets, **step.secrets}.items()
+            if label not in step.forget
+        }
         node.forgotten += step.forget
         node.state, node.phase, node.inbox, node.entered = step.state, step.next, [], self.now
         for message in step.send:

@@ -176,8 +176,8 @@ def test_a_sum_that_an_owner_has_made_too_long_is_not_used(monkeypatch):
     assert not [node.error for node in owners_of(honest) if node.error]
     vector = secure_owner._Owner._vector
 
-    def lie(self, local, state, weights):
-        found = vector(self, local, state, weights)
+    def lie(self, local, state, key, weights):
+        found = vector(self, local, state, key, weights)
         return np.full_like(found, 0.5) if (local.party, state.round) == (f.OWNERS[0], 2) else found
 
     monkeypatch.setattr(secure_owner._Owner, "_vector", lie)
@@ -296,7 +296,7 @@ def test_all_secrets_of_a_training_come_from_one_that_is_on_disk_before_it_is_ch
         node.charge = lambda cost, charge=charge: (asked.append("charge"), charge(cost))
     loop.run()
     # Of the one under "training" all of a training is made; the other decides this owner's vote at the release.
-    assert set(asked) == {"training", "quality", "charge"}
+    assert set(asked) == {"training", "quality", "charge", "training-1", "training-2"}
     assert set(asked[: asked.index("charge")]) == {"training", "quality"}
 
 
@@ -305,17 +305,20 @@ def test_a_rounds_secrets_are_gone_when_it_is_over_and_cannot_be_found_from_the_
     loop = world(settings(epsilon=2.0, rounds=3))
     loop.run()
     node = owners_of(loop)[0]
-    assert node.forgotten == ["training"]
+    assert node.forgotten == ["training", "training-1", "training-2"]
     first = contribution.secret(node.secret("training", 32), "chain")
     keys = [first, contribution.next_key(first), contribution.next_key(contribution.next_key(first))]
-    states = [
-        (int(phase.rpartition("-")[2]), disk.state)
+    disks = [
+        (int(phase.rpartition("-")[2]), disk)
         for who, phase, disk, _ in loop.history
         if who is node and "-" in phase
     ]
-    assert {number for number, _ in states} == {1, 2, 3}
-    for number, state in states:
-        assert [key.hex().encode() in state for key in keys] == [number == n for n in (1, 2, 3)]
+    assert {number for number, _ in disks} == {1, 2, 3}
+    for number, disk in disks:
+        assert disk.secrets == {f"training-{number}": keys[number - 1]}
+        assert not [
+            kept for kept in disk.everything for key in keys if key in kept or key.hex().encode() in kept
+        ]
 
 
 def test_a_plan_that_claims_finer_sums_than_workers_make_is_refused():

@@ -102,6 +102,8 @@ class Committer:
                     following = self._chain.finished(records.tx, row, step.candidate)
                 names = [row.state.digest, *records.messages.let_go(row.id)]
                 names += self._put_parts(records, row.id, parts, going_on=step.next is not None)
+                for label, value in step.secrets.items():
+                    self._durable.keep_secret(records.tx, row.id, row.attempt, label, value)
                 for label in step.forget:
                     records.erase_secrets(row.id, label)
                 new = replace(row, position=row.position + 1, closed=False, updated=now, state=state)
@@ -258,7 +260,7 @@ def check_step(step: Any, row: TaskRow, program: Program, me: Party) -> Step:
         raise _unfit("It did not return a step.")
     if step.next is not None and (step.next not in program.phases or step.candidate is not None):
         raise _unfit("Its next phase does not exist, or it has a candidate before its end.")
-    if step.next is None and step.parts:
+    if step.next is None and (step.parts or step.secrets):
         raise _unfit("It keeps a part of its state after its end.")
     if len(step.parts) > MAX_PARTS or not all(
         1 <= len(name) <= MAX_NAME and isinstance(part, bytes) for name, part in step.parts.items()

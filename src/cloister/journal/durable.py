@@ -88,6 +88,10 @@ class Durable:
         with self.database.transaction() as tx:
             return Secrets(tx, self._key).obtain(task, attempt, label, size)
 
+    def keep_secret(self, tx: Transaction, task: str, attempt: int, label: str, value: bytes) -> None:
+        """Seals a secret under a new label, in the caller's transaction."""
+        Secrets(tx, self._key).put(task, attempt, label, value)
+
     def events(self, last: int = 0, *, task: str | None = None, limit: int = 1000) -> list[Event]:
         """The feed after event number `last`."""
         with self.read() as records:

@@ -94,6 +94,7 @@ class Step:
         candidate: a result for the gates; only with `next=None`.
         parts: large pieces of the state by name. Each stays as it is, and is not written again, until a step gives
             another under its name (see `Local.part`).
+        secrets: label → what `Local.secret` gives under it from now on; sealed on disk, unlike the state. Each label once.
         forget: labels of secrets that nothing needs any more; they are erased with the commit.
     """
 
@@ -102,6 +103,7 @@ class Step:
     send: tuple[Message, ...] = ()
     candidate: Candidate | None = None
     parts: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     forget: tuple[str, ...] = ()
 
 

@@ -62,7 +62,7 @@ class Sender:
         self._wake = wake
         self._lock = threading.Lock()
         self._lanes: dict[tuple[str, Party], Lane] = {}
-        self._settled: list[tuple[Outgoing, str, dict[str, JSON]]] = []
+        self._settled: dict[tuple[str, Party, int], tuple[Outgoing, str, dict[str, JSON]]] = {}
         self._writing = threading.Lock()
 
     def add(self, lanes: Iterable[tuple[str, Party]]) -> None:
@@ -174,16 +174,16 @@ class Sender:
         if error is not None:
             facts |= {"error": error.type, "clause": str(error.detail.get("clause", ""))}
         with self._lock:
-            self._settled.append((message, event, facts))
+            self._settled[message.task, message.recipient, message.sequence] = message, event, facts
         # Whoever comes first writes for all: one transaction for what was acknowledged while the last one was written.
         with self._writing:
             with self._lock:
-                settled, self._settled = self._settled, []
+                settled, self._settled = self._settled, {}
             try:
-                names = self._note(settled)
+                names = self._note(list(settled.values()))
             except BaseException:
                 with self._lock:
-                    self._settled = settled + self._settled
+                    self._settled = settled | self._settled
                 raise
         self._durable.collect(names)
 

@@ -248,7 +248,11 @@ class Database:
         try:
             yield
         finally:
-            raw.execute("PRAGMA synchronous=FULL")
+            try:
+                raw.execute("PRAGMA synchronous=FULL")
+            except sqlite3.Error:
+                # Not even undone, so still within a transaction: this connection is not used again.
+                connection.invalidate()
 
     def _begin(self, connection: Connection) -> None:
         for left in reversed(range(_BEGIN_TRIES)):

@@ -7,8 +7,9 @@ Rules:
 1. A document that is malformed, or whose signatures do not hold, is refused unseen, with the same words, for a pause that doubles
    each time, at most `LONGEST` seconds; unless a card has changed since, because then its signatures may hold. What is refused for
    other reasons (no room, nobody trusts the party yet, something else has to come first) is looked at each time.
-2. Of each party so many documents an hour are refused after a look (`PACE`). Over that none of its documents is looked at until
-   there is room again: it alone waits. What holds costs nothing of it.
+2. Of each party so many such documents an hour are refused after a look (`PACE`). Over that none of its documents is looked at
+   until there is room again: it alone waits. What holds costs nothing of it, nor does what is refused for other reasons: a party
+   hands on what third parties signed, and must not be silenced by what this node has no room for.
 3. At most `KEPT` refusals are remembered of all parties together; the oldest are forgotten first, and looked at again.
 """
 
@@ -21,8 +22,6 @@ from dataclasses import dataclass
 from cloister.foundation.errors import (
     BadInput,
     CloisterError,
-    Conflict,
-    NotFound,
     NotTrusted,
     Refused,
     Tampered,
@@ -34,8 +33,7 @@ KEPT = 10_000
 PACE = Quota(number=1, size=1, burst=2000, per_hour=14_400)
 _PARTIES = 10_000
 _PAUSED = (BadInput, NotTrusted, Tampered)
-_ABOUT_DOCUMENTS = (BadInput, Conflict, NotFound, NotTrusted, Refused, Tampered)
-"""Other errors are this node's own trouble, such as a full disk, and are not held against anybody."""
+"""Other errors have reasons that pass, or are this node's own trouble, and are not held against anybody."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Refusals:
 
     def refused(self, sender: str, document: str, error: CloisterError, generation: int, now: float) -> None:
         """A document was looked at and refused."""
-        if not isinstance(error, _ABOUT_DOCUMENTS):
+        if not isinstance(error, _PAUSED):
             return
         with self._lock:
             usage = self._usage.pop(sender, Usage())
@@ -99,8 +97,6 @@ class Refusals:
             if len(self._usage) > _PARTIES:
                 self._usage.popitem(last=False)
             known = self._refused.pop((sender, document), None)
-            if not isinstance(error, _PAUSED):
-                return
             pause = FIRST if known is None else min(2 * known.pause, LONGEST)
             self._refused[sender, document] = _Refusal(
                 error.what[:300], error.why[:300], pause, now + pause, generation

@@ -87,10 +87,7 @@ class Parts:
         if not self._quotas.counts(requester):
             return True
         with self._database.read() as tx:
-            settings = Settings(tx)
-            return settings.get(f"{_FETCHED}{name}") == requester or bool(
-                settings.get(f"{_SHOWN}{name}/{requester}")
-            )
+            return bool(Settings(tx).get(f"{_SHOWN}{name}/{requester}"))
 
     def _fetch(self, plan: Plan, name: str) -> None:
         requester, new = plan.request.requester, not self._contents.has(name)
@@ -134,8 +131,10 @@ class Parts:
     def _no_longer_count(self, requester: str, name: str, *, new: bool = False) -> None:
         with self._database.transaction() as tx:
             uncharge(tx, KIND, requester, name)
-            if new:
-                Settings(tx).remove(f"{_FETCHED}{name}")
+            settings = Settings(tx)
+            # Another requester may have given it meanwhile: then it is that one's, and goes with its plans.
+            if new and settings.get(f"{_FETCHED}{name}") == requester:
+                settings.remove(f"{_FETCHED}{name}")
 
     def _forget(self, tx: Transaction, names: Iterable[str]) -> None:
         settings = Settings(tx)

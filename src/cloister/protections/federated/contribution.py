@@ -3,8 +3,10 @@
 Rules:
 1. A private run's whole loss is charged before the first step is given any record; a resumed seat is not charged again.
 2. Sample, noise and masks come from one journalled secret of this task and attempt, which is on disk before anything is
-   spent, by labels that no two rounds share: whatever runs again, also from an older disk, gives the same bytes. A seat that
-   forgets each round's secrets after it goes along a chain of keys (`first_key`, `next_key`), of which none leads back.
+   spent, by labels that no two rounds share: whatever runs again, also from an older disk, gives the same bytes. Asked about
+   other weights, as a coordinator could ask a node that was set back, it draws anew: the same noise never covers two answers,
+   whose difference would have none. A seat that forgets each round's secrets after it goes along a chain of keys
+   (`first_key`, `next_key`), of which none leads back.
 3. An update that is not finite, or over the norm limit, never leaves. With a secure sum, an honest owner shortens what it
    gives to the agreed norm: nobody could see afterwards that it was longer.
 4. What was computed of records on the way (sampled, left out, losses) is shown to this owner's own people only.
@@ -26,7 +28,7 @@ from cloister.foundation.errors import BadInput, TaskFailed
 from cloister.journal.program import DataPort, Local, PrivacyCost
 from cloister.privacy.filters import DELTA_GRAIN, EPSILON_GRAIN
 from cloister.protections.federated import averaging, worker
-from cloister.protections.federated.framing import Vector
+from cloister.protections.federated.framing import Vector, vector_digest
 from cloister.protections.federated.settings import PrivateSteps, Settings, loss_of
 from cloister.protections.federated.worker import Ranges
 from cloister.release import quality
@@ -57,8 +59,9 @@ def next_key(key: bytes) -> bytes:
 def charge(local: Local, settings: Settings, dataset: str) -> None:
     """Spends a private run's loss (rule 1); nothing where no noise is added. Call it in a seat's first step only.
 
-    The secret of all rounds is on disk before: a node that is restored to any moment after its charge makes the same noise
-    under the same masks again, and none that is new.
+    The secret of all rounds is on disk before: a node that is restored to any moment after its charge answers the same
+    question with the same noise under the same masks. Another question, which only a lying coordinator asks, gets noise of its
+    own, for which nothing was charged.
 
     Raises:
         Refused: what is left of the budget does not suffice.
@@ -138,6 +141,7 @@ def noisy_sum(
 ) -> NDArray[np.int64]:
     """This owner's clipped gradient sum with its noise, on the mechanism's lattice, (trained,). Arguments as of `update`."""
     run = private.run
+    asked = f"{number}-{vector_digest(weights)}"
     gradients, figures = worker.private_sum(
         local,
         model,
@@ -149,10 +153,10 @@ def noisy_sum(
         capacity=run.capacity,
         units=run.units,
         trained=settings.trained,
-        seed=secret(key, f"sample-{number}"),
+        seed=secret(key, f"sample-{asked}"),
     )
     local.report({**figures, "round": number})
-    return run.mechanism.noisy(gradients, secret(key, f"noise-{number}"), f"round-{number}")
+    return run.mechanism.noisy(gradients, secret(key, f"noise-{asked}"), f"round-{number}")
 
 
 def step_of(private: PrivateSteps, total: NDArray[np.int64], contributors: int) -> NDArray[np.float64]:

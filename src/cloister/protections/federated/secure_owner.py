@@ -13,7 +13,7 @@ Rules:
 5. A sum that is longer than so many updates of the agreed norm can make it ends the task, and nothing of it is used.
 6. The seat ends with the model, which goes to this owner's own gate; the coordinator is told its digest and size.
 7. A round's secrets (noise, masks, key shares held for others) are erased with the step that opens it: each round has a key of
-   its own, from which the one before cannot be found, and the task's first secret is forgotten at once.
+   its own, sealed on disk, from which the one before cannot be found, and the task's first secret is forgotten at once.
 
 Sources: Bonawitz et al. 2017 (`cloister.aggregation`); McMahan et al. 2017, Algorithm 1; Abadi et al. 2016, Algorithm 1;
 Kairouz, Liu, Steinke 2021, "The distributed discrete Gaussian mechanism for federated learning with secure aggregation".
@@ -56,7 +56,6 @@ class _State(BaseModel):
         roster: who takes part in it.
         initial: digest of the weights that the training began with.
         weights: digest of the round's.
-        key: the round's, 32 bytes in hexadecimal (rule 7); as secret as the shares beside it.
         trained: ranges of the trained numbers among all.
         answers: how many were in the sum of each round before.
     """
@@ -67,7 +66,6 @@ class _State(BaseModel):
     roster: tuple[PartyId, ...] = Field(strict=False, max_length=MAX_OWNERS)
     initial: Digest
     weights: Digest
-    key: str = Field(pattern="^[0-9a-f]{64}$", repr=False)
     trained: tuple[_Range, ...] = Field(strict=False, max_length=10_000)
     answers: tuple[int, ...] = Field(strict=False, max_length=MAX_ROUNDS)
 
@@ -124,12 +122,12 @@ class _Owner:
             roster=tuple(sorted(self.request.datasets)),
             initial=begun,
             weights=begun,
-            key=contribution.first_key(local).hex(),
             trained=ranges,
             answers=(),
         )
-        step = self._announce(local, state, weights, server.start(settings.server, settings.trained))
-        step = replace(step, forget=(contribution.ROOT,))
+        first, moments = contribution.first_key(local), server.start(settings.server, settings.trained)
+        step = self._announce(local, state, first, weights, moments)
+        step = replace(step, secrets={_key(1): first}, forget=(contribution.ROOT,))
         # Last, so that a plan which cannot be run costs nothing; no record was read for the above.
         contribution.charge(local, settings, self.request.datasets[local.party])
         return step
@@ -138,13 +136,14 @@ class _Owner:
         state, kept = self._load(local.state)
         if state.round != number:
             raise _damaged()
-        node = self._participant(local, state)
+        key = local.secret(_key(number), 32)
+        node = self._participant(local, state, key)
         total = [item.body for item in inbox if item.kind == named("total", number)]
         if total:
-            return self._open(local, state, node.open(kept, total[0]))
+            return self._open(local, state, key, node.open(kept, total[0]))
         body = inbox[0].body
         if stage == "mask":
-            vector = self._vector(local, state, self._vectors(local, state)[0])
+            vector = self._vector(local, state, key, self._vectors(local, state)[0])
             return self._go_on(state, node.mask(kept, body, vector), "mask", "endorse")
         does: dict[str, tuple[Callable[[bytes, bytes], Turn], str]] = {
             "share": (node.share, "mask"),
@@ -156,8 +155,8 @@ class _Owner:
 
     # A round -------------------------------------------------------------------------------------------------------
 
-    def _announce(self, local: Local, state: _State, weights: Vector, moments: Vector) -> Step:
-        turn = self._participant(local, state).announce()
+    def _announce(self, local: Local, state: _State, key: bytes, weights: Vector, moments: Vector) -> Step:
+        turn = self._participant(local, state, key).announce()
         header = AnnounceHeader(round=state.round, weights=state.weights)
         body = secure.join(header, turn.send[self.coordinator])
         message = Message(self.coordinator, named("announce", state.round), body)
@@ -173,9 +172,8 @@ class _Owner:
         message = Message(self.coordinator, named(stage, state.round), turn.send[self.coordinator])
         return Step(secure.join(state, turn.state), named(following, state.round), (message,))
 
-    def _vector(self, local: Local, state: _State, weights: Vector) -> NDArray[np.generic]:
-        settings, data = self.settings, local.data(self.request.datasets[local.party])
-        number, key = state.round, bytes.fromhex(state.key)
+    def _vector(self, local: Local, state: _State, key: bytes, weights: Vector) -> NDArray[np.generic]:
+        settings, data, number = self.settings, local.data(self.request.datasets[local.party]), state.round
         if settings.private is not None:
             return contribution.noisy_sum(
                 local, settings, settings.private, self.model, self.recipe, data, weights, number, key
@@ -185,7 +183,7 @@ class _Owner:
         weighed = picked(found, state.trained) * np.float32(self._share(local.party))
         return contribution.shortened(weighed, settings.secure.update_norm)
 
-    def _open(self, local: Local, state: _State, opened: Opened) -> Step:
+    def _open(self, local: Local, state: _State, key: bytes, opened: Opened) -> Step:
         settings, number = self.settings, state.round
         local.report({"round": number, "answers": len(opened.contributors)})
         if local.party not in opened.contributors:
@@ -214,11 +212,12 @@ class _Owner:
                     "round": number + 1,
                     "roster": opened.contributors,
                     "weights": reached,
-                    "key": contribution.next_key(bytes.fromhex(state.key)).hex(),
                     "answers": answers,
                 }
             )
-            return self._announce(local, following, weights, moments)
+            after = contribution.next_key(key)
+            step_on = self._announce(local, following, after, weights, moments)
+            return replace(step_on, secrets={_key(number + 1): after}, forget=(_key(number),))
         return self._finish(local, state.initial, weights, reached, answers)
 
     def _finish(
@@ -239,7 +238,7 @@ class _Owner:
 
     # What is kept --------------------------------------------------------------------------------------------------
 
-    def _participant(self, local: Local, state: _State) -> Participant:
+    def _participant(self, local: Local, state: _State, key: bytes) -> Participant:
         of = secure.context(
             self.settings,
             self.request,
@@ -250,7 +249,7 @@ class _Owner:
             state.round,
             state.weights,
         )
-        secret = contribution.secret(bytes.fromhex(state.key), f"aggregation-{state.round}")
+        secret = contribution.secret(key, f"aggregation-{state.round}-{state.weights}")
         return Participant(of, local.party, local.signing, secret)
 
     def _share(self, party: str) -> float:
@@ -289,6 +288,11 @@ def facts(settings: Settings, model: str, result: ResultHeader) -> dict[str, JSO
         "content": result.content,
         "size": result.size,
     }
+
+
+def _key(number: int) -> str:
+    """The label of a round's key."""
+    return f"training-{number}"
 
 
 def _require_apart(ranges: tuple[tuple[int, int], ...], settings: Settings) -> None:
