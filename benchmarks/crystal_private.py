@@ -69,6 +69,7 @@ class Plan:
         learning_rate: of the private recipe; its default if None.
         steered: file of the model with directions to train along; the last block is trained if None.
         steps: local steps in one of the plain rounds.
+        federated: whether `together` and `alone` are run as well as what is asked for.
     """
 
     seeds: int
@@ -83,6 +84,7 @@ class Plan:
     learning_rate: float | None
     steered: str | None
     steps: int = 4
+    federated: bool = True
 
 
 def run_for(plan: Plan, epsilon: float, dimension: int, units: int, nodes: int) -> PrivateRun:
@@ -141,10 +143,12 @@ def one_seed(plan: Plan, seed: int) -> dict[str, dict[str, Any]]:
             found |= scored(train([data], epsilon), name)
         return found
 
-    found = {"checkpoint": scored(trainer.model.flatten()), "together": scored(train(owned))}
-    for epsilon in EPSILONS:
-        found[noisy("together", epsilon)] = scored(train(owned, epsilon))
-    found["alone"] = alone()
+    found = {"checkpoint": scored(trainer.model.flatten())}
+    if plan.federated:
+        found["together"] = scored(train(owned))
+        for epsilon in EPSILONS:
+            found[noisy("together", epsilon)] = scored(train(owned, epsilon))
+        found["alone"] = alone()
     for epsilon in plan.alone:
         found[noisy("alone", epsilon)] = alone(epsilon)
     for epsilon in plan.central:
@@ -187,11 +191,11 @@ def interval(values: list[float]) -> tuple[float, float]:
 
 def differences(found: list[dict[str, dict[str, Any]]]) -> list[dict[str, Any]]:
     """Each way with noise behind secure sums against its peers, paired over seeds."""
-    ours = [way for way in found[0] if way.startswith("together")]
+    ours = [way for way in found[0] if way.startswith(("together", "central"))]
     lines = []
     for metric in ("count_accuracy", "f1"):
         for way in ours:
-            epsilon = way.removeprefix("together")
+            epsilon = way.removeprefix("together").removeprefix("central")
             peers = ("checkpoint", "alone", f"alone{epsilon}", f"central{epsilon}", "together", *PLAIN)
             for peer in dict.fromkeys(peers):
                 for name in (*FACTORIES, MEAN, COAST.name):
@@ -280,6 +284,11 @@ def main() -> None:
     parser.add_argument(
         "--alone", type=float, nargs="*", default=EPSILONS, help="epsilons of each factory alone"
     )
+    parser.add_argument(
+        "--no-federated",
+        action="store_true",
+        help="leave out what is trained together, and alone without noise",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="seeds at the same time, a process each")
     given = parser.parse_args()
     plan = Plan(
@@ -294,6 +303,7 @@ def main() -> None:
         alone=tuple(given.alone),
         learning_rate=given.learning_rate,
         steered=None,
+        federated=not given.no_federated,
     )
     if given.quick:
         plan = replace(
