@@ -25,10 +25,10 @@ def test_a_full_disk_is_no_decision_and_the_task_goes_on_when_there_is_room(here
     ash, real = here["Ash"], Database.transaction
     full = [True]
 
-    def transaction(self):
+    def transaction(self, **options):
         if full and self is ash.durable.database:
             raise out_of_space()
-        return real(self)
+        return real(self, **options)
 
     monkeypatch.setattr(Database, "transaction", transaction)
     here[LAB].tasks.submit(plan, 5)
