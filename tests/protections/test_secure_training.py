@@ -336,3 +336,24 @@ def test_a_plan_that_cannot_be_run_costs_nothing():
         node.contents = {f.digest(f.MODEL): f.model_bytes(f.INITIAL[:3])}
     loop.run()
     assert all(node.error is not None and not node.spent for node in owners_of(loop))
+
+
+def test_asked_about_other_weights_a_round_has_other_noise_and_other_coins(monkeypatch):
+    """A coordinator that lies to a node which was set back gets no two answers whose noise cancels; the honest one the same."""
+    of, seeds = settings(epsilon=2.0), []
+
+    def nothing(*_arguments, seed, trained, **_options):
+        seeds.append(seed)
+        return np.zeros(trained, np.float32), {}
+
+    monkeypatch.setattr(contribution.worker, "private_sum", nothing)
+    node = owners_of(world(of))[0]
+
+    def answer(weights):
+        return contribution.noisy_sum(node, of, of.private, "model", {}, None, weights, 1, bytes(32))
+
+    one, other = np.zeros(of.parameters, np.float32), np.ones(of.parameters, np.float32)
+    first, again, second = answer(one), answer(one), answer(other)
+    assert (first == again).all()
+    assert (first != second).mean() > 0.9
+    assert seeds[0] == seeds[1] != seeds[2]
