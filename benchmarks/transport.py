@@ -115,14 +115,19 @@ def measure(through: Transport, within: Transport, others: list[str], *, quick: 
     def call(transport: Transport, payload: bytes, times: int = 1) -> Callable[[], None]:
         def run() -> None:
             for _ in range(times):
-                assert transport.call(others[0], "echo", payload, deadline=60) == payload
+                assert transport.call(others[0], "echo", payload, deadline=60, answer=len(payload)) == payload
 
         return run
 
     def round_of(transport: Transport, payload: bytes) -> Callable[[], None]:
         def run() -> None:
             with ThreadPoolExecutor(len(others)) as pool:
-                list(pool.map(lambda to: transport.call(to, "echo", payload, deadline=60), others))
+                list(
+                    pool.map(
+                        lambda to: transport.call(to, "echo", payload, deadline=60, answer=len(payload)),
+                        others,
+                    )
+                )
 
         return run
 

@@ -295,7 +295,7 @@ def test_certificates_are_renewed_while_everything_runs(hub, people, opened):
     anna.carrier.renew(enrolled(people["anna"], hub.invite()).credentials)
     hub.renew()
     assert anna.call(bert.party, "echo", b"3", deadline=30) == b"3"
-    assert anna.call(bert.party, "echo", bytes(1 << 20), deadline=30) == bytes(1 << 20)
+    assert anna.call(bert.party, "echo", bytes(1 << 20), deadline=30, answer=1 << 20) == bytes(1 << 20)
     eventually(lambda: bert.party in anna.here() and anna.party in bert.here())
 
 

@@ -64,7 +64,7 @@ def test_small_and_large_calls_pass_between_processes(calm, people):
     assert anna.call(to, "echo", b"abc", deadline=30) == b"abc"
     body = os.urandom(20 << 20)
     assert anna.call(to, "digest", body, deadline=60) == hashlib.sha256(body).digest()
-    assert anna.call(to, "echo", body, deadline=60) == body
+    assert anna.call(to, "echo", body, deadline=60, answer=len(body)) == body
     with pytest.raises(Refused) as error:
         anna.call(to, "refuse", b"", deadline=30)
     assert error.value.clause == "for-the-test"
@@ -135,7 +135,7 @@ def test_a_frozen_node_does_not_stop_the_others(town, pair, people):
         ]
         for _ in range(20):
             assert anna.call(other, "echo", b"quick", deadline=20) == b"quick"
-        assert anna.call(other, "echo", bytes(4 << 20), deadline=20) == bytes(4 << 20)
+        assert anna.call(other, "echo", bytes(4 << 20), deadline=20, answer=4 << 20) == bytes(4 << 20)
         eventually(lambda: to not in anna.here())
         for call in frozen:
             with pytest.raises(Unreachable):
@@ -361,7 +361,9 @@ def test_thirty_nodes_call_each_other(hub, opened):
 
     def talk(number: int) -> bool:
         me, to = members[number], crowd[(number + 1) % len(crowd)].party
-        return all(me.call(to, "echo", body, deadline=100) == body for body in (b"small", large))
+        return all(
+            me.call(to, "echo", body, deadline=100, answer=len(body)) == body for body in (b"small", large)
+        )
 
     with ThreadPoolExecutor(10) as pool:
         assert all(pool.map(talk, range(len(crowd))))

@@ -31,13 +31,13 @@ def here(tmp_path):
         made.answers = {}
         made[OTHER].link.transport.serve(CONTENT, lambda call: made.answers[str(parse(call.body)["content"])])
         made.fetched = []
-        call = made["Ash"].tasks.admitting._parts._call
+        ask = made["Ash"].tasks.admitting._parts._ask
 
         def watched(to, method, *rest):
             made.fetched.append(method)
-            return call(to, method, *rest)
+            return ask(to, method, *rest)
 
-        made["Ash"].tasks.admitting._parts._call = watched
+        made["Ash"].tasks.admitting._parts._ask = watched
         yield made
 
 
@@ -163,6 +163,18 @@ def test_rule_1_nothing_is_asked_for_when_the_rate_is_used_up(here):
         clauses.add(getattr(offer(here, number, name, b"x"), "clause", ""))
     assert "quota" in clauses
     assert len(here.fetched) <= 21
+
+
+def test_rule_1_nothing_is_pulled_that_is_larger_than_all_that_the_requester_may_leave_here(here, monkeypatch):
+    ash, data = here["Ash"], bytes(ROOM + 1)
+    pulled: list[object] = []
+    monkeypatch.setattr(ash.link.transport._puller, "pull", lambda *args, **_: pulled.append(args))
+    told = offer(here, 1, digest(data), data)
+    assert told is not None
+    assert "limit" in told.why
+    assert here.fetched == [CONTENT]
+    assert not pulled
+    assert counted(here) == {}
 
 
 def test_rule_4_what_lies_here_is_asked_for_like_what_does_not(here):

@@ -53,3 +53,17 @@ def test_figures_that_were_measured_take_the_place_of_those_that_are_taken():
     assert slow > 10 * of.private.run.capacity
     taken = cost(of, recipe, 3, 0, {}).seconds
     assert taken == cost(of, recipe, 3, 0, {"seconds_per_step": 0.5}).seconds < slow
+
+
+def test_each_patch_of_a_picture_is_foretold_to_take_its_time():
+    of = made(3, rounds=10, epsilon=4.0)
+
+    def told(crops, **bench):
+        recipe = f.recipe(
+            preparation={"name": "points", "patch": 32, "crops": crops, "channels": ["centres"]}
+        )
+        return cost(of, read_recipe(recipe), 3, 0, bench).seconds
+
+    assert told(8) > 4 * told(1)
+    # What was measured was measured with all of them.
+    assert told(8, seconds_per_private_unit=0.1) == told(1, seconds_per_private_unit=0.1)

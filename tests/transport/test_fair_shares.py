@@ -122,7 +122,7 @@ def test_rule_7_an_answer_asked_for_again_and_again_and_never_fetched_takes_one_
     monkeypatch.setattr(carl._puller, "pull", no_pull)
     for _ in range(12):
         with pytest.raises(Fetched):
-            carl.call(bert.party, "content", b"{}", deadline=80_000)
+            carl.call(bert.party, "content", b"{}", deadline=80_000, answer=1 << 20)
     assert bert._shelf._held == 1 << 20
     (item,) = bert._shelf._items.values()
     tuning = Tuning()
@@ -141,7 +141,7 @@ def test_different_answers_never_fetched_fill_only_their_askers_share(nodes, mon
     monkeypatch.setattr(carl._puller, "pull", no_pull)
     for number in range(3):
         with pytest.raises(Fetched):
-            carl.call(bert.party, "content", bytes([number]), deadline=80_000)
+            carl.call(bert.party, "content", bytes([number]), deadline=80_000, answer=1 << 20)
     with pytest.raises(OutOfSpace):
         carl.call(bert.party, "content", b"z", deadline=80_000)
     assert bert.call(anna.party, "take", LARGE, deadline=20) == b"ok"

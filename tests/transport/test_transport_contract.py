@@ -61,7 +61,7 @@ def test_bodies_and_answers_of_any_size_pass(pair, size):
     anna, bert = pair
     body = os.urandom(size)
     bert.serve("reverse", lambda call: call.body[::-1])
-    assert anna.call(bert.party, "reverse", body, deadline=60) == body[::-1]
+    assert anna.call(bert.party, "reverse", body, deadline=60, answer=size) == body[::-1]
     assert not anna._shelf._items
     eventually(lambda: not bert._shelf._items)
 
@@ -241,12 +241,29 @@ def test_a_failed_call_may_be_repeated_under_its_key(pair):
     assert anna.call(bert.party, "when", b"", deadline=20, key="k") == b"now"
 
 
+def test_an_answer_larger_than_was_asked_for_is_not_pulled(pair):
+    """What asks something small is not filled by the one it asks."""
+    anna, bert = pair
+    bert.serve("give", lambda call: bytes(1 << 20))
+    bert.serve("small", lambda call: bytes(2000))
+    pulled: list[object] = []
+    anna._puller.pull = lambda *args, **_: pulled.append(args)
+    for most in ({}, {"answer": (1 << 20) - 1}):
+        with pytest.raises(BadInput) as refused:
+            anna.call(bert.party, "give", b"", deadline=30, **most)
+        assert refused.value.detail["clause"] == "size"
+    with pytest.raises(BadInput):
+        anna.call(bert.party, "small", b"", deadline=30, answer=1999)
+    assert anna.call(bert.party, "small", b"", deadline=30, answer=2000) == bytes(2000)
+    assert not pulled
+
+
 def test_a_large_answer_can_be_had_again_under_its_key(pair):
     anna, bert = pair
     body = os.urandom(1 << 20)
     bert.serve("give", lambda call: body)
     for _ in range(2):
-        assert anna.call(bert.party, "give", b"", deadline=30, key="k") == body
+        assert anna.call(bert.party, "give", b"", deadline=30, key="k", answer=1 << 20) == body
 
 
 def test_many_calls_at_once_are_all_answered(pair):

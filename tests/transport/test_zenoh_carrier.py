@@ -22,9 +22,9 @@ def test_a_session_that_became_unusable_is_made_anew(zenoh_net, book, monkeypatc
         anna, bert = zenoh_net.open("anna"), zenoh_net.open("bert")
         bert.serve("give", lambda call: bytes(1 << 20))
         bert.carrier._links._sessions[lane].close()
-        assert anna.call(bert.party, "give", b"", deadline=40) == bytes(1 << 20)
+        assert anna.call(bert.party, "give", b"", deadline=40, answer=1 << 20) == bytes(1 << 20)
         anna.carrier._links._sessions[lane].close()
-        assert anna.call(bert.party, "give", b"", deadline=40) == bytes(1 << 20)
+        assert anna.call(bert.party, "give", b"", deadline=40, answer=1 << 20) == bytes(1 << 20)
     finally:
         zenoh_net.close()
 

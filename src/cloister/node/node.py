@@ -180,6 +180,9 @@ class Node:
             self.protections,
             Ports(
                 self.call,
+                lambda to, method, body, deadline, key, largest: self.call(
+                    to, method, body, deadline, key, answer=largest
+                ),
                 self.computations.check_plan,
                 self._run_task,
                 self._is_running,
@@ -325,13 +328,16 @@ class Node:
         deadline: float,
         key: str | None = None,
         attached: Attachment | None = None,
+        answer: int | None = None,
     ) -> bytes:
         """A call to another party's node. Raises `Unreachable` while this node is connected to no relay."""
         if self.link is None:
             raise Unreachable(
                 "This node is connected to no relay.", "", "See: cloister node connect INVITATION"
             )
-        return self.link.transport.call(to, method, body, deadline=deadline, key=key, attached=attached)
+        return self.link.transport.call(
+            to, method, body, deadline=deadline, key=key, attached=attached, answer=answer
+        )
 
     def _watching(self, hub: str) -> HubWitness:
         return HubWitness(
@@ -423,8 +429,9 @@ class _Late:
         deadline: float,
         key: str | None = None,
         attached: Attachment | None = None,
+        answer: int | None = None,
     ) -> bytes:
-        return self._node.call(to, method, body, deadline, key, attached)
+        return self._node.call(to, method, body, deadline, key, attached, answer)
 
 
 class _Log:

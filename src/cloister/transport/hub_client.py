@@ -155,7 +155,11 @@ class HubClient:
     def fetch(self, digest: str) -> Envelope:
         """A document by digest. Raises `NotFound`; `NotTrusted` if the hub gave another."""
         data = self._transport.call(
-            self._hub, "registry.fetch", canonical({"digest": digest}), deadline=self._deadline
+            self._hub,
+            "registry.fetch",
+            canonical({"digest": digest}),
+            deadline=self._deadline,
+            answer=_MAX_REPLY,
         )
         envelope = Envelope.decode(data)
         if envelope.digest != digest:
@@ -219,7 +223,8 @@ class HubClient:
 
     def _ask(self, method: str, body: bytes) -> dict[str, Any]:
         answer = parse(
-            self._transport.call(self._hub, method, body, deadline=self._deadline), max_bytes=_MAX_REPLY
+            self._transport.call(self._hub, method, body, deadline=self._deadline, answer=_MAX_REPLY),
+            max_bytes=_MAX_REPLY,
         )
         if not isinstance(answer, dict):
             raise _unreadable("Its form is not the one expected.")

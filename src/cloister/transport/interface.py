@@ -71,6 +71,7 @@ class Transport(Protocol):
         deadline: float,
         key: str | None = None,
         attached: Attachment | None = None,
+        answer: int | None = None,
     ) -> bytes:
         """The answer of another party's node.
 
@@ -82,8 +83,11 @@ class Transport(Protocol):
             key: idempotency key; a fresh one if absent.
             attached: pulled by the recipient before its handler runs; `body` then travels within the message, and may
                 have as many bytes as fit into one (`Tuning.inline`).
+            answer: bytes of the largest answer that is taken; as many as fit into a message if absent, so that no party
+                that is asked something small can fill this node's memory.
 
         Raises:
+            BadInput: the answer is larger (clause `size`); nothing of it was pulled.
             Unreachable: no answer in time (also: no such node, or the hub denies it; the carrier cannot tell).
             CloisterError: what the other side's handler raised.
             NotTrusted: the answer's signature or seal does not hold.

@@ -94,8 +94,10 @@ class Messenger:
         deadline: float,
         key: str | None = None,
         attached: Attachment | None = None,
+        answer: int | None = None,
     ) -> bytes:
         """The answer of another party's node; see `interface.Transport.call`."""
+        largest = self._tuning.inline if answer is None else min(answer, self._tuning.body)
         self._check_size(len(body), self._tuning.body if attached is None else self._tuning.inline)
         if attached is not None:
             self._check_size(len(attached.body), self._tuning.body)
@@ -104,8 +106,8 @@ class Messenger:
         due = self._clock.now() + math.ceil(deadline)
         content, sent, offer = self._answering.outgoing(to, body, due, attached)
         try:
-            answer = self._ask(to, method, key, content, sent, due, until)
-            return self._incoming(to, answer, until)
+            came = self._ask(to, method, key, content, sent, due, until)
+            return self._incoming(to, came, largest, until)
         finally:
             if offer is not None:
                 self._shelf.withdraw(offer.id)
@@ -147,12 +149,19 @@ class Messenger:
             self._closed.wait(min(pause, self._left(until, to)))
         raise AssertionError  # pauses never end
 
-    def _incoming(self, to: str, answer: Opened, until: float) -> bytes:
-        if answer.content == "offer":
-            return self._puller.pull(to, Offer.decode(answer.body), lambda: self._left(until, to))
+    def _incoming(self, to: str, answer: Opened, largest: int, until: float) -> bytes:
         if answer.content == "problem":
             raise read_problem(answer.body)
-        return answer.body
+        offer = Offer.decode(answer.body) if answer.content == "offer" else None
+        size = len(answer.body) if offer is None else offer.size
+        if size > largest:
+            raise BadInput(
+                "An answer is over the size limit.",
+                f"It has {size} bytes; the limit of what was asked is {largest}.",
+                "Ask the other organisation which version of Cloister its node runs.",
+                clause="size",
+            )
+        return answer.body if offer is None else self._puller.pull(to, offer, lambda: self._left(until, to))
 
     def _left(self, until: float, to: str) -> float:
         return seconds_left(until, to, self._closed)

@@ -81,9 +81,7 @@ class Quotas:
         """
         if not self.counts(sender):
             return ()
-        quota = self.limits[kind]
-        if not self._parties.trusted(sender):
-            quota = quota.share(_STRANGERS)
+        quota = self._quota(kind, sender)
         if tx is None:
             with self._database.transaction() as own:
                 return self.take(kind, sender, name, size, standing, tx=own, about=about)
@@ -93,6 +91,15 @@ class Quotas:
     def counts(self, sender: str) -> bool:
         """Whether what a party leaves here is counted (rule 3)."""
         return sender != self._parties.own.party
+
+    def most(self, kind: str, sender: str) -> int:
+        """Bytes that a party may leave here of one kind, when it has left nothing yet."""
+        return self._quota(kind, sender).size
+
+    def _quota(self, kind: str, sender: str) -> Quota:
+        quota = self.limits[kind]
+        known = self._parties.trusted(sender) or not self.counts(sender)
+        return quota if known else quota.share(_STRANGERS)
 
     def forget_about(self, tx: Transaction, about: str) -> None:
         """Removes what was counted of something that is no longer here (rule 5)."""

@@ -64,6 +64,7 @@ class Ports:
 
     Attributes:
         call: `(to, method, body, deadline, key) -> answer` through the transport.
+        fetch: the same, with the bytes of the largest answer that is taken.
         check: parses the computation's parts within limits, in a worker; raises `CloisterError`.
         run: starts this node's seat of an admitted plan; harmless if it runs.
         running: whether the journal knows the task already.
@@ -73,6 +74,7 @@ class Ports:
     """
 
     call: Callable[[str, str, bytes, float, str], bytes]
+    fetch: Callable[[str, str, bytes, float, str, int], bytes]
     check: Callable[[Plan], None]
     run: Callable[[Plan], None]
     running: Callable[[str], bool]
@@ -113,7 +115,7 @@ class Admitting:
         self._parties = parties
         self._agreements = agreements
         self._datasets = datasets
-        self._parts = Parts(database, records, contents, quotas, ports.call, self._standing)
+        self._parts = Parts(database, records, contents, quotas, ports.fetch, self._standing)
         self._ledger = ledger
         self._protections = protections
         self._ports = ports

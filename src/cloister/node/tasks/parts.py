@@ -2,6 +2,7 @@
 
 Rules:
 1. A part is asked for only while its requester's quota has room and its rate allows; a download in vain costs the rate too.
+   None is pulled that is larger than all that the requester may leave here.
 2. What came is compared with the plan's digest before it is counted, counted with its own size, and kept only then.
    A part that could not be kept is not counted.
 3. Only what was fetched for a plan is ever deleted with one, and never what this party's own people added, a release or a
@@ -44,7 +45,7 @@ class Parts:
         records: its plans.
         contents: where parts lie.
         quotas: count them.
-        call: `(to, method, body, deadline, key) -> answer` through the transport.
+        fetch: `(to, method, body, deadline, key, largest) -> answer` through the transport.
         standing: of another party's plan.
     """
 
@@ -54,14 +55,14 @@ class Parts:
         records: TaskRecords,
         contents: Contents,
         quotas: Quotas,
-        call: Callable[[str, str, bytes, float, str], bytes],
+        fetch: Callable[[str, str, bytes, float, str, int], bytes],
         standing: Callable[[str], Standing],
     ) -> None:
         self._database = database
         self._records = records
         self._contents = contents
         self._quotas = quotas
-        self._call = call
+        self._ask = fetch
         self._standing = standing
 
     def fetch(self, plan: Plan) -> None:
@@ -91,15 +92,15 @@ class Parts:
 
     def _fetch(self, plan: Plan, name: str) -> None:
         requester, new = plan.request.requester, not self._contents.has(name)
-        # The transport's calls know no limit of their own for an answer: at least it begins only where there is room.
         self._count(requester, name, 1, new=new)
         try:
-            data = self._call(
+            data = self._ask(
                 requester,
                 CONTENT,
                 canonical({"task": plan.digest, "content": name}),
                 CONTENT_SECONDS,
                 f"content/{plan.digest}/{name}/{secrets.token_hex(8)}",
+                self._quotas.most(KIND, requester),
             )
             if not same(digest(data), name):
                 raise Tampered(
