@@ -165,7 +165,9 @@ def test_rule_1_nothing_is_asked_for_when_the_rate_is_used_up(here):
     assert len(here.fetched) <= 21
 
 
-def test_rule_1_nothing_is_pulled_that_is_larger_than_all_that_the_requester_may_leave_here(here, monkeypatch):
+def test_rule_1_nothing_is_pulled_that_is_larger_than_all_that_the_requester_may_leave_here(
+    here, monkeypatch
+):
     ash, data = here["Ash"], bytes(ROOM + 1)
     pulled: list[object] = []
     monkeypatch.setattr(ash.link.transport._puller, "pull", lambda *args, **_: pulled.append(args))

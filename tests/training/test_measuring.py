@@ -56,5 +56,6 @@ def test_steps_of_a_training_are_measured_plain_and_private():
     model = np.frombuffer(mlp(4, (8,), 2), np.uint8)
     figures, arrays = measuring.measure({"recipe": TABLE.model_dump(mode="json")}, {"model": model})
     assert not arrays
-    assert set(figures) == {"seconds_per_step", "seconds_per_private_unit"}
+    assert set(figures) == {"seconds_per_step", "seconds_per_private_unit", "seconds_to_start", "seconds"}
     assert all(0 < value < 60 for value in figures.values())
+    assert figures["seconds_per_step"] < figures["seconds_to_start"] < figures["seconds"]

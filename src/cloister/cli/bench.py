@@ -14,6 +14,7 @@ from cloister.cli.common import client, folder_option
 from cloister.cli.output import Answer, command
 
 _WORDS = {
+    "seconds_to_start": "Until a training's first step",
     "seconds_per_step": "A training step",
     "seconds_per_private_unit": "A unit in a step with noise",
     "seconds_per_exchange": "A signed call and its answer",

@@ -76,34 +76,41 @@ def measure(
         arrays: `model`, its bytes.
 
     Returns:
-        `seconds_per_step`, and `seconds_per_private_unit` where the model has gradients of single examples.
+        `seconds_per_step`, and `seconds_per_private_unit` where the model has gradients of single examples;
+        `seconds_to_start` of reading the model and compiling; `seconds` of all of it.
     """
+    began = time.perf_counter()
     recipe = parse_recipe(arguments.get("recipe"))
     model = load_model(_model_bytes(arrays))
     trainer, rng = Trainer(model, recipe), np.random.default_rng(0)
     data = RandomExamples(_batch(recipe), rng, getattr(recipe.preparation, "crops", 1))
     weights = model.flatten()
+    read = time.perf_counter() - began
 
-    figures = {
-        "seconds_per_step": _timed(lambda: trainer.round(data, weights, steps=1, rng=rng)),
-    }
+    compiling, step = _timed(lambda: trainer.round(data, weights, steps=1, rng=rng))
+    figures = {"seconds_per_step": step}
     private, capacity = PrivateGradient(trainer), max(1, UNITS * recipe.batch)
     try:
-        step = _timed(
+        first, step = _timed(
             lambda: private.sum(data, weights, clip=1.0, rate=0.5, capacity=capacity, secret=bytes(32))
         )
     except CloisterError:
-        return figures, {}  # its batches mix examples, or the like: it cannot be trained with noise
-    return {**figures, "seconds_per_private_unit": step / capacity}, {}
+        pass  # its batches mix examples, or the like: it cannot be trained with noise
+    else:
+        figures["seconds_per_private_unit"] = step / capacity
+        compiling = max(compiling, first)
+    return {**figures, "seconds_to_start": read + compiling, "seconds": time.perf_counter() - began}, {}
 
 
-def _timed(step: Any) -> float:
-    """The median of some runs, after one that compiles."""
+def _timed(step: Any) -> tuple[float, float]:
+    """Seconds of the first run, which compiles, and the median of some more."""
+    start = time.perf_counter()
     step()
+    first = time.perf_counter() - start
     found: list[float] = []
     end = time.perf_counter() + SECONDS
     while len(found) < LEAST or (time.perf_counter() < end and len(found) < MOST):
         start = time.perf_counter()
         step()
         found.append(time.perf_counter() - start)
-    return statistics.median(found)
+    return first, statistics.median(found)
