@@ -74,7 +74,7 @@ def test_a_pull_goes_on_after_the_hub_was_killed(town, pair, people):
     anna, _ = pair
     to, size = people["bert"].party, 96 << 20
     with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(anna.call, to, "give", str(size).encode(), deadline=120)
+        call = pool.submit(anna.call, to, "give", str(size).encode(), deadline=120, answer=size)
         eventually(lambda: to in anna.traffic() and anna.traffic()[to].received_bytes > 6 << 20)
         town.hub.kill()
         assert not call.done()
