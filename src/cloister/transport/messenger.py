@@ -206,7 +206,8 @@ class Messenger:
     def rotate(self, keys: SecretKeys) -> None:
         """Signs with `keys` from now on; what is sealed to the keys before is still opened.
 
-        Others believe the new signatures once they hold the new card: call `expect`, publish the card, then this.
+        Others believe the new signatures once they hold the new card: call `expect`, publish the card, then this. From then
+        on they refuse the old ones: where the answer to the publication was lost, publish again after this.
         """
         self._frames.rotate(keys)
 
