@@ -15,7 +15,7 @@ import click
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from test_tutorials import BLOCK, ROOT, free_port, run, script_of
+from test_tutorials import BLOCK, ROOT, run, script_of, with_free_ports
 
 from cloister.cli.main import cli
 from protections import federation as f
@@ -128,8 +128,7 @@ def test_the_page_on_few_numbers_has_the_plans_own_figures_of_noise():
 @pytest.mark.timeout(1200)
 def test_the_page_on_privacy_trains_spends_and_is_refused_as_it_stands(tmp_path):
     page = HOWTO / "train-with-privacy.md"
-    script = script_of(page).replace("7447", str(free_port())).replace("7448", str(free_port()))
-    told = run(script, tmp_path, 1100)
+    told = run(with_free_ports(script_of(page)), tmp_path, 1100)
     assert "with secure sums and noise" in told
     assert re.search(r"Spent +epsilon 2\.99", told)
     assert re.search(r"Left +epsilon 5\.0", told)

@@ -39,6 +39,11 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
+def with_free_ports(script: str) -> str:
+    """The script with ports of its own in place of the relay's usual ones."""
+    return script.replace("7447", str(free_port())).replace("7448", str(free_port()))
+
+
 def run(script: str, folder: Path, seconds: int) -> str:
     """Runs the script in a session of its own, so that whatever it started ends with it."""
     environment = {
@@ -87,8 +92,7 @@ def test_the_plant_managers_tutorial_runs_as_it_stands(tmp_path):
 @pytest.mark.timeout(600)
 def test_the_researchers_tutorial_trains_releases_and_verifies(tmp_path):
     page = ROOT / "docs/tutorial/researcher.md"
-    script = script_of(page).replace("7447", str(free_port())).replace("7448", str(free_port()))
-    told = run(script, tmp_path, 580)
+    told = run(with_free_ports(script_of(page)), tmp_path, 580)
     assert "refused, exit code 3" in told  # a plain approval does not accept records in the result
     assert "It holds: the file is what these owners approved." in told
     assert "Nothing is wrong: no entry was changed" in told

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,30 @@ from cloister.storage.database import FILE, Database
 from cloister.storage.events import Events
 from cloister.storage.settings import Settings
 from cloister.storage.tables import metadata
+
+
+@contextlib.contextmanager
+def killed_as_it_writes(code: str, folder: Path) -> Iterator[None]:
+    """Runs `code` (see `HOLD`) until it has committed 1 and is writing 2; kills it on leaving."""
+    child = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    try:
+        assert child.stdout.readline().strip() == "committed 1, writing 2"
+        yield
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+
+
+def number_in(folder: Path) -> object:
+    """What a node finds that opens the folder after that."""
+    database = Database.open(folder)
+    try:
+        with database.read() as tx:
+            return Settings(tx).get("number")
+    finally:
+        database.close()
 
 
 def test_a_transaction_is_undone_when_an_exception_leaves_it(database: Database) -> None:
@@ -113,18 +138,9 @@ def test_two_nodes_with_one_folder_are_refused_across_processes(tmp_path: Path) 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
 def test_a_killed_node_leaves_no_lock_and_loses_nothing_it_committed(tmp_path: Path) -> None:
-    child = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    assert child.stdout.readline().strip() == "committed 1, writing 2"
-    with pytest.raises(Conflict):
+    with killed_as_it_writes(HOLD, tmp_path), pytest.raises(Conflict):
         Database.open(tmp_path)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
-    database = Database.open(tmp_path)
-    with database.read() as tx:
-        assert Settings(tx).get("number") == 1
-    database.close()
+    assert number_in(tmp_path) == 1
 
 
 def test_the_migrations_lead_to_the_tables_of_this_version(database: Database) -> None:
@@ -267,13 +283,6 @@ def test_a_transaction_that_is_not_forced_is_seen_by_all_and_those_after_it_wait
 def test_a_killed_node_does_not_lose_what_was_not_forced_either(tmp_path: Path) -> None:
     code = HOLD.replace("database.transaction() as tx", "database.transaction(forced=False) as tx", 1)
     assert code != HOLD
-    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    assert child.stdout.readline().strip() == "committed 1, writing 2"
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
-    database = Database.open(tmp_path)
-    with database.read() as tx:
-        assert Settings(tx).get("number") == 1
-    database.close()
+    with killed_as_it_writes(code, tmp_path):
+        pass
+    assert number_in(tmp_path) == 1

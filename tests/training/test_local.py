@@ -22,23 +22,8 @@ from cloister.training.examples import ArrayExamples
 from cloister.training.local import Trainer
 from cloister.training.metrics import METRICS
 from cloister.training.optimiser import learning_rate, optimiser
-from cloister.training.recipe import Column, OptimiserRecipe, TabularPreparation, TrainingRecipe
-
-TABLE = TabularPreparation(columns=(Column(name="a"),), label="y")
-MODEL = load_model(mlp(4, (8,), 3, activation="Tanh"))
-
-
-def recipe(**changes) -> TrainingRecipe:
-    values = {
-        "loss": "cross-entropy",
-        "input": "x",
-        "output": "y",
-        "preparation": TABLE,
-        "metric": "accuracy",
-        "batch": 16,
-        "steps": 60,
-    }
-    return TrainingRecipe(**{**values, **changes})
+from cloister.training.recipe import OptimiserRecipe, TrainingRecipe
+from training.classifier import MODEL, recipe
 
 
 def data(seed: int = 0, count: int = 200) -> ArrayExamples:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models"))
-from building import mlp, unet
+from building import unet
 
 from cloister.foundation.errors import BadInput
 from cloister.models.execute import load_model
@@ -20,22 +20,8 @@ from cloister.training.examples import ArrayExamples
 from cloister.training.local import Trainer
 from cloister.training.metrics import METRICS, PER_UNIT
 from cloister.training.points import Picture, PointExamples
-from cloister.training.recipe import Column, PointsPreparation, TabularPreparation, TrainingRecipe
-
-TABLE = TabularPreparation(columns=(Column(name="a"),), label="y")
-MODEL = load_model(mlp(4, (8,), 3, activation="Tanh"))
-
-
-def recipe(**changes) -> TrainingRecipe:
-    values = {
-        "loss": "cross-entropy",
-        "input": "x",
-        "output": "y",
-        "preparation": TABLE,
-        "metric": "accuracy",
-    }
-    return TrainingRecipe(**{**values, **changes})
-
+from cloister.training.recipe import PointsPreparation
+from training.classifier import MODEL, recipe
 
 TRAINER = Trainer(MODEL, recipe())
 ROWS = np.random.default_rng(3).normal(size=(60, 4)).astype(np.float32)
