@@ -34,7 +34,11 @@ import numpy as np
 from cloister.applications.crystals.directions import steered_model
 from cloister.applications.crystals.factories import COAST, FEDERATION, production
 from cloister.applications.crystals.pipeline import shipped_model
-from cloister.applications.crystals.recipe import crystals_recipe, private_crystals_recipe
+from cloister.applications.crystals.recipe import (
+    crystals_recipe,
+    private_crystals_recipe,
+    steered_crystals_recipe,
+)
 from cloister.cli.demo.comparing import steps_of
 from cloister.models.execute import load_model
 from cloister.privacy.runs import PrivateRun, private_run
@@ -105,7 +109,8 @@ def run_for(plan: Plan, epsilon: float, dimension: int, units: int, nodes: int) 
 
 def private_trainer(plan: Plan) -> Trainer:
     """The model and what of it is trained with noise."""
-    recipe = private_crystals_recipe(directions=plan.steered is not None, learning_rate=plan.learning_rate)
+    made = private_crystals_recipe if plan.steered is None else steered_crystals_recipe
+    recipe = made() if plan.learning_rate is None else made(learning_rate=plan.learning_rate)
     model = shipped_model() if plan.steered is None else Path(plan.steered).read_bytes()
     preparation = recipe.preparation.model_copy(update={"crops": plan.crops})
     return Trainer(load_model(model), recipe.model_copy(update={"preparation": preparation}))

@@ -7,7 +7,7 @@ import numpy as np
 from cloister.applications.crystals.directions import PICTURES, RANK, WIDE, directions, made_up_plant
 from cloister.applications.crystals.factories import COAST, FEDERATION
 from cloister.applications.crystals.pipeline import shipped_model
-from cloister.applications.crystals.recipe import private_crystals_recipe
+from cloister.applications.crystals.recipe import private_crystals_recipe, steered_crystals_recipe
 from cloister.models.directions import steer
 from cloister.models.execute import load_model
 from cloister.training.local import Trainer
@@ -32,5 +32,5 @@ def test_directions_are_orthonormal_and_only_their_coefficients_are_trained() ->
     found = directions(Trainer(load_model(model), everything), count=2, pictures=1)
     flat = np.concatenate([values.reshape(2, -1) for values in found.values()], axis=1)
     np.testing.assert_allclose(flat @ flat.T, np.eye(2), atol=1e-9)
-    trainer = Trainer(load_model(steer(model, found, RANK)), private_crystals_recipe(directions=True))
+    trainer = Trainer(load_model(steer(model, found, RANK)), steered_crystals_recipe())
     assert [trainer.model.parameters[name] for name in trainer.trained] == [(1, 2)]

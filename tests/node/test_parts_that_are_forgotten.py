@@ -31,13 +31,13 @@ def here(tmp_path):
         made.answers = {}
         made[OTHER].link.transport.serve(CONTENT, lambda call: made.answers[str(parse(call.body)["content"])])
         made.fetched = []
-        ask = made["Ash"].tasks.admitting._parts._ask
+        call = made["Ash"].tasks.admitting._parts._call
 
-        def watched(to, method, *rest):
+        def watched(to, method, *rest, **named):
             made.fetched.append(method)
-            return ask(to, method, *rest)
+            return call(to, method, *rest, **named)
 
-        made["Ash"].tasks.admitting._parts._ask = watched
+        made["Ash"].tasks.admitting._parts._call = watched
         yield made
 
 

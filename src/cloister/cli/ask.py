@@ -82,8 +82,7 @@ def train(folder: Path, yes: bool, what_if: bool, **given: Any) -> Answer:
         wishes[name] = _value(value)
     with client(folder, timeout=600) as node:
         agreement = find_agreement(node, given["agreement"])
-        if given["tool"] is not None and has_budgets(node, agreement):
-            model, settings = training_of(given, private=True)
+        model, settings = under_agreement(node, agreement, given, (model, settings))
         added = node.post("/models", {"content": base64.b64encode(model).decode()})
         _require_named(given["trainable"], added["check"]["parameters"])
         told = node.post(
@@ -129,11 +128,15 @@ def train(folder: Path, yes: bool, what_if: bool, **given: Any) -> Answer:
     return Answer(answer, f"{text}\nWatch it with: cloister task watch {short(task['task'])}")
 
 
-def has_budgets(node: Client, agreement: str) -> bool:
-    """Whether there are privacy budgets under an agreement, so that trainings under it have noise."""
+def under_agreement(
+    node: Client, agreement: str, given: Mapping[str, Any], training: tuple[bytes, dict[str, Any]]
+) -> tuple[bytes, dict[str, Any]]:
+    """A training (`training_of` the options) as it is asked for under an agreement: a tool's has noise where there are budgets."""
     from cloister.agreements.terms import Terms
 
-    return bool(Terms.from_odrl(node.get(f"/agreements/{agreement}")["terms"]).budgets)
+    if given["tool"] is None or not Terms.from_odrl(node.get(f"/agreements/{agreement}")["terms"]).budgets:
+        return training
+    return training_of(given, private=True)
 
 
 def training_of(given: Mapping[str, Any], *, private: bool = False) -> tuple[bytes, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cloister.cli.agreements import find_agreement
-from cloister.cli.ask import has_budgets, training_of
+from cloister.cli.ask import training_of, under_agreement
 from cloister.cli.common import client, folder_option
 from cloister.cli.output import Answer, command
 
@@ -58,10 +58,10 @@ def bench_node(folder: Path, **given: Any) -> Answer:
     with client(folder, timeout=900) as node:
         computation = None
         if training is not None:
+            if given["tool"] is not None and given["agreement"] is not None:
+                agreement = find_agreement(node, given["agreement"])
+                training = under_agreement(node, agreement, given, training)
             model, settings = training
-            agreement = given["agreement"]
-            if given["tool"] and agreement and has_budgets(node, find_agreement(node, agreement)):
-                model, settings = training_of(given, private=True)
             added = node.post("/models", {"content": base64.b64encode(model).decode()})
             contents = {"model": added["digest"]}
             computation = {"kind": "training", "contents": contents, "settings": settings}

@@ -100,8 +100,10 @@ def _columns(told: dict[str, Any]) -> str:
 
 def _unit(told: dict[str, Any]) -> str:
     """What a privacy budget would count."""
-    unit = told["catalogue"]["unit_of_privacy"]
-    return f"Unit of privacy: each {unit.get('column') or unit['kind']}.\n"
+    from cloister.data.schema import UnitOfPrivacy
+
+    unit = UnitOfPrivacy.model_validate(told["catalogue"]["unit_of_privacy"])
+    return f"Unit of privacy: each {unit.word}.\n"
 
 
 def _kinds(given: tuple[str, ...]) -> dict[str, str]:

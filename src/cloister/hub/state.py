@@ -109,9 +109,8 @@ class Members:
             try:
                 self.known.accept(envelope, self._clock.now())
             finally:
-                if (
-                    self.known.changes != before
-                ):  # a card that is held costs nothing; a fork is evidence, and is kept
+                # A card that is held costs nothing; a fork is evidence, and is kept.
+                if self.known.changes != before:
                     self._save()
         self._tell()
 

@@ -28,7 +28,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from cloister.foundation.errors import BadInput
-from cloister.models.graph import Limits
+from cloister.models.graph import Graph, Limits
 from cloister.models.parse import DEFAULT_LIMITS, parse
 from cloister.models.rewriting import Rewriting
 
@@ -80,7 +80,10 @@ def weights(
         ModelUnusable, ModelRefused: the model cannot be used.
         BadInput: it has adapters already, the rank is out of range, or a prefix names nothing.
     """
-    graph = parse(data, limits)
+    return _weights(parse(data, limits), prefixes, rank)
+
+
+def _weights(graph: Graph, prefixes: tuple[str, ...], rank: int) -> tuple[Weight, ...]:
     if any(name.startswith(PREFIX) for name in graph.constants):
         raise _unfit("It has adapters already.", "Merge them first: cloister model merge")
     if not 1 <= rank <= MAX_RANK:
@@ -125,13 +128,13 @@ def adapt(
         ModelUnusable, ModelRefused: the model cannot be used.
         BadInput: no weight is adapted, or as `weights`.
     """
-    chosen = [item.name for item in weights(data, prefixes, rank, limits=limits) if item.numbers]
+    graph = parse(data, limits)
+    chosen = [item.name for item in _weights(graph, prefixes, rank) if item.numbers]
     if not chosen:
         raise _unfit(
             f"For none of the weights is an adapter of rank {rank} fewer numbers than the weight itself.",
             "Take a smaller rank or other weights, or train them as they are.",
         )
-    graph = parse(data, limits)
     rewriting = Rewriting(data)
     rng = np.random.default_rng(seed)
     nodes: list[Any] = []

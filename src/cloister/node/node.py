@@ -180,9 +180,6 @@ class Node:
             self.protections,
             Ports(
                 self.call,
-                lambda to, method, body, deadline, key, largest: self.call(
-                    to, method, body, deadline, key, answer=largest
-                ),
                 self.computations.check_plan,
                 self._run_task,
                 self._is_running,
@@ -429,9 +426,8 @@ class _Late:
         deadline: float,
         key: str | None = None,
         attached: Attachment | None = None,
-        answer: int | None = None,
     ) -> bytes:
-        return self._node.call(to, method, body, deadline, key, attached, answer)
+        return self._node.call(to, method, body, deadline, key, attached)
 
 
 class _Log:

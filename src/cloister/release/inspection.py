@@ -97,12 +97,7 @@ def figure(
     Raises:
         BadInput: recipe, model, metric and data do not fit.
     """
-    answer, _ = local.engine(ENGINE).call(
-        "evaluate",
-        {"recipe": {**recipe, "metric": metric}, **of_dataset(data)},
-        {"model": np.frombuffer(local.content(model), dtype=np.uint8), "weights": weights},
-        EVALUATE_SECONDS,
-    )
+    answer, _ = _evaluated(local, {**recipe, "metric": metric}, data, model, weights)
     value = float(answer["value"])
     return value if answer.get("higher_is_better", True) else -value
 
@@ -116,13 +111,25 @@ def scores(
     metric: str,
 ) -> NDArray[np.float64]:
     """Units' scores on the records kept apart, (units,), as `training.evaluate.scores` has them; arguments as of `figure`."""
-    _, arrays = local.engine(ENGINE).call(
+    _, arrays = _evaluated(local, {**recipe, "metric": metric}, data, model, weights, by_unit=True)
+    return np.asarray(arrays["scores"], dtype=np.float64).ravel()
+
+
+def _evaluated(
+    local: Local,
+    recipe: Mapping[str, JSON],
+    data: DataPort,
+    model: str,
+    weights: NDArray[np.float32],
+    *,
+    by_unit: bool = False,
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    return local.engine(ENGINE).call(
         "evaluate",
-        {"recipe": {**recipe, "metric": metric}, "by_unit": True, **of_dataset(data)},
+        {"recipe": dict(recipe), "by_unit": by_unit, **of_dataset(data)},
         {"model": np.frombuffer(local.content(model), dtype=np.uint8), "weights": weights},
         EVALUATE_SECONDS,
     )
-    return np.asarray(arrays["scores"], dtype=np.float64).ravel()
 
 
 def _vector(arrays: dict[str, Any]) -> NDArray[np.float32]:

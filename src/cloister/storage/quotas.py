@@ -75,3 +75,22 @@ def uncharge(tx: Transaction, kind: str, sender: str, name: str) -> None:
     if name in usage.held:
         left = {other: item for other, item in usage.held.items() if other != name}
         settings.put(key, Usage(left, usage.filled).to_json())
+
+
+def forget_about(tx: Transaction, about: str) -> None:
+    """Removes the usage of every sender `…/about` (see `node.peers.quotas`)."""
+    settings = Settings(tx)
+    for key in settings.names(_PREFIX):
+        if key.endswith(f"/{about}"):
+            settings.remove(key)
+
+
+def tidy(tx: Transaction, now: int) -> int:
+    """Removes the usage that holds nothing and slows nobody down at `now` (seconds); returns how many senders' it was."""
+    settings, removed = Settings(tx), 0
+    for key in settings.names(_PREFIX):
+        usage = Usage.from_json(settings.get(key))
+        if not usage.held and usage.filled <= now * 1000:
+            settings.remove(key)
+            removed += 1
+    return removed

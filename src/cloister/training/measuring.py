@@ -83,7 +83,7 @@ def measure(
     recipe = parse_recipe(arguments.get("recipe"))
     model = load_model(_model_bytes(arrays))
     trainer, rng = Trainer(model, recipe), np.random.default_rng(0)
-    data = RandomExamples(_batch(recipe), rng, getattr(recipe.preparation, "crops", 1))
+    data = RandomExamples(_batch(recipe), rng, recipe.places)
     weights = model.flatten()
     read = time.perf_counter() - began
 

@@ -197,3 +197,8 @@ class TrainingRecipe(Document):
     preparation: Preparation
     metric: Name = "loss"
     validation: Share = 0.2
+
+    @property
+    def places(self) -> int:
+        """How many examples each unit gives to a private step, as far as the recipe says: a picture's patches."""
+        return self.preparation.crops if isinstance(self.preparation, PointsPreparation) else 1

@@ -63,30 +63,34 @@ def crystals_recipe(
     )
 
 
-def private_crystals_recipe(
-    *, directions: bool = False, learning_rate: float | None = None, patch: int = 192
-) -> TrainingRecipe:
+def private_crystals_recipe(*, learning_rate: float = 0.02, patch: int = 192) -> TrainingRecipe:
     """The recipe for fine-tuning with differential privacy: few numbers, because noise in each adds up over all of them.
 
+    Of the shipped checkpoint the last block alone (34 numbers) is trained, by the coordinator's Adam.
+
     Args:
-        directions: for `directions.steered_model`: how far to go along the directions in which plants differ, by the
-            coordinator's momentum. Otherwise, for the shipped checkpoint, its last block alone (34 numbers), by Adam.
-        learning_rate: of the coordinator over the noisy steps; 0.4 along directions, 0.02 of the last block.
+        learning_rate: of the coordinator over the noisy steps.
         patch: side of a crop, pixels; a multiple of `network.MULTIPLE`.
+    """
+    return _with_noise(
+        "head.", ServerRecipe(name="adam", learning_rate=learning_rate, schedule="cosine"), patch
+    )
+
+
+def steered_crystals_recipe(*, learning_rate: float = 0.4, patch: int = 192) -> TrainingRecipe:
+    """The same for `directions.steered_model`: how far to go along the directions in which plants differ.
+
+    By the coordinator's momentum: Adam would take a direction in which there is only noise for as important as the others.
+    Arguments as of `private_crystals_recipe`.
     """
     from cloister.models.directions import COEFFICIENTS
 
-    if directions:
-        # Adam would take a direction in which there is only noise for as important as the others.
-        trainable, server = (
-            COEFFICIENTS,
-            ServerRecipe(name="momentum", learning_rate=learning_rate or 0.4, schedule="cosine"),
-        )
-    else:
-        trainable, server = (
-            "head.",
-            ServerRecipe(name="adam", learning_rate=learning_rate or 0.02, schedule="cosine"),
-        )
+    return _with_noise(
+        COEFFICIENTS, ServerRecipe(name="momentum", learning_rate=learning_rate, schedule="cosine"), patch
+    )
+
+
+def _with_noise(trainable: str, server: ServerRecipe, patch: int) -> TrainingRecipe:
     return TrainingRecipe(
         loss=LOSS,
         input=INPUT,

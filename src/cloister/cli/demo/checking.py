@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Mapping
@@ -99,7 +98,7 @@ def ledger(stage: Stage, view: View) -> tuple[dict[str, Any], dict[str, Any]]:
     stage.until(
         "a witness's cosignature", lambda: bool(north.client.get("/ledger")["cosigned_by"]), seconds=20
     )
-    data = base64.b64decode(north.client.get("/ledger/export")["content"])
+    data = north.client.download("/ledger/export")
     path = north.folder / "log.export"
     path.write_bytes(data)
     now = int(time.time())

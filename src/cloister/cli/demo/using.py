@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -27,7 +26,7 @@ def use(stage: Stage, view: View, released: Mapping[str, Any]) -> tuple[dict[str
     )
     coast = stage["Coast"]
     shown = coast.client.get(f"/releases/{released['release']}")
-    content = base64.b64decode(coast.client.get(f"/releases/{released['release']}/content")["content"])
+    content = coast.client.download(f"/releases/{released['release']}/content")
     pictures = sorted((coast.data / "images").iterdir())
     truth = {path.name: len(json.loads(_labels(path).read_text())["centres"]) for path in pictures}
     before = {item.name: item.count for item in run_tool(builtin_tool("crystals"), pictures, threads=1)}

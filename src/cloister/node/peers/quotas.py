@@ -14,11 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cloister.foundation.clock import Clock
-from cloister.foundation.quotas import Quota, Standing, Usage
+from cloister.foundation.quotas import Quota, Standing
 from cloister.node.peers.parties import Parties
+from cloister.storage import quotas as kept
 from cloister.storage.database import Database, Transaction
-from cloister.storage.quotas import charge, uncharge
-from cloister.storage.settings import Settings
 
 _MIB = 1 << 20
 LIMITS: dict[str, Quota] = {
@@ -32,8 +31,6 @@ LIMITS: dict[str, Quota] = {
     "revocations": Quota(number=1000, size=16 * _MIB, burst=100, per_hour=120),
 }
 _STRANGERS = 10
-_ROWS = "quota/"
-"""Where `storage.quotas` keeps usage."""
 
 
 class Quotas:
@@ -86,7 +83,7 @@ class Quotas:
             with self._database.transaction() as own:
                 return self.take(kind, sender, name, size, standing, tx=own, about=about)
         who = f"{sender}/{about}" if about else sender
-        return charge(tx, quota, kind, who, name, size, self._clock.now(), standing)
+        return kept.charge(tx, quota, kind, who, name, size, self._clock.now(), standing)
 
     def counts(self, sender: str) -> bool:
         """Whether what a party leaves here is counted (rule 3)."""
@@ -103,24 +100,14 @@ class Quotas:
 
     def forget_about(self, tx: Transaction, about: str) -> None:
         """Removes what was counted of something that is no longer here (rule 5)."""
-        settings = Settings(tx)
-        for key in settings.names(_ROWS):
-            if key.endswith(f"/{about}"):
-                settings.remove(key)
+        kept.forget_about(tx, about)
 
     def tidy(self) -> int:
         """Removes the counts that hold nothing and slow nobody down any more (rule 5); returns how many."""
-        now, removed = self._clock.now() * 1000, 0
         with self._database.transaction() as tx:
-            settings = Settings(tx)
-            for key in settings.names(_ROWS):
-                usage = Usage.from_json(settings.get(key))
-                if not usage.held and usage.filled <= now:
-                    settings.remove(key)
-                    removed += 1
-        return removed
+            return kept.tidy(tx, self._clock.now())
 
     def give_back(self, kind: str, sender: str, name: str) -> None:
         """No longer counts a thing that was not kept after all."""
         with self._database.transaction() as tx:
-            uncharge(tx, kind, sender, name)
+            kept.uncharge(tx, kind, sender, name)

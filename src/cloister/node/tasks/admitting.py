@@ -43,7 +43,7 @@ from cloister.node.ledger_service import LedgerService
 from cloister.node.peers.parties import Parties
 from cloister.node.peers.quotas import Quotas
 from cloister.node.tasks.contents import Contents
-from cloister.node.tasks.parts import Parts
+from cloister.node.tasks.parts import Calling, Parts
 from cloister.node.tasks.records import Admission, TaskRecords, read_admission, read_plan, refused_before
 from cloister.protections.interface import Protection
 from cloister.release.quality import require_planned
@@ -63,8 +63,7 @@ class Ports:
     """What tasks need from the node around them.
 
     Attributes:
-        call: `(to, method, body, deadline, key) -> answer` through the transport.
-        fetch: the same, with the bytes of the largest answer that is taken.
+        call: see `Calling`.
         check: parses the computation's parts within limits, in a worker; raises `CloisterError`.
         run: starts this node's seat of an admitted plan; harmless if it runs.
         running: whether the journal knows the task already.
@@ -73,8 +72,7 @@ class Ports:
         alone: raises while another node runs with this identity.
     """
 
-    call: Callable[[str, str, bytes, float, str], bytes]
-    fetch: Callable[[str, str, bytes, float, str, int], bytes]
+    call: Calling
     check: Callable[[Plan], None]
     run: Callable[[Plan], None]
     running: Callable[[str], bool]
@@ -115,7 +113,7 @@ class Admitting:
         self._parties = parties
         self._agreements = agreements
         self._datasets = datasets
-        self._parts = Parts(database, records, contents, quotas, ports.fetch, self._standing)
+        self._parts = Parts(database, records, contents, quotas, ports.call, self._standing)
         self._ledger = ledger
         self._protections = protections
         self._ports = ports

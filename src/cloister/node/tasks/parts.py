@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from cloister.claims.offers import Plan
 from cloister.foundation.canonical import canonical
@@ -37,6 +38,16 @@ _FETCHED = "fetched/"
 _SHOWN = "shown/"
 
 
+class Calling(Protocol):
+    """A call to another party's node through the transport, with its key and, for a large answer, the bytes of the largest."""
+
+    def __call__(
+        self, to: str, method: str, body: bytes, deadline: float, key: str, *, answer: int | None = None
+    ) -> bytes:
+        """See `transport.interface.Transport.call`."""
+        ...
+
+
 class Parts:
     """What lies here of other parties' computations.
 
@@ -45,7 +56,7 @@ class Parts:
         records: its plans.
         contents: where parts lie.
         quotas: count them.
-        fetch: `(to, method, body, deadline, key, largest) -> answer` through the transport.
+        call: see `Calling`.
         standing: of another party's plan.
     """
 
@@ -55,14 +66,14 @@ class Parts:
         records: TaskRecords,
         contents: Contents,
         quotas: Quotas,
-        fetch: Callable[[str, str, bytes, float, str, int], bytes],
+        call: Calling,
         standing: Callable[[str], Standing],
     ) -> None:
         self._database = database
         self._records = records
         self._contents = contents
         self._quotas = quotas
-        self._ask = fetch
+        self._call = call
         self._standing = standing
 
     def fetch(self, plan: Plan) -> None:
@@ -94,13 +105,13 @@ class Parts:
         requester, new = plan.request.requester, not self._contents.has(name)
         self._count(requester, name, 1, new=new)
         try:
-            data = self._ask(
+            data = self._call(
                 requester,
                 CONTENT,
                 canonical({"task": plan.digest, "content": name}),
                 CONTENT_SECONDS,
                 f"content/{plan.digest}/{name}/{secrets.token_hex(8)}",
-                self._quotas.most(KIND, requester),
+                answer=self._quotas.most(KIND, requester),
             )
             if not same(digest(data), name):
                 raise Tampered(

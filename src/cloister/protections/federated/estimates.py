@@ -61,9 +61,8 @@ def cost(
     if settings.private is not None:
         run = settings.private.run
         # A picture may give several patches to a step; `seconds_per_private_unit` was measured with all of them.
-        places = getattr(recipe.preparation, "crops", 1)
         each = PRIVATE_STEP * known["seconds_per_step"] / recipe.batch
-        unit = bench.get("seconds_per_private_unit", places * each)
+        unit = bench.get("seconds_per_private_unit", recipe.places * each)
         work = unit * run.capacity
         work += known["seconds_per_million_noised"] * settings.trained / 1e6
     if settings.secure is None:
