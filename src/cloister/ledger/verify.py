@@ -93,14 +93,18 @@ class Report:
     def first_bad(self) -> int | None:
         """The index of the first entry that something is wrong with, where that can be told.
 
-        A range in which an entry is known to be bad counts from that entry.
+        A range in which an entry is known to be bad counts from that entry. A date is no such knowledge: of an entry that is
+        dated before an earlier one, it may be the earlier one that was changed.
         """
-        exact = sorted(item.index for item in self.findings if item.index is not None and item.until is None)
-        candidates = exact[:1]
+        exact = sorted(
+            (item.index, item.kind) for item in self.findings if item.index is not None and item.until is None
+        )
+        bad = [index for index, kind in exact if kind != "clock"]
+        candidates = [index for index, _ in exact[:1]]
         for item in self.findings:
             if item.index is not None and item.until is not None:
                 start, end = item.index, item.until
-                candidates.append(next((index for index in exact if start <= index < end), start))
+                candidates.append(next((index for index in bad if start <= index < end), start))
         return min(candidates, default=None)
 
     def words(self) -> list[str]:
