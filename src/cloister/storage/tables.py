@@ -269,3 +269,37 @@ events = Table(
     Column("facts", LargeBinary, nullable=False),
     sqlite_autoincrement=True,
 )
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("roles", LargeBinary, nullable=False),
+    Column("password", Text),
+    Column("enabled", Boolean, nullable=False),
+    Column("made", BigInteger, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("account", Text, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("began", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Column("shown", BigInteger, nullable=False),
+    Column("browser", Text, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("account", Text, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("title", Text, nullable=False),
+    Column("scopes", LargeBinary, nullable=False),
+    Column("made", BigInteger, nullable=False),
+    Column("ends", BigInteger, nullable=False),
+    Column("used", BigInteger),
+)

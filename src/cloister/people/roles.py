@@ -1,0 +1,90 @@
+"""Who may do what at a node: rights, and the roles that are sets of them.
+
+Rules:
+1. A right is named by what it lets one do; nothing is allowed that no right names.
+2. A role is a fixed set of rights. A person has one role or several, and the rights of all of them.
+3. Whoever runs the node does not thereby speak for the organisation: an operator neither signs agreements nor approves tasks.
+4. An auditor reads everything that a person here can read about agreements, tasks, budgets and the log, and changes nothing.
+5. What is handed on (a token) has no right that its maker lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Literal, TypeAlias, get_args
+
+Right: TypeAlias = Literal[
+    "own-account",
+    "tools.use",
+    "tools.install",
+    "samples.read",
+    "samples.write",
+    "datasets.read",
+    "datasets.write",
+    "agreements.read",
+    "agreements.draft",
+    "agreements.sign",
+    "agreements.stop",
+    "budgets.read",
+    "budgets.write",
+    "tasks.read",
+    "tasks.ask",
+    "tasks.approve",
+    "tasks.stop",
+    "results.read",
+    "results.revoke",
+    "parties.read",
+    "parties.trust",
+    "log.read",
+    "people.manage",
+    "node.manage",
+]
+Role: TypeAlias = Literal["operator", "approver", "analyst", "tool-user", "auditor"]
+
+ALL: frozenset[Right] = frozenset(get_args(Right))
+_READ: frozenset[Right] = frozenset(right for right in ALL if right.endswith(".read")) - {"samples.read"}
+_TOOLS: frozenset[Right] = frozenset({"own-account", "tools.use", "samples.read", "samples.write"})
+
+RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
+    {
+        "tool-user": _TOOLS,
+        "analyst": _TOOLS | _READ | {"agreements.draft", "tasks.ask"},
+        "approver": _READ
+        | {
+            "own-account",
+            "agreements.draft",
+            "agreements.sign",
+            "agreements.stop",
+            "tasks.approve",
+            "tasks.stop",
+            "results.revoke",
+            "parties.trust",
+            "budgets.write",
+        },
+        "auditor": _READ | {"own-account"},
+        "operator": _TOOLS
+        | _READ
+        | {"tools.install", "datasets.write", "tasks.stop", "people.manage", "node.manage"},
+    }
+)
+"""What each role may do."""
+
+WORDS: Mapping[Role, str] = MappingProxyType(
+    {
+        "operator": "Runs this server: people, data, tools, settings. Does not sign for the organisation.",
+        "approver": "Signs and stops agreements and approves tasks for the organisation.",
+        "analyst": "Asks for computations and works with what comes of them.",
+        "tool-user": "Uses the tools.",
+        "auditor": "Reads agreements, tasks, budgets and the log; changes nothing.",
+    }
+)
+"""Each role in a sentence, for whoever gives it to somebody."""
+
+
+def rights_of(roles: Iterable[str]) -> frozenset[Right]:
+    """The rights of all of these roles together; an unknown role has none."""
+    found: frozenset[Right] = frozenset()
+    for role in roles:
+        found |= RIGHTS.get(role, frozenset())  # type: ignore[call-overload]
+    return found
