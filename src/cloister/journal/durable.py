@@ -47,10 +47,12 @@ class Durable:
         self._key = key
 
     @classmethod
-    def open(cls, folder: Path, key: bytes, *, url: str | None = None) -> Durable:
-        """Opens a node's folder; the database is in it, or at `url` (PostgreSQL). Errors: `Database.open`."""
-        database = Database.open(folder if url is None else url)
-        return cls(database, Blobs(folder / "blobs"), key)
+    def open(
+        cls, folder: Path, key: bytes, *, url: str | None = None, database: Database | None = None
+    ) -> Durable:
+        """Opens a node's folder; the database is in it, at `url` (PostgreSQL), or open already. Errors: `Database.open`."""
+        found = database or Database.open(folder if url is None else url)
+        return cls(found, Blobs(folder / "blobs"), key)
 
     @classmethod
     def memory(cls) -> Durable:

@@ -91,11 +91,14 @@ class Node:
         *,
         connect: Connector = by_relay,
         engines: Callable[[Folder, Callable[[str], list[Path]]], EngineSource] = Engines,
+        database: Database | None = None,
     ) -> None:
         self.folder = Folder(folder.absolute())
         self.config = self.folder.config()
         self.keystore = Keystore.open(self.folder.secrets, unlock)
-        self.durable = Durable.open(self.folder.root, self.keystore.get_or_create(STORAGE_KEY))
+        key = self.keystore.get_or_create(STORAGE_KEY)
+        self._own_database = database is None
+        self.durable = Durable.open(self.folder.root, key, database=database)
         self.clock = FloorClock(clock or SystemClock())
         self.instance = secrets.token_hex(16)
         self.twin = False
@@ -105,8 +108,12 @@ class Node:
         try:
             self._make(engines)
         except BaseException:
-            self.durable.close()
+            self._close_database()
             raise
+
+    def _close_database(self) -> None:
+        if self._own_database:
+            self.durable.close()
 
     def _make(self, engines: Callable[[Folder, Callable[[str], list[Path]]], EngineSource]) -> None:
         database = self.durable.database
@@ -295,7 +302,7 @@ class Node:
             self.link.transport.close()
         self.runner.close()
         self.engines.close()
-        self.durable.close()
+        self._close_database()
 
     def __enter__(self) -> Self:
         self.start()

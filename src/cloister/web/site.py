@@ -1,0 +1,93 @@
+"""What there is on this machine: a folder, perhaps people, perhaps a node, closed or open.
+
+Rules:
+1. A folder is made and a node's keys come into being only when somebody asks for them; before that the tools work all the same.
+2. The database is open as long as the page is, so that people can sign in while the node is closed: its secrets are sealed, and
+   are opened by the passphrase, which is kept nowhere.
+3. One process per folder: the database's lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from cloister.foundation.clock import Clock, SystemClock
+from cloister.foundation.errors import Conflict
+from cloister.identity.keystore import Unlock
+from cloister.node.folder import Folder
+from cloister.node.node import Node
+from cloister.node.setup import Made, init_node
+from cloister.storage.database import Database
+from cloister.web.accounts import Accounts
+
+State: TypeAlias = Literal["new", "closed", "open"]
+MakeNode: TypeAlias = Callable[[Path, Unlock, Clock, Database], Node]
+
+
+def _node(folder: Path, unlock: Unlock, clock: Clock, database: Database) -> Node:
+    return Node(folder, unlock, clock, database=database)
+
+
+class Site:
+    """One folder behind one page.
+
+    Args:
+        folder: the node's, or where it will be.
+        clock: tells the time.
+        make: makes a node that is not started.
+    """
+
+    def __init__(self, folder: Path, clock: Clock | None = None, make: MakeNode = _node) -> None:
+        self.folder = Folder(folder.absolute())
+        self.clock = clock or SystemClock()
+        self._make = make
+        self._lock = threading.RLock()
+        self.database = Database.open(self.folder.private(self.folder.root))
+        self.accounts = Accounts(self.database, self.clock)
+        self.node: Node | None = None
+
+    @property
+    def state(self) -> State:
+        """Whether there is a node, and whether it is open."""
+        if self.node is not None:
+            return "open"
+        return "closed" if self.folder.config_file.exists() else "new"
+
+    @property
+    def organisation(self) -> str:
+        """The name on this party's card; empty while there is no node."""
+        return "" if self.state == "new" else self.folder.config().name
+
+    def found(self, name: str, roles: Iterable[str], unlock: Unlock, recovery: Unlock) -> Made:
+        """Makes this organisation's keys and its node, and opens it. Raises `Conflict` if there is one."""
+        with self._lock:
+            made = init_node(self.folder.root, name, roles, unlock, recovery, self.clock)
+            self.open(unlock)
+        return made
+
+    def open(self, unlock: Unlock) -> Node:
+        """Opens and starts the node. Raises `NotTrusted` for a wrong passphrase, `Conflict` if it is open."""
+        with self._lock:
+            if self.node is not None:
+                raise Conflict("The server is open already.", "", "Go on.")
+            node = self._make(self.folder.root, unlock, self.clock, self.database)
+            try:
+                node.start()
+            except BaseException:
+                node.close()
+                raise
+            self.node = node
+            return node
+
+    def close(self) -> None:
+        """Stops the node, if there is one, and lets the folder go."""
+        with self._lock:
+            node, self.node = self.node, None
+            try:
+                if node is not None:
+                    node.close()
+            finally:
+                self.database.close()
