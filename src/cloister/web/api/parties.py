@@ -1,0 +1,58 @@
+"""This node, and the organisations that it knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import Field
+
+from cloister.identity.envelopes import Envelope
+from cloister.node.chores import DOCUMENTS
+from cloister.web.api.bodies import Body, OpenNode
+from cloister.web.routes import Routes
+
+
+class NewCard(Body):
+    cards: list[dict[str, Any]] = Field(min_length=1, max_length=1000)
+
+
+class Compared(Body):
+    fingerprint: str = Field(max_length=200)
+
+
+def add(app: FastAPI, node: OpenNode) -> None:
+    """Adds the routes."""
+    routes = Routes(app, "Parties")
+
+    @routes.get("/api/v1/status", "tasks.read")
+    def status() -> Any:
+        return node().status()
+
+    @routes.get("/api/v1/events", "tasks.read")
+    def events(since: int = 0, wait: float = 0.0) -> Any:
+        return node().events(since, wait)
+
+    @routes.get("/api/v1/traffic", "tasks.read")
+    def traffic() -> Any:
+        return node().traffic()
+
+    @routes.get("/api/v1/parties", "parties.read")
+    def parties() -> Any:
+        return node().parties.listing()
+
+    @routes.post("/api/v1/parties", "parties.trust")
+    def add_party(body: NewCard) -> Any:
+        card = node().parties.accept_chain([Envelope.from_json(item) for item in body.cards])
+        return {"party": card.party, "name": card.name}
+
+    @routes.post("/api/v1/parties/{party}/trust", "parties.trust")
+    def trust(party: str, body: Compared) -> Any:
+        node().parties.pin(party, body.fingerprint)
+        node().steward.wake(DOCUMENTS)
+        return {"party": party, "trust": "pinned"}
+
+    @routes.post("/api/v1/parties/{party}/distrust", "parties.trust")
+    def distrust(party: str) -> Any:
+        node().parties.unpin(party)
+        return {"party": party, "trust": "unpinned"}

@@ -1,0 +1,41 @@
+"""Approved results, and the log that anybody can verify."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from fastapi import FastAPI
+
+from cloister.node.reports import export_ledger, release_content, release_view, releases_view
+from cloister.web.api.bodies import OpenNode, Reason
+from cloister.web.routes import Routes
+
+
+def add(app: FastAPI, node: OpenNode) -> None:
+    """Adds the routes."""
+    routes = Routes(app, "Releases")
+
+    @routes.get("/api/v1/releases", "results.read")
+    def releases() -> Any:
+        return releases_view(node())
+
+    @routes.get("/api/v1/releases/{digest}", "results.read")
+    def release(digest: str) -> Any:
+        return release_view(node(), digest)
+
+    @routes.get("/api/v1/releases/{digest}/content", "results.read")
+    def content(digest: str) -> Any:
+        return {"content": base64.b64encode(release_content(node(), digest)).decode()}
+
+    @routes.post("/api/v1/releases/{digest}/revoke", "results.revoke")
+    def revoke(digest: str, body: Reason) -> Any:
+        return node().revocations.revoke(digest, body.reason)
+
+    @routes.get("/api/v1/ledger", "log.read")
+    def ledger() -> Any:
+        return node().ledger.head()
+
+    @routes.get("/api/v1/ledger/export", "log.read")
+    def export() -> Any:
+        return {"content": base64.b64encode(export_ledger(node())).decode()}

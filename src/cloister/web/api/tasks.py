@@ -1,0 +1,91 @@
+"""What is asked, planned, approved and run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from cloister.foundation.errors import CloisterError
+from cloister.identity.keys import unb64
+from cloister.node.reports import task_view, tasks_view
+from cloister.node.tasks.known import known_models
+from cloister.node.tasks.records import parse_plan
+from cloister.planner.explain import explain
+from cloister.web.api.bodies import Body, OpenNode, Reason
+from cloister.web.routes import Routes
+
+
+class NewModel(Body):
+    content: str
+
+
+class Ask(Body):
+    agreement: str
+    computation: dict[str, Any]
+    purpose: str | None = None
+    datasets: dict[str, str] | None = None
+    recipients: list[str] | None = None
+    preferences: dict[str, Any] | None = None
+
+
+class Measure(Body):
+    computation: dict[str, Any] | None = None
+
+
+class Submit(Body):
+    plan: dict[str, Any]
+
+
+class Approve(Body):
+    with_records: bool = False
+
+
+def add(app: FastAPI, node: OpenNode) -> None:
+    """Adds the routes."""
+    routes = Routes(app, "Tasks")
+
+    @routes.post("/api/v1/models", "tasks.ask")
+    def add_model(body: NewModel) -> Any:
+        return node().computations.add_model(unb64(body.content))
+
+    @routes.post("/api/v1/plans", "tasks.ask")
+    def plan(body: Ask) -> Any:
+        return node().computations.plan(body.model_dump())[1]
+
+    @routes.post("/api/v1/bench", "node.manage")
+    def bench(body: Measure) -> Any:
+        return node().bench.measure(body.computation)
+
+    @routes.post("/api/v1/tasks", "tasks.ask")
+    def submit(body: Submit) -> Any:
+        return node().tasks.submit(parse_plan(body.plan))
+
+    @routes.get("/api/v1/tasks", "tasks.read")
+    def tasks() -> Any:
+        return tasks_view(node())
+
+    @routes.get("/api/v1/tasks/{task}", "tasks.read")
+    def show(task: str) -> Any:
+        text = explain(node().tasks.plan(task), node().parties.names(), models=known_models())
+        return {**task_view(node(), task), "text": text}
+
+    @routes.post("/api/v1/tasks/{task}/approve", "tasks.approve")
+    def approve(task: str, body: Approve) -> Any:
+        return node().tasks.approve(task, with_records=body.with_records)
+
+    @routes.post("/api/v1/tasks/{task}/refuse", "tasks.approve")
+    def refuse(task: str, body: Reason) -> Any:
+        return node().tasks.refuse(task, body.reason)
+
+    @routes.post("/api/v1/tasks/{task}/withdraw", "tasks.approve")
+    def withdraw(task: str, body: Reason) -> Any:
+        node().withdrawing.withdraw(task, body.reason)
+        return task_view(node(), task)
+
+    @routes.post("/api/v1/tasks/{task}/stop", "tasks.stop")
+    def stop(task: str, body: Reason) -> Any:
+        error = CloisterError(
+            "The task was stopped by a person at one of its nodes.", body.reason, "Ask them."
+        )
+        return {"stopped": node().runner.stop(task, error)}
