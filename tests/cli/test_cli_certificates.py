@@ -10,9 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloister.cli.certificates import check_bundle
 from cloister.cli.checkpoints import checkpoints_in
-from cloister.cli.installing import verify_installed
 from cloister.cli.main import cli
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
@@ -22,10 +20,12 @@ from cloister.identity.cards import genesis, read
 from cloister.identity.keys import SecretKeys
 from cloister.ledger.checkpoints import Checkpoint, ledger_origin, sign_checkpoint
 from cloister.release import CHECKS
+from cloister.release.bundle import check_bundle
 from cloister.release.certificate import PAYLOAD_TYPE, require_content, statement
 from cloister.tools.builtin import builtin_tool
 from cloister.tools.package import Package, export_tool
 from cloister.tools.tool import with_model
+from cloister.tools.trust import verify_installed
 from protections import federation as f
 
 CONTENT = b"a model"

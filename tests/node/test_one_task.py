@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from cloister.cli.certificates import check_bundle
 from cloister.foundation.canonical import canonical
 from cloister.node.reports import export_ledger, release_view, releases_view, task_view
+from cloister.release.bundle import check_bundle
 from node.town import LAB, OWNERS, USER, town
 
 

@@ -102,7 +102,7 @@ def save(release: str, file: Path, folder: Path, wait: int) -> Answer:
 @folder_option
 def install(release: str, tool: str, for_user: bool, folder: Path, wait: int) -> Answer:
     """Put the model of RELEASE into a tool and install it, its certificate beside it."""
-    from cloister.cli.installing import install_release
+    from cloister.tools.released import install_release
 
     with client(folder) as node:
         digest = _find(node, release, wait)
@@ -141,8 +141,8 @@ def verify(file: Path, certificate: Path | None, owners: tuple[str, ...], quorum
     """Check offline that FILE is what a quorum of owners approved; needs no node."""
     import time
 
-    from cloister.cli.certificates import BUNDLE_LIMIT, check_bundle
     from cloister.foundation.files import read_limited
+    from cloister.release.bundle import BUNDLE_LIMIT, check_bundle
     from cloister.release.certificate import require_content
 
     beside = certificate or file.with_name(file.name + ".certificate.json")

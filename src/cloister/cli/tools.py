@@ -16,7 +16,7 @@ from cloister.cli.output import Answer, command, progress_console
 from cloister.foundation.errors import BadInput
 
 if TYPE_CHECKING:
-    from cloister.cli.certificates import Checked
+    from cloister.release.bundle import Checked
     from cloister.tools.install import InstalledTools
     from cloister.tools.manifest import Adjustable
     from cloister.tools.run import Progress, Result
@@ -82,9 +82,9 @@ def run(
     folder: Path | None,
 ) -> Answer:
     """Run TOOL (for example crystals, or a .tool file) on IMAGES. Nothing leaves this machine."""
-    from cloister.cli.installing import verify_installed
     from cloister.tools.builtin import open_tool
     from cloister.tools.run import exit_code, run_tool
+    from cloister.tools.trust import verify_installed
 
     if not images:
         if Path(tool).suffix.lower() in _PICTURES:
@@ -208,9 +208,9 @@ def _closing(name: str, version: str, out: Path | None, results: Sequence[Result
 @_node_folder
 def show(tool: str, folder: Path | None) -> Answer:
     """What TOOL does, what it is not good for, what you can set, and where its models come from."""
-    from cloister.cli.installing import check_tool
     from cloister.foundation.errors import CloisterError
     from cloister.tools.builtin import open_tool
+    from cloister.tools.trust import check_tool
 
     package = open_tool(tool, _tools(folder))
     checked, wrong = None, ""
@@ -302,8 +302,8 @@ def export(tool: str, file: Path, folder: Path | None) -> Answer:
 @_node_folder
 def import_(file: Path, owners: tuple[str, ...], quorum: int | None, folder: Path | None) -> Answer:
     """Install the tool in FILE; a certificate that it carries is checked first, and what was checked is printed."""
-    from cloister.cli.installing import check_tool
     from cloister.tools.package import load_tool
+    from cloister.tools.trust import check_tool
 
     package = load_tool(file)
     trusted = fingerprints(owners)

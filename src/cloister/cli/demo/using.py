@@ -15,9 +15,9 @@ from cloister.cli.demo.view import View
 
 def use(stage: Stage, view: View, released: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Coast installs the model and counts its own pictures, before and after."""
-    from cloister.cli.installing import install_release
     from cloister.tools.builtin import builtin_tool, open_tool
     from cloister.tools.install import InstalledTools
+    from cloister.tools.released import install_release
     from cloister.tools.run import run_tool
 
     view.chapter(

@@ -1,52 +1,21 @@
-"""From a release to an installed tool: the released model takes the place of the tool's own, certificate beside it."""
+"""What an installed tool's certificate is worth: looked at before it is installed, and each time it is used.
+
+Rules:
+1. A tool that names a certificate is used only with that one, and only if it holds.
+2. The certificate is about one of the tool's own models.
+3. A tool without a certificate claims nothing, and nobody vouches for it.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-from cloister.cli.certificates import Checked, check_bundle
-from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import SystemClock
 from cloister.foundation.digests import digest, same
-from cloister.foundation.errors import Conflict, NotFound, NotTrusted
+from cloister.foundation.errors import NotTrusted
+from cloister.release.bundle import Checked, check_bundle
 from cloister.release.certificate import is_content
-from cloister.tools.builtin import builtin_tool
-from cloister.tools.install import InstalledTools
-from cloister.tools.package import Package
-from cloister.tools.tool import Tool, with_model
-
-
-def install_release(
-    name: str, content: bytes, told: Mapping[str, Any], folder: Path | None
-) -> dict[str, Any]:
-    """Installs a built-in tool with the released model in place of its own.
-
-    Args:
-        name: the tool.
-        content: the released ONNX model.
-        told: the release as the node shows it: `certificate`, `cards`.
-        folder: the folder of installed tools; this user's if absent.
-    """
-    tools = InstalledTools(folder)
-    base = builtin_tool(name)
-    try:
-        version = _next(tools.state(name).current.version)
-    except NotFound:
-        version = _next(base.manifest.version)
-    certificate = canonical({"certificate": told["certificate"], "cards": told["cards"]})
-    (model,) = base.models
-    made = with_model(base, model, content, version=version, certificate=digest(certificate))
-    state = tools.install(Package(made, certificate), now=int(time.time()), verify=verify_installed)
-    return {
-        "tool": name,
-        "version": state.current.version,
-        "digest": state.current.tool,
-        "folder": str(tools.folder),
-        "history": [entry.model_dump(mode="json") for entry in state.history],
-    }
+from cloister.tools.tool import Tool
 
 
 def verify_installed(tool: Tool, certificate: bytes | None) -> None:
@@ -91,13 +60,3 @@ def check_tool(
             "The certificate is about another model than the tool's.", clause="certificate-content"
         )
     return checked
-
-
-def _next(version: str) -> str:
-    parts = version.split(".")
-    try:
-        return ".".join([*parts[:-1], str(int(parts[-1]) + 1)])
-    except ValueError:
-        raise Conflict(
-            "The installed version has no number to count on.", version[:40], "Remove it first."
-        ) from None

@@ -1,0 +1,57 @@
+"""From a release to an installed tool: the released model takes the place of the tool's own, certificate beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cloister.foundation.canonical import canonical
+from cloister.foundation.digests import digest
+from cloister.foundation.errors import Conflict, NotFound
+from cloister.tools.builtin import builtin_tool
+from cloister.tools.install import InstalledTools
+from cloister.tools.package import Package
+from cloister.tools.tool import with_model
+from cloister.tools.trust import verify_installed
+
+
+def install_release(
+    name: str, content: bytes, told: Mapping[str, Any], folder: Path | None
+) -> dict[str, Any]:
+    """Installs a built-in tool with the released model in place of its own.
+
+    Args:
+        name: the tool.
+        content: the released ONNX model.
+        told: the release as the node shows it: `certificate`, `cards`.
+        folder: the folder of installed tools; this user's if absent.
+    """
+    tools = InstalledTools(folder)
+    base = builtin_tool(name)
+    try:
+        version = _next(tools.state(name).current.version)
+    except NotFound:
+        version = _next(base.manifest.version)
+    certificate = canonical({"certificate": told["certificate"], "cards": told["cards"]})
+    (model,) = base.models
+    made = with_model(base, model, content, version=version, certificate=digest(certificate))
+    state = tools.install(Package(made, certificate), now=int(time.time()), verify=verify_installed)
+    return {
+        "tool": name,
+        "version": state.current.version,
+        "digest": state.current.tool,
+        "folder": str(tools.folder),
+        "history": [entry.model_dump(mode="json") for entry in state.history],
+    }
+
+
+def _next(version: str) -> str:
+    parts = version.split(".")
+    try:
+        return ".".join([*parts[:-1], str(int(parts[-1]) + 1)])
+    except ValueError:
+        raise Conflict(
+            "The installed version has no number to count on.", version[:40], "Remove it first."
+        ) from None
