@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -279,6 +280,7 @@ accounts = Table(
     Column("password", Text),
     Column("enabled", Boolean, nullable=False),
     Column("made", BigInteger, nullable=False),
+    Column("given", Boolean, nullable=False, server_default=false()),
 )
 
 sessions = Table(
@@ -290,6 +292,7 @@ sessions = Table(
     Column("used", BigInteger, nullable=False),
     Column("shown", BigInteger, nullable=False),
     Column("browser", Text, nullable=False),
+    Column("address", Text, nullable=False, server_default=""),
 )
 
 tokens = Table(
@@ -302,4 +305,58 @@ tokens = Table(
     Column("made", BigInteger, nullable=False),
     Column("ends", BigInteger, nullable=False),
     Column("used", BigInteger),
+)
+
+passkeys = Table(
+    "passkeys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account", Text, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("title", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("made", BigInteger, nullable=False),
+    Column("used", BigInteger),
+)
+
+trail = Table(
+    "trail",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("account", Text, index=True),
+    Column("name", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("about", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+samples = Table(
+    "samples",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("tool", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("input", Text, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("count", BigInteger),
+    Column("facts", LargeBinary, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Index("ix_samples_at_id", "at", "id"),
+    Index("ix_samples_tool_label_at", "tool", "label", "at"),
+)
+
+sample_files = Table(
+    "sample_files",
+    metadata,
+    Column("sample", Text, ForeignKey("samples.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("sample", "name"),
 )

@@ -120,15 +120,7 @@ def run_tool(
         raise BadInput(
             "There are no pictures to look at.", "No file was named.", "Name one or more pictures."
         )
-    if micrometres_per_pixel is not None and not 0 < micrometres_per_pixel < 1e6:
-        raise BadInput(
-            "The size of a pixel is not usable.",
-            "It must be above zero.",
-            "Give it in micrometres per pixel.",
-        )
-    chosen = _Chosen(
-        micrometres_per_pixel, limits, dict(settings or {}), adjusted(tool.manifest, settings or {})
-    )
+    chosen = choose(tool, micrometres_per_pixel, settings or {}, limits)
     models = tool.load(threads=threads)
     names = _distinct(images)
     results = [
@@ -148,13 +140,83 @@ def exit_code(results: Sequence[Result]) -> int:
 
 
 @dataclass(frozen=True)
-class _Chosen:
+class Chosen:
     """What the user chose for all pictures of a run; `by_step` is `settings` as the steps take them."""
 
     micrometres_per_pixel: float | None
     limits: ImageLimits
     settings: Mapping[str, Any]
     by_step: Mapping[str, Mapping[str, Any]]
+
+
+def choose(
+    tool: Tool,
+    micrometres_per_pixel: float | None,
+    settings: Mapping[str, Any],
+    limits: ImageLimits = LIMITS,
+) -> Chosen:
+    """What the user chose, checked against the tool; see `run_tool`. Raises `BadInput`."""
+    if micrometres_per_pixel is not None and not 0 < micrometres_per_pixel < 1e6:
+        raise BadInput(
+            "The size of a pixel is not usable.",
+            "It must be above zero.",
+            "Give it in micrometres per pixel.",
+        )
+    return Chosen(micrometres_per_pixel, limits, dict(settings), adjusted(tool.manifest, settings))
+
+
+def compute(
+    tool: Tool,
+    models: Mapping[str, Model],
+    value: t.Value,
+    seen: str,
+    shown: str,
+    chosen: Chosen,
+    tick: Callable[[str, float], None],
+) -> tuple[dict[str, t.Value], Context, str]:
+    """The outputs for an input that was read, what they were computed in, and why they are doubtful, if they are.
+
+    Args:
+        tool: what to run.
+        models: as `tool.load` gave them.
+        value: the only input.
+        seen: its digest.
+        shown: what people call it.
+        chosen: by the user.
+        tick: told of every step.
+
+    Raises:
+        CloisterError: a step could not do its work.
+    """
+    facts = {
+        "tool": f"{tool.name} {tool.manifest.version}",
+        "tool digest": tool.digest,
+        "input digest": seen,
+    }
+    facts |= {f"model {name}": model for name, model in tool.manifest.models.items()}
+    calibrated = chosen.micrometres_per_pixel or tool.manifest.calibration.micrometres_per_pixel
+    facts["micrometres per pixel"] = (
+        "unknown: sizes are in pixels" if calibrated is None else f"{calibrated:g}"
+    )
+    facts |= {f"setting {name}": f"{value}" for name, value in chosen.settings.items()}
+    context = Context(
+        models,
+        tool.manifest.title,
+        shown,
+        calibrated,
+        chosen.limits,
+        facts,
+        tool.manifest.limits,
+        _known_sizes(tool.manifest, chosen.by_step),
+    )
+    inputs = {next(iter(tool.manifest.inputs)): value}
+    outputs = run_pipeline(tool, models, inputs, context, tick, chosen.by_step)
+    return outputs, context, outside_known_sizes(first_table(outputs), context.sizes, calibrated)
+
+
+def first_table(outputs: Mapping[str, t.Value]) -> t.Table | None:
+    """The first table among a tool's outputs."""
+    return next((value for value in outputs.values() if isinstance(value, t.Table)), None)
 
 
 def _one(
@@ -164,46 +226,22 @@ def _one(
     shown: str,
     label: str,
     out: Path | None,
-    chosen: _Chosen,
+    chosen: Chosen,
     progress: Progress | None,
 ) -> Result:
     started = time.perf_counter()
     seen = ""
     try:
         value, seen = _input(tool, path, chosen.limits)
-        facts = {
-            "tool": f"{tool.name} {tool.manifest.version}",
-            "tool digest": tool.digest,
-            "input digest": seen,
-        }
-        facts |= {f"model {name}": model for name, model in tool.manifest.models.items()}
-        calibrated = chosen.micrometres_per_pixel or tool.manifest.calibration.micrometres_per_pixel
-        facts["micrometres per pixel"] = (
-            "unknown: sizes are in pixels" if calibrated is None else f"{calibrated:g}"
-        )
-        facts |= {f"setting {name}": f"{value}" for name, value in chosen.settings.items()}
-        context = Context(
-            models,
-            tool.manifest.title,
-            shown,
-            calibrated,
-            chosen.limits,
-            facts,
-            tool.manifest.limits,
-            _known_sizes(tool.manifest, chosen.by_step),
-        )
 
         def tick(step: str, share: float) -> None:
             if progress is not None:
                 progress(shown, step, share)
 
-        outputs = run_pipeline(
-            tool, models, {next(iter(tool.manifest.inputs)): value}, context, tick, chosen.by_step
-        )
+        outputs, context, doubt = compute(tool, models, value, seen, shown, chosen, tick)
         tick("done", 1.0)
         files = write_outputs(out, label, outputs, context) if out is not None else ()
-        table = next((value for value in outputs.values() if isinstance(value, t.Table)), None)
-        doubt = outside_known_sizes(table, context.sizes, calibrated)
+        table = first_table(outputs)
         error = None
     except CloisterError as problem:
         outputs, files, table, doubt, error = {}, (), None, "", problem
