@@ -1,42 +1,40 @@
-"""What has changed between two versions of an agreement, in words.
+"""What has changed between two versions of an agreement: in words, field by field, and what that means for whom.
 
-The sentences of both versions are compared, so that a difference reads as the agreement itself reads; clauses whose
-change alters no sentence (for example an order) are named by their field.
+Rules:
+1. Every field of the terms that differs is named, and none that does not. What only changed its order is named, too.
+2. `more` means that something is permitted afterwards that was refused before: less protection. `less` means the reverse: more
+   protection. Where both are true, or neither, it is `other`. Turning the two versions round turns `more` into `less`.
+3. Only what the terms say counts; what an owner decides at its own server besides (its population's own limit, its approvals) is
+   not known here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cloister.agreements.changes import Difference, Effect, Kind
+from cloister.agreements.changes_of_limits import limits
+from cloister.agreements.changes_of_use import uses
 from cloister.agreements.terms import Terms
-from cloister.agreements.words import sections
 
-_HEADER = frozenset({"uid", "version", "previous", "title"})
+__all__ = ["Difference", "Effect", "Kind", "differences"]
+
+_HEADER = frozenset({"uid", "version", "previous"})
 
 
-def differences(old: Terms, new: Terms, names: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Sentences such as `No longer: …` and `New: …`; empty only if the terms are the same but for version numbers.
+def differences(old: Terms, new: Terms, names: Mapping[str, str] | None = None) -> tuple[Difference, ...]:
+    """Every difference, in the order in which an agreement is read; empty only if the terms are the same but for versions.
 
     Args:
         old: the earlier version.
         new: the later version.
         names: the reader's own names for fingerprints.
     """
-    before, after = _told(old, names), _told(new, names)
-    found = []
-    if old.title != new.title:
-        found.append(f"The title was “{old.title}” and is “{new.title}”.")
-    gone, come = set(before) - set(after), set(after) - set(before)
-    found += [f"No longer ({title.lower()}): {text}" for title, text in before if (title, text) in gone]
-    found += [f"New ({title.lower()}): {text}" for title, text in after if (title, text) in come]
-    for name in Terms.model_fields:
-        if name in _HEADER or getattr(old, name) == getattr(new, name):
+    found = [*uses(old, new, names or {}), *limits(old, new, names or {})]
+    named = {item.field.partition(".")[0] for item in found}
+    for field in Terms.model_fields:
+        if field in _HEADER or field in named or getattr(old, field) == getattr(new, field):
             continue
-        alone = _told(old.model_copy(update={name: getattr(new, name)}), names)
-        if set(alone) == set(before):
-            found.append(f"Changed: {name.replace('_', ' ')}.")
+        text = f"The order in “{field.replace('_', ' ')}” has changed, and nothing else there."
+        found.append(Difference(field, "changed", text, "other"))
     return tuple(found)
-
-
-def _told(terms: Terms, names: Mapping[str, str] | None) -> list[tuple[str, str]]:
-    return [(section.title, item.text) for section in sections(terms, names) for item in section.sentences]
