@@ -4,7 +4,8 @@ Rules:
 1. A right is named by what it lets one do; nothing is allowed that no right names.
 2. A role is a fixed set of rights. A person has one role or several, and the rights of all of them.
 3. Whoever runs the node does not thereby speak for the organisation: an operator neither signs agreements nor approves tasks.
-4. An auditor reads everything that a person here can read about agreements, tasks, budgets and the log, and changes nothing.
+4. An auditor reads everything that a person here can read about agreements, tasks, budgets, the log and what people did, and
+   changes nothing.
 5. What is handed on (a token) has no right that its maker lacks.
 """
 
@@ -37,13 +38,17 @@ Right: TypeAlias = Literal[
     "parties.read",
     "parties.trust",
     "log.read",
+    "people.read",
     "people.manage",
     "node.manage",
 ]
 Role: TypeAlias = Literal["operator", "approver", "analyst", "tool-user", "auditor"]
 
 ALL: frozenset[Right] = frozenset(get_args(Right))
-_READ: frozenset[Right] = frozenset(right for right in ALL if right.endswith(".read")) - {"samples.read"}
+_READ: frozenset[Right] = frozenset(right for right in ALL if right.endswith(".read")) - {
+    "samples.read",
+    "people.read",
+}
 _TOOLS: frozenset[Right] = frozenset({"own-account", "tools.use", "samples.read", "samples.write"})
 
 RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
@@ -62,10 +67,10 @@ RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
             "parties.trust",
             "budgets.write",
         },
-        "auditor": _READ | {"own-account"},
+        "auditor": _READ | {"own-account", "people.read"},
         "operator": _TOOLS
         | _READ
-        | {"tools.install", "datasets.write", "tasks.stop", "people.manage", "node.manage"},
+        | {"tools.install", "datasets.write", "tasks.stop", "people.read", "people.manage", "node.manage"},
     }
 )
 """What each role may do."""
@@ -76,7 +81,7 @@ WORDS: Mapping[Role, str] = MappingProxyType(
         "approver": "Signs and stops agreements and approves tasks for the organisation.",
         "analyst": "Asks for computations and works with what comes of them.",
         "tool-user": "Uses the tools.",
-        "auditor": "Reads agreements, tasks, budgets and the log; changes nothing.",
+        "auditor": "Reads agreements, tasks, budgets, the log and what people did; changes nothing.",
     }
 )
 """Each role in a sentence, for whoever gives it to somebody."""

@@ -3,9 +3,11 @@
 Rules:
 1. A secret is 32 random bytes; only its SHA-256 is stored, and it is found by that, so nothing is compared byte by byte.
 2. A session ends when it is not used for `IDLE` seconds, and `LIFE` seconds after it began whatever happens.
-3. Signing in always makes a new session; an earlier one of that browser ends (no fixation).
+3. Signing in always makes a new session; an earlier one of that browser ends (no fixation). Showing the password or passkey again
+   gives the session a new secret.
 4. What binds the organisation needs a session whose person has shown the password or passkey in the last `FRESH` seconds.
 5. A token has an end, and a part of the rights of who made it; it is never fresh, so it cannot sign.
+6. Who has a password that somebody else chose may do nothing but choose another: two know it.
 """
 
 from __future__ import annotations
@@ -32,12 +34,16 @@ class Session:
         began: when, seconds since the epoch.
         used: last.
         shown: when the password or passkey was shown last.
+        browser: what the browser called itself.
+        address: where it was when the session began.
     """
 
     account: str
     began: int
     used: int
     shown: int
+    browser: str = ""
+    address: str = ""
 
     def alive(self, now: int) -> bool:
         """Whether it still counts (rule 2)."""
@@ -50,17 +56,28 @@ class Session:
 
 @dataclass(frozen=True)
 class Person:
-    """An account, as far as what it may do is concerned."""
+    """An account, as far as what it may do is concerned.
+
+    Attributes:
+        account: its random name for programs.
+        name: its name for people.
+        roles: see `roles`.
+        enabled: whether it may do anything at all.
+        given: whether somebody else chose its password (rule 6).
+    """
 
     account: str
     name: str
     roles: frozenset[str]
     enabled: bool = True
+    given: bool = False
 
     @property
     def rights(self) -> frozenset[Right]:
-        """None while it is disabled."""
-        return rights_of(self.roles) if self.enabled else frozenset()
+        """What the person may do now: nothing while disabled, only its own account while the password is another's."""
+        if not self.enabled:
+            return frozenset()
+        return frozenset({"own-account"}) if self.given else rights_of(self.roles)
 
 
 def new_secret() -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Accounts, sessions and tokens of a node. Secrets are here only as their digests, passwords as argon2id."""
+"""Accounts, sessions, tokens and passkeys of a node. Secrets are here only as their digests, passwords as argon2id."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy import Row, delete, func, select, update
 
 from cloister.foundation.canonical import canonical, parse
+from cloister.foundation.errors import NotFound
 from cloister.people.sessions import Person, Session
 from cloister.storage._rows import inserting, put
 from cloister.storage.database import Transaction
-from cloister.storage.tables import accounts, sessions, tokens
+from cloister.storage.tables import accounts, passkeys, sessions, tokens
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,31 @@ class Token:
     used: int | None = None
 
 
+@dataclass(frozen=True)
+class Passkey:
+    """A passkey of an account.
+
+    Attributes:
+        id: the name that its device gave it.
+        account: whose.
+        title: what its owner calls it.
+        host: the name of the page that it is for.
+        key: its public key (COSE).
+        count: at its last use.
+        made: when, seconds since the epoch.
+        used: last.
+    """
+
+    id: str
+    account: str
+    title: str
+    host: str
+    key: bytes
+    count: int
+    made: int
+    used: int | None = None
+
+
 class People:
     """The people of a node, in one transaction."""
 
@@ -56,13 +82,17 @@ class People:
         self._connection.execute(inserting(accounts), {"id": person.account, **values})
 
     def change(self, person: Person) -> None:
-        """Keeps an account's name, roles and whether it is enabled."""
+        """Keeps an account's name, roles, and whether it is enabled and its password another's."""
         put(self._connection, accounts, {"id": person.account}, _columns(person))
 
     def set_password(self, account: str, password: str | None) -> None:
         """Keeps what is stored of a password."""
-        self._connection.execute(
-            update(accounts).where(accounts.c.id == account).values(password=password)
+        self._connection.execute(update(accounts).where(accounts.c.id == account).values(password=password))
+
+    def made(self, account: str) -> int:
+        """When an account was made."""
+        return int(
+            self._connection.execute(select(accounts.c.made).where(accounts.c.id == account)).scalar_one()
         )
 
     def get(self, account: str) -> Person | None:
@@ -70,10 +100,21 @@ class People:
         row = self._connection.execute(select(accounts).where(accounts.c.id == account)).one_or_none()
         return None if row is None else _person(row)
 
+    def known(self, account: str) -> Person:
+        """A person by account. Raises `NotFound`."""
+        found = self.get(account)
+        if found is None:
+            raise NotFound("There is no such account.", "", "Look at the list of people.")
+        return found
+
     def by_name(self, name: str) -> tuple[Person, str | None] | None:
-        """A person by the name typed at sign-in, with what is stored of the password."""
-        row = self._connection.execute(select(accounts).where(accounts.c.name == name)).one_or_none()
-        return None if row is None else (_person(row), row.password)
+        """A person by the name typed at sign-in, in capitals or not, with what is stored of the password."""
+        wanted = name.casefold()
+        # Databases fold letters each in their own way; there are few accounts.
+        for row in self._connection.execute(select(accounts)):
+            if row.name.casefold() == wanted:
+                return _person(row), row.password
+        return None
 
     def password(self, account: str) -> str | None:
         """What is stored of an account's password."""
@@ -87,22 +128,19 @@ class People:
 
     # Sessions ------------------------------------------------------------------------------------------------------
 
-    def open(self, digest: str, session: Session, browser: str) -> None:
+    def open(self, digest: str, session: Session) -> None:
         """Keeps a session."""
-        put(self._connection, sessions, {"digest": digest}, {**vars(session), "browser": browser})
+        put(self._connection, sessions, {"digest": digest}, dict(vars(session)))
 
     def session(self, digest: str) -> Session | None:
         """The session of a cookie's secret, alive or not."""
         row = self._connection.execute(select(sessions).where(sessions.c.digest == digest)).one_or_none()
-        return None if row is None else Session(row.account, row.began, row.used, row.shown)
+        return None if row is None else _session(row)
 
-    def sessions_of(self, account: str) -> list[tuple[str, Session, str]]:
-        """An account's sessions with their digests and browsers, newest first."""
+    def sessions_of(self, account: str) -> list[tuple[str, Session]]:
+        """An account's sessions with their digests, newest first."""
         query = select(sessions).where(sessions.c.account == account).order_by(sessions.c.began.desc())
-        return [
-            (row.digest, Session(row.account, row.began, row.used, row.shown), row.browser)
-            for row in self._connection.execute(query)
-        ]
+        return [(row.digest, _session(row)) for row in self._connection.execute(query)]
 
     def close(self, digests: Iterable[str]) -> None:
         """Ends sessions."""
@@ -136,20 +174,51 @@ class People:
         """Ends a token."""
         self._connection.execute(delete(tokens).where(tokens.c.digest == digest))
 
+    # Passkeys ------------------------------------------------------------------------------------------------------
+
+    def put_passkey(self, passkey: Passkey) -> None:
+        """Keeps a passkey."""
+        values = dict(vars(passkey))
+        del values["id"]
+        put(self._connection, passkeys, {"id": passkey.id}, values)
+
+    def passkey(self, name: str) -> Passkey | None:
+        """A passkey by the name that its device gave it."""
+        row = self._connection.execute(select(passkeys).where(passkeys.c.id == name)).one_or_none()
+        return None if row is None else _passkey(row)
+
+    def passkeys_of(self, account: str) -> list[Passkey]:
+        """An account's passkeys, oldest first."""
+        query = select(passkeys).where(passkeys.c.account == account).order_by(passkeys.c.made, passkeys.c.id)
+        return [_passkey(row) for row in self._connection.execute(query)]
+
+    def drop_passkey(self, name: str) -> None:
+        """Removes a passkey."""
+        self._connection.execute(delete(passkeys).where(passkeys.c.id == name))
+
 
 def _columns(person: Person) -> dict[str, Any]:
     return {
         "name": person.name,
         "roles": canonical(sorted(person.roles)),
         "enabled": person.enabled,
+        "given": person.given,
     }
 
 
 def _person(row: Row[Any]) -> Person:
-    return Person(row.id, row.name, frozenset(parse(row.roles)), bool(row.enabled))
+    return Person(row.id, row.name, frozenset(parse(row.roles)), bool(row.enabled), bool(row.given))
+
+
+def _session(row: Row[Any]) -> Session:
+    return Session(row.account, row.began, row.used, row.shown, row.browser, row.address)
 
 
 def _token(row: Row[Any]) -> Token:
     return Token(
         row.digest, row.account, row.title, frozenset(parse(row.scopes)), row.made, row.ends, row.used
     )
+
+
+def _passkey(row: Row[Any]) -> Passkey:
+    return Passkey(row.id, row.account, row.title, row.host, row.key, row.count, row.made, row.used)
