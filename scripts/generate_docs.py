@@ -73,7 +73,7 @@ def _cell(text: str) -> str:
 
 def interface() -> str:
     """Every route of the node's interface."""
-    from cloister.node.api import make_app
+    from cloister.web.app import make_app
 
     # Routes are closures over the node; describing them calls none.
     schema = make_app(SimpleNamespace()).openapi()  # type: ignore[arg-type] # described, never called

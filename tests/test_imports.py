@@ -61,7 +61,7 @@ def test_no_module_but_those_of_workers_imports_jax_onnx_or_torch():
 
 def test_a_node_server_imports_no_jax():
     told = in_a_new_process(
-        "import cloister.node.node, cloister.node.server, cloister.node.api, cloister.hub.server\n"
+        "import cloister.node.node, cloister.web.server, cloister.web.app, cloister.hub.server\n"
         "import json, sys\nprint(json.dumps([name for name in ('jax', 'jaxlib', 'onnxruntime', 'skimage', 'scipy')"
         " if name in sys.modules]))"
     )

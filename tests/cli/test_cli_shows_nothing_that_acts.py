@@ -21,7 +21,7 @@ from cloister.cli.demo.view import View
 from cloister.cli.happenings import in_words
 from cloister.foundation.errors import CloisterError, Refused, from_problem
 from cloister.foundation.text import acts, readable
-from cloister.node.server import _Readable
+from cloister.cli.logs import Readable
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 EVIL = st.text(
@@ -136,7 +136,7 @@ def test_an_error_from_elsewhere_has_no_line_that_looks_like_one_of_the_programs
 def test_a_log_record_is_one_line_whatever_others_wrote_into_it():
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Readable("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    handler.setFormatter(Readable("%(asctime)s %(name)s %(levelname)s %(message)s"))
     log = logging.getLogger("tests of log records")
     log.propagate = False
     log.addHandler(handler)

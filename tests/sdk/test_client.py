@@ -14,10 +14,11 @@ import pytest
 from cloister.foundation.clock import SystemClock
 from cloister.foundation.errors import BadInput, CloisterError, NotFound, Unreachable
 from cloister.node.node import Node
-from cloister.node.server import _Interface
 from cloister.node.setup import init_node
 from cloister.sdk.client import Client
 from cloister.storage.events import Events
+from cloister.web.server import Serving
+from cloister.web.site import Site
 from node.town import UNLOCK, LocalEngines
 
 
@@ -26,9 +27,19 @@ def node():
     with tempfile.TemporaryDirectory(prefix="sdk-") as root:
         place = Path(root) / "n"
         init_node(place, "Ash", ["owner"], UNLOCK, UNLOCK, SystemClock())
-        made = Node(place, UNLOCK, connect=lambda _ends: None, engines=LocalEngines)
-        with made, _Interface(made, place / "node.sock"):
-            yield made
+
+        def make(folder, unlock, clock, database):
+            return Node(
+                folder, unlock, clock, connect=lambda _ends: None, engines=LocalEngines, database=database
+            )
+
+        site = Site(place, make=make)
+        try:
+            site.open(UNLOCK)
+            with Serving(site, None):
+                yield site.node
+        finally:
+            site.close()
 
 
 @pytest.fixture(scope="module")

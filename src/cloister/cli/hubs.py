@@ -101,8 +101,8 @@ def up(
     While it runs it takes requests for invitations as empty files named NAME.wanted in its folder `invitations`, and
     answers each with NAME.invitation; `cloister hub invite` does that.
     """
+    from cloister.cli.logs import log_to_stderr
     from cloister.hub.server import Hub, run_hub
-    from cloister.node.server import log_to_stderr
 
     log_to_stderr()
     place = folder.absolute() / "invitations"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cloister.cli.common import client, folder_option, keyring_option, openers, unlock, wait_option
 from cloister.cli.keys import register
-from cloister.cli.output import Answer, command, say
+from cloister.cli.output import Answer, command
+from cloister.cli.pages import page_options, run
+
+if TYPE_CHECKING:
+    from cloister.web.listening import PageAt
 
 
 @click.group("node")
@@ -72,18 +77,10 @@ def connect(invitation: str, folder: Path, keyring: bool) -> Answer:
 @command(node_group, "up")
 @folder_option
 @keyring_option
-def up(folder: Path, keyring: bool) -> Answer:
-    """Run the node until it is told to stop (Ctrl-C)."""
-    from cloister.node.server import log_to_stderr, run_node
-
-    log_to_stderr()
-    run_node(
-        folder.absolute(),
-        unlock(keyring=keyring),
-        ready=lambda node: say(
-            f"{node.config.name} is running; its operator's socket is {node.folder.socket}", err=False
-        ),
-    )
+@page_options
+def up(folder: Path, keyring: bool, page: PageAt | None) -> Answer:
+    """Run the node and its page until it is told to stop (Ctrl-C)."""
+    run(folder, unlock(keyring=keyring), page)
     return Answer({"stopped": True}, "Stopped.")
 
 

@@ -117,6 +117,38 @@ class TaskFailed(CloisterError):
     type, status, exit_code = "task-failed", 424, 1
 
 
+class NotSignedIn(CloisterError):
+    """Nobody is signed in, and this is not for everybody."""
+
+    type = "not-signed-in"
+    status = 401
+    exit_code = 3
+
+
+class NotAllowed(CloisterError):
+    """The person may not do this."""
+
+    type = "not-allowed"
+    status = 403
+    exit_code = 3
+
+
+class TooLarge(CloisterError):
+    """More was sent than this takes."""
+
+    type = "too-large"
+    status = 413
+    exit_code = 2
+
+
+class NotFresh(CloisterError):
+    """The person may do this once the password or passkey was shown again."""
+
+    type = "not-fresh"
+    status = 403
+    exit_code = 3
+
+
 def from_problem(document: dict[str, Any], *, own: bool = False) -> CloisterError:
     """The error that a problem document describes; an unknown type becomes the plain error of its status.
 

@@ -48,9 +48,9 @@ def passphrase(
         BadInput: empty, too short for a new one, too long, or typed differently the second time.
     """
     if descriptor is not None:
-        return _clean(_from_descriptor(descriptor), new=new)
+        return clean(_from_descriptor(descriptor), new=new)
     if name := environment.get(ENVIRONMENT):
-        return _clean(_from_file(Path(name)), new=new)
+        return clean(_from_file(Path(name)), new=new)
     if prompt is None:
         if not sys.stdin.isatty():
             raise NotFound(
@@ -62,7 +62,7 @@ def passphrase(
     first = prompt("Passphrase: ")
     if new and prompt("Passphrase again: ") != first:
         raise BadInput("The passphrases differ.", "What was typed twice is not the same.", "Try again.")
-    return _clean(first, new=new)
+    return clean(first, new=new)
 
 
 def _from_descriptor(descriptor: int) -> str:
@@ -107,7 +107,8 @@ def _first_line(data: bytes) -> str:
         raise BadInput("The passphrase is not UTF-8 text.", "", "Write it as UTF-8 text.") from None
 
 
-def _clean(text: str, *, new: bool) -> bytes:
+def clean(text: str, *, new: bool) -> bytes:
+    """A passphrase that somebody typed, as bytes for `keystore.Passphrase`. Raises `BadInput` as `passphrase` does."""
     if not text or len(text) > LONGEST:
         raise BadInput(
             "The passphrase is empty or too long.",

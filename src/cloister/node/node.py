@@ -71,7 +71,7 @@ class Node:
 
     Args:
         folder: made by `setup.init_node`.
-        unlock: opens its secrets.
+        unlock: opens its secrets; or they are open already, for a node that begins again.
         clock: the machine's if absent.
         connect: makes its link to other nodes when it starts; through the hub it was enrolled at, if absent.
         engines: makes its workers from its folder and its datasets' folders; sandboxed processes, if absent.
@@ -86,7 +86,7 @@ class Node:
     def __init__(
         self,
         folder: Path,
-        unlock: Unlock,
+        unlock: Unlock | Keystore,
         clock: Clock | None = None,
         *,
         connect: Connector = by_relay,
@@ -95,7 +95,9 @@ class Node:
     ) -> None:
         self.folder = Folder(folder.absolute())
         self.config = self.folder.config()
-        self.keystore = Keystore.open(self.folder.secrets, unlock)
+        self.keystore = (
+            unlock if isinstance(unlock, Keystore) else Keystore.open(self.folder.secrets, unlock)
+        )
         key = self.keystore.get_or_create(STORAGE_KEY)
         self._own_database = database is None
         self.durable = Durable.open(self.folder.root, key, database=database)

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from cloister.foundation.errors import Conflict
-from cloister.node.node import Node
-from cloister.web import problems
+from cloister.web import assets, problems
 from cloister.web.api import agreements, budgets, datasets, parties, releases, tasks
+from cloister.web.pages import entrance, home, tools
+from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.site import Site
 
-_SUBJECTS = (parties, datasets, agreements, budgets, tasks, releases)
+_INTERFACE = (parties, datasets, agreements, budgets, tasks, releases)
+_SCREENS = (assets, entrance, home, tools)
 
 
 def make_app(site: Site) -> FastAPI:
     """The application. Doors say who comes in (`doors`); a route without a right answers nobody (`guard`)."""
     app = FastAPI(title="Cloister node", version="1", docs_url=None, redoc_url=None, openapi_url=None)
-
-    def node() -> Node:
-        if site.node is None:
-            raise Conflict(
-                "The server is closed." if site.state == "closed" else "There is no server here yet.",
-                "Its secrets have not been opened since it started." if site.state == "closed" else "",
-                "Open it on the page, with the passphrase." if site.state == "closed" else "Make one on the page.",
-            )
-        return site.node
-
-    problems.add(app)
-    for subject in _SUBJECTS:
-        subject.add(app, node)
+    pages = Pages(site)
+    problems.add(app, pages)
+    for subject in _INTERFACE:
+        subject.add(app, pages.node)
+    for screen in _SCREENS:
+        screen.add(app, pages)
 
     @Routes(app, "Interface").get("/api/v1/openapi.json", "own-account", include_in_schema=False)
     def description() -> dict[str, object]:

@@ -3,23 +3,24 @@
 Rules of the network's door:
 1. A request names a host that this site answers to, and a path without tricks; else it is refused before anything else.
 2. A session's cookie is `HttpOnly`, `SameSite=Strict`, for this host only, and over TLS `Secure` with the prefix `__Host-`.
-3. Under a cookie, nothing is changed unless this page sent the request (`origins`). A token needs no such proof; it is looked at only
+3. While there is no account, whoever is on this machine may use the tools, and nothing else.
+4. Under a cookie, nothing is changed unless this page sent the request (`origins`). A token needs no such proof; it is looked at only
    in the `Authorization` header, and a request with both counts as the token's.
-4. Every answer, an error's too, carries the headers in `HEADERS`.
+5. Every answer, an error's too, carries the headers in `HEADERS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloister.web.accounts import Accounts
-from cloister.web.guard import NOBODY, OPERATOR, WHO, Caller
+from cloister.web.guard import NOBODY, OPERATOR, VISITOR, WHO, Caller
 from cloister.web.origins import SAFE, known_host, of_this_page
 
 SITE = "cloister.site"
@@ -36,7 +37,7 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
-    "permissions-policy": "camera=(), microphone=(), geolocation=(), usb=(), interest-cohort=()",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), usb=()",
     "x-frame-options": "DENY",
 }
 """Of every answer. Pages are never kept by a browser or in between; what is named by its content is."""
@@ -49,12 +50,14 @@ class Address:
     Attributes:
         hosts: names that it answers to, without ports, in lower case.
         origins: the same with scheme and port, as browsers write them.
-        secure: whether it speaks TLS.
+        secure: whether browsers speak TLS with it.
+        local: whether only this machine reaches it.
     """
 
     hosts: frozenset[str]
     origins: frozenset[str]
     secure: bool
+    local: bool = True
 
     @property
     def cookie(self) -> str:
@@ -93,7 +96,7 @@ class SocketDoor:
 class NetworkDoor:
     """Finds out who asks; refuses what did not come from where it should."""
 
-    def __init__(self, app: ASGIApp, accounts: Callable[[], Accounts | None], address: Address) -> None:
+    def __init__(self, app: ASGIApp, accounts: Accounts, address: Address) -> None:
         self._app, self._accounts, self._address = app, accounts, address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,28 +119,28 @@ class NetworkDoor:
             await send(message)
 
         if not known_host(headers.get("host"), self._address.hosts):
-            answer = PlainTextResponse("This server does not answer to that name.\n", 421)
-            return await answer(scope, receive, dressed)
-        caller, visit = self._who(scope, headers)
-        if scope["method"] not in SAFE and not _by_token(headers):
-            if not of_this_page(headers, self._address.origins):
-                answer = PlainTextResponse(
-                    "This was not sent by Cloister's own page, and was refused. Open the page and try again.\n", 403
-                )
-                return await answer(scope, receive, dressed)
-        scope[WHO], scope[SITE] = caller, visit
-        await self._app(scope, receive, dressed)
+            answer: ASGIApp = PlainTextResponse("This server does not answer to that name.\n", 421)
+        elif scope["method"] in SAFE or _by_token(headers) or of_this_page(headers, self._address.origins):
+            scope[WHO], scope[SITE] = await run_in_threadpool(self._who, scope, headers)
+            answer = self._app
+        else:
+            answer = PlainTextResponse(
+                "This was not sent by Cloister's own page, and was refused. Open the page and try again.\n",
+                403,
+            )
+        await answer(scope, receive, dressed)
 
     def _who(self, scope: Scope, headers: Headers) -> tuple[Caller, Visit]:
-        accounts = self._accounts()
         cookie = _cookie(headers, self._address.cookie)
         client = scope.get("client")
         visit = Visit(self._address, cookie, client[0] if client else "")
-        if accounts is None:
-            return NOBODY, visit
         if _by_token(headers):
-            return accounts.caller_of_token(headers["authorization"][7:].strip()[:200]), visit
-        return (NOBODY if cookie is None else accounts.caller(cookie)), visit
+            return self._accounts.caller_of_token(headers["authorization"][7:].strip()[:200]), visit
+        if cookie is not None:
+            return self._accounts.caller(cookie), visit
+        if self._address.local and self._accounts.none_yet():
+            return VISITOR, visit
+        return NOBODY, visit
 
 
 def _by_token(headers: Headers) -> bool:

@@ -4,7 +4,8 @@ Rules:
 1. A route without a right is closed: it answers nobody, not even the operator. A test lists what is open to all.
 2. Who has not signed in is told to (401); who has, and may not, is told which right it takes (403). Neither learns whether what
    was asked for exists.
-3. A right in `BINDING` acts for the organisation: it takes a session whose person has just shown the password or passkey.
+3. A body that is larger than its route takes is refused before it is read.
+4. A right in `BINDING` acts for the organisation: it takes a session whose person has just shown the password or passkey.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any, Literal, TypeAlias
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.types import Message, Receive
 
-from cloister.foundation.errors import CloisterError
+from cloister.foundation.errors import NotAllowed, NotFresh, NotSignedIn, TooLarge
 from cloister.people.roles import ALL, Right
 
 OPEN: Literal["open"] = "open"
@@ -26,24 +28,9 @@ BINDING: frozenset[Right] = frozenset({"agreements.sign", "tasks.approve", "peop
 WHO = "cloister.who"
 """Where a door puts the `Caller` into a request's scope."""
 _FIELD = "x-cloister-right"
-
-
-class NotSignedIn(CloisterError):
-    """Nobody is signed in, and this is not for everybody."""
-
-    status = 401
-
-
-class NotAllowed(CloisterError):
-    """The person may not do this."""
-
-    status = 403
-
-
-class NotFresh(CloisterError):
-    """The person may do this once the password or passkey was shown again."""
-
-    status = 403
+_BODY = "x-cloister-body-bytes"
+BODY_MOST = 1 << 20
+"""Bytes of a request's body, unless its route says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +51,8 @@ class Caller:
 
 
 NOBODY = Caller()
+VISITOR = Caller("a visitor on this machine", frozenset({"tools.use", "samples.read", "samples.write"}))
+"""Whoever opens the page on this machine while there is no account."""
 OPERATOR = Caller("the operator of this machine", ALL, fresh=True)
 """Whoever may open the node's socket (mode 0600)."""
 
@@ -92,9 +81,9 @@ def allow(caller: Caller, needed: str | None) -> None:
     )
 
 
-def needs(right: Needed) -> dict[str, Any]:
-    """What a route's registration says of the right it needs; it stands in the interface's description too."""
-    return {"openapi_extra": {_FIELD: right}}
+def needs(right: Needed, body: int = BODY_MOST) -> dict[str, Any]:
+    """What a route's registration says of the right it needs and the bytes it takes; both stand in the interface's description."""
+    return {"openapi_extra": {_FIELD: right, _BODY: body}}
 
 
 def right_of(route: APIRoute) -> str | None:
@@ -108,9 +97,32 @@ class GuardedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:
         """Looks at the caller before anything of the request is read."""
         handle, needed = super().get_route_handler(), right_of(self)
+        most = int((self.openapi_extra or {}).get(_BODY, BODY_MOST))
 
         async def guarded(request: Request) -> Response:
             allow(request.scope.get(WHO, NOBODY), needed)
-            return await handle(request)
+            return await handle(Request(request.scope, _limited(request, most)))
 
         return guarded
+
+
+def _limited(request: Request, most: int) -> Receive:
+    """What comes in, as long as it is no more than `most` bytes, whatever its length was said to be."""
+    said = request.headers.get("content-length", "0")
+    if not said.isdecimal() or int(said[:20]) > most:
+        raise _too_large(most)
+    receive, had = request.receive, 0
+
+    async def counted() -> Message:
+        nonlocal had
+        message = await receive()
+        had += len(message.get("body", b""))
+        if had > most:
+            raise _too_large(most)
+        return message
+
+    return counted
+
+
+def _too_large(most: int) -> TooLarge:
+    return TooLarge("That is too large.", f"At most {most >> 10} KiB are taken here.", "Send less.")

@@ -1,72 +1,134 @@
-"""Errors as problem documents (RFC 9457), and nothing of a request in a log."""
+"""Errors as problem documents (RFC 9457) for programs, as pages for people; nothing of a request in a log."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloister.foundation.canonical import canonical
-from cloister.foundation.errors import BadInput, CloisterError, NotFound, OutOfSpace
+from cloister.foundation.errors import BadInput, CloisterError, NotFound, NotFresh, NotSignedIn, OutOfSpace
+from cloister.web.guard import NOBODY, Caller
+from cloister.web.pages.frame import Pages
 
 _LOG = logging.getLogger("cloister.web")
 _PROBLEM = "application/problem+json"
 
 
-def add(app: FastAPI) -> None:
+def add(app: FastAPI, pages: Pages) -> None:
     """Has every error of the application answered."""
-    def answer(error: CloisterError) -> Response:
-        document = _plain(error.problem())
-        # What exactly changed in a dataset: for its owner, who is the only one at this socket.
-        if local := getattr(error, "local", None):
-            document["local"] = [str(line)[:500] for line in local[:1000]]
-        return Response(canonical(document), error.status, media_type=_PROBLEM)
+
+    def answer(request: Request, error: CloisterError, status: int | None = None) -> Response:
+        if request.url.path.startswith("/api/"):
+            return _document(error, status, pages.caller(request))
+        return _page(pages, request, error, status)
 
     @app.exception_handler(CloisterError)
-    async def refused(_: Request, error: CloisterError) -> Response:
-        return answer(error)
+    async def refused(request: Request, error: CloisterError) -> Response:
+        return answer(request, error)
 
     @app.exception_handler(RequestValidationError)
-    async def malformed(_: Request, error: RequestValidationError) -> Response:
+    async def malformed(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first.get("loc", ()))[:200]
         return answer(
-            BadInput("The request could not be read.", f"At {place}: {first.get('msg', '')}.", "Correct it.")
+            request,
+            BadInput("The request could not be read.", f"At {place}: {first.get('msg', '')}.", "Correct it."),
         )
 
     @app.exception_handler(HTTPException)
-    async def unknown(_: Request, error: HTTPException) -> Response:
+    async def unknown(request: Request, error: HTTPException) -> Response:
+        program = request.url.path.startswith("/api/")
         made = NotFound(
-            "There is nothing at this address.", str(error.detail)[:100], "See /api/v1/openapi.json"
+            "There is nothing at this address.",
+            str(error.detail)[:100] if program else "",
+            "See /api/v1/openapi.json" if program else "Choose a screen.",
         )
-        return Response(canonical(made.problem()), error.status_code, media_type=_PROBLEM)
+        return answer(request, made, error.status_code)
 
     @app.exception_handler(OSError)
-    async def disk(_: Request, error: OSError) -> Response:
+    async def disk(request: Request, error: OSError) -> Response:
         if error.errno == 28:
-            return answer(
-                OutOfSpace("The disk is full.", "Nothing was changed.", "Free some space and try again.")
-            )
+            full = OutOfSpace("The disk is full.", "Nothing was changed.", "Free some space and try again.")
+            return answer(request, full)
         return answer(
-            CloisterError("The system refused something.", error.strerror or "", "See the node's log.")
+            request,
+            CloisterError("The system refused something.", error.strerror or "", "See the node's log."),
         )
 
-    @app.middleware("http")
-    async def failed(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        # Not an exception handler: those for `Exception` raise it again, and the server would log a trace with values.
+    app.add_middleware(_Last)
+
+
+class _Last:
+    """Answers what nothing else did.
+
+    Not an exception handler: those for `Exception` raise it again, and the server would log a trace with values.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
         try:
-            return await go_on(request)
+            await self._app(scope, receive, watched)
         except Exception as error:
             _LOG.error("a request failed: %s", type(error).__name__)
-            return answer(
-                CloisterError(
+            if not begun:
+                made = CloisterError(
                     "Something went wrong inside the node.", type(error).__name__, "See `cloister doctor`."
                 )
-            )
+                await _document(made, None, NOBODY)(scope, receive, watched)
+
+
+def _document(error: CloisterError, status: int | None, caller: Caller) -> Response:
+    document = _plain(error.problem())
+    if local := _local(error, caller):
+        document["local"] = local
+    return Response(canonical(document), status or error.status, media_type=_PROBLEM)
+
+
+def _page(pages: Pages, request: Request, error: CloisterError, status: int | None) -> Response:
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    if request.method == "GET" and isinstance(error, NotSignedIn):
+        return RedirectResponse(f"/sign-in?next={quote(here)}", 303)
+    if request.method == "GET" and isinstance(error, NotFresh):
+        return RedirectResponse(f"/confirm?next={quote(here)}", 303)
+    back, text = "/", "Home"
+    if isinstance(error, NotSignedIn):
+        back, text = "/sign-in", "Sign in"
+    elif isinstance(error, NotFresh):
+        back, text = "/confirm", "Show the password again"
+    return pages.show(
+        request,
+        "problem.html",
+        title="That did not work",
+        error=error,
+        status=status or error.status,
+        bare=not pages.caller(request).rights,
+        back=back,
+        back_text=text,
+        detail="\n".join(_local(error, pages.caller(request))),
+    )
+
+
+def _local(error: CloisterError, caller: Caller) -> list[str]:
+    """What exactly changed in a dataset, and the like: only for those who look after this node's data."""
+    if "datasets.write" not in caller.rights:
+        return []
+    return [str(line)[:500] for line in getattr(error, "local", ())[:1000]]
 
 
 def _plain(problem: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from fastapi import FastAPI
 
-from cloister.web.guard import GuardedRoute, Needed, needs
+from cloister.web.guard import BODY_MOST, GuardedRoute, Needed, needs
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,6 +19,8 @@ class Routes:
         app: the application.
         tag: the subject, as the interface's description groups them.
         page: whether they answer with pages, which the description leaves out.
+
+    A route that takes more than `BODY_MOST` bytes says how many: `body=`.
     """
 
     def __init__(self, app: FastAPI, tag: str, *, page: bool = False) -> None:
@@ -38,7 +40,7 @@ class Routes:
         return self._route(self._app.delete, path, right, settings)
 
     def _route(self, register: Any, path: str, right: Needed, settings: dict[str, Any]) -> Callable[[F], F]:
-        made: Callable[[F], F] = register(
-            path, tags=[self._tag], include_in_schema=not self._page, **needs(right), **settings
-        )
+        body = settings.pop("body", BODY_MOST)
+        settings.setdefault("include_in_schema", not self._page)
+        made: Callable[[F], F] = register(path, tags=[self._tag], **needs(right, body), **settings)
         return made

@@ -1,119 +1,147 @@
-"""Runs a node until it is told to stop: the node itself, and its JSON interface on a Unix socket (mode 0600)."""
+"""Runs a site until it is told to stop: its application on the operator's socket, and as a page."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
-from cloister.foundation.errors import CloisterError, Conflict
-from cloister.foundation.text import one_line, readable
+import uvicorn
+from starlette.types import ASGIApp
+
 from cloister.identity.keystore import Unlock
-from cloister.node.folder import Folder
-from cloister.node.node import Node
 from cloister.node.setup import socket_path_fits
+from cloister.web.app import make_app
+from cloister.web.doors import NetworkDoor, SocketDoor
+from cloister.web.listening import PageAt, check_tls, listen_page, listen_socket
+from cloister.web.site import Site
+
+_AT_ONCE = 200
 
 
-def run_node(folder: Path, unlock: Unlock, *, ready: Callable[[Node], None] | None = None) -> None:
-    """Runs the node in `folder` until SIGINT or SIGTERM.
+class Serving:
+    """A site with its doors, answering while the context lasts.
 
     Args:
-        folder: made by `setup.init_node`.
-        unlock: opens its secrets.
-        ready: called once it answers.
+        site: what is behind.
+        page: where the page is wanted; `None` for no page.
+    """
+
+    def __init__(self, site: Site, page: PageAt | None) -> None:
+        self._site = site
+        self._app = make_app(site)
+        self._servers: list[_Server] = []
+        self.url = ""
+        try:
+            self._open(page)
+        except BaseException:
+            self._close()
+            raise
+
+    def _open(self, page: PageAt | None) -> None:
+        path = self._site.folder.socket
+        self._servers.append(_Server(SocketDoor(self._app), listen_socket(path)))
+        if page is not None:
+            check_tls(page.checked())
+            listening = listen_page(page)
+            port = listening.getsockname()[1]
+            door = NetworkDoor(self._app, self._site.accounts, page.address(port))
+            self._servers.append(_Server(door, listening, page if page.tls else None))
+            self.url = page.url(port)
+
+    def __enter__(self) -> Self:
+        for server in self._servers:
+            server.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        for server in self._servers:
+            server.stop()
+        self._site.folder.socket.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def serving(folder: Path, unlock: Unlock | None, page: PageAt | None) -> Iterator[tuple[Site, Serving]]:
+    """A site and its doors; a node in the folder is opened if there is something to open it with.
+
+    Args:
+        folder: the node's, or where it will be.
+        unlock: opens its secrets; without it the node stays closed until somebody opens it on the page.
+        page: where the page is wanted; `None` for no page.
 
     Raises:
-        Conflict: another process runs it, here or elsewhere.
+        Conflict: another process runs it, here or elsewhere; the port is taken.
     """
     socket_path_fits(folder)
+    site = Site(folder)
+    try:
+        if unlock is not None:
+            site.folder.config()
+            site.open(unlock)
+        with Serving(site, page) as open_doors:
+            yield site, open_doors
+    finally:
+        site.close()
+
+
+def run_site(
+    folder: Path, unlock: Unlock | None, page: PageAt | None, ready: Callable[[Site, str], None]
+) -> None:
+    """Runs it until SIGINT or SIGTERM.
+
+    Args:
+        folder: as `serving` takes it.
+        unlock: as `serving` takes it.
+        page: as `serving` takes it.
+        ready: called with the site and the page's address (empty for none) once it answers.
+    """
     ended = threading.Event()
     for name in ("SIGINT", "SIGTERM"):
         signal.signal(getattr(signal, name), lambda *_: ended.set())
-    node = Node(folder, unlock)
-    try:
-        node.start()
-        with _Interface(node, Folder(folder.absolute()).socket):
-            if ready is not None:
-                ready(node)
-            ended.wait()
-    finally:
-        node.close()
+    with serving(folder, unlock, page) as (site, open_doors):
+        ready(site, open_doors.url)
+        ended.wait()
 
 
-class _Interface:
-    """The JSON interface in a thread of its own."""
+class _Server:
+    """One listening socket, answered in a thread of its own."""
 
-    def __init__(self, node: Node, path: Path) -> None:
-        import uvicorn
-
-        from cloister.node.api import make_app
-
-        if not hasattr(socket, "AF_UNIX"):
-            raise CloisterError(
-                "This system has no Unix sockets.",
-                "The node's interface for its operator needs one.",
-                "Run the node on Linux or macOS; tools run on every system without a node.",
-            )
-        self._path = path
-        self._socket = _listen(path)
-        config = uvicorn.Config(make_app(node), log_level="warning", access_log=False, lifespan="off")
+    def __init__(self, app: ASGIApp, listening: socket.socket, tls: PageAt | None = None) -> None:
+        self._socket = listening
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=_AT_ONCE,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=3,
+            ssl_certfile=None if tls is None else tls.certificate,
+            ssl_keyfile=None if tls is None else tls.key,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="interface", daemon=True)
 
     def _run(self) -> None:
         self._server.run(sockets=[self._socket])
 
-    def __enter__(self) -> None:
+    def start(self) -> None:
+        """Begins to answer."""
         self._thread.start()
 
-    def __exit__(self, *_exc: object) -> None:
+    def stop(self) -> None:
+        """Answers what is under way, for some seconds, and ends."""
         self._server.should_exit = True
-        self._thread.join(timeout=10)
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
         self._socket.close()
-        self._path.unlink(missing_ok=True)
-
-
-def _listen(path: Path) -> socket.socket:
-    # The node's folder is locked by this process (see `storage.locking`), so a socket that is there is left over.
-    path.unlink(missing_ok=True)
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        made.bind(os.fspath(path))
-    except OSError:
-        made.close()
-        raise Conflict(
-            "The node's socket could not be made.", f"{path} cannot be bound.", "Check the folder."
-        ) from None
-    finally:
-        os.umask(before)
-    with contextlib.suppress(OSError):
-        path.chmod(0o600)
-    made.listen(64)
-    return made
-
-
-def log_to_stderr(level: int = logging.INFO) -> None:
-    """Plain log lines with times; what libraries say only from warnings on.
-
-    A log is read on terminals, and quotes what others sent: nothing of that acts there, or looks like a line of this node's.
-    """
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Readable("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("cloister").setLevel(level)
-
-
-class _Readable(logging.Formatter):
-    """One record, one line that begins with a time; the frames of an error follow it, set in."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
-        return one_line(super().formatMessage(record))
-
-    def format(self, record: logging.LogRecord) -> str:
-        return readable(super().format(record)).replace("\n", "\n    ")

@@ -16,18 +16,20 @@ from typing import Literal, TypeAlias
 
 from cloister.foundation.clock import Clock, SystemClock
 from cloister.foundation.errors import Conflict
-from cloister.identity.keystore import Unlock
+from cloister.identity.keystore import Keystore, Unlock
 from cloister.node.folder import Folder
 from cloister.node.node import Node
-from cloister.node.setup import Made, init_node
+from cloister.node.peers.hub_link import connect_to_hub
+from cloister.node.setup import RECOVERY_FILE, Made, init_node
 from cloister.storage.database import Database
+from cloister.transport.invitation import Invitation
 from cloister.web.accounts import Accounts
 
 State: TypeAlias = Literal["new", "closed", "open"]
-MakeNode: TypeAlias = Callable[[Path, Unlock, Clock, Database], Node]
+MakeNode: TypeAlias = Callable[[Path, Unlock | Keystore, Clock, Database], Node]
 
 
-def _node(folder: Path, unlock: Unlock, clock: Clock, database: Database) -> Node:
+def _node(folder: Path, unlock: Unlock | Keystore, clock: Clock, database: Database) -> Node:
     return Node(folder, unlock, clock, database=database)
 
 
@@ -61,6 +63,11 @@ class Site:
         """The name on this party's card; empty while there is no node."""
         return "" if self.state == "new" else self.folder.config().name
 
+    @property
+    def recovery_file(self) -> Path:
+        """Where the recovery keys are until somebody moves them off this machine."""
+        return self.folder.root / RECOVERY_FILE
+
     def found(self, name: str, roles: Iterable[str], unlock: Unlock, recovery: Unlock) -> Made:
         """Makes this organisation's keys and its node, and opens it. Raises `Conflict` if there is one."""
         with self._lock:
@@ -68,7 +75,29 @@ class Site:
             self.open(unlock)
         return made
 
-    def open(self, unlock: Unlock) -> Node:
+    def join(self, invitation: str) -> None:
+        """Enrols at the relay that gave an invitation; the node begins again, connected to it.
+
+        Raises:
+            Conflict: there is no open node, or it is connected already.
+            BadInput: the invitation cannot be read.
+            Refused: the relay does not take it, or is not the one that invited.
+            Unreachable: the relay does not answer.
+        """
+        with self._lock:
+            node = self.node
+            if node is None:
+                raise Conflict("The server is not open.", "Its keys are needed to enrol.", "Open it first.")
+            if node.link is not None:
+                raise Conflict(
+                    "This server is connected to a relay already.", "It meets others at one relay.", "Go on."
+                )
+            connect_to_hub(self.folder, node.keystore, Invitation.decode(invitation.strip()), self.clock)
+            self.node = None
+            node.close()
+            self.open(node.keystore)
+
+    def open(self, unlock: Unlock | Keystore) -> Node:
         """Opens and starts the node. Raises `NotTrusted` for a wrong passphrase, `Conflict` if it is open."""
         with self._lock:
             if self.node is not None:

@@ -1,0 +1,218 @@
+"""Coming in: the first visit, signing in and out, showing the password again, opening the server."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import FastAPI, Form, Request, Response
+
+from cloister.foundation.errors import CloisterError, Refused
+from cloister.identity.keystore import Passphrase
+from cloister.identity.passphrases import clean
+from cloister.web.guard import OPEN
+from cloister.web.pages.frame import Pages, here_only
+from cloister.web.routes import Routes
+
+_TEXT = Form(max_length=1000)
+_PARTY_ROLES = ("owner", "researcher", "user", "witness")
+
+
+def add(app: FastAPI, pages: Pages) -> None:
+    """Adds the routes."""
+    routes = Routes(app, "Entrance", page=True)
+    site = pages.site
+
+    @routes.get("/welcome", OPEN)
+    def welcome(request: Request, key: str = "") -> Response:
+        if not site.accounts.none_yet():
+            return pages.go(request, "/sign-in")
+        return _welcome(request, key=key[:200])
+
+    def _welcome(
+        request: Request, *, key: str, name: str = "", error: CloisterError | None = None
+    ) -> Response:
+        return pages.show(
+            request,
+            "entrance/welcome.html",
+            title="Welcome to Cloister",
+            lead="Nobody has an account here yet. The first one runs this server.",
+            bare=True,
+            key=key,
+            name=name,
+            error=error,
+            status=200 if error is None else error.status,
+        )
+
+    @routes.post("/welcome", OPEN)
+    def first(
+        request: Request,
+        name: Annotated[str, _TEXT] = "",
+        password: Annotated[str, _TEXT] = "",
+        key: Annotated[str, _TEXT] = "",
+    ) -> Response:
+        try:
+            site.accounts.first(name, password, key, pages.visit(request).remote)
+            return _signed_in(request, name, password, "/organisation")
+        except CloisterError as error:
+            return _welcome(request, key=key, name=name, error=error)
+
+    def _signed_in(request: Request, name: str, password: str, path: str) -> Response:
+        visit = pages.visit(request)
+        browser = request.headers.get("user-agent", "")
+        secret = site.accounts.sign_in(name, password, visit.remote, browser, visit.cookie)
+        return _with_cookie(request, pages.go(request, path), secret)
+
+    def _with_cookie(request: Request, answer: Response, secret: str) -> Response:
+        address = pages.visit(request).address
+        answer.set_cookie(
+            address.cookie, secret, path="/", secure=address.secure, httponly=True, samesite="strict"
+        )
+        return answer
+
+    @routes.get("/sign-in", OPEN)
+    def sign_in_page(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name in the address
+        if site.accounts.none_yet():
+            return pages.go(request, "/welcome")
+        return _sign_in(request, here_only(next))
+
+    def _sign_in(request: Request, path: str, name: str = "", error: CloisterError | None = None) -> Response:
+        return pages.show(
+            request,
+            "entrance/sign_in.html",
+            title="Sign in",
+            bare=True,
+            next=path,
+            name=name,
+            error=error,
+            status=200 if error is None else error.status,
+        )
+
+    @routes.post("/sign-in", OPEN)
+    def sign_in(
+        request: Request,
+        name: Annotated[str, _TEXT] = "",
+        password: Annotated[str, _TEXT] = "",
+        next: Annotated[str, Form(max_length=2000)] = "/",  # noqa: A002 - the name in the form
+    ) -> Response:
+        try:
+            return _signed_in(request, name, password, here_only(next))
+        except Refused as error:
+            return _sign_in(request, here_only(next), name, error)
+
+    @routes.post("/sign-out", OPEN)
+    def sign_out(request: Request) -> Response:
+        visit = pages.visit(request)
+        if visit.cookie is not None:
+            site.accounts.sign_out(visit.cookie)
+        answer = pages.go(request, "/sign-in")
+        answer.delete_cookie(visit.address.cookie, path="/", secure=visit.address.secure, httponly=True)
+        return answer
+
+    @routes.get("/confirm", "own-account")
+    def confirm_page(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name in the address
+        return _confirm(request, here_only(next))
+
+    def _confirm(request: Request, path: str, error: CloisterError | None = None) -> Response:
+        return pages.show(
+            request,
+            "entrance/confirm.html",
+            title="Show your password again",
+            lead="What comes next binds your organisation, or changes who may.",
+            bare=True,
+            next=path,
+            error=error,
+            status=200 if error is None else error.status,
+        )
+
+    @routes.post("/confirm", "own-account")
+    def confirm(
+        request: Request,
+        password: Annotated[str, _TEXT] = "",
+        next: Annotated[str, Form(max_length=2000)] = "/",  # noqa: A002 - the name in the form
+    ) -> Response:
+        visit = pages.visit(request)
+        try:
+            secret = site.accounts.show_again(visit.cookie or "", password, visit.remote)
+        except Refused as error:
+            return _confirm(request, here_only(next), error)
+        return _with_cookie(request, pages.go(request, here_only(next)), secret)
+
+    @routes.get("/organisation", "node.manage")
+    def organisation_page(request: Request) -> Response:
+        if site.state != "new":
+            return pages.go(request, "/")
+        return _organisation(request)
+
+    def _organisation(request: Request, name: str = "", error: CloisterError | None = None) -> Response:
+        return pages.show(
+            request,
+            "entrance/organisation.html",
+            title="Your organisation",
+            lead="Its keys are made on this machine and stay here.",
+            bare=True,
+            name=name,
+            error=error,
+            status=200 if error is None else error.status,
+        )
+
+    @routes.post("/organisation", "node.manage")
+    def found(
+        request: Request, name: Annotated[str, _TEXT] = "", passphrase: Annotated[str, _TEXT] = ""
+    ) -> Response:
+        try:
+            opener = Passphrase(clean(passphrase, new=True))
+            site.found(name.strip(), _PARTY_ROLES, opener, opener)
+        except CloisterError as error:
+            return _organisation(request, name, error)
+        return pages.go(request, "/connect", told=f"{site.organisation} has keys of its own now.")
+
+    @routes.get("/connect", "node.manage")
+    def connect_page(request: Request) -> Response:
+        return _connect(request)
+
+    def _connect(request: Request, error: CloisterError | None = None) -> Response:
+        node = pages.node()
+        return pages.show(
+            request,
+            "entrance/connect.html",
+            title="Connect to others, or work alone",
+            lead="Servers of several organisations meet at a relay. It passes on what it cannot read.",
+            bare=True,
+            connected=node.link is not None,
+            recovery=str(site.recovery_file),
+            error=error,
+            status=200 if error is None else error.status,
+        )
+
+    @routes.post("/connect", "node.manage")
+    def connect(request: Request, invitation: Annotated[str, Form(max_length=100_000)] = "") -> Response:
+        try:
+            site.join(invitation)
+        except CloisterError as error:
+            return _connect(request, error)
+        return pages.go(request, "/", told="Connected to the relay.")
+
+    @routes.get("/unlock", "own-account")
+    def unlock_page(request: Request) -> Response:
+        if site.state != "closed":
+            return pages.go(request, "/")
+        return _unlock(request)
+
+    def _unlock(request: Request, error: CloisterError | None = None) -> Response:
+        return pages.show(
+            request,
+            "entrance/unlock.html",
+            title="Open the server",
+            lead="Its keys are sealed with a passphrase, which is kept nowhere.",
+            bare=True,
+            error=error,
+            status=200 if error is None else error.status,
+        )
+
+    @routes.post("/unlock", "own-account")
+    def unlock(request: Request, passphrase: Annotated[str, _TEXT] = "") -> Response:
+        try:
+            site.open(Passphrase(clean(passphrase, new=False)))
+        except CloisterError as error:
+            return _unlock(request, error)
+        return pages.go(request, "/", told="The server is open.")
