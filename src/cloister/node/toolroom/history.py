@@ -1,0 +1,417 @@
+"""Samples that people keep: put on disk on their word, found again, compared over time, exported, deleted.
+
+Rules:
+1. A sample is kept as it was measured; only its label can be changed afterwards.
+2. Pictures are kept only if that was asked for, each within a limit; what was left out is told.
+3. What one person keeps, everybody at this server with the right to read samples sees: it is the plant's record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from cloister.foundation.canonical import canonical, parse
+from cloister.foundation.clock import Clock, rfc3339
+from cloister.foundation.errors import BadInput, NotFound, OutOfSpace
+from cloister.foundation.text import acts
+from cloister.node.toolroom.limits import RoomLimits
+from cloister.node.toolroom.recent import Evidence, Sample
+from cloister.node.toolroom.workers import Figures
+from cloister.storage.database import Database
+from cloister.storage.samples import MOST, SampleRow, Samples, Wanted
+from cloister.tools import types as t
+from cloister.tools.steps.reporting import as_csv
+
+Pictures: TypeAlias = Literal["none", "overlay", "all"]
+_KEPT_WITH: Mapping[Pictures, tuple[str, ...]] = {
+    "none": ("table.csv", "result.json"),
+    "overlay": ("table.csv", "result.json", "overlay.png", "overlay.jpg", "report.html"),
+    "all": (
+        "table.csv",
+        "result.json",
+        "overlay.png",
+        "overlay.jpg",
+        "report.html",
+        "original.png",
+        "original.jpg",
+    ),
+}
+MAX_LABEL = 80
+_LABELS = 200
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some of the samples, newest first.
+
+    Attributes:
+        samples: without their files.
+        total: how many there are in all.
+        older: what to ask for next, or empty.
+        newer: what to ask for to go back, or empty.
+    """
+
+    samples: tuple[Sample, ...]
+    total: int
+    older: str
+    newer: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """One sample in a trend."""
+
+    at: int
+    value: float
+    sample: str
+    file: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Trend:
+    """One figure over time, oldest first.
+
+    Attributes:
+        figure: its name.
+        unit: of all points; empty for a plain number.
+        points: in order of time.
+        other_units: how many samples have the figure in another unit, and are left out.
+        cut: whether there are more samples than are looked at.
+    """
+
+    figure: str
+    unit: str
+    points: tuple[Point, ...]
+    other_units: int
+    cut: bool
+
+
+class History:
+    """The kept samples of a database.
+
+    Args:
+        database: where.
+        clock: tells the time.
+        limits: of the room.
+    """
+
+    def __init__(self, database: Database, clock: Clock, limits: RoomLimits) -> None:
+        self._database, self._clock, self._limits = database, clock, limits
+
+    def keep(self, sample: Sample, label: str, who: str, pictures: Pictures) -> tuple[str, ...]:
+        """Puts a sample on disk; gives the names of files that were too large to keep.
+
+        Args:
+            sample: as the room held it.
+            label: a batch, a line, a shift; may be empty.
+            who: keeps it.
+            pictures: which are kept with the figures.
+
+        Raises:
+            BadInput: the label cannot be used.
+            OutOfSpace: there are as many samples as this server keeps.
+        """
+        label = check_label(label)
+        chosen = {name: content for name, content in sample.files.items() if name in _KEPT_WITH[pictures]}
+        files = {name: content for name, content in chosen.items() if len(content) <= self._limits.kept_file}
+        row = SampleRow(
+            sample.id,
+            sample.at,
+            sample.tool,
+            sample.version,
+            sample.digest,
+            sample.input,
+            sample.file,
+            label,
+            who,
+            sample.count,
+            _facts(sample),
+            sum(len(content) for content in files.values()),
+        )
+        with self._database.transaction() as tx:
+            samples = Samples(tx)
+            if samples.get(sample.id) is None:
+                if (
+                    samples.count(Wanted()) >= self._limits.kept
+                    or samples.size() + row.size > self._limits.kept_bytes
+                ):
+                    raise OutOfSpace(
+                        "There is no room for more samples.",
+                        f"At most {self._limits.kept} are kept here, and {self._limits.kept_bytes >> 30} GiB of them.",
+                        "Export and delete old ones.",
+                    )
+                samples.add(row, files)
+        return tuple(sorted(set(chosen) - set(files)))
+
+    def get(self, sample: str) -> Sample:
+        """A kept sample with the names of its files, without their content. Raises `NotFound`."""
+        with self._database.read() as tx:
+            row = Samples(tx).get(sample)
+            names = Samples(tx).files(sample) if row is not None else {}
+        if row is None:
+            raise _none()
+        return _sample(row, dict.fromkeys(names, b""))
+
+    def file(self, sample: str, name: str) -> bytes:
+        """One of a sample's files. Raises `NotFound`."""
+        with self._database.read() as tx:
+            content = Samples(tx).file(sample, name)
+        if content is None:
+            raise _none()
+        return content
+
+    def page(self, wanted: Wanted, *, limit: int = 50, before: str = "", after: str = "") -> Page:
+        """Some of the samples, newest first.
+
+        Args:
+            wanted: which.
+            limit: how many, 1 to 500.
+            before: `older` of another page.
+            after: `newer` of another page.
+
+        Raises:
+            BadInput: a place is malformed.
+        """
+        limit = max(1, min(limit, 500))
+        old, new = (_place(before) if before else None), (_place(after) if after else None)
+        with self._database.read() as tx:
+            samples = Samples(tx)
+            rows = samples.find(wanted, limit + 1, old, new)
+            total = samples.count(wanted)
+        more = len(rows) > limit
+        rows = (rows[1:] if new is not None else rows[:limit]) if more else rows
+        older = more if new is None else bool(rows)
+        newer = more if new is not None else old is not None and bool(rows)
+        return Page(
+            tuple(_sample(row, {}) for row in rows),
+            total,
+            _mark(rows[-1]) if older else "",
+            _mark(rows[0]) if newer else "",
+        )
+
+    def trend(self, wanted: Wanted, figure: str) -> Trend:
+        """One figure of the samples over time, in the unit that the newest has."""
+        found, cut = self._all(wanted)
+        points, unit, others = [], None, 0
+        for sample in found:
+            value = sample.figures.values.get(figure)
+            if value is None:
+                continue
+            has = sample.figures.units.get(figure, "")
+            unit = has if unit is None else unit
+            if has == unit:
+                points.append(Point(sample.at, float(value), sample.id, sample.file, sample.label))
+            else:
+                others += 1
+        return Trend(figure, unit or "", tuple(reversed(points)), others, cut)
+
+    def figures(self, wanted: Wanted) -> list[str]:
+        """The names of figures that the newest samples have, `count` first."""
+        with self._database.read() as tx:
+            rows = Samples(tx).find(wanted, 20)
+        names = {name for row in rows for name in _sample(row, {}).figures.values}
+        return sorted(names, key=lambda name: (name != "count", name))
+
+    def tools(self) -> list[str]:
+        """Tools that have samples."""
+        with self._database.read() as tx:
+            return Samples(tx).tools()
+
+    def labels(self) -> list[str]:
+        """Labels in use, the one used last first."""
+        with self._database.read() as tx:
+            return Samples(tx).labels(_LABELS)
+
+    def relabel(self, sample: str, label: str) -> None:
+        """Gives a sample another label. Raises `NotFound`, `BadInput`."""
+        label = check_label(label)
+        with self._database.transaction() as tx:
+            if not Samples(tx).relabel(sample, label):
+                raise _none()
+
+    def remove(self, samples: Iterable[str]) -> int:
+        """Deletes samples with their files; how many there were."""
+        with self._database.transaction() as tx:
+            return sum(Samples(tx).remove(sample) for sample in samples)
+
+    def as_csv(self, wanted: Wanted) -> bytes:
+        """One line for each sample, a column for each figure in each unit."""
+        found, _ = self._all(wanted)
+        keys = sorted(
+            {
+                (name, s.figures.units.get(name, ""))
+                for s in found
+                for name in s.figures.values
+                if name != "count"
+            }
+        )
+        head = ("sample", "time", "tool", "version", "label", "file", "kept_by", "count")
+        columns: dict[str, list[Any]] = {name: [] for name in head}
+        for sample in found:
+            line = (
+                sample.id,
+                rfc3339(sample.at),
+                sample.tool,
+                sample.version,
+                sample.label,
+                sample.file,
+                sample.who,
+                sample.count,
+            )
+            for name, value in zip(head, line, strict=True):
+                columns[name].append(value)
+        for name, unit in keys:
+            columns[f"{name} ({unit})" if unit else name] = [
+                s.figures.values.get(name) if s.figures.units.get(name, "") == unit else None for s in found
+            ]
+        columns["um_per_pixel"] = [sample.um_per_pixel for sample in found]
+        columns["file_digest"] = [sample.input for sample in found]
+        columns["tool_digest"] = [sample.digest for sample in found]
+        return as_csv(t.Table({name: np.array(values, dtype=object) for name, values in columns.items()}))
+
+    def as_json(self, wanted: Wanted) -> bytes:
+        """The samples as a JSON list, newest first."""
+        found, cut = self._all(wanted)
+        told = {"samples": [described(sample) for sample in found], "complete": not cut}
+        return json.dumps(told, ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+    def _all(self, wanted: Wanted) -> tuple[list[Sample], bool]:
+        with self._database.read() as tx:
+            samples = Samples(tx)
+            rows = samples.find(wanted, MOST)
+            total = samples.count(wanted)
+        return [_sample(row, {}) for row in rows], total > len(rows)
+
+
+def check_label(label: str) -> str:
+    """A label as it is kept. Raises `BadInput`."""
+    label = " ".join(label.split())
+    if len(label) > MAX_LABEL or acts(label):
+        raise BadInput(
+            "The label cannot be used.",
+            f"It may have {MAX_LABEL} characters in one line.",
+            "Write a short one, such as a batch number.",
+        )
+    return label
+
+
+def described(sample: Sample) -> dict[str, Any]:
+    """A sample as JSON: what a program wants to know, without its files."""
+    return {
+        "id": sample.id,
+        "state": sample.state,
+        "time": rfc3339(sample.at),
+        "tool": sample.tool,
+        "title": sample.title,
+        "version": sample.version,
+        "tool_digest": sample.digest,
+        "models": dict(sample.models),
+        "certificate": sample.certificate,
+        "file": sample.file,
+        "file_digest": sample.input,
+        "width": None if sample.size is None else sample.size[0],
+        "height": None if sample.size is None else sample.size[1],
+        "label": sample.label,
+        "kept_by": sample.who,
+        "count": sample.count,
+        "figures": dict(sample.figures.values),
+        "units": dict(sample.figures.units),
+        "histograms": {name: item.model_dump() for name, item in sample.figures.histograms.items()},
+        "um_per_pixel": sample.um_per_pixel,
+        "settings": dict(sample.settings),
+        "warnings": list(sample.warnings),
+        "seconds": round(sample.seconds, 3),
+        "waited": round(sample.waited, 3),
+        "files": sorted(sample.files),
+        "evidence": {
+            "holds": sample.evidence.holds,
+            "sandbox": dict(sample.evidence.sandbox),
+            "sent": sample.evidence.sent,
+        },
+    }
+
+
+def _facts(sample: Sample) -> bytes:
+    told = described(sample)
+    return canonical(
+        {
+            name: told[name]
+            for name in (
+                "title",
+                "models",
+                "certificate",
+                "width",
+                "height",
+                "figures",
+                "units",
+                "histograms",
+                "um_per_pixel",
+                "settings",
+                "warnings",
+                "seconds",
+                "waited",
+                "evidence",
+            )
+        }
+        | {"alternative": sample.alternative}
+    )
+
+
+def _sample(row: SampleRow, files: Mapping[str, bytes]) -> Sample:
+    facts = parse(row.facts)
+    size = None if facts["width"] is None else (facts["width"], facts["height"])
+    return Sample(
+        row.id,
+        "",
+        row.at,
+        row.tool,
+        facts["title"],
+        row.version,
+        row.digest,
+        facts["models"],
+        facts["certificate"],
+        row.input,
+        row.file,
+        size,
+        row.count,
+        Figures.model_validate(
+            {"values": facts["figures"], "units": facts["units"], "histograms": facts["histograms"]},
+            strict=False,
+        ),
+        facts["um_per_pixel"],
+        facts["settings"],
+        tuple(facts["warnings"]),
+        facts["alternative"],
+        facts["seconds"],
+        facts["waited"],
+        Evidence(facts["evidence"]["sandbox"], facts["evidence"]["sent"]),
+        files,
+        "kept",
+        row.label,
+        row.who,
+    )
+
+
+def _mark(row: SampleRow) -> str:
+    return f"{row.at}.{row.id}"
+
+
+def _place(mark: str) -> tuple[int, str]:
+    at, dot, name = mark[:100].partition(".")
+    if not dot or not at.isascii() or not at.isdigit() or len(at) > 12:
+        raise BadInput("That is no place in the list.", "", "Begin at its start.")
+    return int(at), name
+
+
+def _none() -> NotFound:
+    return NotFound(
+        "There is no such sample.",
+        "It was not kept, it was deleted, or it is somebody else's.",
+        "See the list of samples, or drop the picture again.",
+    )
