@@ -30,7 +30,7 @@ HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; font-src 'self';"
         " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none';"
-        " require-trusted-types-for 'script'; trusted-types 'none'"
+        " require-trusted-types-for 'script'; trusted-types cloister"
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
