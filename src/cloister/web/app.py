@@ -5,13 +5,13 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from cloister.web import assets, problems
-from cloister.web.api import agreements, budgets, datasets, parties, releases, tasks
+from cloister.web.api import agreements, budgets, datasets, happenings, parties, releases, tasks
 from cloister.web.pages import entrance, home, tools
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.site import Site
 
-_INTERFACE = (parties, datasets, agreements, budgets, tasks, releases)
+_INTERFACE = (parties, happenings, datasets, agreements, budgets, tasks, releases)
 _SCREENS = (assets, entrance, home, tools)
 
 
