@@ -43,6 +43,7 @@ _USED_STEP = 60
 _SESSIONS_MOST = 20
 _LOOKED_AT, _WAITING = 2, 8
 _FAILED_STEP = 600
+_START_WAIT = 10.0
 
 
 class Accounts:
@@ -64,6 +65,7 @@ class Accounts:
     ) -> None:
         self._database, self._clock, self._steady = database, clock, steady
         self._attempts, self._lock = Attempts(), threading.Lock()
+        self._starts = Attempts(_START_WAIT)
         self._looked_at = threading.BoundedSemaphore(_LOOKED_AT)
         self._waiting = threading.BoundedSemaphore(_WAITING)
         self._told: dict[str, float] = {}
@@ -106,7 +108,7 @@ class Accounts:
         """Raises `Conflict` or `Refused` for whoever may not make the first account (rule 1)."""
         if not self.none_yet():
             raise Conflict("There is an account here already.", "", "Sign in.")
-        with self.tried(None, address):
+        with self.tried("", address, self._starts):
             given, right = "".join(key.split()).encode("utf-8", "replace"), self.start_key.encode()
             if not secrets.compare_digest(given, right):
                 raise Refused(
@@ -404,10 +406,13 @@ class Accounts:
     # Inside --------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def tried(self, name: str | None, address: str, *, known: bool = True) -> Iterator[None]:
+    def tried(
+        self, name: str | None, address: str, attempts: Attempts | None = None, *, known: bool = True
+    ) -> Iterator[None]:
         """One try to show who one is, at the pace of `people.attempts`; it failed if an exception leaves it."""
+        counted = attempts or self._attempts
         with self._lock:
-            wait = self._attempts.begin(name, address, self._steady(), known=known)
+            wait = counted.begin(name, address, self._steady(), known=known)
         if wait:
             raise Refused(
                 "Too many tries.",
@@ -418,7 +423,7 @@ class Accounts:
             )
         yield
         with self._lock:
-            self._attempts.succeeded(name, address)
+            counted.succeeded(name, address)
 
     def failed(self, person: Person, what: str, address: str) -> None:
         """Writes down that signing in to an account failed; strangers cause this, so not more than every few minutes."""
