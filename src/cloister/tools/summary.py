@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from cloister.tools import types as t
-from cloister.tools.steps.reporting import image, limits_list, page, preview
+from cloister.tools.steps.reporting import image, limits_list, page, preview, wide
 
 if TYPE_CHECKING:  # run imports this module
     from cloister.tools.run import Result
@@ -26,7 +26,10 @@ def index_page(tool: Tool, results: Sequence[tuple[str, Result]]) -> str:
     return page(
         tool.manifest.title,
         f"<h1>{escape(tool.manifest.title)}</h1><p>{escape(told)}</p>"
-        f"<table><tr><th>file</th><th>count</th><th>seconds</th><th>results</th><th></th></tr>{rows}</table>"
+        + wide(
+            f"<table><tr><th>file</th><th>count</th><th>seconds</th><th>results</th><td></td></tr>{rows}</table>",
+            "files",
+        )
         + (limits_list(tool.manifest.limits) if tool.manifest.limits else "")
         + f"<p><small>{escape(tool.name)} {escape(tool.manifest.version)}, {escape(tool.digest)}</small></p>",
     )

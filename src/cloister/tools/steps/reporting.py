@@ -21,7 +21,7 @@ from cloister.tools.steps.base import Context, Parameters, Slot, Step
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:64rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;margin:1rem 0}th,td{border:1px solid #ccc;padding:.2rem .6rem;text-align:right}
+.wide{overflow-x:auto;margin:1rem 0}table{border-collapse:collapse}th,td{border:1px solid #ccc;padding:.2rem .6rem;text-align:right}
 th{background:#f3f3f3}th:first-child,td:first-child{text-align:left}img,svg{max-width:100%;height:auto}
 .warning{border-left:.3rem solid #d55e00;padding-left:.6rem}figure{margin:.5rem 0}.count{font-size:2rem;font-weight:600}small,dd{color:#555;overflow-wrap:anywhere}
 """
@@ -102,13 +102,18 @@ def page(title: str, body: str) -> str:
     )
 
 
+def wide(table: str, name: str) -> str:
+    """A table that scrolls by itself, also by keyboard, where the window is narrower than it is."""
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{escape(name)}">{table}</div>'
+
+
 def figure_table(figures: t.Figures) -> str:
     """The figures as an HTML table."""
     rows = "".join(
         f"<tr><td>{escape(name.replace('_', ' '))}</td><td>{_shown(value)}</td><td>{escape(figures.units.get(name, ''))}</td></tr>"
         for name, value in figures.values.items()
     )
-    return f"<table><tr><th>figure</th><th>value</th><th>unit</th></tr>{rows}</table>"
+    return wide(f"<table><tr><th>figure</th><th>value</th><th>unit</th></tr>{rows}</table>", "figures")
 
 
 def _page(
@@ -137,7 +142,10 @@ def _page(
         )
         parts.append(
             f"<details><summary>Histogram of {escape(name)} as a table</summary>"
-            f"<table><tr><th>{escape(name)}</th><th>count</th></tr>{bars}</table></details>"
+            + wide(
+                f"<table><tr><th>{escape(name)}</th><th>count</th></tr>{bars}</table>", f"histogram of {name}"
+            )
+            + "</details>"
         )
     if table is not None and parameters.rows:
         parts.append(_rows(table, parameters.rows))
@@ -159,7 +167,7 @@ def _rows(table: t.Table, limit: int) -> str:
         for row in zip(*cut, strict=True)
     )
     note = f"<p>The first {limit} of {table.rows} rows; all are in the CSV.</p>" if table.rows > limit else ""
-    return f"<h2>Table</h2>{note}<table><tr>{head}</tr>{body}</table>"
+    return f"<h2>Table</h2>{note}" + wide(f"<table><tr>{head}</tr>{body}</table>", "objects")
 
 
 def limits_list(limits: Sequence[str]) -> str:
