@@ -35,6 +35,12 @@ def asked_for(ids=()):
     return challenge, passkeys.asking(HOST, challenge, ids)
 
 
+def read_as_new(told):
+    read = passkeys.challenge_of(told)
+    passkeys.account_of(told)
+    return passkeys.made(told, read, HOST, ORIGINS)
+
+
 def refused(work, clause="passkey"):
     with pytest.raises(Refused) as found:
         work()
@@ -189,9 +195,7 @@ def test_rule_6_whatever_a_browser_sends_is_a_refusal_and_no_other_failure(devic
         for value in junk:
             told = whole | {"response": whole["response"] | {place: value}}
             with pytest.raises(CloisterError):
-                read = passkeys.challenge_of(told)
-                passkeys.account_of(told)
-                passkeys.made(told, read, HOST, ORIGINS)
+                read_as_new(told)
             if place not in {"userHandle", "attestationObject"}:
                 refused(lambda told=told: passkeys.used(told, challenge, HOST, ORIGINS, new.key, 0))
     for place in ("id", "rawId", "type"):
