@@ -72,12 +72,17 @@ def new_house(folder: Path) -> Iterator[House]:
         site.close()
 
 
-@contextmanager
-def street(names: Mapping[str, Sequence[str]] | None = None) -> Iterator[dict[str, House]]:
-    """Sites of a town by name; those of `node.town` unless others are wanted. Nodes see each other; nobody trusts anybody yet.
+class Street(dict[str, House]):
+    """Houses by name, and the town whose nodes live in them."""
 
-    The town itself is at `Town` in each house's `town` attribute of the returned mapping's values' nodes; it is not needed here.
-    """
+    def __init__(self, town: Town) -> None:
+        super().__init__()
+        self.town = town
+
+
+@contextmanager
+def street(names: Mapping[str, Sequence[str]] | None = None) -> Iterator[Street]:
+    """Sites of a town by name; those of `node.town` unless others are wanted. Nodes see each other; nobody trusts anybody yet."""
     root = Path(tempfile.mkdtemp(prefix="st-"))  # short: sockets' paths have a limit
     town = Town(root, {name: list(roles) for name, roles in (names or ROLES).items()})
     with contextlib.ExitStack() as stack:
@@ -86,7 +91,7 @@ def street(names: Mapping[str, Sequence[str]] | None = None) -> Iterator[dict[st
         def make(folder, unlock, clock, database):
             return Node(folder, unlock, clock, connect=town.link, engines=LocalEngines, database=database)
 
-        houses = {}
+        houses = Street(town)
         for name in town.roles:
             site = Site(root / name, town.clock, make)
             stack.callback(site.close)
@@ -94,3 +99,13 @@ def street(names: Mapping[str, Sequence[str]] | None = None) -> Iterator[dict[st
             site.accounts.first(EVA, PASSWORD, site.accounts.start_key)
             houses[name] = House(site, stack.enter_context(Serving(site, PageAt(port=0))))
         yield houses
+
+
+def settled(houses: Street) -> str:
+    """Everybody trusts everybody, owners have data, an agreement is in force; returns its digest."""
+    town = houses.town
+    town.meet()
+    town.data(*[name for name, roles in town.roles.items() if "owner" in roles])
+    digest = town.agree(town.terms())
+    town.catalogued()
+    return digest

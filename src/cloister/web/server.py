@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import socket
 import threading
@@ -13,6 +14,7 @@ from typing import Self
 import uvicorn
 from starlette.types import ASGIApp
 
+from cloister.foundation.errors import Conflict
 from cloister.identity.keystore import Unlock
 from cloister.node.setup import socket_path_fits
 from cloister.web.app import make_app
@@ -20,6 +22,7 @@ from cloister.web.doors import NetworkDoor, SocketDoor
 from cloister.web.listening import PageAt, check_tls, listen_page, listen_socket
 from cloister.web.site import Site
 
+_LOG = logging.getLogger("cloister.web")
 _AT_ONCE = 200
 
 
@@ -47,7 +50,14 @@ class Serving:
         self._servers.append(_Server(SocketDoor(self._app), listen_socket(path)))
         if page is not None:
             check_tls(page.checked())
-            listening = listen_page(page)
+            try:
+                listening = listen_page(page)
+            except Conflict as error:
+                if page.port is not None:
+                    raise
+                # Nobody chose a port: a server that works without a page is better than none.
+                _LOG.warning("%s %s", error.what, error.remedy)
+                return
             port = listening.getsockname()[1]
             door = NetworkDoor(self._app, self._site.accounts, page.address(port))
             self._servers.append(_Server(door, listening, page if page.tls else None))
