@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from cloister.cli import ask, tasks
 from cloister.cli.common import brief
-from cloister.cli.happenings import in_words
+from cloister.node.tasks.happenings import in_words
 from cloister.cli.main import cli
 from cloister.foundation.errors import Refused
 from protections import federation as f

@@ -18,7 +18,7 @@ from rich.console import Console
 from cloister.cli import output
 from cloister.cli.common import brief, table
 from cloister.cli.demo.view import View
-from cloister.cli.happenings import in_words
+from cloister.node.tasks.happenings import in_words
 from cloister.foundation.errors import CloisterError, Refused, from_problem
 from cloister.foundation.text import acts, readable
 from cloister.cli.logs import Readable

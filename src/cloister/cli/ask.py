@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,8 @@ def ask_group() -> None:
 @folder_option
 def train(folder: Path, yes: bool, what_if: bool, **given: Any) -> Answer:
     """Train a model together: print the plan, ask to proceed, send it to every party for admission."""
+    from cloister.applications.trainings import require_named
+
     model, settings = training_of(given)
     wishes: dict[str, Any] = {key: given[key] for key in _WISHES if given[key] is not None}
     for item in given["preference"]:
@@ -84,7 +86,7 @@ def train(folder: Path, yes: bool, what_if: bool, **given: Any) -> Answer:
         agreement = find_agreement(node, given["agreement"])
         model, settings = under_agreement(node, agreement, given, (model, settings))
         added = node.post("/models", {"content": base64.b64encode(model).decode()})
-        _require_named(given["trainable"], added["check"]["parameters"])
+        require_named(given["trainable"], added["check"]["parameters"])
         told = node.post(
             "/plans",
             {
@@ -149,33 +151,21 @@ def training_of(given: Mapping[str, Any], *, private: bool = False) -> tuple[byt
     Raises:
         BadInput: the options do not fit together, or the recipe cannot be used.
     """
+    from cloister.applications.trainings import checked_recipe, tool_training
+
     if (given["tool"] is None) == (given["model"] is None):
         raise BadInput(
             "Say what to train.", "Neither or both of --tool and --model were given.", "Give one of them."
         )
     if given["tool"] is None:
         model, settings = _own(given)
-    elif given["tool"] == "crystals":
-        model, settings = _crystals(given, private=private)
-    else:
-        raise BadInput("Only the tool crystals can be trained on as it is.", "", "Use --model with --recipe.")
-    if given["steps"] is not None:
-        settings = {**settings, "steps": given["steps"]}
-    if given.get("trainable"):
-        settings = {**settings, "trainable": list(given["trainable"])}
-    return model, _checked(settings)
-
-
-def _crystals(given: Mapping[str, Any], *, private: bool) -> tuple[bytes, dict[str, Any]]:
-    from cloister.applications.crystals.pipeline import shipped_model
-    from cloister.applications.crystals.recipe import crystals_recipe, private_crystals_recipe
-
-    if given["recipe"] is not None:
+    elif given["recipe"] is not None:
         raise BadInput("A tool brings its own recipe.", "", "Leave out --recipe, or give --model.")
-    if private:
-        return shipped_model(), private_crystals_recipe().model_dump(mode="json")
-    told = {key: given[key] for key in ("steps", "rounds") if given[key] is not None}
-    return shipped_model(), crystals_recipe(**told).model_dump(mode="json")
+    else:
+        model, settings = tool_training(
+            given["tool"], private=private, steps=given["steps"], rounds=given["rounds"]
+        )
+    return model, checked_recipe(settings, steps=given["steps"], trainable=given.get("trainable") or ())
 
 
 def _own(given: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
@@ -186,37 +176,6 @@ def _own(given: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
     if not isinstance(settings, dict):
         raise BadInput(f"{given['recipe'].name} is not a recipe: it is no JSON object.", "", advice)
     return read_limited(given["model"], 512 << 20), settings
-
-
-def _require_named(trainable: Sequence[str], parameters: Sequence[Mapping[str, Any]]) -> None:
-    """Every name must stand for something: a misspelt one beside others would silently train less."""
-    names = [str(item["name"]) for item in parameters]
-    for prefix in trainable:
-        if not any(name.startswith(prefix) for name in names):
-            first = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
-            raise BadInput(
-                f"No weight's name begins with {prefix[:60]!a}.",
-                f"The model's weights are: {first}",
-                "See them all with: cloister model check FILE",
-            )
-
-
-_SHOWN = 12
-
-
-def _checked(settings: dict[str, Any]) -> dict[str, Any]:
-    from pydantic import ValidationError
-
-    from cloister.training.recipe import TrainingRecipe
-
-    try:
-        return TrainingRecipe.model_validate_json(json.dumps(settings)).model_dump(mode="json")
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])[:200] or "the recipe"
-        raise BadInput(
-            "The recipe cannot be used.", f"At {place}: {first['msg']}.", "See docs/reference/recipes.md."
-        ) from None
 
 
 def _value(text: str) -> Any:

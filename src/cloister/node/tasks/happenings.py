@@ -1,14 +1,12 @@
 """What happens in a task, one event as one line that a person reads.
 
-An event that is not known here is told by its name alone: its facts are for programs, which take `--json`.
+An event that is not known here is told by its name alone: its facts are for programs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-
-from cloister.cli.common import short
 
 _LONGEST = 300
 
@@ -135,6 +133,11 @@ def _delivered(confirmed: Any, names: Mapping[str, str], task: Mapping[str, Any]
     return f"{certificate}; the result itself goes to nobody else"
 
 
+def _short(digest: str) -> str:
+    """A digest as people copy it."""
+    return digest.removeprefix("sha256:")[:16]
+
+
 def _several(number: Any, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
@@ -142,4 +145,4 @@ def _several(number: Any, word: str) -> str:
 def _step(name: Any) -> str:
     """A phase's or message's name as words; a long one that is a digest, as people copy digests."""
     text = str(name)
-    return short(text) if text.startswith("sha256:") else text.replace("-", " ")
+    return _short(text) if text.startswith("sha256:") else text.replace("-", " ")
