@@ -34,7 +34,7 @@ class RoomLimits:
     file_bytes: int = 64 << 20
     pixels: int = 60_000_000
     rows: int = 1_000_000
-    seconds: float = 120.0
+    seconds: float = 180.0
     memory: int = 3 << 30
     live: int = 2
     idle: float = 600.0
