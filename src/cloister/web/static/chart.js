@@ -18,9 +18,9 @@
     probe.remove();
     return found;
   };
-  const number = (cell) => {
-    const text = (cell?.dataset.value ?? cell?.textContent ?? "").replace(/[\s\u00a0\u202f]/g, "").replace("\u2212", "-");
-    const found = /^[+-]?\d*\.?\d+(e[+-]?\d+)?/i.exec(text);
+  const number = (cell, whole = false) => {
+    const text = (cell?.dataset.value ?? cell?.textContent ?? "").replace(/[\s\u00a0\u202f]|,(?=\d{3})/g, "").replace("\u2212", "-");
+    const found = (whole ? /^[+-]?\d*\.?\d+(e[+-]?\d+)?$/i : /^[+-]?\d*\.?\d+(e[+-]?\d+)?/i).exec(text);
     return found ? Number(found[0]) : null;
   };
   const two = (value) => String(value).padStart(2, "0");
@@ -41,7 +41,7 @@
     const cells = rows.map((row) => row.cells[column]);
     const times = cells.map((cell) => cell?.querySelector("time")?.dateTime);
     const timed = times.length > 0 && times.every(Boolean);
-    let points = rows.map((row, index) => ({ row, x: timed ? Date.parse(times[index]) / 1000 : number(cells[index]) }));
+    let points = rows.map((row, index) => ({ row, x: timed ? Date.parse(times[index]) / 1000 : number(cells[index], true) }));
     const named = !timed && points.some(({ x }) => x === null);
     if (named) points = points.map(({ row }, index) => ({ row, x: index }));
     points = points.filter(({ x }) => Number.isFinite(x)).sort((one, other) => one.x - other.x);
@@ -62,6 +62,14 @@
     })];
   };
 
+  // From zero where it is near, and always under bars, which would lie otherwise.
+  const reach = (low, high, bars) => {
+    const span = high - low || Math.abs(high) || 1;
+    const fromZero = low >= 0 && (bars || low <= span);
+    const toZero = high <= 0 && bars;
+    return [fromZero ? 0 : low - span * 0.1, toZero ? 0 : high + span * 0.1];
+  };
+
   const options = (table, plot, data, told) => {
     const [ink, line, ground] = ["--soft", "--line", "--surface"].map((name) => colour(plot, name));
     const kind = table.dataset.chart;
@@ -76,7 +84,9 @@
     const x = { ...axis, grid: { show: false }, size: size * 2.2, space: size * (data.timed ? 5 : 4) };
     if (data.timed) x.values = (_, splits, __, ___, step) => splits.map((at) => moment(at, step));
     if (data.named) {
-      x.splits = () => data.points.map((point) => point.x);
+      const longest = Math.max(...data.names.map((name) => name.length)) * size * 0.45 + size;
+      const each = Math.max(1, Math.ceil((longest * data.points.length) / Math.max(plot.clientWidth - size * 4, 1)));
+      x.splits = () => data.points.map((point) => point.x).filter((at) => at % each === 0);
       x.values = (_, splits) => splits.map((at) => data.names[at] ?? "");
     }
     const edges = kind === "bars" || data.named;
@@ -89,14 +99,14 @@
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 9, width: 2, fill: ground } },
       scales: {
         x: { time: data.timed, range: (_, low, high) => (edges ? [low - step * 0.6, high + step * 0.6] : low === high ? [low - 1, high + 1] : [low, high]) },
-        y: { range: (_, low, high) => uPlot.rangeNum(Math.min(low, kind === "bars" ? 0 : low), high, { min: { pad: kind === "bars" && low >= 0 ? 0 : 0.1, soft: 0, mode: 2 }, max: { pad: 0.1, soft: 0, mode: 2 } }) },
+        y: { range: (_, low, high) => reach(low, high, kind === "bars") },
       },
       axes: [x, { ...axis, size: (_, values) => Math.max(...(values ?? []).map((value) => String(value).length), 2) * size * 0.52 + size * 0.9 }],
       series: [{}, ...data.series.map((one, index) => {
         const stroke = colour(plot, `--chart-${index + 1}`);
         return {
           label: one.name, stroke, width: kind === "bars" ? 1 : 2, paths: paths(index), dash: kind === "bars" ? undefined : DASHES[index],
-          fill: kind === "bars" ? stroke.replace(/^rgb\((.*)\)$/, `rgba($1, ${data.series.length > 2 ? 0.35 : 0.75})`) : undefined,
+          fill: kind === "bars" ? stroke.replace(/^rgb\((.*)\)$/, `rgba($1, ${data.series.length > 2 ? 0.4 : 0.85})`) : undefined,
           points: { show: kind === "line" && data.points.length <= 60, size: 6, fill: ground }, spanGaps: false,
         };
       })],
