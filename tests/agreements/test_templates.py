@@ -11,6 +11,7 @@ from cloister.agreements.enforceable import check_enforceable
 from cloister.agreements.inputs import Inputs
 from cloister.agreements.templates import TEMPLATES, new_from_template
 from cloister.agreements.terms import Terms
+from cloister.agreements.usual_cases import USUAL_CASES
 from cloister.agreements.words import describe
 from cloister.foundation.clock import rfc3339
 from cloister.foundation.errors import BadInput
@@ -133,3 +134,33 @@ def test_named_witnesses_replace_the_parties():
 def test_inputs_that_do_not_fit_are_refused(name, changes):
     with pytest.raises(BadInput):
         new_from_template(name, inputs(**changes))
+
+
+def test_all_owners_sign_a_result_unless_fewer_are_asked_for():
+    assert new_from_template("banks", inputs()).release.quorum == 3
+    assert new_from_template("banks", inputs(quorum=2)).release.quorum == 2
+    with pytest.raises(BadInput):
+        new_from_template("banks", inputs(quorum=4))
+
+
+def test_every_template_is_told_in_words_and_asks_for_the_parties_that_it_needs():
+    assert set(USUAL_CASES) == set(TEMPLATES)
+    for name, case in USUAL_CASES.items():
+        owners = inputs()["owners"][: case.least_owners]
+        researchers = inputs()["researchers"][: case.least_researchers]
+        new_from_template(name, inputs(owners=owners, researchers=researchers))
+        if case.least_owners > 1:
+            with pytest.raises(BadInput):
+                new_from_template(name, inputs(owners=owners[:-1], researchers=researchers))
+        if case.least_researchers:
+            with pytest.raises(BadInput):
+                new_from_template(name, inputs(owners=owners, researchers=[]))
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_what_a_case_says_of_noise_and_groups_is_what_its_template_does(name):
+    case = USUAL_CASES[name]
+    plain = new_from_template(name, inputs())
+    assert bool(plain.budgets) == case.always_noise
+    small, large = (new_from_template(name, inputs(minimum_group=size)).minimum_group for size in (60, 90))
+    assert (small != large) == case.groups

@@ -53,6 +53,7 @@ class Inputs(BaseModel):
         epsilon, delta: privacy budget of each owner's dataset; none if absent.
         unit: what one protected unit is.
         owners_per_unit: at how many owners one unit may be, as the parties state; at all of them if absent.
+        quorum: how many owners must sign a result before it leaves; all of them if absent.
         quality: metric and minimum that an owner's own check data must show.
         minimum_group: the fewest units that an answer may speak of.
         dropouts: owners that may drop out of a task that still gives a result.
@@ -76,6 +77,7 @@ class Inputs(BaseModel):
     delta: float = Field(default=1e-6, ge=0, lt=1)
     unit: Line = "record"
     owners_per_unit: int | None = Field(default=None, ge=1, le=50)
+    quorum: int | None = Field(default=None, ge=1, le=50)
     quality: QualityFloor | None = None
     minimum_group: int = Field(default=10, ge=1)
     dropouts: int = Field(default=0, ge=0)

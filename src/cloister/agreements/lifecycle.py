@@ -195,6 +195,11 @@ def state_of(agreement: AgreementView, acts: Iterable[Act], now: int) -> State:
     return state
 
 
+def suspended_by(agreement: AgreementView, acts: Iterable[Act], now: int) -> frozenset[str]:
+    """The parties whose suspensions stand; each has to lift its own (rule 5). Arguments as `state_of`."""
+    return _suspended_by(_counted(agreement, acts, now))
+
+
 def check_act(agreement: AgreementView, acts: Iterable[Act], new: Act, now: int) -> State:
     """The state after one more act. Raises `Conflict` or `Refused` if it cannot be made now."""
     known = list(acts)

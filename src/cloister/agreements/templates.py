@@ -316,7 +316,7 @@ def _terms(
         minimum_group=group,
         residency=inputs.residency,
         recipients=recipients,
-        release=ReleaseTerms(quorum=len(inputs.owners), quality=inputs.quality),
+        release=ReleaseTerms(quorum=inputs.quorum or len(inputs.owners), quality=inputs.quality),
         witnesses=Witnesses(
             parties=tuple(Witness(party=item.party, name=item.name) for item in watchers),
             threshold=len(watchers) // 2 + 1,

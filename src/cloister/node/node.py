@@ -23,6 +23,7 @@ from cloister.node.bench import Bench
 from cloister.node.budgets import BudgetsService
 from cloister.node.chores import AGREEMENTS, DOCUMENTS, WITNESSES, Chores
 from cloister.node.datasets_service import DatasetsService
+from cloister.node.drafts import DraftsService
 from cloister.node.duties import Duties
 from cloister.node.engines import EXAMINE, ByAgreement, Engines
 from cloister.node.feed import Feed
@@ -39,6 +40,7 @@ from cloister.node.protections import installed
 from cloister.node.revocations import Revocations
 from cloister.node.rotation import load_current
 from cloister.node.setup import STORAGE_KEY, read_cards
+from cloister.node.signing import Signing
 from cloister.node.steward import Steward
 from cloister.node.tasks.computations import ComputationsService
 from cloister.node.tasks.contents import Contents
@@ -161,6 +163,8 @@ class Node:
             self._enforce,
             self.budgets.populations.prepare,
         )
+        self.signing = Signing(database, self.clock, self.parties, self.agreements)
+        self.drafts = DraftsService(database, self.clock)
         self.chores = Chores(self)
         self.engines = engines(self.folder, self._readable)
         self.protections = installed()

@@ -360,3 +360,41 @@ sample_files = Table(
     Column("content", LargeBinary, nullable=False),
     PrimaryKeyConstraint("sample", "name"),
 )
+
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+    Column("template", Text),
+    Column("answers", LargeBinary),
+    Column("account", Text),
+    Column("name", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+wishes = Table(
+    "wishes",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("ends", BigInteger, nullable=False),
+    PrimaryKeyConstraint("kind", "subject"),
+)
+
+signings = Table(
+    "signings",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False, index=True),
+    Column("account", Text),
+    Column("name", Text, nullable=False),
+    Column("first_account", Text),
+    Column("first_name", Text),
+    sqlite_autoincrement=True,
+)
