@@ -17,10 +17,12 @@ from typing import Literal, TypeAlias
 from cloister.foundation.clock import Clock, SystemClock
 from cloister.foundation.errors import Conflict
 from cloister.identity.keystore import Keystore, Unlock
+from cloister.node.data_folders import DataFolders
 from cloister.node.folder import Folder
 from cloister.node.node import Node
 from cloister.node.peers.hub_link import connect_to_hub
 from cloister.node.setup import RECOVERY_FILE, Made, init_node
+from cloister.node.toolroom.room import ToolRoom
 from cloister.storage.database import Database
 from cloister.transport.invitation import Invitation
 from cloister.web.accounts import Accounts
@@ -40,6 +42,9 @@ class Site:
         folder: the node's, or where it will be.
         clock: tells the time.
         make: makes a node that is not started.
+
+    Attributes:
+        data_folders: folders whose files people may register on the page, besides the node's own `data`; set before it opens.
     """
 
     def __init__(self, folder: Path, clock: Clock | None = None, make: MakeNode = _node) -> None:
@@ -50,6 +55,12 @@ class Site:
         self.database = Database.open(self.folder.private(self.folder.root))
         self.accounts = Accounts(self.database, self.clock)
         self.node: Node | None = None
+        self.tools = ToolRoom(self.folder.tools, self.database, self.clock, sent=self._sent)
+
+    def _sent(self) -> int | None:
+        """Bytes that the node sent to others since it started; `None` where there is nobody to send to."""
+        node = self.node
+        return None if node is None else sum(counts["sent_bytes"] for counts in node.traffic().values())
 
     @property
     def state(self) -> State:
@@ -103,6 +114,7 @@ class Site:
             if self.node is not None:
                 raise Conflict("The server is open already.", "", "Go on.")
             node = self._make(self.folder.root, unlock, self.clock, self.database)
+            node.datasets.places = DataFolders(self.folder.root, self.data_folders)
             try:
                 node.start()
             except BaseException:
@@ -116,6 +128,7 @@ class Site:
         with self._lock:
             node, self.node = self.node, None
             try:
+                self.tools.close()
                 if node is not None:
                     node.close()
             finally:
