@@ -23,10 +23,25 @@ def parse_csv(
 ) -> Any:
     """A CSV file's bytes as an Arrow table. The separator (comma, semicolon or tab) is told from the header."""
     import pyarrow as pa
-    from pyarrow import csv
 
     if decimal not in (".", ","):
         raise BadInput("A decimal sign is either . or a comma.", "", "Choose one of them.")
+    table = parse_text(data, limits=limits, name=name)
+    names = table.column_names
+    for column in kinds or {}:
+        if column not in names:
+            raise BadInput(
+                f"{name} has no column {column!r}.", "A kind was declared for it.", "Check the spelling."
+            )
+    arrays = [typed(table, column, (kinds or {}).get(column), decimal, name) for column in names]
+    return pa.table(dict(zip(names, arrays, strict=True)))
+
+
+def parse_text(data: bytes, *, limits: TableLimits = TABLE_LIMITS, name: str = "The table") -> Any:
+    """A CSV file's bytes as an Arrow table in which every column is text; an empty cell is missing."""
+    import pyarrow as pa
+    from pyarrow import csv
+
     data = data.removeprefix(b"\xef\xbb\xbf")
     names, separator = _header(data, limits, name)
     _check_utf8(data, name)
@@ -59,13 +74,7 @@ def parse_csv(
         raise _csv_error(data, bad, len(names), name, empty="Empty CSV" in str(error)) from None
     if table.num_rows > limits.max_rows:
         raise BadInput(f"{name} has too many rows.", f"The limit is {limits.max_rows}.", "Split the table.")
-    for column in kinds or {}:
-        if column not in names:
-            raise BadInput(
-                f"{name} has no column {column!r}.", "A kind was declared for it.", "Check the spelling."
-            )
-    arrays = [typed(table, column, (kinds or {}).get(column), decimal, name) for column in names]
-    return pa.table(dict(zip(names, arrays, strict=True)))
+    return table
 
 
 def _header(data: bytes, limits: TableLimits, name: str) -> tuple[list[str], str]:

@@ -49,7 +49,7 @@ class LabelledImage:
 
 
 def read_image_folder(
-    folder: Path, *, require_labels: bool = False, limits: ImageLimits = LIMITS
+    folder: Path, *, require_labels: bool = False, limits: ImageLimits = LIMITS, most: int | None = None
 ) -> tuple[LabelledImage, ...]:
     """All pictures of a dataset folder in order of their names, labels checked against each picture's size.
 
@@ -57,6 +57,7 @@ def read_image_folder(
         folder: laid out as above.
         require_labels: refuse a picture without labels.
         limits: for every picture.
+        most: look at no more than so many pictures, evenly spread over the folder; at all, if absent.
 
     Raises:
         NotFound: no such folder.
@@ -76,7 +77,7 @@ def read_image_folder(
         common = parse_common_labels(read_limited(common_path, _LABEL_BYTES), "labels.csv")
     _no_orphans(pictures, own, common)
     found = []
-    for path in pictures:
+    for path in pictures if most is None else pictures[:: max(1, -(-len(pictures) // most))]:
         labels, label_path = _labels_of(path, own, common, common_path)
         if labels is None and require_labels:
             raise BadInput(

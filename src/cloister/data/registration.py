@@ -58,6 +58,7 @@ class DatasetFields:
         unit_of_privacy: default: each image, or each row.
         sensitivity: by column name for a table (missing ones are confidential); under `""` for pictures.
         units: physical units by column name.
+        descriptions: what columns mean, by column name.
         kinds: declared kinds of CSV columns.
         decimal: decimal sign of a CSV.
         micrometres_per_pixel: of pictures, if known and to be told.
@@ -73,6 +74,7 @@ class DatasetFields:
     unit_of_privacy: UnitOfPrivacy | None = None
     sensitivity: Mapping[str, Sensitivity] | None = None
     units: Mapping[str, str] | None = None
+    descriptions: Mapping[str, str] | None = None
     kinds: Mapping[str, ColumnKind] | None = None
     decimal: str = "."
     micrometres_per_pixel: float | None = None
@@ -185,6 +187,23 @@ def load(folder: Path) -> Registration:
             clause="dataset-commitment",
         )
     return registration
+
+
+def glance(folder: Path) -> Registration:
+    """A saved registration without its leaves, for listings: quick, however many records there are, and nothing is checked.
+
+    Raises `NotFound` or `BadInput`. Data is used, and anything proved, only with what `load` gives.
+    """
+    description = parse_document(
+        DatasetDescription, read_limited(folder / "description.json", 4 << 20), "The dataset's description"
+    )
+    manifest = parse_document(
+        PrivateManifest,
+        read_limited(folder / "manifest.json", MAX_MANIFEST_BYTES),
+        "The dataset's manifest",
+        max_bytes=MAX_MANIFEST_BYTES,
+    )
+    return Registration(description, manifest, b"")
 
 
 def _only(registration: Registration, kind: str) -> None:

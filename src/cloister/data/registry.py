@@ -29,6 +29,7 @@ from cloister.data.registration import (
     FileFact,
     PrivateManifest,
     Registration,
+    glance,
     load,
     save,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "DatasetChanged",
     "DatasetFields",
     "Registration",
+    "glance",
     "load",
     "looks_unchanged",
     "register",
@@ -165,7 +167,7 @@ def _register_table(source: Path, fields: DatasetFields, salt: bytes, now: int) 
         raise BadInput(
             f"{source.name} has no rows.", "An empty table cannot be registered.", "Check the file."
         )
-    columns = columns_of(table, fields.sensitivity, fields.units)
+    columns = columns_of(table, fields.sensitivity, fields.units, fields.descriptions)
     _check_unit(fields, [column.name for column in columns])
     prefix = merkle.schema_prefix(columns)
     committed = merkle.commit(

@@ -10,7 +10,7 @@ Kinds: boolean, integer (64 bits), real (64 bits, finite), text, timestamp (micr
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,17 +61,20 @@ def read_table(
 
 
 def columns_of(
-    table: Any, sensitivity: Mapping[str, Sensitivity] | None = None, units: Mapping[str, str] | None = None
+    table: Any,
+    sensitivity: Mapping[str, Sensitivity] | None = None,
+    units: Mapping[str, str] | None = None,
+    descriptions: Mapping[str, str] | None = None,
 ) -> tuple[Column, ...]:
     """The schema of a table as read here; columns without a stated sensitivity are confidential."""
     from pydantic import ValidationError
 
-    for given in (sensitivity or {}, units or {}):
+    for given in (sensitivity or {}, units or {}, descriptions or {}):
         for name in given:
             if name not in table.column_names:
                 raise BadInput(
                     f"The table has no column {name!r}.",
-                    "A sensitivity or unit was stated for it.",
+                    "A sensitivity, unit or description was stated for it.",
                     "Check the spelling.",
                 )
     try:
@@ -81,6 +84,7 @@ def columns_of(
                 kind=kind_of(field.type),
                 sensitivity=(sensitivity or {}).get(field.name, "confidential"),
                 unit=(units or {}).get(field.name, ""),
+                description=(descriptions or {}).get(field.name, ""),
             )
             for field in table.schema
         )
@@ -90,11 +94,17 @@ def columns_of(
 
 def parse_parquet(data: bytes, *, limits: TableLimits = TABLE_LIMITS, name: str = "The table") -> Any:
     """A Parquet file's bytes as an Arrow table of the five kinds."""
+    file = open_parquet(io.BytesIO(data), limits=limits, name=name)
+    return parquet_kinds(file.schema_arrow, lambda: file.read(use_threads=False), name)
+
+
+def open_parquet(source: Any, *, limits: TableLimits = TABLE_LIMITS, name: str = "The table") -> Any:
+    """A `pyarrow.parquet.ParquetFile` whose own words about its size are within limits; nothing of its values is read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(io.BytesIO(data))
+        file = pq.ParquetFile(source)
         meta = file.metadata
         unpacked = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -108,14 +118,21 @@ def parse_parquet(data: bytes, *, limits: TableLimits = TABLE_LIMITS, name: str 
     ):
         if value > limit:
             raise BadInput(f"{name} has too many {unit}.", f"The limit is {limit}.", "Split the table.")
-    targets = [(field.name, _arrow_target(field, name)) for field in file.schema_arrow]
+    return file
+
+
+def parquet_kinds(schema: Any, read: Callable[[], Any], name: str) -> Any:
+    """What `read` gives of a Parquet file with this schema, as a table of the five kinds."""
+    import pyarrow as pa
+
+    targets = [(field.name, _arrow_target(field, name)) for field in schema]
     names = [column for column, _ in targets]
     if len(set(names)) != len(names):
         raise BadInput(
             f"{name} has two columns of one name.", "Columns are addressed by name.", "Rename one of them."
         )
     try:
-        table = file.read(use_threads=False)
+        table = read()
         columns = {column: _to_utc(table.column(column), target) for column, target in targets}
     except (pa.ArrowException, OSError, ValueError) as error:
         raise BadInput(

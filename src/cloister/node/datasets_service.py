@@ -5,6 +5,7 @@ Rules:
    (`still_same`): what changed in between is noticed before anything made from it leaves the step.
 2. The salt of the commitment lies encrypted in the keystore, never in a file beside the data.
 3. A catalogue entry counts only if the owner that it names signed it, and comes from that owner's node.
+4. What was withdrawn is unknown here: a plan that names it is refused as one that names any other unknown dataset.
 
 Not noticed: files that are changed after the first check and changed back before the second. Whoever can do that is
 on the owner's own machine, and could register other data just as well.
@@ -19,14 +20,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from cloister.data.registry import DatasetFields, Registration, looks_unchanged, register, verify_unchanged
+from cloister.data.registry import (
+    DatasetFields,
+    Registration,
+    glance,
+    looks_unchanged,
+    register,
+    verify_unchanged,
+)
 from cloister.data.registry import load as load_registration
 from cloister.data.registry import save as save_registration
 from cloister.data.schema import DatasetDescription, parse_description
-from cloister.foundation.clock import Clock
+from cloister.foundation.canonical import JSON
+from cloister.foundation.clock import Clock, parse_rfc3339
+from cloister.foundation.digests import digest_json
 from cloister.foundation.errors import BadInput, Conflict, NotFound, Refused
+from cloister.foundation.text import readable
 from cloister.identity.envelopes import Envelope, sign, verify
 from cloister.identity.keys import SecretKeys
+from cloister.node.data_folders import DataFolders
 from cloister.node.folder import Folder
 from cloister.node.peers.parties import Parties
 from cloister.node.peers.quotas import Quotas
@@ -35,6 +47,8 @@ from cloister.storage.datasets import Datasets
 from cloister.storage.documents import Documents
 
 CATALOGUE_TYPE = "application/vnd.cloister.dataset+json"
+NOTES_MOST = 2000
+_GLANCES = 200
 _NO_SALT = "0" * 64
 """What the manifest file has in the salt's place."""
 
@@ -85,6 +99,9 @@ class DatasetsService:
     """Registers own datasets and keeps the catalogue entries of others.
 
     `registered` is told of each new registration in its transaction; what it raises keeps the dataset from being one.
+
+    Attributes:
+        places: the folders whose files people may register who are not on this machine.
     """
 
     def __init__(
@@ -102,7 +119,9 @@ class DatasetsService:
         self._quotas = quotas
         self._registered = registered
         self._secrets = secret_store
+        self.places = DataFolders(folder.root)
         self._folder = folder.root / "datasets"
+        self._glances: dict[str, Registration] = {}
         folder.private(self._folder)
         self._database = database
         self._clock = clock
@@ -136,7 +155,9 @@ class DatasetsService:
             CATALOGUE_TYPE, description.model_dump(mode="json"), self._parties.own.party, self._keys
         )
         with self._database.transaction() as tx:
+            kept: Any = None
             if (before := Datasets(tx).names().get(description.name)) is not None:
+                kept = Datasets(tx).get(before)
                 version = load_registration(self._place(before)).description.version
                 if made.version <= version:
                     raise Conflict(
@@ -150,9 +171,10 @@ class DatasetsService:
             place = self._place(description.commitment)
             manifest = registration.manifest.model_copy(update={"salt": _NO_SALT})
             save_registration(replace(registration, manifest=manifest), place)
-            Datasets(tx).put(
-                description.commitment, description.name, {"folder": place.name}, self._clock.now()
-            )
+            private: dict[str, JSON] = {"folder": place.name}
+            if before is not None and (notes := (kept or {}).get("notes")):
+                private["notes"] = notes
+            Datasets(tx).put(description.commitment, description.name, private, self._clock.now())
             self._keep(tx, envelope, description)
             self._log(tx, "dataset", envelope.digest)
         return {
@@ -166,22 +188,74 @@ class DatasetsService:
         """This party's datasets, with what only the owner sees."""
         with self._database.read() as tx:
             names = Datasets(tx).names()
-        found = []
-        for commitment in names.values():
-            registration = self.registration(commitment)
-            found.append(
-                {
-                    "name": registration.description.name,
-                    "commitment": commitment,
-                    "catalogue": registration.description.model_dump(mode="json"),
-                    "private": {
-                        "source": str(registration.source),
-                        "records": registration.manifest.records,
-                        "looks_unchanged": looks_unchanged(registration),
-                    },
-                }
-            )
-        return sorted(found, key=lambda item: str(item["name"]))
+        return [self._shown(name, commitment) for name, commitment in sorted(names.items())]
+
+    def one(self, name: str) -> dict[str, Any]:
+        """One of them by its name, as in `own`, with the notes about it. Raises `NotFound`."""
+        with self._database.read() as tx:
+            commitment = Datasets(tx).names().get(name)
+            private = None if commitment is None else Datasets(tx).get(commitment)
+        if commitment is None:
+            raise _no_such()
+        return {**self._shown(name, commitment), "notes": str((private or {}).get("notes", ""))}
+
+    def _shown(self, name: str, commitment: str) -> dict[str, Any]:
+        registration = self.glance(commitment)
+        return {
+            "name": name,
+            "commitment": commitment,
+            "catalogue": registration.description.model_dump(mode="json"),
+            "private": {
+                "source": str(registration.source),
+                "records": registration.manifest.records,
+                "looks_unchanged": looks_unchanged(registration),
+            },
+        }
+
+    def glance(self, commitment: str) -> Registration:
+        """A registration for listings: without leaves and salt, nothing checked (`data.registration.glance`)."""
+        found = self._glances.get(commitment)
+        if found is None:
+            while len(self._glances) >= _GLANCES:
+                self._glances.pop(next(iter(self._glances)), None)
+            found = self._glances[commitment] = glance(self._place(commitment))
+        return found
+
+    def note(self, name: str, notes: str) -> None:
+        """Keeps what this organisation's people write about a dataset, for themselves. Raises `NotFound` or `BadInput`."""
+        if len(notes) > NOTES_MOST:
+            raise BadInput("The notes are too long.", f"At most {NOTES_MOST} characters.", "Shorten them.")
+        with self._database.transaction() as tx:
+            rows = Datasets(tx)
+            commitment = rows.names().get(name)
+            if commitment is None:
+                raise _no_such()
+            registered = self.glance(commitment).description.registered
+            private = {**(rows.get(commitment) or {}), "notes": readable(notes.replace("\r\n", "\n"))}
+            rows.put(commitment, name, private, parse_rfc3339(registered))
+
+    def withdraw(self, name: str) -> str:
+        """Takes a dataset back: nothing is computed on it from now on, and it is told to nobody any more.
+
+        Others may keep what they were told of it; plans that name it are refused here. The files, the salt and what the data
+        belongs to (its protected population) stay. Returns the commitment. Raises `NotFound`.
+        """
+        with self._database.transaction() as tx:
+            commitment = Datasets(tx).names().get(name)
+            if commitment is None:
+                raise _no_such()
+            Datasets(tx).remove(commitment)
+            own, documents = self._parties.own.party, Documents(tx)
+            for digest, data in documents.find(CATALOGUE_TYPE, owner=own):
+                if Envelope.decode(data).document().get("name") == name:
+                    documents.remove(digest)
+            act: JSON = {
+                "type": "cloister/dataset-withdrawal@1",
+                "commitment": commitment,
+                "at": self._clock.now(),
+            }
+            self._log(tx, "decision", digest_json(act))
+        return commitment
 
     def folders(self, wanted: Callable[[DatasetDescription], bool]) -> list[Path]:
         """Where those of this party's datasets lie that are wanted."""
@@ -201,11 +275,7 @@ class DatasetsService:
         with self._database.read() as tx:
             known = Datasets(tx).get(commitment) is not None
         if not known:
-            raise NotFound(
-                "There is no such dataset at this node.",
-                "No registration has that commitment.",
-                "See: cloister dataset list",
-            )
+            raise _no_such()
         found = load_registration(self._place(commitment))
         if found.manifest.salt != _NO_SALT:
             return found
@@ -294,6 +364,14 @@ class DatasetsService:
 
     def _place(self, commitment: str) -> Path:
         return self._folder / commitment.removeprefix("sha256:")[:32]
+
+
+def _no_such() -> NotFound:
+    return NotFound(
+        "There is no such dataset at this node.",
+        "No registration has that commitment or name.",
+        "See: cloister dataset list",
+    )
 
 
 def _label(commitment: str) -> str:
