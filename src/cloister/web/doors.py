@@ -1,18 +1,21 @@
 """The two doors of the application: the operator's socket, and the network. Each says who is there.
 
 Rules of the network's door:
-1. A request names a host that this site answers to, and a path without tricks; else it is refused before anything else.
-2. A session's cookie is `HttpOnly`, `SameSite=Strict`, for this host only, and over TLS `Secure` with the prefix `__Host-`.
-3. While there is no account, whoever is on this machine may use the tools, and nothing else.
+1. A request names a host that this site answers to (`origins`), and its head is without tricks (`targets`); else it is refused before
+   anything else.
+2. A session's cookie is `HttpOnly`, `SameSite=Strict`, for this host only, and over TLS `Secure` with the prefix `__Host-`. Its name
+   has the port, since browsers keep one jar for all ports of a host. It counts only where `origins` says so.
+3. While there is no account, whoever is on this machine may use the tools, and nothing else; where a cookie would count.
 4. Under a cookie, nothing is changed unless this page sent the request (`origins`). A token needs no such proof; it is looked at only
    in the `Authorization` header, and a request with both counts as the token's.
 5. Every answer, an error's too, carries the headers in `HEADERS`.
+6. What fails here is told by its class, in an answer and in the log, and nobody is let in.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
@@ -21,8 +24,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloister.web.accounts import Accounts
 from cloister.web.guard import NOBODY, OPERATOR, VISITOR, WHO, Caller
-from cloister.web.origins import SAFE, known_host, of_this_page
+from cloister.web.origins import SAFE, cookie_counts, known_host, of_this_page
+from cloister.web.targets import wrong_with
 
+_LOG = logging.getLogger("cloister.web")
+_COOKIES_MOST, _SECRET_MOST = 16_384, 200
 SITE = "cloister.site"
 """Where a door puts what it knows of the site into a request's scope."""
 
@@ -33,7 +39,8 @@ HEADERS = {
         " require-trusted-types-for 'script'; trusted-types cloister"
     ),
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    # Not `no-referrer`: browsers would then write `Origin: null` into this page's own forms.
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
@@ -52,17 +59,20 @@ class Address:
         origins: the same with scheme and port, as browsers write them.
         secure: whether browsers speak TLS with it.
         local: whether only this machine reaches it.
+        port: as browsers write it, if they do.
     """
 
     hosts: frozenset[str]
     origins: frozenset[str]
     secure: bool
     local: bool = True
+    port: int | None = None
 
     @property
     def cookie(self) -> str:
         """The name of the session's cookie."""
-        return "__Host-cloister" if self.secure else "cloister"
+        name = "__Host-cloister" if self.secure else "cloister"
+        return name if self.port is None else f"{name}-{self.port}"
 
 
 @dataclass(frozen=True)
@@ -118,27 +128,38 @@ class NetworkDoor:
                 message["headers"] = given.raw
             await send(message)
 
-        if not known_host(headers.get("host"), self._address.hosts):
-            answer: ASGIApp = PlainTextResponse("This server does not answer to that name.\n", 421)
-        elif scope["method"] in SAFE or _by_token(headers) or of_this_page(headers, self._address.origins):
-            scope[WHO], scope[SITE] = await run_in_threadpool(self._who, scope, headers)
-            answer = self._app
-        else:
+        answer: ASGIApp
+        try:
+            answer = await self._answer(scope, headers)
+        except Exception as error:
+            _LOG.error("a request failed at the door: %s", type(error).__name__)
             answer = PlainTextResponse(
-                "This was not sent by Cloister's own page, and was refused. Open the page and try again.\n",
-                403,
+                "Something went wrong inside the server. See `cloister doctor`.\n", 500
             )
         await answer(scope, receive, dressed)
 
-    def _who(self, scope: Scope, headers: Headers) -> tuple[Caller, Visit]:
-        cookie = _cookie(headers, self._address.cookie)
-        client = scope.get("client")
+    async def _answer(self, scope: Scope, headers: Headers) -> ASGIApp:
+        if not known_host(headers.get("host"), self._address.hosts):
+            return PlainTextResponse("This server does not answer to that name.\n", 421)
+        wrong = wrong_with(scope)
+        if wrong is not None:
+            return PlainTextResponse(f"{wrong[1]}\n", wrong[0])
+        if scope["method"] in SAFE or _by_token(headers) or of_this_page(headers, self._address.origins):
+            scope[WHO], scope[SITE] = await run_in_threadpool(self._who, headers, scope.get("client"))
+            return self._app
+        return PlainTextResponse(
+            "This was not sent by Cloister's own page, and was refused. Open the page and try again.\n", 403
+        )
+
+    def _who(self, headers: Headers, client: tuple[str, int] | None) -> tuple[Caller, Visit]:
+        counts = cookie_counts(headers)
+        cookie = _cookie(headers, self._address.cookie) if counts else None
         visit = Visit(self._address, cookie, client[0] if client else "")
         if _by_token(headers):
-            return self._accounts.caller_of_token(headers["authorization"][7:].strip()[:200]), visit
+            return self._accounts.caller_of_token(headers["authorization"][7:].strip()[:_SECRET_MOST]), visit
         if cookie is not None:
             return self._accounts.caller(cookie), visit
-        if self._address.local and self._accounts.none_yet():
+        if counts and self._address.local and self._accounts.none_yet():
             return VISITOR, visit
         return NOBODY, visit
 
@@ -148,9 +169,11 @@ def _by_token(headers: Headers) -> bool:
 
 
 def _cookie(headers: Headers, name: str) -> str | None:
-    found = SimpleCookie()
-    try:
-        found.load(headers.get("cookie", "")[:8192])
-    except CookieError:
-        return None
-    return found[name].value[:200] if name in found else None
+    # Read one by one: another program on this host may have set one that cannot be read, or a second of that name.
+    values = set()
+    for part in headers.get("cookie", "")[:_COOKIES_MOST].split(";"):
+        key, _, value = part.strip().partition("=")
+        if key == name:
+            values.add(value)
+    value = values.pop() if len(values) == 1 else ""
+    return value if value and len(value) <= _SECRET_MOST else None

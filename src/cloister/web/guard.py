@@ -4,17 +4,20 @@ Rules:
 1. A route without a right is closed: it answers nobody, not even the operator. A test lists what is open to all.
 2. Who has not signed in is told to (401); who has, and may not, is told which right it takes (403). Neither learns whether what
    was asked for exists.
-3. A body that is larger than its route takes is refused before it is read.
+3. A body that is larger than its route takes is refused before it is read, or where its length was not told, as soon as it is.
+   One that comes too slowly is given up, so that nobody keeps a place for ever by sending a byte now and then.
 4. A right in `BINDING` acts for the organisation: it takes a session whose person has just shown the password or passkey.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from fastapi import Request, Response
+from anyio import fail_after
+from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import Message, Receive
 
@@ -31,6 +34,8 @@ _FIELD = "x-cloister-right"
 _BODY = "x-cloister-body-bytes"
 BODY_MOST = 1 << 20
 """Bytes of a request's body, unless its route says otherwise."""
+BODY_SECONDS, BODY_PACE = 30.0, 16_384
+"""A body has so many seconds, and one more for so many bytes that came."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +116,19 @@ def _limited(request: Request, most: int) -> Receive:
     said = request.headers.get("content-length", "0")
     if not said.isdecimal() or int(said[:20]) > most:
         raise _too_large(most)
-    receive, had = request.receive, 0
+    receive, had, done, begun = request.receive, 0, False, time.monotonic()
 
     async def counted() -> Message:
-        nonlocal had
-        message = await receive()
+        nonlocal had, done
+        if done:
+            return await receive()  # waits for whoever asked to go away
+        try:
+            with fail_after(max(begun + BODY_SECONDS + had / BODY_PACE - time.monotonic(), 0.0)):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408) from None
         had += len(message.get("body", b""))
+        done = not message.get("more_body", False)
         if had > most:
             raise _too_large(most)
         return message

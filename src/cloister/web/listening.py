@@ -35,6 +35,7 @@ class PageAt:
         certificate: PEM, for TLS.
         key: PEM, for TLS.
         origin: how people write it, where a proxy of this machine stands before it, such as `https://cloister.example`.
+        data_folders: whose files people may register as datasets there, besides the node's own `data`.
     """
 
     host: str = "localhost"
@@ -42,6 +43,7 @@ class PageAt:
     certificate: Path | None = None
     key: Path | None = None
     origin: str | None = None
+    data_folders: tuple[Path, ...] = ()
 
     @property
     def tls(self) -> bool:
@@ -76,7 +78,11 @@ class PageAt:
             parts = urlsplit(self.origin)
             name = f"{parts.hostname}" + (f":{parts.port}" if parts.port else "")
             return Address(
-                frozenset({f"{parts.hostname}"}), frozenset({f"https://{name}"}), secure=True, local=False
+                frozenset({f"{parts.hostname}"}),
+                frozenset({f"https://{name}"}),
+                secure=True,
+                local=False,
+                port=parts.port,
             )
         hosts = {"localhost", "127.0.0.1", "::1"} if loopback(self.host) else {self.host.lower()}
         scheme = "https" if self.tls else "http"
@@ -84,7 +90,7 @@ class PageAt:
         origins = {f"{scheme}://{host}:{port}" for host in shown}
         if port == (443 if self.tls else 80):
             origins |= {f"{scheme}://{host}" for host in shown}
-        return Address(frozenset(hosts), frozenset(origins), self.tls, loopback(self.host))
+        return Address(frozenset(hosts), frozenset(origins), self.tls, loopback(self.host), port)
 
     def url(self, port: int) -> str:
         """What a person opens."""

@@ -44,13 +44,12 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> Response:
-        program = request.url.path.startswith("/api/")
-        made = NotFound(
-            "There is nothing at this address.",
-            str(error.detail)[:100] if program else "",
-            "See /api/v1/openapi.json" if program else "Choose a screen.",
-        )
-        return answer(request, made, error.status_code)
+        if isinstance(error.__cause__, CloisterError):
+            return answer(request, error.__cause__)  # of a body that was given up while it was read
+        made = answer(request, _of_status(error.status_code, request.url.path), error.status_code)
+        if error.headers and "Allow" in error.headers:
+            made.headers["allow"] = error.headers["Allow"]
+        return made
 
     @app.exception_handler(OSError)
     async def disk(request: Request, error: OSError) -> Response:
@@ -63,6 +62,17 @@ def add(app: FastAPI, pages: Pages) -> None:
         )
 
     app.add_middleware(_Last)
+
+
+def _of_status(status: int, path: str) -> CloisterError:
+    see = "See /api/v1/openapi.json" if path.startswith("/api/") else "Choose a screen."
+    if status == 404:
+        return NotFound("There is nothing at this address.", "", see)
+    if status == 405:
+        return NotFound("There is nothing of this kind at this address.", "Others may be: see Allow.", see)
+    if status == 408:
+        return BadInput("The rest of the request did not come in time.", "", "Send it again.")
+    return BadInput("The request could not be read.", "Its body is not what this address takes.", see)
 
 
 class _Last:
@@ -95,6 +105,7 @@ class _Last:
 
 def _document(error: CloisterError, status: int | None, caller: Caller) -> Response:
     document = _plain(error.problem())
+    document["status"] = status or error.status
     if local := _local(error, caller):
         document["local"] = local
     return Response(canonical(document), status or error.status, media_type=_PROBLEM)

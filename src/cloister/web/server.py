@@ -18,12 +18,12 @@ from cloister.foundation.errors import Conflict
 from cloister.identity.keystore import Unlock
 from cloister.node.setup import socket_path_fits
 from cloister.web.app import make_app
+from cloister.web.connections import Bounded
 from cloister.web.doors import NetworkDoor, SocketDoor
 from cloister.web.listening import PageAt, check_tls, listen_page, listen_socket
 from cloister.web.site import Site
 
 _LOG = logging.getLogger("cloister.web")
-_AT_ONCE = 200
 
 
 class Serving:
@@ -91,6 +91,7 @@ def serving(folder: Path, unlock: Unlock | None, page: PageAt | None) -> Iterato
     """
     socket_path_fits(folder)
     site = Site(folder)
+    site.data_folders = () if page is None else page.data_folders
     try:
         if unlock is not None:
             site.folder.config()
@@ -127,13 +128,13 @@ class _Server:
         self._socket = listening
         config = uvicorn.Config(
             app,
+            http=Bounded,
             log_level="warning",
             access_log=False,
             lifespan="off",
             ws="none",
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=_AT_ONCE,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=3,
             ssl_certfile=None if tls is None else tls.certificate,
