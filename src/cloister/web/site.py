@@ -55,6 +55,7 @@ class Site:
         self.database = Database.open(self.folder.private(self.folder.root))
         self.accounts = Accounts(self.database, self.clock)
         self.node: Node | None = None
+        self.data_folders: tuple[Path, ...] = ()
         self.tools = ToolRoom(self.folder.tools, self.database, self.clock, sent=self._sent)
 
     def _sent(self) -> int | None:
