@@ -23,7 +23,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 def page_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Where the page is: `--page`, `--no-page`, `--tls-certificate`, `--tls-key`, `--page-name`."""
+    """Where the page is: `--page`, `--no-page`, `--tls-certificate`, `--tls-key`, `--page-name`,
+    `--data-folder`."""
 
     @functools.wraps(function)
     def wrapped(
@@ -33,6 +34,7 @@ def page_options(function: Callable[..., Any]) -> Callable[..., Any]:
         tls_certificate: Path | None,
         tls_key: Path | None,
         page_name: str | None,
+        data_folders: tuple[Path, ...],
         **others: Any,
     ) -> Any:
         from cloister.web.listening import PageAt
@@ -40,7 +42,7 @@ def page_options(function: Callable[..., Any]) -> Callable[..., Any]:
         where = None
         if not no_page:
             host, port = _where(page)
-            where = PageAt(host, port, tls_certificate, tls_key, page_name).checked()
+            where = PageAt(host, port, tls_certificate, tls_key, page_name, data_folders).checked()
         return function(*arguments, page=where, **others)
 
     options = [
@@ -58,6 +60,14 @@ def page_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="https://NAME",
             default=None,
             help="How people reach the page through a proxy on this machine that speaks TLS.",
+        ),
+        click.option(
+            "--data-folder",
+            "data_folders",
+            type=click.Path(path_type=Path, file_okay=False, exists=True),
+            multiple=True,
+            envvar="CLOISTER_DATA_FOLDERS",
+            help="A folder whose files may be registered as datasets on the page, besides the server's own; repeat.",
         ),
     ]
     made: Callable[..., Any] = wrapped
