@@ -129,8 +129,7 @@ def test_what_is_no_sealed_stream_is_bad_input(data):
 def test_rule_4_nothing_is_handed_on_before_it_was_authenticated():
     bent = bytearray(sealed(text(2 * CHUNK + 5)))
     bent[-1] ^= 1
-    got = []
+    chunks = unseal(io.BytesIO(bytes(bent)), KIND, UNLOCK)
+    assert next(chunks) + next(chunks) == text(2 * CHUNK)
     with pytest.raises(NotTrusted):
-        for chunk in unseal(io.BytesIO(bytes(bent)), KIND, UNLOCK):
-            got.append(chunk)
-    assert b"".join(got) == text(2 * CHUNK)
+        next(chunks)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cloister.cli import backups, keys
 from cloister.cli.common import client, folder_option, keyring_option, openers, unlock, wait_option
-from cloister.cli.keys import register
 from cloister.cli.output import Answer, command
 from cloister.cli.pages import page_options, run
 
@@ -111,4 +111,5 @@ def status(folder: Path, wait: int) -> Answer:
     return Answer(told, "\n".join(lines))
 
 
-register(node_group)
+keys.register(node_group)
+backups.register(node_group)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -73,6 +73,19 @@ class Client:
         if response.status_code >= 400:
             raise _error(response)
         return response.json()
+
+    def pieces(self, path: str, body: Mapping[str, Any]) -> Iterator[bytes]:
+        """The answer of a POST under `/api/v1` that is not held in memory: raw bytes, piece by piece."""
+        try:
+            with self._http.stream("POST", f"/api/v1{path}", json=dict(body)) as response:
+                if response.status_code >= 400:
+                    response.read()
+                    raise _error(response)
+                yield from response.iter_bytes()
+        except httpx.TransportError:
+            raise Unreachable(
+                "The node did not finish its answer.", "It is busy or was stopped.", "Try again."
+            ) from None
 
     # What people do, by name ---------------------------------------------------------------------------------------
 
