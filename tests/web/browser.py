@@ -19,12 +19,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    sync_playwright,
+)
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 SCREENS = Path(__file__).parents[2] / "docs" / "screens"
 _WRITE = os.environ.get("CLOISTER_SCREENS") == "write"
-_ARGUMENTS = (
+ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--font-render-hinting=none", "--force-color-profile=srgb",
     # Whatever is asked of another host fails at once, even if a test did not notice.
@@ -38,7 +46,9 @@ def chromium_path() -> str:
     named = os.environ.get("CLOISTER_TEST_CHROMIUM")
     found = named or shutil.which("chromium") or shutil.which("chromium-browser")
     if not found or not Path(found).exists():
-        pytest.skip("no Chromium here: install Debian's package chromium, or name one in CLOISTER_TEST_CHROMIUM")
+        pytest.skip(
+            "no Chromium here: install Debian's package chromium, or name one in CLOISTER_TEST_CHROMIUM"
+        )
     return found
 
 
@@ -47,7 +57,7 @@ def chromium() -> Iterator[Browser]:
     """One browser per module. Not per session: while Playwright runs, its thread cannot run another event loop."""
     path = chromium_path()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(_ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield browser
         browser.close()
 
@@ -119,7 +129,9 @@ class Visit:
 
         def said(message: ConsoleMessage) -> None:
             # The browser repeats here what `answered` knows better.
-            if message.type == "error" and not message.text.startswith("Failed to load resource: the server responded"):
+            if message.type == "error" and not message.text.startswith(
+                "Failed to load resource: the server responded"
+            ):
                 self.wrong.append(f"console: {message.text[:500]}")
 
         context.on("request", asked)
@@ -183,7 +195,9 @@ def check_page(page: Page, *, touch: int = 24) -> None:
 
 def settle(page: Page) -> None:
     """Waits until fonts are there and the layout has been drawn."""
-    page.evaluate("document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 60))))")
+    page.evaluate(
+        "document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 60))))"
+    )
 
 
 def violations(page: Page) -> list[str]:
@@ -192,7 +206,8 @@ def violations(page: Page) -> list[str]:
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate(
-        "(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})", _RULES
+        "(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})",
+        _RULES,
     )
     return [
         f"{rule['id']}: {rule['help']}: {node['html'][:160]} ({' '.join(node['failureSummary'].split())[:300]})"
@@ -229,7 +244,7 @@ def too_small(page: Page, least: int = 24) -> list[str]:
             const high = Math.max(box.height, label?.height ?? 0), wide = Math.max(box.width, label?.width ?? 0);
             const wanted = e.closest(".gloves") ? Math.max(44, least) : least;
             return high + 0.5 < wanted || wide + 0.5 < wanted
-              ? [`${Math.round(wide)}×${Math.round(high)} of ${wanted}: ${e.outerHTML.slice(0, 140)}`] : [];
+              ? [`${Math.round(wide)} by ${Math.round(high)} of ${wanted}: ${e.outerHTML.slice(0, 140)}`] : [];
           })""",
         least,
     )
@@ -260,7 +275,9 @@ def tab_through(page: Page, most: int = 200) -> list[str]:
         assert stop["seen"], f"the focus is where nobody sees it: {stop['html']}"
         assert stop["outlined"], f"the focus is not shown: {stop['html']}"
         stops.append(stop["text"])
-    page.evaluate("document.querySelectorAll('[data-tabbed]').forEach((e) => e.removeAttribute('data-tabbed'))")
+    page.evaluate(
+        "document.querySelectorAll('[data-tabbed]').forEach((e) => e.removeAttribute('data-tabbed'))"
+    )
     return stops
 
 
@@ -268,7 +285,7 @@ def shoot(page: Page, name: str, tmp: Path | None = None, *, whole: bool = False
     """A picture of the screen: into the documentation if CLOISTER_SCREENS=write is set, else into a temporary folder.
 
     Args:
-        page: at the screen; its viewport becomes 1280×800, light.
+        page: at the screen; its viewport becomes 1280 by 800, light.
         name: of the picture, without `.png`; lower case with hyphens.
         tmp: the temporary folder; without it, nothing is written unless it is for the documentation.
         whole: the whole page instead of what fits.
@@ -286,5 +303,3 @@ def shoot(page: Page, name: str, tmp: Path | None = None, *, whole: bool = False
     path.parent.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=path, full_page=whole, caret="hide", animations="disabled")
     return path
-
-

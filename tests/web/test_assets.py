@@ -53,7 +53,9 @@ def test_the_address_changes_with_any_file():
     changed = dict(assets.ASSETS)
     changed["cloister.css"] = assets.Asset(changed["cloister.css"].content + b" ", "text/css")
     assert assets._set_digest(changed) != assets.SET == assets._set_digest(assets.ASSETS)
-    renamed = {("other.css" if name == "cloister.css" else name): asset for name, asset in assets.ASSETS.items()}
+    renamed = {
+        ("other.css" if name == "cloister.css" else name): asset for name, asset in assets.ASSETS.items()
+    }
     assert assets._set_digest(renamed) != assets.SET
     assert len(assets.SET) == 16
 
@@ -116,7 +118,16 @@ def test_our_own_files_ask_nothing_of_another_host_and_make_no_code_of_text():
         if name in others:
             continue
         text = asset.content.decode()
-        for bad in ("eval(", "new Function", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "@import", "//cdn"):
+        for bad in (
+            "eval(",
+            "new Function",
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "@import",
+            "//cdn",
+        ):
             assert bad not in text, (name, bad)
         for scheme in ("https://", "http://"):
             assert text.count(scheme) == text.count("http://www.w3.org/") * (scheme == "http://"), name

@@ -86,7 +86,9 @@ def test_what_went_wrong_fails_the_test(visit, url):
     visit.wrong.clear()
 
 
-@pytest.mark.parametrize(("name", "said"), [("headings", "one heading"), ("unlabelled", "label"), ("wide", "wider than 360")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("headings", "one heading"), ("unlabelled", "label"), ("wide", "wider than 360")]
+)
 def test_what_a_screen_has_to_hold_is_looked_at(visit, url, name, said):
     page = visit(f"{url}/{name}")
     with pytest.raises(AssertionError, match=said):
@@ -101,7 +103,11 @@ def test_targets_for_gloves_are_larger(visit, url):
 
 def test_a_focus_that_nobody_sees_is_found(visit, url):
     page = visit(url + "/hidden-focus", script=True)
-    page.evaluate("document.querySelector('main .unseen').classList.add('gone'); document.querySelector('main .unseen').hidden = false")
-    page.evaluate("document.querySelector('main .unseen').style.cssText = 'position: fixed; top: -500px; outline: 0'")
+    page.evaluate(
+        "document.querySelector('main .unseen').classList.add('gone'); document.querySelector('main .unseen').hidden = false"
+    )
+    page.evaluate(
+        "document.querySelector('main .unseen').style.cssText = 'position: fixed; top: -500px; outline: 0'"
+    )
     with pytest.raises(AssertionError, match="focus"):
         tab_through(page)

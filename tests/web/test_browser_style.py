@@ -10,7 +10,9 @@ from cloister.foundation.errors import Refused
 from web.browser import check_page, settle, shoot, tab_through, too_wide, violations
 from web.plain import plain_site
 
-ERROR = Refused("The task was not admitted.", "Clause 4 allows 0.8 of the budget; this asks for 1.2.", "Ask for less.")
+ERROR = Refused(
+    "The task was not admitted.", "Clause 4 allows 0.8 of the budget; this asks for 1.2.", "Ask for less."
+)
 TEMPLATE = Path(__file__).parent / "templates" / "style.html"
 
 
@@ -143,5 +145,7 @@ def test_on_paper_there_is_no_rail_and_every_fold_is_open(visit, style):
 def test_our_own_typeface_is_used(visit, style):
     page = visit(style)
     settle(page)
-    assert page.evaluate("document.fonts.check('16px Inter', 'Cloister') && document.fonts.check('16px Inter', 'Łódź')")
+    assert page.evaluate(
+        "document.fonts.check('16px Inter', 'Cloister') && document.fonts.check('16px Inter', 'Łódź')"
+    )
     assert page.evaluate("[...document.fonts].filter((font) => font.status === 'loaded').length") == 2
