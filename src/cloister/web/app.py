@@ -5,14 +5,17 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from cloister.web import assets, problems
-from cloister.web.api import agreements, budgets, datasets, happenings, parties, releases, tasks
-from cloister.web.pages import entrance, home, tools
+from cloister.web.api import agreements, budgets, datasets, happenings, parties, releases
+from cloister.web.api import tasks as tasks_api
+from cloister.web.api import settings as settings_api
+from cloister.web.api import tools as tools_api
+from cloister.web.pages import ask, entrance, home, samples, tasks, tools
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.site import Site
 
-_INTERFACE = (parties, happenings, datasets, agreements, budgets, tasks, releases)
-_SCREENS = (assets, entrance, home, tools)
+_INTERFACE = (parties, happenings, datasets, agreements, budgets, tasks_api, releases)
+_SCREENS = (assets, settings_api, entrance, home, tools_api, tools, samples, ask, tasks)
 
 
 def make_app(site: Site) -> FastAPI:

@@ -1,0 +1,231 @@
+"""Tools and what they found, as JSON; the same as on the page."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import Field
+
+from cloister.foundation.errors import BadInput, NotFound
+from cloister.node.toolroom.history import Pictures, described
+from cloister.node.toolroom.shelf import Offer
+from cloister.storage.samples import Wanted
+from cloister.web.api.bodies import Body
+from cloister.web.pages.frame import Pages
+from cloister.web.routes import Routes
+from cloister.web.uploads import Sent, body_limit, uploads_of
+from cloister.web.views import tools as view
+
+_WORD = Query(max_length=100)
+
+
+def _wanted(
+    tool: Annotated[str, _WORD] = "",
+    label: Annotated[str, _WORD] = "",
+    text: Annotated[str, _WORD] = "",
+    since: Annotated[str, _WORD] = "",
+    until: Annotated[str, _WORD] = "",
+) -> Wanted:
+    return view.wanted(tool, label, text, since, until)
+
+
+Search: TypeAlias = Annotated[Wanted, Depends(_wanted)]
+"""Which samples, as a request says it."""
+
+
+class Keep(Body):
+    """What is kept of a result, under which label."""
+
+    label: str = Field(default="", max_length=200)
+    pictures: Pictures = "overlay"
+
+
+class Label(Body):
+    """A sample's label."""
+
+    label: str = Field(max_length=200)
+
+
+def add(app: FastAPI, pages: Pages) -> None:
+    """Adds the routes."""
+    _tools(app, pages)
+    _samples(app, pages)
+
+
+def _tools(app: FastAPI, pages: Pages) -> None:
+    routes = Routes(app, "Tools")
+    room = pages.site.tools
+    one_file = Depends(uploads_of(app).taking(1))
+
+    @routes.get("/api/v1/tools", "tools.use")
+    def tools() -> Any:
+        return [view.card_json(card) for card in room.shelf.cards()]
+
+    @routes.get("/api/v1/tools/{name}", "tools.use")
+    def tool(name: str) -> Any:
+        return view.tool_json(room.shelf.open(name))
+
+    @routes.get("/api/v1/tools/{name}/file", "tools.use")
+    def tool_file(name: str) -> Response:
+        headers = {"content-disposition": f'attachment; filename="{name}.tool"'}
+        return Response(room.shelf.export(name), media_type="application/octet-stream", headers=headers)
+
+    @routes.post("/api/v1/tools/{name}/samples", "tools.use", body=body_limit(room.limits.file_bytes))
+    def run(name: str, request: Request, sent: Sent = one_file) -> Any:
+        """Runs a tool on one file: a form with `file`, and perhaps `um_per_pixel` and `set-NAME` for each setting."""
+        if not sent.files:
+            raise BadInput("No file came.", "", "Send it as `file` in a form (multipart/form-data).")
+        manifest = room.shelf.open(name).manifest
+        upload = sent.files[0]
+        sample = room.run(
+            name,
+            upload.name,
+            upload.data,
+            view.chosen(manifest, sent.fields),
+            view.micrometres(sent.fields.get("um_per_pixel", "")),
+            view.who(request),
+        )
+        return described(sample)
+
+    _takes_a_file(app)
+
+    @routes.post("/api/v1/tools/{name}/rollback", "tools.install")
+    def rollback(name: str, request: Request) -> Any:
+        state = room.shelf.rollback(name)
+        pages.site.accounts.note(pages.caller(request), "went back to an earlier version of the tool", name)
+        return state.model_dump(mode="json")
+
+    @routes.post("/api/v1/tool-offers", "tools.install", body=body_limit(room.limits.tool_bytes))
+    def offer(request: Request, sent: Sent = one_file) -> Any:
+        """Looks at a tool's file; it is installed only by a second request."""
+        if not sent.files:
+            raise BadInput("No file came.", "", "Send it as `file` in a form (multipart/form-data).")
+        return _offer(room.shelf.offer(sent.files[0].data, view.who(request).key))
+
+    _takes_a_file(app)
+
+    @routes.get("/api/v1/tool-offers/{offer}", "tools.install")
+    def offered(offer: str, request: Request) -> Any:
+        return _offer(room.shelf.offered(offer, view.who(request).key))
+
+    @routes.post("/api/v1/tool-offers/{offer}/install", "tools.install")
+    def install(offer: str, request: Request) -> Any:
+        state = room.shelf.install(offer, view.who(request).key)
+        pages.site.accounts.note(
+            pages.caller(request), "installed the tool", f"{state.name} {state.current.version}"
+        )
+        return state.model_dump(mode="json")
+
+    @routes.delete("/api/v1/tool-offers/{offer}", "tools.install")
+    def discard(offer: str, request: Request) -> Any:
+        room.shelf.discard(offer, view.who(request).key)
+        return {"discarded": offer}
+
+
+def _samples(app: FastAPI, pages: Pages) -> None:
+    routes = Routes(app, "Samples")
+    room = pages.site.tools
+
+    @routes.get("/api/v1/samples", "samples.read")
+    def samples(
+        search: Search,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        before: Annotated[str, _WORD] = "",
+    ) -> Any:
+        """Kept samples, newest first; `next` of one answer is `before` of the next request."""
+        page = room.history.page(search, limit=limit, before=before)
+        return {
+            "samples": [described(sample) for sample in page.samples],
+            "total": page.total,
+            "next": page.older or None,
+        }
+
+    @routes.get("/api/v1/samples/recent", "samples.read")
+    def recent(request: Request) -> Any:
+        """One's own results that are not kept, newest first."""
+        return [described(sample) for sample in room.recent(view.who(request))]
+
+    @routes.get("/api/v1/samples/trend", "samples.read")
+    def trend(search: Search, figure: Annotated[str, _WORD] = "count") -> Any:
+        found = room.history.trend(search, figure)
+        return {
+            "figure": found.figure,
+            "unit": found.unit,
+            "points": [vars(point) for point in found.points],
+            "other_units": found.other_units,
+            "complete": not found.cut,
+        }
+
+    @routes.get("/api/v1/samples/export.csv", "samples.read")
+    def as_csv(search: Search) -> Response:
+        return _download(room.history.as_csv(search), "samples.csv", "text/csv; charset=utf-8")
+
+    @routes.get("/api/v1/samples/export.json", "samples.read")
+    def as_json(search: Search) -> Response:
+        return _download(room.history.as_json(search), "samples.json", "application/json")
+
+    @routes.get("/api/v1/samples/{sample}", "samples.read")
+    def one(sample: str, request: Request) -> Any:
+        return described(room.sample(sample, view.who(request)))
+
+    @routes.get("/api/v1/samples/{sample}/files/{name}", "samples.read")
+    def sample_file(sample: str, name: str, request: Request) -> Response:
+        asked = view.who(request)
+        return view.file_answer(room, room.sample(sample, asked), name, asked, download=True)
+
+    @routes.post("/api/v1/samples/{sample}/keep", "samples.write")
+    def keep(sample: str, body: Keep, request: Request) -> Any:
+        left_out = room.keep(sample, body.label, body.pictures, view.who(request))
+        return {**described(room.history.get(sample)), "left_out": list(left_out)}
+
+    @routes.post("/api/v1/samples/{sample}/label", "samples.write")
+    def relabel(sample: str, body: Label) -> Any:
+        room.history.relabel(sample, body.label)
+        return described(room.history.get(sample))
+
+    @routes.delete("/api/v1/samples/{sample}", "samples.write")
+    def remove(sample: str, request: Request) -> Any:
+        """Forgets a result of one's own, or deletes a kept sample."""
+        found = room.sample(sample, view.who(request))
+        if found.state == "recent":
+            room.drop(sample, view.who(request))
+        elif room.history.remove([sample]):
+            pages.site.accounts.note(pages.caller(request), "deleted a sample", sample[:12])
+        else:
+            raise NotFound("There is no such sample.", "", "See the list of samples.")
+        return {"removed": sample}
+
+
+def _offer(offer: Offer) -> dict[str, Any]:
+    return {
+        "id": offer.id,
+        "manifest": offer.package.tool.manifest.model_dump(mode="json"),
+        "digest": offer.package.tool.digest,
+        "certificate": None if offer.checked is None else view.certificate_json(offer.checked),
+        "replaces": None if offer.current is None else offer.current.model_dump(mode="json"),
+        "sandbox": dict(offer.sandbox),
+    }
+
+
+def _download(content: bytes, name: str, kind: str) -> Response:
+    return Response(
+        content, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'}
+    )
+
+
+def _takes_a_file(app: FastAPI) -> None:
+    """Says in the interface's description what the route registered last takes: a form with a file."""
+    route = app.router.routes[-1]
+    assert isinstance(route, APIRoute)
+    schema = {
+        "type": "object",
+        "properties": {"file": {"type": "string", "format": "binary"}, "um_per_pixel": {"type": "string"}},
+        "required": ["file"],
+    }
+    content = {"multipart/form-data": {"schema": schema}}
+    route.openapi_extra = {
+        **(route.openapi_extra or {}),
+        "requestBody": {"required": True, "content": content},
+    }

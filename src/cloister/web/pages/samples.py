@@ -1,0 +1,181 @@
+"""Samples: what a tool found in a file, kept or not; what was kept, over time."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import FastAPI, Form, Request, Response
+
+from cloister.foundation.errors import BadInput, CloisterError
+from cloister.node.toolroom.history import Pictures
+from cloister.node.toolroom.recent import Sample
+from cloister.storage.samples import Wanted
+from cloister.web.pages.frame import Pages
+from cloister.web.routes import Routes
+from cloister.web.views import tools as view
+
+_PAGE = 50
+_WORD = Form(max_length=300)
+
+
+def add(app: FastAPI, pages: Pages) -> None:
+    """Adds the routes."""
+    routes = Routes(app, "Samples", page=True)
+    room = pages.site.tools
+
+    @routes.get("/samples", "samples.read")
+    def listing(
+        request: Request,
+        tool: str = "",
+        label: str = "",
+        text: str = "",
+        since: str = "",
+        until: str = "",
+        figure: str = "count",
+        before: str = "",
+        after: str = "",
+    ) -> Response:
+        asked = {"tool": tool, "label": label, "text": text, "since": since, "until": until}
+        asked = {name: value[:100] for name, value in asked.items() if value}
+        error: CloisterError | None = None
+        try:
+            wanted = view.wanted(**asked)
+            page = room.history.page(wanted, limit=_PAGE, before=before, after=after)
+        except BadInput as problem:
+            error, wanted = problem, Wanted()
+            page = room.history.page(wanted, limit=_PAGE)
+        known = room.history.figures(wanted)
+        figure = figure if figure in known else next(iter(known), "count")
+
+        def again(**more: str) -> str:
+            return "/samples?" + urlencode({**asked, "figure": figure, **more})
+
+        return pages.show(
+            request,
+            "samples/list.html",
+            title="Samples",
+            lead="What was kept of what the tools found here.",
+            page=page,
+            asked=asked,
+            figure=figure,
+            figures=known,
+            trend=room.history.trend(wanted, figure),
+            tools=room.history.tools(),
+            labels=room.history.labels(),
+            recent=room.recent(view.who(request))[:_PAGE],
+            newer=again(after=page.newer) if page.newer else "",
+            older=again(before=page.older) if page.older else "",
+            query=urlencode(asked),
+            view=view,
+            error=error,
+            status=200 if error is None else error.status,
+        )
+
+    @routes.get("/samples/export.csv", "samples.read")
+    def as_csv(tool: str = "", label: str = "", text: str = "", since: str = "", until: str = "") -> Response:
+        wanted = view.wanted(tool, label, text, since, until)
+        return _download(room.history.as_csv(wanted), "samples.csv", "text/csv; charset=utf-8")
+
+    @routes.get("/samples/export.json", "samples.read")
+    def as_json(
+        tool: str = "", label: str = "", text: str = "", since: str = "", until: str = ""
+    ) -> Response:
+        wanted = view.wanted(tool, label, text, since, until)
+        return _download(room.history.as_json(wanted), "samples.json", "application/json")
+
+    @routes.post("/samples/keep", "samples.write")
+    def keep_several(
+        request: Request,
+        sample: Annotated[list[str] | None, Form(max_length=500)] = None,
+        label: Annotated[str, _WORD] = "",
+        pictures: Annotated[Pictures, Form()] = "overlay",
+    ) -> Response:
+        asked, kept = view.who(request), 0
+        for one in sample or []:
+            room.keep(one[:100], label, pictures, asked)
+            kept += 1
+        return pages.go(request, "/samples", told=_several(kept, "is kept.", "are kept."))
+
+    @routes.post("/samples/delete", "samples.write")
+    def delete_several(
+        request: Request, sample: Annotated[list[str] | None, Form(max_length=500)] = None
+    ) -> Response:
+        removed = room.history.remove(one[:100] for one in sample or [])
+        if removed:
+            pages.site.accounts.note(pages.caller(request), "deleted samples", str(removed))
+        return pages.go(request, "/samples", told=_several(removed, "was deleted.", "were deleted."))
+
+    @routes.get("/samples/{sample}", "samples.read")
+    def show(request: Request, sample: str) -> Response:
+        return _show(request, room.sample(sample, view.who(request)))
+
+    def _show(
+        request: Request, sample: Sample, label: str = "", error: CloisterError | None = None
+    ) -> Response:
+        return pages.show(
+            request,
+            "samples/sample.html",
+            title=sample.file,
+            lead=f"{sample.title}, version {sample.version}",
+            sample=sample,
+            label=label or sample.label,
+            labels=room.history.labels(),
+            view=view,
+            error=error,
+            status=200 if error is None else error.status,
+        )
+
+    @routes.get("/samples/{sample}/{name}", "samples.read")
+    def file(request: Request, sample: str, name: str, *, download: bool = False) -> Response:
+        asked = view.who(request)
+        return view.file_answer(room, room.sample(sample, asked), name, asked, download=download)
+
+    @routes.post("/samples/{sample}/keep", "samples.write")
+    def keep(
+        request: Request,
+        sample: str,
+        label: Annotated[str, _WORD] = "",
+        pictures: Annotated[Pictures, Form()] = "overlay",
+    ) -> Response:
+        asked = view.who(request)
+        try:
+            left_out = room.keep(sample, label, pictures, asked)
+        except CloisterError as error:
+            return _show(request, room.sample(sample, asked), label, error)
+        told = "The sample is kept."
+        if left_out:
+            told += f" Too large to keep: {', '.join(left_out)}."
+        return pages.go(request, f"/samples/{sample}", told=told)
+
+    @routes.post("/samples/{sample}/discard", "samples.write")
+    def discard(request: Request, sample: str) -> Response:
+        asked = view.who(request)
+        found = room.sample(sample, asked)
+        room.drop(sample, asked)
+        return pages.go(
+            request, f"/tools/{found.tool}", told="The result is forgotten. Nothing of it was kept."
+        )
+
+    @routes.post("/samples/{sample}/label", "samples.write")
+    def relabel(request: Request, sample: str, label: Annotated[str, _WORD] = "") -> Response:
+        try:
+            room.history.relabel(sample, label)
+        except BadInput as error:
+            return _show(request, room.sample(sample, view.who(request)), label, error)
+        return pages.go(request, f"/samples/{sample}", told="The label is changed.")
+
+    @routes.post("/samples/{sample}/delete", "samples.write")
+    def delete(request: Request, sample: str) -> Response:
+        if room.history.remove([sample]):
+            pages.site.accounts.note(pages.caller(request), "deleted a sample", sample[:12])
+        return pages.go(request, "/samples", told="The sample is deleted.")
+
+
+def _several(number: int, one: str, more: str) -> str:
+    return f"{number} sample {one}" if number == 1 else f"{number} samples {more}"
+
+
+def _download(content: bytes, name: str, kind: str) -> Response:
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=kind, headers=headers)

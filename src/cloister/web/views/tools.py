@@ -1,0 +1,291 @@
+"""What the screens and the JSON interface of tools share: who asks, what they set, how figures are called."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal
+
+from fastapi import Request, Response
+
+from cloister.foundation.errors import BadInput, NotFound
+from cloister.node.toolroom.recent import Sample
+from cloister.node.toolroom.room import ToolRoom, Who
+from cloister.node.toolroom.shelf import Card, Opened, signer_names
+from cloister.release.bundle import Checked
+from cloister.storage.samples import Wanted
+from cloister.tools.check import parameters_of
+from cloister.tools.manifest import Manifest
+from cloister.tools.serving import FILES
+from cloister.web.doors import SITE, Visit
+from cloister.web.guard import NOBODY, WHO, Caller
+
+_TEXT_MOST = 100
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Something that a tool lets people set.
+
+    Attributes:
+        name: by which it is set.
+        title: for people.
+        about: what to set it to.
+        kind: what values it takes.
+        default: what holds if nobody sets it.
+        lowest: the least number.
+        highest: the greatest.
+    """
+
+    name: str
+    title: str
+    about: str
+    kind: Literal["number", "whole", "truth", "text"]
+    default: Any
+    lowest: float | None
+    highest: float | None
+
+
+def who(request: Request) -> Who:
+    """Who uses a tool: an account, or whoever is at an address while there is no account."""
+    caller: Caller = request.scope.get(WHO, NOBODY)
+    visit = request.scope.get(SITE)
+    address = visit.remote if isinstance(visit, Visit) else "this machine"
+    key = f"account:{caller.account}" if caller.account else f"visitor:{address}"
+    return Who(key, caller.name, address)
+
+
+# What people set -------------------------------------------------------------------------------------------------------
+
+
+def settings_of(manifest: Manifest) -> list[Setting]:
+    """What a tool lets people set, in the order of its manifest."""
+    steps = {use.name: use for use in manifest.pipeline}
+    made = []
+    for name, item in manifest.adjustable.items():
+        default = getattr(parameters_of(steps[item.step]), item.parameter)
+        kind: Literal["number", "whole", "truth", "text"] = "text"
+        if isinstance(default, bool):
+            kind = "truth"
+        elif isinstance(default, int):
+            kind = "whole"
+        elif isinstance(default, float):
+            kind = "number"
+        title = name.replace("_", " ").capitalize()
+        made.append(Setting(name, title, item.about, kind, default, item.lowest, item.highest))
+    return made
+
+
+def chosen(manifest: Manifest, fields: Mapping[str, str]) -> dict[str, Any]:
+    """What a form sets: fields `set-NAME`; those that are empty or as they would be anyway are left out. Raises `BadInput`."""
+    known = {setting.name: setting for setting in settings_of(manifest)}
+    made: dict[str, Any] = {}
+    for field, text in fields.items():
+        if not field.startswith("set-") or not text.strip():
+            continue
+        setting = known.get(field.removeprefix("set-"))
+        if setting is None:
+            raise BadInput(
+                f"The tool has no setting {field.removeprefix('set-')[:40]!r}.",
+                f"It has {', '.join(known) or 'none'}.",
+                "Leave it out.",
+            )
+        value = _value(setting, text.strip())
+        if value != setting.default:
+            made[setting.name] = value
+    return made
+
+
+def micrometres(text: str) -> float | None:
+    """The size of a pixel as somebody wrote it; `None` where nobody did. Raises `BadInput`."""
+    return _number(text, "The size of a pixel") if text.strip() else None
+
+
+def _value(setting: Setting, text: str) -> Any:
+    if setting.kind == "truth":
+        return text in ("yes", "true", "on", "1")
+    if setting.kind == "text":
+        return text[:200]
+    number = _number(text, setting.title)
+    if setting.kind == "number":
+        return number
+    if not number.is_integer():
+        raise BadInput(f"{setting.title} is not usable.", "It is a whole number.", "Leave out the fraction.")
+    return int(number)
+
+
+def _number(text: str, what: str) -> float:
+    # People of many countries write 0,65.
+    plain = text.strip().replace(",", ".")
+    if not re.fullmatch(
+        r"[+-]?\d{0,9}\.?\d{0,12}(e[+-]?\d{1,3})?", plain, re.ASCII | re.IGNORECASE
+    ) or not any(letter.isdigit() for letter in plain):
+        raise BadInput(f"{what} is not usable.", "It must be a number.", "For example 0.65")
+    try:
+        return float(plain)
+    except ValueError:
+        raise BadInput(f"{what} is not usable.", "It must be a number.", "For example 0.65") from None
+
+
+# What people look for --------------------------------------------------------------------------------------------------
+
+
+def wanted(tool: str = "", label: str = "", text: str = "", since: str = "", until: str = "") -> Wanted:
+    """A search as somebody filled it in; `since` and `until` are days (UTC), both of them included. Raises `BadInput`."""
+    return Wanted(
+        tool[:_TEXT_MOST],
+        label[:_TEXT_MOST],
+        text.strip()[:_TEXT_MOST],
+        _day(since),
+        None if (last := _day(until)) is None else last + int(timedelta(days=1).total_seconds()),
+    )
+
+
+def _day(text: str) -> int | None:
+    if not text.strip():
+        return None
+    try:
+        found = date.fromisoformat(text.strip()[:10])
+    except ValueError:
+        raise BadInput("A day could not be read.", "It is written 2026-11-23.", "Choose it again.") from None
+    return int(datetime(found.year, found.month, found.day, tzinfo=UTC).timestamp())
+
+
+# What is told ----------------------------------------------------------------------------------------------------------
+
+
+def figure_name(name: str) -> str:
+    """A figure's name for people: `diameter_d50` is `Diameter D50`."""
+    words = [word.upper() if re.fullmatch(r"d\d+", word) else word for word in name.split("_")]
+    text = " ".join(words)
+    return text[:1].upper() + text[1:]
+
+
+def figure(value: float | None, unit: str = "") -> str:
+    """A figure for people: three digits that count, with its unit."""
+    if value is None:
+        return "none"
+    text = (
+        f"{value:.3g}"
+        if isinstance(value, float) and abs(value) < 1000
+        else f"{value:,.0f}".replace(",", "\u202f")
+    )
+    return f"{text}\u00a0{unit}" if unit else text
+
+
+def sizes(sample: Sample) -> list[tuple[str, str]]:
+    """The sizes that are looked at first: the middle one, and between which most lie."""
+    values, units = sample.figures.values, sample.figures.units
+    for name in values:
+        if not name.endswith("_d50") or values[name] is None:
+            continue
+        stem, unit = name.removesuffix("_d50"), units.get(name, "")
+        low, high = values.get(f"{stem}_d10"), values.get(f"{stem}_d90")
+        found = [(f"Median {stem.replace('_', ' ')}", figure(values[name], unit))]
+        if low is not None and high is not None:
+            found.append(("Most lie between", f"{figure(low)} and {figure(high, unit)}"))
+        return found
+    return []
+
+
+def picture_of(sample: Sample, kind: str) -> str:
+    """The name of a sample's file of a kind (`original`, `overlay`), or empty."""
+    return next((name for name in sorted(sample.files) if name.startswith(f"{kind}.")), "")
+
+
+_MEASURES = {
+    "network": "It could reach no network: the system refuses it every connection.",
+    "files": "It could open no file of this machine but its own program.",
+    "system-calls": "It could start no other program and reach no other process.",
+    "environment": "Nothing of this server's settings was passed on to it.",
+    "privileges": "It could gain no rights that it did not begin with.",
+    "memory": "Its memory was limited.",
+    "open-files": "It could hold few files open.",
+    "core-dumps": "Its memory is never written to a disk, also not if it fails.",
+    "session": "It can be ended as a whole at any time.",
+    "parent": "It ends with this server.",
+    "niceness": "It yields to other work.",
+}
+
+
+def evidence_lines(sample: Sample) -> list[tuple[str, bool, str]]:
+    """What confined the worker that opened the file: a sentence, whether it held, and why not."""
+    report = sample.evidence.sandbox
+    return [
+        (
+            text,
+            report.get(measure) == "enforced",
+            "" if report.get(measure) == "enforced" else report.get(measure, ""),
+        )
+        for measure, text in _MEASURES.items()
+        if measure in report
+    ]
+
+
+# Files -----------------------------------------------------------------------------------------------------------------
+
+_REPORT_POLICY = (
+    "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
+)
+"""A report is a page that a worker wrote from foreign bytes: it is shown as a document of nobody, without script."""
+
+
+def file_answer(room: ToolRoom, sample: Sample, name: str, asked: Who, *, download: bool) -> Response:
+    """One of a result's files, under its fixed media type. Raises `NotFound`."""
+    kind = FILES.get(name)
+    if kind is None:
+        raise NotFound("There is no such file.", "", "See the result's page.")
+    shown = not download and kind.startswith(("image/", "text/html"))
+    headers = {
+        "content-disposition": f'{"inline" if shown else "attachment"}; filename="{download_name(sample, name)}"',
+        "content-security-policy": _REPORT_POLICY,
+    }
+    return Response(room.file(sample.id, name, asked), media_type=kind, headers=headers)
+
+
+def download_name(sample: Sample, name: str) -> str:
+    """What a downloaded file is called: plain letters of the picture's name, then what it is."""
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", sample.file.rpartition(".")[0] or sample.file).strip("-")[:60]
+    return f"{stem or 'sample'}-{name}"
+
+
+# As JSON ---------------------------------------------------------------------------------------------------------------
+
+
+def card_json(card: Card) -> dict[str, Any]:
+    """A tool in a list, as JSON."""
+    return {
+        "name": card.name,
+        "version": card.version,
+        "title": card.title,
+        "description": card.description,
+        "intended_use": card.intended_use,
+        "origin": card.origin,
+        "installed_at": card.at,
+        "signers": list(card.signers),
+        "error": None if card.error is None else card.error.problem(),
+    }
+
+
+def tool_json(opened: Opened) -> dict[str, Any]:
+    """A tool, as JSON."""
+    return {
+        "manifest": opened.manifest.model_dump(mode="json"),
+        "digest": opened.package.tool.digest,
+        "origin": opened.origin,
+        "history": [entry.model_dump(mode="json") for entry in opened.history],
+        "certificate": None if opened.checked is None else certificate_json(opened.checked),
+    }
+
+
+def certificate_json(checked: Checked) -> dict[str, Any]:
+    """A certificate that holds, as JSON."""
+    return {
+        "signers": signer_names(checked),
+        "signed_by": sorted(checked.certificate.signed_by),
+        "content": checked.certificate.content_digest,
+        "statement": json.loads(checked.certificate.predicate.model_dump_json()),
+    }
