@@ -10,12 +10,13 @@ from cloister.web.api import tasks as tasks_api
 from cloister.web.api import settings as settings_api
 from cloister.web.api import tools as tools_api
 from cloister.web.pages import ask, entrance, home, samples, tasks, tools
+from cloister.web.pages import datasets as datasets_pages
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.site import Site
 
 _INTERFACE = (parties, happenings, datasets, agreements, budgets, tasks_api, releases)
-_SCREENS = (assets, settings_api, entrance, home, tools_api, tools, samples, ask, tasks)
+_SCREENS = (assets, settings_api, entrance, home, tools_api, tools, samples, ask, tasks, datasets_pages)
 
 
 def make_app(site: Site) -> FastAPI:

@@ -1,15 +1,22 @@
-"""What this organisation registered, and what others tell of theirs."""
+"""What this organisation registered, and what others tell of theirs.
+
+Rules:
+1. At the operator's socket any path of the machine can be registered: whoever may open it could read the file anyway. From the
+   network only files in the server's data folders (`node.data_folders`).
+2. Where data lies is told to those who may register it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from pydantic import Field
 
 from cloister.node.chores import DOCUMENTS
 from cloister.web.api.bodies import Body, OpenNode
+from cloister.web.guard import NOBODY, OPERATOR, WHO, Caller
 from cloister.web.routes import Routes
 
 
@@ -23,14 +30,28 @@ def add(app: FastAPI, node: OpenNode) -> None:
     routes = Routes(app, "Datasets")
 
     @routes.get("/api/v1/datasets", "datasets.read")
-    def datasets() -> Any:
-        return node().datasets.own()
+    def datasets(request: Request) -> Any:
+        return [_told(request, item) for item in node().datasets.own()]
+
+    @routes.get("/api/v1/datasets/{name}", "datasets.read")
+    def dataset(request: Request, name: str) -> Any:
+        return _told(request, node().datasets.one(name))
 
     @routes.post("/api/v1/datasets", "datasets.write")
-    def add_dataset(body: NewDataset) -> Any:
-        made = node().datasets.add(Path(body.source), body.fields)
+    def add_dataset(request: Request, body: NewDataset) -> Any:
+        source = Path(body.source)
+        if _caller(request) is not OPERATOR:
+            places = node().datasets.places
+            source = places.source(places.may_register(source))
+        made = node().datasets.add(source, body.fields)
         node().steward.wake(DOCUMENTS)
         return made
+
+    @routes.post("/api/v1/datasets/{name}/withdraw", "datasets.write")
+    def withdraw_dataset(name: str) -> Any:
+        commitment = node().datasets.withdraw(name)
+        node().steward.wake(DOCUMENTS)
+        return {"name": name, "commitment": commitment, "withdrawn": True}
 
     @routes.post("/api/v1/datasets/{commitment}/check", "datasets.write")
     def check_dataset(commitment: str) -> Any:
@@ -44,3 +65,14 @@ def add(app: FastAPI, node: OpenNode) -> None:
             {"owner_name": names.get(entry.owner, ""), **entry.model_dump(mode="json")}
             for entry in node().datasets.catalogue().values()
         ]
+
+
+def _caller(request: Request) -> Caller:
+    found: Caller = request.scope.get(WHO, NOBODY)
+    return found
+
+
+def _told(request: Request, item: dict[str, Any]) -> dict[str, Any]:
+    if "datasets.write" in _caller(request).rights:
+        return item
+    return {**item, "private": {**item["private"], "source": ""}}
