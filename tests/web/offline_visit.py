@@ -34,7 +34,7 @@ def main(folder: Path, chromium: str, picture: Path) -> None:
     raise_loopback()
     with socket.socket() as tried:
         tried.settimeout(5)
-        found["outside"] = tried.connect_ex(("192.0.2.1", 443)) != 0
+        found["reached"] = tried.connect_ex(("192.0.2.1", 443)) == 0
 
     from playwright.sync_api import sync_playwright
 
@@ -53,11 +53,12 @@ def main(folder: Path, chromium: str, picture: Path) -> None:
             found["heading"] = page.get_by_role("heading", level=1).inner_text()
             found["typeface"] = page.evaluate("document.fonts.check('16px Inter', 'Cloister')")
             page.goto(serving.url + "/tools/crystals")
-            page.locator("input[type=file]").first.set_input_files(picture)
-            if (send := page.get_by_role("button", name="Look at them")).count() and send.is_visible():
-                send.click()
-            page.get_by_text("crystals", exact=False).first.wait_for(timeout=60_000)
-            found["result"] = page.locator("main").inner_text()
+            page.locator("input[type=file]").set_input_files(picture)
+            page.locator("#results article").wait_for(timeout=90_000)
+            found["result"] = page.locator("#results").inner_text()
+            found["pictures"] = page.evaluate(
+                "Promise.all([...document.querySelectorAll('#results img')].map((one) => one.decode().then(() => one.naturalWidth)))"
+            )
             visit.close()
             browser.close()
     finally:
