@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -25,6 +26,7 @@ from cloister.node.toolroom.workers import Figures
 from cloister.storage.database import Database
 from cloister.storage.samples import MOST, SampleRow, Samples, Wanted
 from cloister.tools import types as t
+from cloister.tools.serving import FILES
 from cloister.tools.steps.reporting import as_csv
 
 Pictures: TypeAlias = Literal["none", "overlay", "all"]
@@ -42,6 +44,7 @@ _KEPT_WITH: Mapping[Pictures, tuple[str, ...]] = {
     ),
 }
 MAX_LABEL = 80
+_ID = re.compile(r"[0-9a-f]{48}")
 _LABELS = 200
 
 
@@ -151,6 +154,8 @@ class History:
 
     def get(self, sample: str) -> Sample:
         """A kept sample with the names of its files, without their content. Raises `NotFound`."""
+        if not _ID.fullmatch(sample):
+            raise _none()
         with self._database.read() as tx:
             row = Samples(tx).get(sample)
             names = Samples(tx).files(sample) if row is not None else {}
@@ -160,6 +165,8 @@ class History:
 
     def file(self, sample: str, name: str) -> bytes:
         """One of a sample's files. Raises `NotFound`."""
+        if not _ID.fullmatch(sample) or name not in FILES:
+            raise _none()
         with self._database.read() as tx:
             content = Samples(tx).file(sample, name)
         if content is None:
@@ -232,13 +239,13 @@ class History:
         """Gives a sample another label. Raises `NotFound`, `BadInput`."""
         label = check_label(label)
         with self._database.transaction() as tx:
-            if not Samples(tx).relabel(sample, label):
+            if not _ID.fullmatch(sample) or not Samples(tx).relabel(sample, label):
                 raise _none()
 
     def remove(self, samples: Iterable[str]) -> int:
         """Deletes samples with their files; how many there were."""
         with self._database.transaction() as tx:
-            return sum(Samples(tx).remove(sample) for sample in samples)
+            return sum(Samples(tx).remove(sample) for sample in samples if _ID.fullmatch(sample))
 
     def as_csv(self, wanted: Wanted) -> bytes:
         """One line for each sample, a column for each figure in each unit."""

@@ -31,7 +31,7 @@ class RoomLimits:
         tool_bytes: of a tool's file that is installed through the page.
     """
 
-    file_bytes: int = 64 << 20
+    file_bytes: int = 100_000_000
     pixels: int = 60_000_000
     rows: int = 1_000_000
     seconds: float = 180.0
@@ -49,7 +49,7 @@ class RoomLimits:
     kept: int = 100_000
     kept_bytes: int = 16 << 30
     kept_file: int = 32 << 20
-    tool_bytes: int = 64 << 20
+    tool_bytes: int = 100_000_000
 
 
 LIMITS = RoomLimits()

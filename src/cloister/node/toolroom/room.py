@@ -117,7 +117,7 @@ class ToolRoom:
         if len(data) > self.limits.file_bytes:
             raise BadInput(
                 f"{shown} is too large.",
-                f"The limit is {self.limits.file_bytes >> 20} MiB.",
+                f"The limit is {self.limits.file_bytes // 1_000_000} MB.",
                 "Save it as PNG or JPEG, or crop it.",
             )
         came = time.monotonic()

@@ -171,7 +171,7 @@ class Shelf:
         if len(data) > self._limits.tool_bytes:
             raise BadInput(
                 "The file is too large.",
-                f"The page takes tools of up to {self._limits.tool_bytes >> 20} MiB.",
+                f"The page takes tools of up to {self._limits.tool_bytes // 1_000_000} MB.",
                 "Install it with: cloister tool import FILE",
             )
         package = unpack(data, "The file")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Form, Request, Response
 
-from cloister.foundation.errors import BadInput, CloisterError
+from cloister.foundation.errors import BadInput, CloisterError, NotFound
 from cloister.node.toolroom.history import Pictures
 from cloister.node.toolroom.recent import Sample
 from cloister.storage.samples import Wanted
@@ -93,8 +94,10 @@ def add(app: FastAPI, pages: Pages) -> None:
     ) -> Response:
         asked, kept = view.who(request), 0
         for one in sample or []:
-            room.keep(one[:100], label, pictures, asked)
-            kept += 1
+            # What was forgotten meanwhile is no reason to lose the others.
+            with contextlib.suppress(NotFound):
+                room.keep(one[:100], label, pictures, asked)
+                kept += 1
         return pages.go(request, "/samples", told=_several(kept, "is kept.", "are kept."))
 
     @routes.post("/samples/delete", "samples.write")

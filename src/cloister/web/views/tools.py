@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, Literal
 from fastapi import Request, Response
 
 from cloister.foundation.errors import BadInput, NotFound
+from cloister.foundation.text import acts
 from cloister.node.toolroom.recent import Sample
 from cloister.node.toolroom.room import ToolRoom, Who
 from cloister.node.toolroom.shelf import Card, Opened, signer_names
@@ -125,9 +127,12 @@ def _number(text: str, what: str) -> float:
     ) or not any(letter.isdigit() for letter in plain):
         raise BadInput(f"{what} is not usable.", "It must be a number.", "For example 0.65")
     try:
-        return float(plain)
+        number = float(plain)
     except ValueError:
         raise BadInput(f"{what} is not usable.", "It must be a number.", "For example 0.65") from None
+    if not math.isfinite(number):
+        raise BadInput(f"{what} is not usable.", "It is too large.", "For example 0.65")
+    return number
 
 
 # What people look for --------------------------------------------------------------------------------------------------
@@ -135,6 +140,8 @@ def _number(text: str, what: str) -> float:
 
 def wanted(tool: str = "", label: str = "", text: str = "", since: str = "", until: str = "") -> Wanted:
     """A search as somebody filled it in; `since` and `until` are days (UTC), both of them included. Raises `BadInput`."""
+    if any(acts(word) for word in (tool, label, text)):
+        raise BadInput("That cannot be looked for.", "It has characters that nobody types.", "Type it again.")
     return Wanted(
         tool[:_TEXT_MOST],
         label[:_TEXT_MOST],
@@ -176,6 +183,11 @@ def figure(value: float | None, unit: str = "") -> str:
     return f"{text}\u00a0{unit}" if unit else text
 
 
+def duration(seconds: float) -> str:
+    """How long a tool took."""
+    return f"{seconds:.1f}\u00a0s" if seconds < 60 else f"{seconds:.0f}\u00a0s"
+
+
 def sizes(sample: Sample) -> list[tuple[str, str]]:
     """The sizes that are looked at first: the middle one, and between which most lie."""
     values, units = sample.figures.values, sample.figures.units
@@ -186,7 +198,7 @@ def sizes(sample: Sample) -> list[tuple[str, str]]:
         low, high = values.get(f"{stem}_d10"), values.get(f"{stem}_d90")
         found = [(f"Median {stem.replace('_', ' ')}", figure(values[name], unit))]
         if low is not None and high is not None:
-            found.append(("Most lie between", f"{figure(low)} and {figure(high, unit)}"))
+            found.append(("80\u00a0% lie between", f"{figure(low)} and {figure(high, unit)}"))
         return found
     return []
 
