@@ -398,3 +398,15 @@ signings = Table(
     Column("first_name", Text),
     sqlite_autoincrement=True,
 )
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("caller", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("status", Integer),
+    Column("content", LargeBinary),
+    PrimaryKeyConstraint("caller", "key"),
+)

@@ -4,33 +4,36 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from cloister.web import assets, problems
+from cloister.web import assets, description, problems
 from cloister.web.api import agreements, budgets, datasets, happenings, parties, releases
-from cloister.web.api import tasks as tasks_api
 from cloister.web.api import settings as settings_api
+from cloister.web.api import tasks as tasks_api
 from cloister.web.api import tools as tools_api
-from cloister.web.pages import ask, entrance, home, samples, tasks, tools
+from cloister.web.pages import agreements as agreements_pages
+from cloister.web.pages import ask, entrance, home, log, results, samples, tasks, tools
 from cloister.web.pages import datasets as datasets_pages
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.site import Site
 
 _INTERFACE = (parties, happenings, datasets, agreements, budgets, tasks_api, releases)
-_SCREENS = (assets, settings_api, entrance, home, tools_api, tools, samples, ask, tasks, datasets_pages)
+_SCREENS = (assets, settings_api, entrance, home, tools_api, tools, samples, ask, tasks, datasets_pages, agreements_pages, results, log)
 
 
 def make_app(site: Site) -> FastAPI:
     """The application. Doors say who comes in (`doors`); a route without a right answers nobody (`guard`)."""
     app = FastAPI(title="Cloister node", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.site = site
     pages = Pages(site)
     problems.add(app, pages)
+    description.add(app)
     for subject in _INTERFACE:
         subject.add(app, pages.node)
     for screen in _SCREENS:
         screen.add(app, pages)
 
     @Routes(app, "Interface").get("/api/v1/openapi.json", "own-account", include_in_schema=False)
-    def description() -> dict[str, object]:
+    def interface() -> dict[str, object]:
         return app.openapi()
 
     return app

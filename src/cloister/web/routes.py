@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 
+from cloister.foundation.errors import BadInput
 from cloister.web.guard import BODY_MOST, GuardedRoute, Needed, needs
+from cloister.web.idempotency import HEADER, once
+from cloister.web.paging import RESPONSES, paged
 
 F = TypeVar("F", bound=Callable[..., Any])
+TAKES_NO_KEY = "x-cloister-no-key"
+
+
+class SiteRoute(GuardedRoute):
+    """A guarded route; under `/api/`, what is done with a key is done once (`idempotency`)."""
+
+    def answering(self) -> Callable[[Request], Awaitable[Response]]:
+        """What answers those who may ask."""
+        handle = super().answering()
+        if "POST" not in self.methods or not self.path.startswith("/api/"):
+            return handle
+        takes = not (self.openapi_extra or {}).get(TAKES_NO_KEY)
+
+        async def keyed(request: Request) -> Response:
+            if HEADER not in request.headers:
+                return await handle(request)
+            if not takes:
+                raise BadInput(
+                    f"This takes no {HEADER}.", "Its answer holds a secret.", "Leave the header out."
+                )
+            return await once(request, handle)
+
+        return keyed
 
 
 class Routes:
@@ -20,16 +46,27 @@ class Routes:
         tag: the subject, as the interface's description groups them.
         page: whether they answer with pages, which the description leaves out.
 
-    A route that takes more than `BODY_MOST` bytes says how many: `body=`.
+    A route that takes more than `BODY_MOST` bytes says how many: `body=`. One whose answer holds a secret says `secret=True`.
     """
 
     def __init__(self, app: FastAPI, tag: str, *, page: bool = False) -> None:
-        app.router.route_class = GuardedRoute
+        app.router.route_class = SiteRoute
         self._app, self._tag, self._page = app, tag, page
 
     def get(self, path: str, right: Needed, **settings: Any) -> Callable[[F], F]:
         """What is read."""
         return self._route(self._app.get, path, right, settings)
+
+    def listing(self, path: str, right: Needed, key: str, **settings: Any) -> Callable[[F], F]:
+        """A list that is read in pages (`paging`); `key` is the field that names an entry."""
+        settings.setdefault("responses", RESPONSES)
+        register = self.get(path, right, **settings)
+
+        def listed(handle: F) -> F:
+            register(paged(handle, key))
+            return handle
+
+        return listed
 
     def post(self, path: str, right: Needed, **settings: Any) -> Callable[[F], F]:
         """What is done."""
@@ -40,7 +77,9 @@ class Routes:
         return self._route(self._app.delete, path, right, settings)
 
     def _route(self, register: Any, path: str, right: Needed, settings: dict[str, Any]) -> Callable[[F], F]:
-        body = settings.pop("body", BODY_MOST)
+        told = needs(right, settings.pop("body", BODY_MOST))
+        if settings.pop("secret", False):
+            told["openapi_extra"][TAKES_NO_KEY] = True
         settings.setdefault("include_in_schema", not self._page)
-        made: Callable[[F], F] = register(path, tags=[self._tag], **needs(right, body), **settings)
+        made: Callable[[F], F] = register(path, tags=[self._tag], **told, **settings)
         return made
