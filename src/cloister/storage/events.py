@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,11 @@ class Events:
         query = select(events).where(events.c.id > last).order_by(events.c.id).limit(limit)
         if task is not None:
             query = query.where(events.c.task == task)
+        return self._events(query)
+
+    def latest(self, kinds: Iterable[str], limit: int = 100) -> list[Event]:
+        """The newest events of these kinds, newest first."""
+        query = select(events).where(events.c.kind.in_(list(kinds))).order_by(events.c.id.desc()).limit(limit)
         return self._events(query)
 
     def of_kind(self, task: str, kind: str) -> list[Event]:

@@ -27,7 +27,9 @@ from cloister.people.roles import ALL, Right
 OPEN: Literal["open"] = "open"
 """In place of a right: anybody may ask, signed in or not."""
 Needed: TypeAlias = Right | Literal["open"]
-BINDING: frozenset[Right] = frozenset({"agreements.sign", "tasks.approve", "people.manage"})
+BINDING: frozenset[Right] = frozenset(
+    {"agreements.sign", "tasks.approve", "people.manage", "budgets.write", "parties.trust"}
+)
 WHO = "cloister.who"
 """Where a door puts the `Caller` into a request's scope."""
 _FIELD = "x-cloister-right"
