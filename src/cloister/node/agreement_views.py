@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cloister.agreements.lifecycle import Act, open_act, suspended_by
 from cloister.agreements.signing import AGREEMENT_TYPE
 from cloister.agreements.terms import Terms
-from cloister.agreements.timeline import DID, SIGNED, STOPPED, Happening, Tone, timeline
+from cloister.agreements.timeline import DID, MOVED, SIGNED, STOPPED, Happening, Tone, timeline
 from cloister.claims.offers import PLAN_TYPE
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.errors import CloisterError
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from cloister.node.node import Node
 
 ENDED = frozenset({"done", "failed", "stopped", "refused"})
-_SIGNINGS = {"sign": "signed here", "offer": "signed and offered it here"}
+_DEEDS = {
+    "sign": "signed here",
+    "offer": "signed and offered it here",
+    "suspend": "suspended it here",
+    "resume": "resumed it here",
+    "revoke": "revoked it here",
+    "decline": "declined it here",
+}
 _ENDS: dict[str, tuple[str, Tone]] = {
     "done": ("A task ended with a result.", "done"),
     "failed": ("A task failed.", "bad"),
@@ -170,9 +177,11 @@ def _namer(node: Node, terms: Terms) -> Any:
 def _people(node: Node, digest: str) -> list[Happening]:
     lines = []
     for item in node.signing.signed_by(digest):
-        what = _SIGNINGS.get(item.kind, "acted here")
         more = f"{item.first_name} had asked for it." if item.first_name else ""
-        lines.append(Happening(item.at, f"{item.name} {what}.", more, order=SIGNED))
+        order = SIGNED if item.kind in ("sign", "offer") else MOVED
+        lines.append(
+            Happening(item.at, f"{item.name} {_DEEDS.get(item.kind, 'acted here')}.", more, order=order)
+        )
     return lines
 
 

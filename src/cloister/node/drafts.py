@@ -38,6 +38,11 @@ def not_built(template: str) -> tuple[Unmet, ...]:
     return tuple(unmet(new_from_template(template, _EXAMPLE), installed()))
 
 
+def kinds_of(template: str) -> tuple[str, ...]:
+    """The kinds of work that a template allows."""
+    return tuple(item.kind for item in new_from_template(template, _EXAMPLE).computations)
+
+
 class DraftsService:
     """Keeps drafts.
 

@@ -19,7 +19,7 @@ from typing import Any
 from cloister.agreements.lifecycle import State
 from cloister.agreements.terms import Terms
 from cloister.foundation.clock import Clock
-from cloister.foundation.errors import Conflict, NotFound
+from cloister.foundation.errors import BadInput, Conflict, NotFound
 from cloister.node.agreements_service import AgreementsService
 from cloister.node.peers.parties import Parties
 from cloister.people import four_eyes
@@ -28,7 +28,7 @@ from cloister.people.sessions import Person
 from cloister.storage.database import Database, Transaction
 from cloister.storage.people import People
 from cloister.storage.settings import Settings
-from cloister.storage.signing import Signed, Signings, Wishes
+from cloister.storage.signing import Deed, Signed, Signings, Wishes
 from cloister.storage.trail import Entry, Trail
 
 _SETTING = "signing/two-people"
@@ -37,6 +37,13 @@ _WORDS: dict[Kind, tuple[str, str]] = {
     "sign": ("asked to sign an agreement", "signed an agreement"),
     "offer": ("asked to offer an agreement", "signed and offered an agreement"),
     "one-person": ("asked to let one person sign", "let one person sign"),
+}
+
+_MOVES: dict[State, tuple[Deed, str]] = {
+    State.SUSPENDED: ("suspend", "suspended an agreement"),
+    State.FINALIZED: ("resume", "resumed an agreement"),
+    State.REVOKED: ("revoke", "revoked an agreement"),
+    State.TERMINATED: ("decline", "declined an agreement"),
 }
 
 
@@ -142,6 +149,23 @@ class Signing:
 
         _, wish = self._bind("one-person", "", signer, off)
         return Outcome(wish is None, {}, wish)
+
+    def move(self, digest: str, to: State, reason: str | None, signer: Signer) -> dict[str, Any]:
+        """Suspends, resumes, revokes or declines an agreement (rule 4). Returns its summary; raises as `AgreementsService.move`."""
+        deed = _MOVES.get(to)
+        if deed is None:
+            raise BadInput(
+                "People do not make that step.",
+                f"Steps: {', '.join(sorted(_MOVES))}.",
+                "Choose one.",
+            )
+        told = self._agreements.move(digest, to, reason)
+        # What protects is done first and written down afterwards.
+        name = signer.name or "somebody"
+        with self._database.transaction() as tx:
+            Signings(tx).add(Signed(self._clock.now(), deed[0], digest, signer.account, name))
+            self._note(tx, signer, deed[1], digest)
+        return told
 
     def withdraw(self, kind: Kind, subject: str, signer: Signer) -> None:
         """Takes a wish back; anybody may who could confirm it. Raises `NotFound`."""

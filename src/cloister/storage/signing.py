@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from sqlalchemy import Row, delete, select
 
@@ -14,6 +14,8 @@ from cloister.storage.database import Transaction
 from cloister.storage.tables import drafts, signings, wishes
 
 MAX_DOCUMENT = 4 << 20
+Deed: TypeAlias = Kind | Literal["suspend", "resume", "revoke", "decline"]
+"""What people do to an agreement for their organisation."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,12 @@ class Draft:
 
 @dataclass(frozen=True)
 class Signed:
-    """Which people bound the organisation.
+    """Which people acted for the organisation.
 
     Attributes:
         at: when, seconds since the epoch.
         kind: of act.
-        subject: the digest of what was signed.
+        subject: the digest of what it was about.
         account: who did it, or confirmed it; none for the operator of the machine.
         name: the person's, as it was then.
         first_account: whose wish it was, where two people were needed.
@@ -55,7 +57,7 @@ class Signed:
     """
 
     at: int
-    kind: Kind
+    kind: Deed
     subject: str
     account: str | None
     name: str
