@@ -77,6 +77,7 @@ def _no_decimal_commas(values: Any, table: Any, column: str, name: str) -> None:
         f"Column {column!r} looks like numbers with a decimal comma.",
         f"The first one in {name} stands in line {_line(table, first)}.",
         f"Say --decimal , or --column {column}=text.",
+        decimal=",",
     )
 
 

@@ -202,12 +202,11 @@ def _csv(
     text = text.slice(0, limits.max_rows)
     commas = decimal == ","
     columns, troubles = _typed(text, kinds, decimal or ".", source.name)
-    if decimal is None and troubles:
-        with_commas, fewer = _typed(text, kinds, ",", source.name)
-        if len(fewer) < len(troubles):
-            columns, troubles, commas = with_commas, fewer, True
+    if decimal is None and any(error.detail.get("decimal") == "," for error in troubles.values()):
+        columns, troubles = _typed(text, kinds, ",", source.name)
+        commas = True
     found = tuple(
-        _column(name, values, troubles.get(name, "")) for name, values in columns.items()
+        _column(name, values, _why(troubles.get(name))) for name, values in columns.items()
     )
     about = rows if all_bytes else max(rows, round(rows * size / max(read, 1)))
     return TableProfile(
@@ -239,15 +238,19 @@ def _whole_lines(data: bytes) -> bytes:
 
 def _typed(
     text: Any, kinds: Mapping[str, ColumnKind], decimal: str, name: str
-) -> tuple[dict[str, Any], dict[str, str]]:
+) -> tuple[dict[str, Any], dict[str, BadInput]]:
     """Every column as its kind, and why some had to stay text."""
     columns, troubles = {}, {}
     for column in text.column_names:
         try:
             columns[column] = typed(text, column, kinds.get(column), decimal, name)
         except BadInput as error:
-            columns[column], troubles[column] = text.column(column), f"{error.what} {error.why}"
+            columns[column], troubles[column] = text.column(column), error
     return columns, troubles
+
+
+def _why(error: BadInput | None) -> str:
+    return "" if error is None else f"{error.what} {error.why}"
 
 
 def _parquet(source: Path, size: int, limits: ProfileLimits, tables: TableLimits) -> TableProfile:

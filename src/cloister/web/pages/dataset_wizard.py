@@ -16,7 +16,6 @@ from urllib.parse import parse_qsl, quote, urlencode
 from fastapi import Depends, FastAPI, File, Form, Request, Response, UploadFile
 
 from cloister.data.profile import PicturesProfile, TableProfile
-from cloister.data.schema import DatasetDescription
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, Refused
 from cloister.node.chores import DOCUMENTS
 from cloister.node.data_folders import UPLOAD_MOST, Place
@@ -287,7 +286,7 @@ def add(app: FastAPI, pages: Pages, profiles: views.Profiles, work: Work) -> Non
             draft=draft,
             found=found,
             entry=entry,
-            unit=views.unit_words(DatasetDescription.model_validate(entry).unit_of_privacy),
+            unit=views.unit_words(views.described(entry).unit_of_privacy),
             **views.WORDS,
         )
 

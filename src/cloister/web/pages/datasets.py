@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Form, Request, Response
 
-from cloister.data.schema import DatasetDescription
 from cloister.foundation.errors import CloisterError, NotFound
 from cloister.node.chores import DOCUMENTS
 from cloister.web.pages import dataset_wizard
@@ -73,7 +72,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     def _one(request: Request, name: str, error: CloisterError | None = None, **given: Any) -> Response:
         node = pages.node()
         item = node.datasets.one(name)
-        description = DatasetDescription.model_validate(item["catalogue"])
+        description = views.described(item["catalogue"])
         looks = pages.may(request, "datasets.write")
         found, trouble = None, None
         if looks:
@@ -173,7 +172,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     def _withdraw(request: Request, name: str, error: CloisterError | None = None) -> Response:
         node = pages.node()
         item = node.datasets.one(name)
-        description = DatasetDescription.model_validate(item["catalogue"])
+        description = views.described(item["catalogue"])
         about = [entry for entry in views.agreements_about(node, description) if entry["live"]]
         return pages.show(
             request,
@@ -215,7 +214,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     ) -> Response:
         node = pages.node()
         item = node.datasets.one(name)
-        description = DatasetDescription.model_validate(item["catalogue"])
+        description = views.described(item["catalogue"])
         word = description.unit_of_privacy.word
         return pages.show(
             request,
@@ -255,7 +254,7 @@ def add(app: FastAPI, pages: Pages) -> None:
                 populations.bind(name, known)
                 told = f"{name} belongs to “{known}” from now on."
             else:
-                unit = DatasetDescription.model_validate(node.datasets.one(name)["catalogue"]).unit_of_privacy
+                unit = views.described(node.datasets.one(name)["catalogue"]).unit_of_privacy
                 called, most = wizard.population_name(population), _limit(epsilon, delta)
                 populations.open(called, unit.word, *most)
                 populations.bind(name, called)

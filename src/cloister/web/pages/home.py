@@ -7,11 +7,14 @@ from fastapi import FastAPI, Request, Response
 from cloister.web.guard import OPEN
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
+from cloister.web.views.home import Waiting, happened
 
 
 def add(app: FastAPI, pages: Pages) -> None:
     """Adds the routes."""
     routes = Routes(app, "Home", page=True)
+    waiting = Waiting(pages.site)
+    pages.waiting = waiting.counts
 
     @routes.get("/", OPEN)
     def home(request: Request) -> Response:
@@ -24,4 +27,13 @@ def add(app: FastAPI, pages: Pages) -> None:
             return pages.go(request, "/organisation")
         if pages.site.state == "closed" and "node.manage" in caller.rights:
             return pages.go(request, "/unlock")
-        return pages.show(request, "home/home.html", title="Home", lead="What needs you now.")
+        node = pages.site.node
+        return pages.show(
+            request,
+            "home/home.html",
+            title="Home",
+            lead="What needs you now.",
+            items=[] if node is None else waiting.of(caller),
+            happened=[] if node is None else happened(node, lambda right: pages.may(request, right)),
+            alone=node is not None and node.link is None,
+        )

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from cloister.data.profile import PicturesProfile, TableProfile
-from cloister.data.schema import ColumnKind, DatasetDescription, Sensitivity, country, size_band
+from cloister.data.schema import ColumnKind, Sensitivity, country, size_band
 from cloister.foundation.errors import BadInput, Conflict, NotFound
 from cloister.foundation.text import acts
 from cloister.node.datasets_service import NOTES_MOST
 from cloister.node.node import Node
 from cloister.web.views.dataset_drafts import Draft
-from cloister.web.views.datasets import Profile
+from cloister.web.views.datasets import Profile, described
 
 STEPS = ("The data", "What it holds", "Its rules", "Review")
 PART = 100
@@ -323,13 +323,13 @@ def shown(draft: Draft, found: Profile, node: Node) -> dict[str, Any]:
                 for column in found.columns
             ],
         }
-    return DatasetDescription.model_validate(made).model_dump(mode="json")
+    return described(made).model_dump(mode="json")
 
 
 def again(node: Node, name: str) -> dict[str, object]:
     """What a new version of a dataset begins with: what was said of the last one."""
     item = node.datasets.one(name)
-    description = DatasetDescription.model_validate(item["catalogue"])
+    description = described(item["catalogue"])
     manifest = node.datasets.glance(item["commitment"]).manifest
     unit = description.unit_of_privacy
     return {

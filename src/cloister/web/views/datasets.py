@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import OrderedDict
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from cloister.data.profile import PicturesProfile, TableProfile, profile
-from cloister.data.schema import ColumnKind, DatasetDescription, UnitOfPrivacy
+from cloister.data.schema import ColumnKind, DatasetDescription, UnitOfPrivacy, parse_description
 from cloister.foundation.errors import CloisterError
 from cloister.node.node import Node
 from cloister.node.reports import budgets_view
@@ -97,6 +98,11 @@ class Row:
     population: Mapping[str, Any] | None
 
 
+def described(entry: Mapping[str, Any]) -> DatasetDescription:
+    """A catalogue entry from its JSON. Raises `BadInput`."""
+    return parse_description(json.dumps(entry).encode())
+
+
 def unit_words(unit: UnitOfPrivacy) -> str:
     """What protection covers, in words."""
     if unit.kind == "column":
@@ -109,7 +115,7 @@ def rows(node: Node, *, budgets: bool) -> list[Row]:
     populations = _by_dataset(budgets_view(node)["populations"]) if budgets else {}
     found = []
     for item in node.datasets.own():
-        description = DatasetDescription.model_validate(item["catalogue"])
+        description = described(item["catalogue"])
         found.append(
             Row(
                 description.name,
