@@ -11,7 +11,7 @@ from cloister.agreements.lifecycle import State
 from cloister.agreements.signing import read_terms
 from cloister.agreements.words import describe
 from cloister.foundation.errors import BadInput
-from cloister.web.api.bodies import Body, OpenNode
+from cloister.web.api.bodies import DOCUMENT_MOST, Body, OpenNode
 from cloister.web.routes import Routes
 
 
@@ -28,11 +28,11 @@ def add(app: FastAPI, node: OpenNode) -> None:
     """Adds the routes."""
     routes = Routes(app, "Agreements")
 
-    @routes.get("/api/v1/agreements", "agreements.read")
+    @routes.listing("/api/v1/agreements", "agreements.read", "agreement")
     def agreements() -> Any:
         return [node().agreements.summary(name) for name in node().agreements.digests()]
 
-    @routes.post("/api/v1/agreements", "agreements.sign")
+    @routes.post("/api/v1/agreements", "agreements.sign", body=DOCUMENT_MOST)
     def propose(body: NewAgreement) -> Any:
         return node().agreements.offer(body.terms)
 

@@ -29,7 +29,7 @@ def add(app: FastAPI, node: OpenNode) -> None:
     """Adds the routes."""
     routes = Routes(app, "Datasets")
 
-    @routes.get("/api/v1/datasets", "datasets.read")
+    @routes.listing("/api/v1/datasets", "datasets.read", "commitment")
     def datasets(request: Request) -> Any:
         return [_told(request, item) for item in node().datasets.own()]
 
@@ -58,7 +58,7 @@ def add(app: FastAPI, node: OpenNode) -> None:
         node().datasets.still_same(commitment)
         return {"commitment": commitment, "unchanged": True}
 
-    @routes.get("/api/v1/catalogue", "datasets.read")
+    @routes.listing("/api/v1/catalogue", "datasets.read", "commitment")
     def catalogue() -> Any:
         names = node().parties.names()
         return [

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from pydantic import Field
 
 from cloister.identity.envelopes import Envelope
 from cloister.node.chores import DOCUMENTS
-from cloister.web.api.bodies import Body, OpenNode
+from cloister.web.api.bodies import DOCUMENT_MOST, Body, OpenNode
 from cloister.web.routes import Routes
 
 
@@ -30,18 +30,21 @@ def add(app: FastAPI, node: OpenNode) -> None:
         return node().status()
 
     @routes.get("/api/v1/events", "tasks.read")
-    def events(since: int = 0, wait: float = 0.0) -> Any:
+    def events(
+        since: Annotated[int, Query(ge=0, lt=1 << 53)] = 0,
+        wait: Annotated[float, Query(ge=0, le=60, allow_inf_nan=False)] = 0.0,
+    ) -> Any:
         return node().events(since, wait)
 
     @routes.get("/api/v1/traffic", "tasks.read")
     def traffic() -> Any:
         return node().traffic()
 
-    @routes.get("/api/v1/parties", "parties.read")
+    @routes.listing("/api/v1/parties", "parties.read", "party")
     def parties() -> Any:
         return node().parties.listing()
 
-    @routes.post("/api/v1/parties", "parties.trust")
+    @routes.post("/api/v1/parties", "parties.trust", body=DOCUMENT_MOST)
     def add_party(body: NewCard) -> Any:
         card = node().parties.accept_chain([Envelope.from_json(item) for item in body.cards])
         return {"party": card.party, "name": card.name}

@@ -16,7 +16,7 @@ def add(app: FastAPI, node: OpenNode) -> None:
     """Adds the routes."""
     routes = Routes(app, "Releases")
 
-    @routes.get("/api/v1/releases", "results.read")
+    @routes.listing("/api/v1/releases", "results.read", "release")
     def releases() -> Any:
         return releases_view(node())
 

@@ -12,7 +12,7 @@ from cloister.node.reports import task_view, tasks_view
 from cloister.node.tasks.known import known_models
 from cloister.node.tasks.records import parse_plan
 from cloister.planner.explain import explain
-from cloister.web.api.bodies import Body, OpenNode, Reason
+from cloister.web.api.bodies import DOCUMENT_MOST, MODEL_BODY_MOST, Body, OpenNode, Reason
 from cloister.web.routes import Routes
 
 
@@ -45,11 +45,11 @@ def add(app: FastAPI, node: OpenNode) -> None:
     """Adds the routes."""
     routes = Routes(app, "Tasks")
 
-    @routes.post("/api/v1/models", "tasks.ask")
+    @routes.post("/api/v1/models", "tasks.ask", body=MODEL_BODY_MOST)
     def add_model(body: NewModel) -> Any:
         return node().computations.add_model(unb64(body.content))
 
-    @routes.post("/api/v1/plans", "tasks.ask")
+    @routes.post("/api/v1/plans", "tasks.ask", body=DOCUMENT_MOST)
     def plan(body: Ask) -> Any:
         return node().computations.plan(body.model_dump())[1]
 
@@ -57,11 +57,11 @@ def add(app: FastAPI, node: OpenNode) -> None:
     def bench(body: Measure) -> Any:
         return node().bench.measure(body.computation)
 
-    @routes.post("/api/v1/tasks", "tasks.ask")
+    @routes.post("/api/v1/tasks", "tasks.ask", body=DOCUMENT_MOST)
     def submit(body: Submit) -> Any:
         return node().tasks.submit(parse_plan(body.plan))
 
-    @routes.get("/api/v1/tasks", "tasks.read")
+    @routes.listing("/api/v1/tasks", "tasks.read", "task")
     def tasks() -> Any:
         return tasks_view(node())
 
