@@ -12,7 +12,6 @@ from cloister.web.api import tasks as tasks_api
 from cloister.web.api import tools as tools_api
 from cloister.web.pages import account, people, settings
 from cloister.web.pages import agreements as agreements_pages
-from cloister.web.pages import parties as parties_pages
 from cloister.web.pages import ask, entrance, home, log, results, samples, tasks, tools
 from cloister.web.pages import datasets as datasets_pages
 from cloister.web.pages import parties as parties_pages
@@ -21,7 +20,7 @@ from cloister.web.routes import Routes
 from cloister.web.site import Site
 
 _INTERFACE = (parties, happenings, datasets, agreements, budgets, tasks_api, releases)
-_SCREENS = (assets, settings_api, passkeys_api, account, people, settings, parties_pages, entrance, home, tools_api, tools, samples, ask, tasks, datasets_pages, parties_pages, agreements_pages, results, log)
+_SCREENS = (assets, settings_api, passkeys_api, account, people, settings, entrance, home, tools_api, tools, samples, ask, tasks, datasets_pages, agreements_pages, results, log)
 
 
 def make_app(site: Site) -> FastAPI:
