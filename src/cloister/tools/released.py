@@ -10,9 +10,10 @@ from typing import Any
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import Conflict, NotFound
-from cloister.tools.builtin import builtin_tool
+from cloister.tools.builtin import BUILTIN, builtin_tool
 from cloister.tools.install import InstalledTools
 from cloister.tools.package import Package
+from cloister.tools.templates import Counting, counting_tool
 from cloister.tools.tool import with_model
 from cloister.tools.trust import verify_installed
 
@@ -45,6 +46,60 @@ def install_release(
         "folder": str(tools.folder),
         "history": [entry.model_dump(mode="json") for entry in state.history],
     }
+
+
+def install_counting(
+    name: str,
+    content: bytes,
+    told: Mapping[str, Any],
+    folder: Path | None,
+    *,
+    title: str,
+    counted: str,
+    tile: int,
+    overlap: int,
+    threshold: float,
+) -> dict[str, Any]:
+    """Installs a new tool that counts what a released model marks in pictures.
+
+    Args:
+        name: by which the tool is called; not that of one that comes with Cloister.
+        content: the released ONNX model.
+        told: the release as the node shows it: `certificate`, `cards`.
+        folder: the folder of installed tools; this user's if absent.
+        title: for people.
+        counted: plural noun for reports.
+        tile: side of the squares that the model takes, pixels.
+        overlap: pixels shared by neighbouring squares.
+        threshold: the lowest peak that counts, between 0 and 1.
+
+    Raises:
+        BadInput: the model does not fit, or a field cannot be used.
+        Conflict: the name is a built-in tool's.
+    """
+    if name in BUILTIN:
+        raise Conflict(
+            "A tool that comes with Cloister has that name.", "", "Choose another name, or replace its model."
+        )
+    tools = InstalledTools(folder)
+    try:
+        version = _next(tools.state(name).current.version)
+    except NotFound:
+        version = "1.0.0"
+    certificate = canonical({"certificate": told["certificate"], "cards": told["cards"]})
+    about = {
+        "name": name,
+        "version": version,
+        "title": title,
+        "licence": "as the agreement says",
+        "description": f"Counts {counted} in pictures.",
+        "certificate": digest(certificate),
+    }
+    made = counting_tool(
+        content, Counting(tile=tile, overlap=overlap, threshold=threshold, counted=counted), about
+    )
+    state = tools.install(Package(made, certificate), now=int(time.time()), verify=verify_installed)
+    return {"tool": name, "version": state.current.version, "folder": str(tools.folder)}
 
 
 def _next(version: str) -> str:

@@ -147,10 +147,11 @@ def task_page(node: Node, task: str) -> dict[str, Any]:
         "why": failure,
         "failed_at": _failed_at(events),
         "parties": _parties(node, plan, item, events),
-        "rounds": _rounds(plan, events),
+        "rounds": _rounds(plan, events) if item.get("seat") in {"owner", "coordinator"} else None,
         "history": _history(events, item),
         "crossed": crossed(events),
         "mine": item["requester"] == node.party,
+        "with_records": _with_records(node, plan),
         "approved_here": _approved_here(node, task),
         "last": events[-1].id if events else 0,
     }
@@ -172,6 +173,15 @@ def _failed_at(events: Sequence[Event]) -> str:
         if event.kind in {"task.failed", "task.stopped"}:
             return step_in_words(str(event.facts.get("phase") or ""), "")
     return ""
+
+
+def _with_records(node: Node, plan: Plan) -> bool:
+    """Whether the agreement asks people for a second word: that the result may contain their records."""
+    try:
+        allowed = node.agreements.get(plan.request.agreement).terms.computation(plan.request.computation.kind)
+    except CloisterError:
+        return False
+    return allowed is not None and allowed.records == "owner-accepts"
 
 
 def _approved_here(node: Node, task: str) -> bool:
@@ -257,6 +267,8 @@ def _history(events: Sequence[Event], item: dict[str, Any]) -> list[Happened]:
         if event.kind == "message.accepted":
             continue  # in the table of what crossed
         text = in_words({"kind": event.kind, "facts": event.facts}, item["names"], item)
+        if event.kind == "phase.entered" and text:
+            text = step_in_words(str(event.facts.get("phase") or ""), str(event.facts.get("program") or ""))
         if text:
             kind = "bad" if event.kind in _BAD else "warn" if event.kind == "party.left" else "done"
             lines.append(Happened(event.at, text[:1].upper() + text[1:], kind))

@@ -1,0 +1,198 @@
+"""The log: looked through, exported, verified by the browser itself or by this server, with its checkpoints and witnesses."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from dataclasses import replace
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import FastAPI, Query, Request, Response
+
+from cloister.agreements.signing import AGREEMENT_TYPE
+from cloister.foundation.clock import parse_rfc3339
+from cloister.foundation.digests import DIGEST_PATTERN
+from cloister.foundation.errors import BadInput, CloisterError
+from cloister.identity.keys import grouped
+from cloister.ledger.export import limited_lines, read_export, verify_export
+from cloister.ledger.leaves import KINDS
+from cloister.ledger.verify import Report
+from cloister.node.entries import Entry, Wanted, checkpoints, look, one
+from cloister.node.node import Node
+from cloister.node.reports import export_ledger
+from cloister.release.certificate import PAYLOAD_TYPE
+from cloister.web.pages.frame import Pages
+from cloister.web.routes import Routes
+
+WORDS = {
+    "agreement": "agreement",
+    "card": "keys of an organisation",
+    "charge": "privacy budget spent",
+    "checkpoint-received": "another log's head seen",
+    "dataset": "dataset registered",
+    "decision": "decision on a task",
+    "disclosure": "disclosure",
+    "release": "result",
+    "task-event": "step of a task",
+    "tool": "tool",
+}
+"""Kinds of entries, in words."""
+_DAY = Query(max_length=20)
+
+
+def add(app: FastAPI, pages: Pages) -> None:
+    """Adds the routes."""
+    routes = Routes(app, "Log", page=True)
+
+    @routes.get("/log", "log.read")
+    def log(
+        request: Request,
+        kind: Annotated[str, Query(max_length=40)] = "",
+        start: Annotated[str, _DAY] = "",
+        end: Annotated[str, _DAY] = "",
+        digest: Annotated[str, Query(max_length=100)] = "",
+        before: int | None = None,
+    ) -> Response:
+        node = pages.node()
+        wanted = Wanted(kind, start.strip(), end.strip(), digest.strip().lower(), before)
+        error: CloisterError | None = None
+        try:
+            found = look(node.durable.database, wanted)
+        except BadInput as refused:
+            error, found = refused, look(node.durable.database, Wanted())
+        head = node.ledger.head()
+        return pages.show(
+            request,
+            "log/list.html",
+            title="Log",
+            lead="Everything that binds your organisation, in an order that nobody can change unnoticed.",
+            entries=[shown(node, entry) for entry in found.entries],
+            found=found,
+            wanted=wanted,
+            kinds=[("", "all kinds"), *((name, WORDS[name]) for name in KINDS)],
+            older="" if found.older is None else "/log?" + urlencode(_query(replace(wanted, before=found.older))),
+            newest="" if before is None else "/log?" + urlencode(_query(replace(wanted, before=None))),
+            head=head,
+            locked=head.get("locked"),
+            checkpoints=_heads(node),
+            seen=_seen(node),
+            error=error,
+            status=200 if error is None else error.status,
+        )
+
+    @routes.get("/log/entries/{index}", "log.read")
+    def entry(request: Request, index: int) -> Response:
+        node = pages.node()
+        found = one(node.durable.database, node.ledger.origin, index)
+        return pages.show(
+            request,
+            "log/entry.html",
+            title=f"Entry {index}",
+            lead=WORDS.get(found["kind"], "An entry that cannot be read").capitalize() + ".",
+            entry=found,
+            at=parse_rfc3339(found["time"]) if found["time"] else None,
+            path=_way(node, found["document"]),
+        )
+
+    @routes.get("/log/verify", "log.read")
+    def verify(request: Request, server: str = "") -> Response:
+        node = pages.node()
+        report = _verdict(node) if server == "yes" else None
+        return pages.show(
+            request,
+            "log/verify.html",
+            title="Verify the log",
+            lead="Computed anew from every entry: a changed, removed or added one does not fit.",
+            size=node.ledger.size(),
+            fingerprint_value=node.party,
+            groups=grouped(node.party),
+            origin=node.ledger.origin,
+            report=report,
+        )
+
+    @routes.get("/log/export", "log.read")
+    def export() -> Response:
+        node = pages.node()
+        return Response(
+            export_ledger(node),
+            media_type="application/x-ndjson",
+            headers={
+                "content-disposition": f'attachment; filename="{node.party[:8]}.log.jsonl"',
+                "cache-control": "no-store",
+            },
+        )
+
+
+def shown(node: Node, entry: Entry) -> dict[str, Any]:
+    """An entry as a line of the list."""
+    return {
+        "index": entry.index,
+        "kind": WORDS.get(entry.kind, "cannot be read"),
+        "spoiled": entry.kind == "spoiled",
+        "at": parse_rfc3339(entry.time) if entry.time else None,
+        "digest": entry.digest,
+        "document": entry.document or "",
+        "path": _way(node, entry.document),
+    }
+
+
+def _way(node: Node, document: str | None) -> str:
+    """The page about a signed document that an entry is about; none where there is no such page."""
+    envelope = None if document is None else node.agreements.find(document)
+    if envelope is None:
+        return ""
+    try:
+        content = envelope.document()
+        if envelope.payloadType == AGREEMENT_TYPE:
+            return f"/agreements/{document}"
+        if envelope.payloadType == PAYLOAD_TYPE:
+            return f"/results/sha256:{content['subject'][0]['digest']['sha256']}"
+        for field, path in (("task", "/tasks/"), ("agreement", "/agreements/")):
+            if is_digest(content.get(field)):
+                return path + content[field]
+    except (CloisterError, LookupError, AttributeError, TypeError):
+        return ""
+    return ""
+
+
+def is_digest(value: object) -> bool:
+    """Whether something has the form of a digest."""
+    return isinstance(value, str) and re.fullmatch(DIGEST_PATTERN, value) is not None
+
+
+def _heads(node: Node) -> list[dict[str, Any]]:
+    names = node.parties.names()
+    return [
+        {**head, "witnesses": [names.get(party, f"{party[:8]}…") for party in head["cosigned_by"]]}
+        for head in checkpoints(node.durable.database, node.ledger.origin)
+    ]
+
+
+def _seen(node: Node) -> list[dict[str, Any]]:
+    names = node.parties.names()
+    return sorted(
+        (
+            {"name": names.get(party, f"{party[:8]}…"), "size": seen["size"], "at": seen["time"]}
+            for party, seen in node.ledger.witnessed().items()
+        ),
+        key=lambda item: str(item["name"]).lower(),
+    )
+
+
+def _query(wanted: Wanted) -> dict[str, str]:
+    pairs = {
+        "kind": wanted.kind,
+        "start": wanted.start,
+        "end": wanted.end,
+        "digest": wanted.digest,
+        "before": "" if wanted.before is None else str(wanted.before),
+    }
+    return {name: text for name, text in pairs.items() if text}
+
+
+def _verdict(node: Node) -> Report:
+    """What this server itself finds: with the witnesses that the log names, of which the reader is told."""
+    read = read_export(limited_lines(io.BytesIO(export_ledger(node))))
+    return verify_export(read, int(time.time()), party=node.party)

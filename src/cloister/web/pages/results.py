@@ -1,0 +1,171 @@
+"""Results: what owners approved, with its certificate; downloaded, put into a tool, or taken back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Form, Request, Response
+
+from cloister.foundation.errors import BadInput, CloisterError
+from cloister.node.node import Node
+from cloister.node.reports import release_content, release_view
+from cloister.tools.builtin import BUILTIN
+from cloister.tools.released import install_counting, install_release
+from cloister.web.pages.frame import Pages
+from cloister.web.routes import Routes
+from cloister.web.views.results import bundle, listing, result_page
+
+_TEXT = Form(max_length=200)
+_SHOWN = 50
+
+
+def add(app: FastAPI, pages: Pages) -> None:
+    """Adds the routes."""
+    routes = Routes(app, "Results", page=True)
+
+    @routes.get("/results", "results.read")
+    def results(request: Request, before: int = 0) -> Response:
+        found = listing(pages.node())
+        start = max(0, min(before, len(found)))
+        return pages.show(
+            request,
+            "results/list.html",
+            title="Results",
+            lead="What the owners of the data approved, each with its certificate.",
+            results=found[start : start + _SHOWN],
+            newer=f"/results?before={max(0, start - _SHOWN)}" if start else "",
+            older=f"/results?before={start + _SHOWN}" if start + _SHOWN < len(found) else "",
+        )
+
+    @routes.get("/results/{release}", "results.read")
+    def show(request: Request, release: str) -> Response:
+        return _show(request, release)
+
+    def _show(request: Request, release: str, error: CloisterError | None = None) -> Response:
+        item = result_page(pages.node(), release)
+        return pages.show(
+            request,
+            "results/show.html",
+            title=item["title"],
+            lead=f"For: {item['card'].purpose}",
+            result=item,
+            error=error,
+            status=200 if error is None else error.status,
+        )
+
+    @routes.get("/results/{release}/content", "results.read")
+    def content(release: str) -> Response:
+        node = pages.node()
+        told = release_view(node, release)
+        name = f"{release.removeprefix('sha256:')[:16]}.{'onnx' if told['kind'] == 'model' else 'bin'}"
+        return _file(release_content(node, release), name, "application/octet-stream")
+
+    @routes.get("/results/{release}/certificate", "results.read")
+    def certificate(release: str) -> Response:
+        told = release_view(pages.node(), release)
+        name = f"{release.removeprefix('sha256:')[:16]}.certificate.json"
+        return _file(bundle(told), name, "application/json")
+
+    @routes.post("/results/{release}/revoke", "results.revoke")
+    def revoke(
+        request: Request,
+        release: str,
+        reason: Annotated[str, _TEXT] = "",
+        sure: Annotated[str, _TEXT] = "",
+    ) -> Response:
+        try:
+            if sure != "yes":
+                raise BadInput("Nothing was taken back.", "It is final.", "Tick that you know it.")
+            told = pages.node().revocations.revoke(release, reason)
+        except CloisterError as error:
+            return _show(request, release, error)
+        left = len(told["untold"])
+        rest = f" {left} servers are still to be told." if left else " Everybody who holds it was told."
+        return pages.go(request, f"/results/{release}", told="Taken back." + rest)
+
+    @routes.get("/results/{release}/tool", "tools.install")
+    def tool_page(request: Request, release: str) -> Response:
+        return _tool(request, release, {})
+
+    def _tool(
+        request: Request, release: str, given: dict[str, str], error: CloisterError | None = None
+    ) -> Response:
+        return pages.show(
+            request,
+            "results/tool.html",
+            title="Make a tool of it",
+            lead="The tool runs on this machine. Its certificate travels with it.",
+            result=result_page(pages.node(), release),
+            given=given,
+            base_options=[(name, name) for name in BUILTIN],
+            error=error,
+            status=200 if error is None else error.status,
+        )
+
+    @routes.post("/results/{release}/tool", "tools.install")
+    def install(
+        request: Request,
+        release: str,
+        how: Annotated[str, _TEXT] = "",
+        base: Annotated[str, _TEXT] = "",
+        name: Annotated[str, _TEXT] = "",
+        title: Annotated[str, _TEXT] = "",
+        counted: Annotated[str, _TEXT] = "",
+        tile: Annotated[str, _TEXT] = "",
+        overlap: Annotated[str, _TEXT] = "",
+        threshold: Annotated[str, _TEXT] = "",
+    ) -> Response:
+        given = {
+            "how": how, "base": base, "name": name, "title": title, "counted": counted, "tile": tile,
+            "overlap": overlap, "threshold": threshold,
+        }  # fmt: skip
+        try:
+            state = _installed(pages.node(), release, given)
+        except CloisterError as error:
+            return _tool(request, release, given, error)
+        told = f"{state['tool']} {state['version']} is installed."
+        return pages.go(request, f"/results/{release}", told=told)
+
+
+def _installed(node: Node, release: str, given: dict[str, str]) -> dict[str, Any]:
+    told = release_view(node, release)
+    content = release_content(node, release)
+    folder = node.folder.root / "tools"
+    if given["how"] != "new":
+        return install_release(given["base"], content, told, folder)
+    numbers = {name: _whole(given, name) for name in ("tile", "overlap")}
+    return install_counting(
+        given["name"],
+        content,
+        told,
+        folder,
+        title=given["title"],
+        counted=given["counted"] or "objects",
+        threshold=_share(given["threshold"]),
+        **numbers,
+    )
+
+
+def _whole(given: dict[str, str], name: str) -> int:
+    text = given[name].strip()
+    if not text.isascii() or not text.isdecimal() or len(text) > 6:
+        raise BadInput(f"“{name}” is not a whole number.", "", "Correct it.")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text.strip().replace(",", "."))
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise BadInput("The threshold is not a number between 0 and 1.", "", "Correct it.")
+    return value
+
+
+def _file(data: bytes, name: str, kind: str) -> Response:
+    return Response(
+        data,
+        media_type=kind,
+        headers={"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"},
+    )
