@@ -20,7 +20,7 @@ from cloister.web.routes import Routes
 from cloister.web.site import Site
 
 _INTERFACE = (parties, happenings, datasets, agreements, budgets, tasks_api, releases)
-_SCREENS = (assets, settings_api, passkeys_api, account, people, settings, entrance, home, tools_api, tools, samples, ask, tasks, datasets_pages, agreements_pages, results, log)
+_SCREENS = (assets, settings_api, passkeys_api, account, people, settings, entrance, home, tools_api, tools, samples, ask, tasks, datasets_pages, parties_pages, agreements_pages, results, log)
 
 
 def make_app(site: Site) -> FastAPI:
