@@ -19,6 +19,10 @@ OPEN = {
     ("GET", "/sign-in"),
     ("POST", "/sign-in"),
     ("POST", "/sign-out"),
+    ("POST", "/api/v1/passkeys/first/ask"),
+    ("POST", "/api/v1/passkeys/first"),
+    ("POST", "/api/v1/passkeys/sign-in/ask"),
+    ("POST", "/api/v1/passkeys/sign-in"),
 }
 
 

@@ -86,6 +86,37 @@ WORDS: Mapping[Role, str] = MappingProxyType(
 )
 """Each role in a sentence, for whoever gives it to somebody."""
 
+RIGHT_WORDS: Mapping[Right, str] = MappingProxyType(
+    {
+        "own-account": "Look after the own account",
+        "tools.use": "Use the tools",
+        "tools.install": "Install tools",
+        "samples.read": "See samples and their results",
+        "samples.write": "Keep and remove samples",
+        "datasets.read": "See which datasets there are",
+        "datasets.write": "Register datasets",
+        "agreements.read": "Read agreements",
+        "agreements.draft": "Write drafts of agreements",
+        "agreements.sign": "Sign agreements",
+        "agreements.stop": "Suspend and end agreements",
+        "budgets.read": "See privacy budgets",
+        "budgets.write": "Set privacy budgets",
+        "tasks.read": "See tasks",
+        "tasks.ask": "Ask for computations",
+        "tasks.approve": "Approve tasks",
+        "tasks.stop": "Stop tasks",
+        "results.read": "See approved results",
+        "results.revoke": "Revoke results",
+        "parties.read": "See other organisations",
+        "parties.trust": "Trust other organisations",
+        "log.read": "Read the tamper-evident log",
+        "people.read": "See people and what they did",
+        "people.manage": "Manage people",
+        "node.manage": "Manage this server",
+    }
+)
+"""Each right in a few words."""
+
 
 def rights_of(roles: Iterable[str]) -> frozenset[Right]:
     """The rights of all of these roles together; an unknown role has none."""

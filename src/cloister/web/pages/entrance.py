@@ -9,7 +9,9 @@ from fastapi import FastAPI, Form, Request, Response
 from cloister.foundation.errors import CloisterError, Refused
 from cloister.identity.keystore import Passphrase
 from cloister.identity.passphrases import clean
+from cloister.web.cookies import with_session
 from cloister.web.guard import OPEN
+from cloister.web.pages.account import account_of, passkey_trouble
 from cloister.web.pages.frame import Pages, here_only
 from cloister.web.routes import Routes
 
@@ -23,22 +25,20 @@ def add(app: FastAPI, pages: Pages) -> None:
     site = pages.site
 
     @routes.get("/welcome", OPEN)
-    def welcome(request: Request, key: str = "") -> Response:
+    def welcome(request: Request) -> Response:
         if not site.accounts.none_yet():
             return pages.go(request, "/sign-in")
-        return _welcome(request, key=key[:200])
+        return _welcome(request)
 
-    def _welcome(
-        request: Request, *, key: str, name: str = "", error: CloisterError | None = None
-    ) -> Response:
+    def _welcome(request: Request, *, name: str = "", error: CloisterError | None = None) -> Response:
         return pages.show(
             request,
             "entrance/welcome.html",
             title="Welcome to Cloister",
             lead="Nobody has an account here yet. The first one runs this server.",
             bare=True,
-            key=key,
             name=name,
+            trouble=passkey_trouble(request),
             error=error,
             status=200 if error is None else error.status,
         )
@@ -54,20 +54,15 @@ def add(app: FastAPI, pages: Pages) -> None:
             site.accounts.first(name, password, key, pages.visit(request).remote)
             return _signed_in(request, name, password, "/organisation")
         except CloisterError as error:
-            return _welcome(request, key=key, name=name, error=error)
+            return _welcome(request, name=name, error=error)
 
     def _signed_in(request: Request, name: str, password: str, path: str) -> Response:
         visit = pages.visit(request)
         browser = request.headers.get("user-agent", "")
         secret = site.accounts.sign_in(name, password, visit.remote, browser, visit.cookie)
-        return _with_cookie(request, pages.go(request, path), secret)
-
-    def _with_cookie(request: Request, answer: Response, secret: str) -> Response:
-        address = pages.visit(request).address
-        answer.set_cookie(
-            address.cookie, secret, path="/", secure=address.secure, httponly=True, samesite="strict"
-        )
-        return answer
+        person = site.accounts.signed_in(secret)
+        answer = pages.go(request, "/people/password" if person.given else path)
+        return with_session(answer, visit.address, secret)
 
     @routes.get("/sign-in", OPEN)
     def sign_in_page(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name in the address
@@ -83,6 +78,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             bare=True,
             next=path,
             name=name,
+            trouble=passkey_trouble(request),
             error=error,
             status=200 if error is None else error.status,
         )
@@ -113,13 +109,18 @@ def add(app: FastAPI, pages: Pages) -> None:
         return _confirm(request, here_only(next))
 
     def _confirm(request: Request, path: str, error: CloisterError | None = None) -> Response:
+        account = account_of(pages.caller(request))
         return pages.show(
             request,
             "entrance/confirm.html",
-            title="Show your password again",
-            lead="What comes next binds your organisation, or changes who may.",
+            title="Is it still you?",
+            lead="What comes next binds your organisation, or changes who may. It takes your password or passkey once more.",
             bare=True,
             next=path,
+            who=pages.caller(request).name,
+            has_password=site.accounts.has_password(account),
+            has_passkey=bool(site.accounts.passkeys.of(account)),
+            trouble=passkey_trouble(request),
             error=error,
             status=200 if error is None else error.status,
         )
@@ -135,7 +136,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             secret = site.accounts.show_again(visit.cookie or "", password, visit.remote)
         except Refused as error:
             return _confirm(request, here_only(next), error)
-        return _with_cookie(request, pages.go(request, here_only(next)), secret)
+        return with_session(pages.go(request, here_only(next)), visit.address, secret)
 
     @routes.get("/organisation", "node.manage")
     def organisation_page(request: Request) -> Response:

@@ -1,0 +1,98 @@
+"""The two halves of each ceremony with a passkey, for `passkeys.js`: what to ask the browser, and its answer.
+
+Rule: these are for this site's page alone. A token cannot use them, and no secret is in an answer: the session's goes into its cookie.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import Field
+
+from cloister.people.passkeys import MOST_ANSWER
+from cloister.web.api.bodies import Body
+from cloister.web.cookies import with_session
+from cloister.web.guard import OPEN
+from cloister.web.pages.frame import Pages, here_only
+from cloister.web.routes import Routes
+
+_LINE = Field(default="", max_length=1000)
+
+
+class Asked(Body):
+    """Who it is about, as typed."""
+
+    name: str = _LINE
+    key: str = _LINE
+
+
+class Answer(Body):
+    """What the browser said, as JSON, and what was typed beside it."""
+
+    answer: str = Field(max_length=MOST_ANSWER)
+    title: str = _LINE
+    next: str = Field(default="/", max_length=2000)
+
+
+def add(app: FastAPI, pages: Pages) -> None:
+    """Adds the routes."""
+    routes = Routes(app, "Passkeys", page=True)
+    passkeys = pages.site.accounts.passkeys
+
+    def go(request: Request, path: str, told: str = "", secret: str = "") -> Response:
+        answer = JSONResponse({"go": pages.go(request, path, told).headers["location"]})
+        return with_session(answer, pages.visit(request).address, secret) if secret else answer
+
+    @routes.post("/api/v1/passkeys/add/ask", "own-account")
+    def ask_to_add(request: Request) -> dict[str, Any]:
+        return passkeys.ask_to_add(_cookie(request), _host(request), pages.site.organisation)
+
+    @routes.post("/api/v1/passkeys/add", "own-account")
+    def add_one(request: Request, body: Answer) -> Response:
+        made = passkeys.add(_cookie(request), body.answer, body.title, pages.visit(request).address.origins)
+        return go(request, "/people", f"The passkey “{made.title}” is added.")
+
+    @routes.post("/api/v1/passkeys/confirm/ask", "own-account")
+    def ask_again(request: Request) -> dict[str, Any]:
+        return passkeys.ask_again(_cookie(request), _host(request))
+
+    @routes.post("/api/v1/passkeys/confirm", "own-account")
+    def confirm(request: Request, body: Answer) -> Response:
+        visit = pages.visit(request)
+        secret = passkeys.show_again(visit.cookie or "", body.answer, visit.remote, visit.address.origins)
+        return go(request, here_only(body.next), secret=secret)
+
+    @routes.post("/api/v1/passkeys/sign-in/ask", OPEN)
+    def ask_to_sign_in(request: Request, body: Asked) -> dict[str, Any]:
+        return passkeys.ask_to_sign_in(body.name, pages.visit(request).remote, _host(request))
+
+    @routes.post("/api/v1/passkeys/sign-in", OPEN)
+    def sign_in(request: Request, body: Answer) -> Response:
+        visit = pages.visit(request)
+        secret = passkeys.sign_in(
+            body.answer, visit.remote, _browser(request), visit.address.origins, visit.cookie
+        )
+        return go(request, here_only(body.next), secret=secret)
+
+    @routes.post("/api/v1/passkeys/first/ask", OPEN)
+    def ask_first(request: Request, body: Asked) -> dict[str, Any]:
+        return passkeys.ask_first(body.name, body.key, pages.visit(request).remote, _host(request))
+
+    @routes.post("/api/v1/passkeys/first", OPEN)
+    def first(request: Request, body: Answer) -> Response:
+        visit = pages.visit(request)
+        secret = passkeys.first(body.answer, visit.remote, _browser(request), visit.address.origins)
+        return go(request, "/organisation", secret=secret)
+
+    def _cookie(request: Request) -> str:
+        return pages.visit(request).cookie or ""
+
+
+def _host(request: Request) -> str:
+    return request.headers.get("host", "")[:300]
+
+
+def _browser(request: Request) -> str:
+    return request.headers.get("user-agent", "")[:1000]
