@@ -125,7 +125,7 @@ def test_narrow_tables_name_each_value_and_stay_tables(visit, style):
     row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="Crystals of line 2"))
     assert row.get_by_role("cell").count() == 5
     assert row.get_by_role("cell").first.get_attribute("data-label") == "Kind"
-    wide = page.get_by_role("region", name="A wide table scrolls in its own region")
+    wide = page.get_by_role("group", name="A wide table scrolls in its own region")
     wide.focus()
     wide.press("ArrowRight")
     page.wait_for_function("(e) => e.scrollLeft > 0", arg=wide.element_handle())

@@ -14,7 +14,7 @@
     }
     const named = box.querySelector("caption") ?? box.closest("section, article, main")?.querySelector("h1, h2, h3");
     box.setAttribute("tabindex", "0");
-    box.setAttribute("role", "region");
+    box.setAttribute("role", "group");
     box.setAttribute("aria-label", named?.textContent.trim() || "Table");
   };
   const label = (table) => {

@@ -1,0 +1,88 @@
+"""Every screen that can be reached by links, at an owner and at the lab of a street at work, holds what screens have to hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urldefrag, urlsplit
+
+import pytest
+from playwright.sync_api import Page
+
+from cloister.web.pages.frame import SCREENS
+from node.town import LAB
+from web.browser import Visit, check_page
+from web.street import EVA, PASSWORD
+from web.work import working
+
+OWNER = "Ash"
+_MOST = 24
+_NAMED = re.compile(r"(?<=/)(sha256:)?[0-9a-f]{12,}|(?<==)[^&]*")
+
+
+@pytest.fixture(scope="module")
+def work():
+    with working() as made:
+        task = made.ask()
+        made.approve(task)
+        made.ended(task)
+        waiting = made.ask()
+        made.asked_at(OWNER, waiting)
+        yield made
+
+
+def signed_in(visit: Visit, url: str) -> Page:
+    """Eva's browser."""
+    page = visit(url + "/sign-in")
+    page.get_by_label("Name").fill(EVA)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url(lambda at: "/sign-in" not in at)
+    return page
+
+
+def links(page: Page, prefix: str) -> Iterator[str]:
+    """Pages below a screen that this page leads to, downloads left out."""
+    for href in page.eval_on_selector_all("a[href]:not([download])", "all => all.map((a) => a.href)"):
+        found = urldefrag(href).url
+        path = urlsplit(found).path
+        if path == prefix or path.startswith(prefix.rstrip("/") + "/"):
+            yield found
+
+
+def kind(url: str) -> str:
+    """Addresses of one kind are alike but for digests and what stands in a query."""
+    parts = urlsplit(url)
+    return _NAMED.sub("*", f"{parts.path}?{parts.query}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("house", [OWNER, LAB])
+@pytest.mark.parametrize("screen", [screen.path for screen in SCREENS if screen.path != "/"] + ["/ask"])
+def test_every_screen_holds_what_screens_hold(visit, work, house, screen):
+    url = work[house].url
+    page = signed_in(visit, url)
+    to_see, seen = [url + screen], set()
+    while to_see and len(seen) < _MOST:
+        address = to_see.pop(0)
+        if kind(address) in seen:
+            continue
+        seen.add(kind(address))
+        answer = page.request.get(address)
+        assert answer.status < 400, (answer.status, address)
+        if not answer.headers.get("content-type", "").startswith("text/html"):
+            continue
+        page.goto(address)
+        try:
+            check_page(page)
+        except AssertionError as error:
+            raise AssertionError(f"{kind(address)}: {error}") from None
+        to_see.extend(links(page, screen))
+    assert seen
+
+
+@pytest.mark.parametrize("house", [OWNER, LAB])
+def test_home_holds_what_screens_hold(visit, work, house):
+    page = signed_in(visit, work[house].url)
+    page.goto(work[house].url + "/")
+    check_page(page)
