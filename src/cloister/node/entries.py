@@ -156,7 +156,7 @@ def _proof(tx: Transaction, row: LogRow, kept: tuple[int, bytes] | None) -> dict
     return {"size": size, "root": b64(root), "hashes": [item.hex() for item in hashes], "holds": holds}
 
 
-def checkpoints(database: Database, origin: str, most: int = 20) -> list[dict[str, Any]]:
+def checkpoints(database: Database, origin: str, most: int = 8) -> list[dict[str, Any]]:
     """The newest signed heads that are kept, newest first, each with who cosigned it."""
     with database.read() as tx:
         kept = Checkpoints(tx)

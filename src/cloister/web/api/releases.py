@@ -1,4 +1,4 @@
-"""Approved results, and the log that anybody can verify."""
+"""Approved results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from cloister.node.reports import export_ledger, release_content, release_view, releases_view
+from cloister.node.reports import release_content, release_view, releases_view
 from cloister.web.api.bodies import OpenNode, Reason
 from cloister.web.routes import Routes
 
@@ -31,11 +31,3 @@ def add(app: FastAPI, node: OpenNode) -> None:
     @routes.post("/api/v1/releases/{digest}/revoke", "results.revoke")
     def revoke(digest: str, body: Reason) -> Any:
         return node().revocations.revoke(digest, body.reason)
-
-    @routes.get("/api/v1/ledger", "log.read")
-    def ledger() -> Any:
-        return node().ledger.head()
-
-    @routes.get("/api/v1/ledger/export", "log.read")
-    def export() -> Any:
-        return {"content": base64.b64encode(export_ledger(node())).decode()}

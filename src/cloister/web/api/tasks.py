@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Query, Request, Response
 
 from cloister.foundation.errors import CloisterError
 from cloister.identity.keys import unb64
 from cloister.node.reports import task_view, tasks_view
+from cloister.node.tasks.crossing import crossed, events_of
 from cloister.node.tasks.known import known_models
 from cloister.node.tasks.records import parse_plan
 from cloister.planner.explain import explain
 from cloister.web.api.bodies import DOCUMENT_MOST, MODEL_BODY_MOST, Body, OpenNode, Reason
 from cloister.web.routes import Routes
+from cloister.web.streaming import TEXT, happenings, stream
+from cloister.web.views.tasks import ENDED, status_of
 
 
 class NewModel(Body):
@@ -69,6 +73,23 @@ def add(app: FastAPI, node: OpenNode) -> None:
     def show(task: str) -> Any:
         text = explain(node().tasks.plan(task), node().parties.names(), models=known_models())
         return {**task_view(node(), task), "text": text}
+
+    @routes.get("/api/v1/tasks/{task}/crossed", "tasks.read")
+    def what_crossed(task: str) -> Any:
+        node().tasks.plan(task)
+        return [asdict(item) for item in crossed(events_of(node().durable, task))]
+
+    @routes.get(
+        "/api/v1/tasks/{task}/events",
+        "tasks.read",
+        response_class=Response,
+        responses={200: {"content": {TEXT: {"schema": {"type": "string"}}}}},
+    )
+    def follow(request: Request, task: str, since: Annotated[int, Query(ge=0, lt=1 << 53)] = 0) -> Response:
+        node().tasks.plan(task)  # one that is not here is told as a problem, not as a stream that ends
+        return stream(
+            request, happenings(node, task), since=since, ended=lambda: status_of(node(), task) in ENDED
+        )
 
     @routes.post("/api/v1/tasks/{task}/approve", "tasks.approve")
     def approve(task: str, body: Approve) -> Any:

@@ -193,6 +193,8 @@ class Pages:
         seen = [
             screen for screen in SCREENS if screen.right in caller.rights and self.site.state in screen.states
         ]
+        if path == "/ask" or path.startswith("/ask/"):
+            path = "/tasks"  # asking is how a task begins
         here = max(
             (s.path for s in seen if path == s.path or path.startswith(s.path.rstrip("/") + "/")),
             default="",

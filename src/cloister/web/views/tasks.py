@@ -149,7 +149,7 @@ def task_page(node: Node, task: str) -> dict[str, Any]:
         "parties": _parties(node, plan, item, events),
         "rounds": _rounds(plan, events) if item.get("seat") in {"owner", "coordinator"} else None,
         "history": _history(events, item),
-        "crossed": crossed(events),
+        "crossed": _by_kind(crossed(events), item),
         "mine": item["requester"] == node.party,
         "with_records": _with_records(node, plan),
         "approved_here": _approved_here(node, task),
@@ -250,6 +250,21 @@ def _said(kind: str) -> str:
     name = stem(kind)
     number = kind.rpartition("-")[2] if name != kind else ""
     return CONTENTS.get(name, name.replace("-", " ")) + (f" (round {number})" if number else "")
+
+
+def _by_kind(found: Sequence[Crossed], item: dict[str, Any]) -> list[dict[str, Any]]:
+    """What crossed, a line for each way and kind: with whom, how often, how much. What took most comes first."""
+    sums: dict[tuple[str, str], dict[str, Any]] = {}
+    for one in found:
+        row = sums.setdefault(
+            (one.direction, one.about),
+            {"direction": one.direction, "about": one.about, "names": set(), "messages": 0, "size": 0},
+        )
+        row["names"].add(item["names"].get(one.party, one.party[:8]))
+        row["messages"] += one.messages
+        row["size"] += one.size
+    rows = [{**row, "names": sorted(row["names"], key=str.lower)} for row in sums.values()]
+    return sorted(rows, key=lambda row: (row["direction"] != "sent", -row["size"], row["about"]))
 
 
 def _amounts(found: Sequence[Crossed]) -> dict[tuple[str, str], tuple[int, int]]:

@@ -1,0 +1,55 @@
+"""The log that anybody can verify: its head, its entries with their proofs, all of it."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query
+
+from cloister.node.entries import SHOWN, Wanted, checkpoints, look, one
+from cloister.node.reports import export_ledger
+from cloister.web.api.bodies import OpenNode
+from cloister.web.routes import Routes
+
+_TEXT = Query(max_length=100)
+_INDEX = Query(ge=0, lt=1 << 53)
+
+
+def add(app: FastAPI, node: OpenNode) -> None:
+    """Adds the routes."""
+    routes = Routes(app, "Log")
+
+    @routes.get("/api/v1/ledger", "log.read")
+    def ledger() -> Any:
+        return node().ledger.head()
+
+    @routes.get("/api/v1/ledger/export", "log.read")
+    def export() -> Any:
+        return {"content": base64.b64encode(export_ledger(node())).decode()}
+
+    @routes.get("/api/v1/ledger/checkpoints", "log.read")
+    def heads(limit: Annotated[int, Query(ge=1, le=500)] = 20) -> Any:
+        return checkpoints(node().durable.database, node().ledger.origin, limit)
+
+    @routes.get("/api/v1/ledger/entries", "log.read")
+    def entries(
+        kind: Annotated[str, _TEXT] = "",
+        start: Annotated[str, _TEXT] = "",
+        end: Annotated[str, _TEXT] = "",
+        digest: Annotated[str, _TEXT] = "",
+        before: Annotated[int | None, _INDEX] = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = SHOWN,
+    ) -> Any:
+        found = look(node().durable.database, Wanted(kind, start, end, digest, before), limit)
+        return {
+            "entries": [asdict(entry) for entry in found.entries],
+            "older": found.older,
+            "size": found.size,
+            "scanned": found.scanned,
+        }
+
+    @routes.get("/api/v1/ledger/entries/{index}", "log.read")
+    def entry(index: int) -> Any:
+        return one(node().durable.database, node().ledger.origin, index)
