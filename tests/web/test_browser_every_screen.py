@@ -17,7 +17,7 @@ from web.work import working
 
 OWNER = "Ash"
 _MOST = 24
-_NAMED = re.compile(r"(?<=/)(sha256:)?[0-9a-f]{12,}|(?<==)[^&]*")
+_NAMED = re.compile(r"(?<=/)(sha256:)?([0-9a-f]{12,}|[0-9]+)|(?<==)[^&]*")
 
 
 @pytest.fixture(scope="module")
