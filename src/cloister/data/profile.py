@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -60,7 +61,7 @@ class ColumnProfile:
         middle: the median of numbers.
         most: the largest value.
         frequent: the most frequent values of text and booleans, with how often they occur.
-        bins: how many numbers lie in each of twelve equal parts of their range.
+        bins: how many numbers lie in each of at most twelve equal parts of their range.
         longest: characters of the longest text.
         trouble: why registering would refuse the column as it is, in words without a value; empty if it would not.
     """
@@ -312,7 +313,7 @@ def _column(name: str, values: Any, trouble: str) -> ColumnProfile:
         ends = pc.min_max(values).as_py()
         told |= {"least": _cell(ends["min"]), "most": _cell(ends["max"])}
     if kind in {"integer", "real"}:
-        told |= {"middle": _cell(pc.approximate_median(values).as_py()), "bins": _binned(values)}
+        told |= {"middle": _cell(pc.approximate_median(values).as_py()), "bins": _binned(values, whole=kind == "integer")}
     if kind in {"text", "boolean"}:
         counts = sorted(
             pc.value_counts(values.drop_null()).to_pylist(),
@@ -324,14 +325,16 @@ def _column(name: str, values: Any, trouble: str) -> ColumnProfile:
     return ColumnProfile(**told)
 
 
-def _binned(values: Any) -> tuple[int, ...]:
+def _binned(values: Any, *, whole: bool) -> tuple[int, ...]:
     import numpy as np
 
     numbers = values.drop_null().to_numpy().astype(np.float64)
     low, high = float(numbers.min()), float(numbers.max())
     if not high > low or not np.isfinite(high - low):
         return ()
-    edges = np.linspace(low, high, _BINS + 1)
+    if whole and high - low < _BINS:
+        low, high = low - 0.5, high + 0.5  # each whole number has a part of its own
+    edges = np.linspace(low, high, int(high - low) + 1 if whole and high - low <= _BINS else _BINS + 1)
     if any(not before < after for before, after in pairwise(edges.tolist())):
         return ()
     return tuple(int(count) for count in np.histogram(numbers, edges)[0])
@@ -350,10 +353,16 @@ def _cell(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return f"{value:.6g}"
-    if hasattr(value, "isoformat"):
-        return str(value.isoformat(sep=" ", timespec="seconds")).replace("+00:00", " UTC")
+    if isinstance(value, datetime):
+        return _moment(value)
     text = one_line(str(value)[: _CELL * 2])
     return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
+
+
+def _moment(value: datetime) -> str:
+    if (value.hour, value.minute, value.second, value.microsecond) == (0, 0, 0, 0):
+        return f"{value:%Y-%m-%d}"
+    return f"{value:%Y-%m-%d %H:%M}" + (f":{value:%S}" if value.second else "") + " UTC"
 
 
 # Pictures ------------------------------------------------------------------------------------------------------------

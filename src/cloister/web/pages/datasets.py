@@ -20,6 +20,7 @@ from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import dataset_wizard as wizard
 from cloister.web.views import datasets as views
+from cloister.web.views.agreements import STATES
 from cloister.web.views.dataset_drafts import Drafts
 from cloister.web.views.work import Piece, Work
 
@@ -107,6 +108,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             population=population,
             charges=views.charges(population) if population else [],
             amount=views.amount,
+            state=lambda name: STATES[name],
             changes=given.get("changes", ()),
             notes=given.get("notes", item["notes"]),
             **views.WORDS,

@@ -18,6 +18,7 @@ from cloister.node.chores import DOCUMENTS
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import parties as views
+from cloister.web.views.agreements import STATES
 
 
 def add(app: FastAPI, pages: Pages) -> None:
@@ -91,6 +92,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             lead=", ".join(found["told"]),
             party=found,
             connected=node.link is not None,
+            state=lambda name: STATES[name],
         )
 
     @routes.get("/parties/{party}/compare", "parties.trust")

@@ -60,7 +60,9 @@ def with_columns(draft: Draft, found: TableProfile, given: Mapping[str, str], fi
     units, told = dict(draft.units), dict(draft.descriptions)
     for number, column in list(enumerate(found.columns))[first : first + PART]:
         kind, level = given.get(f"k{number}", ""), given.get(f"s{number}", "")
-        _set(kinds, column.name, kind if kind in get_args(ColumnKind) and not found.stored else "")
+        as_found = kind == column.kind and column.name not in kinds and not column.trouble
+        known = kind in get_args(ColumnKind) and not found.stored
+        _set(kinds, column.name, kind if known and not as_found else "")
         if level in get_args(Sensitivity):
             levels[column.name] = cast("Sensitivity", level)
         _set(units, column.name, given.get(f"u{number}", units.get(column.name, "")).strip()[:_LINE])

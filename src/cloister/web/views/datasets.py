@@ -206,7 +206,9 @@ def running_on(node: Node, commitment: str) -> list[str]:
 
 def amount(value: float) -> str:
     """An epsilon or delta as people read it."""
-    return "everything" if value > 1e6 else f"{value:.3g}"
+    if value > 1e6:  # a write-off of everything
+        return "everything"
+    return f"{value:.3g}" if value == 0 or not 1e-9 < value < 1e-3 else f"{value:.12f}".rstrip("0")
 
 
 def charges(population: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]] | None = None) -> list[dict[str, Any]]:

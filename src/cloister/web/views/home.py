@@ -100,14 +100,13 @@ class Waiting:
             self._written = time.monotonic()
 
     def of(self, caller: Caller) -> list[Item]:
-        """What waits for somebody, the worst first, then the oldest."""
-        order = {"bad": 0, "warn": 1, "": 2}
+        """What waits for somebody: the worst first, then what only this person can do, then the oldest."""
         found = [
             item
             for item in self._all()
             if item.rights & caller.rights and (item.account is None or item.account != caller.account)
         ]
-        return sorted(found, key=lambda item: (order[item.kind], item.since or 1 << 62))
+        return sorted(found, key=lambda item: (item.kind != "bad", not item.counted, item.since or 1 << 62))
 
     def counts(self, caller: Caller) -> dict[str, int]:
         """How many of them belong to each entry of the rail."""
@@ -383,10 +382,15 @@ def happened(node: Node, may: Callable[[Right], bool]) -> list[Happening]:
         and (kind != "budget.charged" or may("budgets.read"))
     ]
     names = node.parties.names()
-    found = []
+    found: list[Happening] = []
+    seen: set[object] = set()
     for item in _events(node, kinds, 4 * _HAPPENED):
         told = _told(node, item, names)
-        if told is not None and told.text not in {other.text for other in found if other.link == told.link}:
+        # Signatures and acts of an agreement come one by one, of each party: only how it stands now.
+        agreed = item.kind.startswith("agreement.")
+        key = (item.kind, item.facts.get("agreement"), item.facts.get("to")) if agreed else item.id
+        if told is not None and key not in seen:
+            seen.add(key)
             found.append(told)
     return found[:_HAPPENED]
 
