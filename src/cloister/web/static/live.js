@@ -3,19 +3,19 @@
 (() => {
   document.documentElement.classList.add("scripted");
 
-  // A table that is wider than its region can be scrolled with the keyboard; one that is `stacked` gets its headers into its cells.
+  // What is larger than its region can be scrolled with the keyboard; a table that is `stacked` gets its headers into its cells.
   const watch = new ResizeObserver((entries) => {
     for (const { target } of entries) region(target);
   });
   const region = (box) => {
-    if (box.scrollWidth <= box.clientWidth) {
+    if (box.scrollWidth <= box.clientWidth && box.scrollHeight <= box.clientHeight + 1) {
       for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
       return;
     }
     const named = box.querySelector("caption") ?? box.closest("section, article, main")?.querySelector("h1, h2, h3");
     box.setAttribute("tabindex", "0");
     box.setAttribute("role", "group");
-    box.setAttribute("aria-label", named?.textContent.trim() || "Table");
+    box.setAttribute("aria-label", named?.textContent.trim() || "Scrolls");
   };
   const label = (table) => {
     const heads = [...table.querySelectorAll("thead th")].map((head) => head.textContent.trim());
@@ -31,7 +31,7 @@
     table.dataset.labelled = "";
   };
   const dress = (root) => {
-    for (const box of root.querySelectorAll(".scroll")) watch.observe(box);
+    for (const box of root.querySelectorAll(".scroll, pre")) watch.observe(box);
     root.querySelectorAll("table.stacked").forEach(label);
     for (const shown of root.querySelectorAll("output[for]")) show(shown.htmlFor[0]);
   };
@@ -62,7 +62,8 @@
     const form = event.target;
     if (event.defaultPrevented) return;
     if (form.getAttribute("aria-busy") === "true") event.preventDefault();
-    else if (form.method === "post") form.setAttribute("aria-busy", "true");
+    // What is downloaded leaves the page where it is.
+    else if (form.method === "post" && !("download" in form.dataset)) form.setAttribute("aria-busy", "true");
   });
   addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll('form[aria-busy="true"]')) form.removeAttribute("aria-busy");
