@@ -15,6 +15,7 @@ from cloister.foundation.errors import CloisterError, NotFound
 from cloister.node.drafts import kinds_of, not_built
 from cloister.node.node import Node
 from cloister.planner.satisfiable import unmet
+from cloister.web.api.bodies import DOCUMENT_MOST
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import agreement_form as form
@@ -154,7 +155,7 @@ def _as_document(routes: Routes, pages: Pages) -> None:
             status=200 if error is None else error.status,
         )
 
-    @routes.post("/agreements/drafts/{draft}/edit", "agreements.draft")
+    @routes.post("/agreements/drafts/{draft}/edit", "agreements.draft", body=DOCUMENT_MOST)
     def edited(request: Request, draft: str, document: Annotated[str, _DOCUMENT] = "") -> Response:
         parsed: Any = None
         try:

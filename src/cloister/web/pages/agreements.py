@@ -66,7 +66,12 @@ def _page(pages: Pages, request: Request, digest: str, view: str) -> Response:
     terms = read_terms(node.agreements.envelope(digest))
     card = views.card(node, digest)
     versions = agreement_views.versions(node, terms)
-    told: dict[str, Any] = {"text": _text, "changes": _changes, "life": _life}[view](node, digest, terms)
+    if view == "text":
+        told: dict[str, Any] = _text(node, terms)
+    elif view == "changes":
+        told = {"changes": views.changes(node, terms)}
+    else:
+        told = _life(node, digest, terms)
     return pages.show(
         request,
         f"agreements/{view}.html",
@@ -85,15 +90,11 @@ def _page(pages: Pages, request: Request, digest: str, view: str) -> Response:
     )
 
 
-def _text(node: Node, digest: str, terms: Terms) -> dict[str, Any]:
+def _text(node: Node, terms: Terms) -> dict[str, Any]:
     return {
         "sections": views.side_by_side(terms, node.parties.names()),
         "machine": views.pretty(terms.to_odrl()),
     }
-
-
-def _changes(node: Node, digest: str, terms: Terms) -> dict[str, Any]:
-    return {"changes": views.changes(node, terms)}
 
 
 def _life(node: Node, digest: str, terms: Terms) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def kept(answers: Answers, case: UsualCase, node: Node) -> dict[str, Any]:
         "sensitivity": answers.sensitivity or None,
         "dropouts": _whole(answers.dropouts or "0", "How many owners may drop out"),
     }
-    _check(found, case)
+    _check(found, case, answers)
     if case.groups:
         found["minimum_group"] = _whole(answers.group or "1", "The smallest group")
     if answers.quorum.strip():
@@ -201,7 +201,7 @@ def _parties(node: Node, chosen: list[str]) -> list[dict[str, str]]:
     return [{"party": party, "name": node.parties.name(party)} for party in dict.fromkeys(chosen)]
 
 
-def _check(found: dict[str, Any], case: UsualCase) -> None:
+def _check(found: dict[str, Any], case: UsualCase, answers: Answers) -> None:
     owners = {item["party"] for item in found["owners"]}
     if len(owners) < len(found["owners"]):
         raise BadInput(
@@ -221,6 +221,12 @@ def _check(found: dict[str, Any], case: UsualCase) -> None:
             "Nobody was chosen who may ask.",
             f"It is missing: {case.researchers}.",
             "Choose who may ask for work.",
+        )
+    if not case.always_noise and answers.noise not in ("yes", "no"):
+        raise BadInput(
+            "It was not said whether noise is added.",
+            "Both are possible; nothing is taken for granted.",
+            "Choose one under “How strictly”.",
         )
     if not found["purposes"]:
         raise BadInput(

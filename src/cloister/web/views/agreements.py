@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from fastapi import Request
@@ -48,7 +49,7 @@ KINDS: Mapping[str, str] = {
 """A kind of work as people say it."""
 OPEN = frozenset({"requested", "offered", "accepted", "none"})
 OVER = frozenset({"revoked", "terminated", "expired"})
-_WIDTH = 64
+_WIDTH = 88
 
 
 def signer(request: Request) -> Signer:
@@ -71,16 +72,17 @@ def card(node: Node, digest: str) -> dict[str, Any]:
         "mark": "warn" if waits else kind,
         "missing": missing,
         "waits": waits,
+        "asked": waits and node.signing.wish("sign", digest) is not None,
         "until": parse_rfc3339(told["valid_until"]),
         "from": parse_rfc3339(told["valid_from"]),
     }
 
 
 def listing(node: Node) -> dict[str, list[dict[str, Any]]]:
-    """Every agreement, by what is to be done with it: `waiting` for us, for `others`, `running`, `over`; newest first."""
+    """Every agreement, by what is to be done with it: `waiting` for a first person of ours, for `others`, `running`, `over`; newest first."""
     found = [card(node, digest) for digest in reversed(node.agreements.digests())]
     return {
-        "waiting": [item for item in found if item["waits"]],
+        "waiting": [item for item in found if item["waits"] and not item["asked"]],
         "others": [item for item in found if not item["waits"] and item["state"] in OPEN],
         "running": [
             item
@@ -93,7 +95,7 @@ def listing(node: Node) -> dict[str, list[dict[str, Any]]]:
 
 def waiting(node: Node) -> int:
     """How many agreements wait for this organisation's signature."""
-    return len(listing(node)["waiting"])
+    return sum(item["waits"] for item in map(partial(card, node), node.agreements.digests()))
 
 
 def second_people(node: Node) -> list[dict[str, Any]]:
