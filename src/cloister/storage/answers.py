@@ -30,7 +30,7 @@ class Answer:
 
 
 class Answers:
-    """Those of one node, in one transaction. Each is kept for a day."""
+    """Those of one node, in one transaction. Each is kept for a day, of a caller the newest `EACH_MOST`."""
 
     def __init__(self, tx: Transaction) -> None:
         self._connection = tx.connection
@@ -42,16 +42,18 @@ class Answers:
         ).first()
         return None if row is None else Answer(row.digest, row.status, row.content)
 
-    def begin(self, caller: str, key: str, digest: str, now: int) -> bool:
-        """Writes down that a request is begun. `False` if the caller has too many keys of the last day."""
+    def begin(self, caller: str, key: str, digest: str, now: int) -> None:
+        """Writes down that a request is begun; a caller's oldest keys go when there are more than `EACH_MOST`."""
         self._connection.execute(delete(answers).where(answers.c.at <= now - DAY))
-        count = select(func.count()).select_from(answers).where(answers.c.caller == caller)
-        if self._connection.execute(count).scalar_one() >= EACH_MOST:
-            return False
+        had = answers.c.caller == caller
+        count = self._connection.execute(select(func.count()).select_from(answers).where(had)).scalar_one()
+        if count >= EACH_MOST:
+            oldest = select(answers.c.key).where(had).order_by(answers.c.at).limit(count - EACH_MOST + 1)
+            keys = [row.key for row in self._connection.execute(oldest)]
+            self._connection.execute(delete(answers).where(had, answers.c.key.in_(keys)))
         self._connection.execute(
             inserting(answers), {"caller": caller, "key": key, "digest": digest, "at": now}
         )
-        return True
 
     def keep(self, caller: str, key: str, status: int, content: bytes | None) -> None:
         """Keeps the answer."""

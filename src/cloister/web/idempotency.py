@@ -5,7 +5,7 @@ Rules:
 2. That a request is begun is written down before anything is done. If its answer is known, the same answer is given again; if it
    is not, because the server stopped in between, nothing is done and the caller is told to look.
 3. What was refused did nothing: its key may be used again.
-4. A key is remembered for a day. Answers that hold a secret are not kept: their routes take no key.
+4. A key is remembered for a day, of a caller the last thousand. Answers that hold a secret are not kept: their routes take no key.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from starlette.concurrency import run_in_threadpool
 
 from cloister.foundation.errors import BadInput, CloisterError, Conflict
-from cloister.storage.answers import DAY, Answer, Answers
+from cloister.storage.answers import Answer, Answers
 from cloister.web.guard import NOBODY, WHO, Caller
 
 HEADER = "Idempotency-Key"
@@ -41,7 +41,7 @@ async def once(request: Request, handle: Handler) -> Response:
 
     Raises:
         BadInput: the key is none, or was used for another request.
-        Conflict: the same request is being done, or it is not known whether it was; or there are too many keys.
+        Conflict: the same request is being done, or it is not known whether it was.
     """
     key = request.headers[HEADER]
     if not _KEY.fullmatch(key):
@@ -77,10 +77,8 @@ def _begin(site: Any, whose: str, key: str, digest: str) -> Answer | None:
         with site.database.transaction() as tx:
             rows = Answers(tx)
             had = rows.find(whose, key, now)
-            if had is None and not rows.begin(whose, key, digest, now):
-                raise Conflict(
-                    "Too many keys were used today.", f"They are kept for {DAY // 3600} hours.", "Send none."
-                )
+            if had is None:
+                rows.begin(whose, key, digest, now)
     except IntegrityError:
         return Answer(digest)  # the same request, at the same moment
     return had

@@ -22,6 +22,7 @@ from cloister.web.connections import Bounded
 from cloister.web.doors import NetworkDoor, SocketDoor
 from cloister.web.listening import PageAt, check_tls, listen_page, listen_socket
 from cloister.web.site import Site
+from cloister.web.streaming import streams_of
 
 _LOG = logging.getLogger("cloister.web")
 
@@ -72,6 +73,7 @@ class Serving:
         self._close()
 
     def _close(self) -> None:
+        streams_of(self._app).stopping = True
         for server in self._servers:
             server.stop()
         self._site.folder.socket.unlink(missing_ok=True)

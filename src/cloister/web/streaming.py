@@ -33,7 +33,9 @@ ALL_MOST, EACH_MOST = 48, 8
 LIFE = 300.0
 """Seconds that a stream lasts, at most."""
 HEARTBEAT = 5.0
-"""Seconds between two signs of life; whoever went away is noticed then."""
+"""Seconds between two signs of life."""
+_LOOK = 1.0
+"""Seconds after which a stream looks whether it should end."""
 TEXT = "text/event-stream"
 _LAST_MOST = 18
 
@@ -79,12 +81,12 @@ def stream(
     Raises:
         Refused: too many are open (clause `too-many-streams`).
     """
-    streams = _streams(request.app)
+    streams = streams_of(request.app)
     whose = _whose(request)
     streams.take(whose)
     last = request.headers.get("last-event-id", "")
     begun = int(last) if last.isascii() and last.isdecimal() and len(last) <= _LAST_MOST else max(since, 0)
-    return _Stream(_told(more, begun, ended or (lambda: False)), partial(streams.leave, whose))
+    return _Stream(_told(streams, more, begun, ended or (lambda: False)), partial(streams.leave, whose))
 
 
 def happenings(node: Callable[[], Node], task: str | None = None) -> More:
@@ -102,14 +104,15 @@ def happenings(node: Callable[[], Node], task: str | None = None) -> More:
     return more
 
 
-async def _told(more: More, last: int, ended: Callable[[], bool]) -> AsyncIterator[str]:
-    until = time.monotonic() + LIFE
+async def _told(streams: _Streams, more: More, last: int, ended: Callable[[], bool]) -> AsyncIterator[str]:
+    until = quiet = time.monotonic()
+    until += LIFE
     own = CapacityLimiter(1)  # threads that wait here are none of those that answer everything else
     try:
         yield f"retry: 2000\n: {last}\n\n"
-        while (now := time.monotonic()) < until:
+        while not streams.stopping and (now := time.monotonic()) < until:
             over = await to_thread.run_sync(ended, limiter=own)
-            wait = 0.0 if over else min(HEARTBEAT, until - now)
+            wait = 0.0 if over else min(_LOOK, HEARTBEAT, until - now)
             found = await to_thread.run_sync(partial(_all, more, last, wait), limiter=own)
             for item in found:
                 last = item.id
@@ -117,7 +120,10 @@ async def _told(more: More, last: int, ended: Callable[[], bool]) -> AsyncIterat
             if over and not found:
                 yield f"id: {last}\nevent: end\ndata: \n\n"
                 return
-            if not found:
+            if found:
+                quiet = time.monotonic()
+            elif time.monotonic() - quiet >= HEARTBEAT:
+                quiet = time.monotonic()
                 yield ":\n\n"
     except CloisterError:
         return  # the node was closed: the client comes back and is told so
@@ -149,6 +155,7 @@ class _Streams:
 
     def __init__(self) -> None:
         self._lock, self._open = threading.Lock(), Counter[str]()
+        self.stopping = False
 
     def take(self, whose: str) -> None:
         with self._lock:
@@ -168,8 +175,9 @@ class _Streams:
                 del self._open[whose]
 
 
-def _streams(app: FastAPI) -> _Streams:
-    found = getattr(app.state, "streams", None)
+def streams_of(app: FastAPI) -> _Streams:
+    """The streams of an application; `stopping` ends them all, soon."""
+    found: _Streams | None = getattr(app.state, "streams", None)
     if found is None:
         found = app.state.streams = _Streams()
     return found
