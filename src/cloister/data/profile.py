@@ -70,10 +70,10 @@ class ColumnProfile:
     kind: ColumnKind
     missing: int
     distinct: int
-    least: str = ""
-    middle: str = ""
-    most: str = ""
-    frequent: tuple[tuple[str, int], ...] = ()
+    least: str = field(default="", repr=False)
+    middle: str = field(default="", repr=False)
+    most: str = field(default="", repr=False)
+    frequent: tuple[tuple[str, int], ...] = field(default=(), repr=False)
     bins: tuple[int, ...] = ()
     longest: int = 0
     trouble: str = ""
