@@ -13,18 +13,11 @@ Everything that is offered here is in `__all__`; what is heavy is loaded when it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
-    from cloister.foundation.errors import CloisterError
-    from cloister.sdk.asynchronous import AsyncCloister, connect_async
-    from cloister.sdk.records import Agreement, Dataset, Plan, Release, Task
-    from cloister.sdk.server import Cloister, connect
-    from cloister.sdk.simulation import Simulation, simulate
-    from cloister.sdk.tables import Table
-
+# For type checkers the same stands in `__init__.pyi`: imports here would tie every part of Cloister to this top.
 _PLACES = {
     "connect": "cloister.sdk.server",
     "connect_async": "cloister.sdk.asynchronous",

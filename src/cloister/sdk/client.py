@@ -113,6 +113,19 @@ class Client:
         """The bytes that a GET under `/api/v1` answers with."""
         return self._ask("GET", f"/api/v1{path}", params=query).content
 
+    def pieces(self, path: str, body: Mapping[str, Any]) -> Iterator[bytes]:
+        """The answer of a POST under `/api/v1` that is not held in memory: raw bytes, piece by piece."""
+        try:
+            with self._http.stream("POST", f"/api/v1{path}", json=dict(body)) as response:
+                if response.status_code >= 400:
+                    response.read()
+                    raise _error(response)
+                yield from response.iter_bytes()
+        except httpx.TransportError:
+            raise Unreachable(
+                "The node did not finish its answer.", "It is busy or was stopped.", "Try again."
+            ) from None
+
     def send_file(self, path: str, name: str, data: bytes, fields: Mapping[str, str] | None = None) -> Any:
         """The JSON answer of a POST of a form with one file."""
         files = {"file": (name, data, "application/octet-stream")}

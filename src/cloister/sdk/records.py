@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from cloister.foundation.errors import CloisterError, NotFound, TaskFailed, Unreachable, from_problem
 from cloister.foundation.files import write_atomically
@@ -14,6 +14,7 @@ from cloister.sdk.client import Client
 from cloister.sdk.progress import watching
 from cloister.sdk.tables import Record
 
+T = TypeVar("T")
 ENDED = frozenset({"done", "failed", "stopped", "refused", "withdrawn"})
 
 
@@ -102,11 +103,12 @@ class Agreement(_Live):
 
     def wait(self, state: str = "finalized", seconds: float = 60.0) -> Self:
         """Waits until it is in a state; `finalized` is in force. Raises `Unreachable` if that takes too long."""
-        return until(
-            lambda: self if self.refresh().facts["state"] == state else None,
+        until(
+            lambda: True if self.refresh().facts["state"] == state else None,
             seconds,
             f"The agreement is not {state} yet.",
         )
+        return self
 
     def _move(self, to: str, reason: str) -> Self:
         self._client.post(f"{self._path()}/state", {"to": to, "reason": reason or None}, once=True)
@@ -229,7 +231,7 @@ class Task(_Live):
 
     def result(self, seconds: float = 60.0) -> Release:
         """Its approved result, once that has come. Raises `Unreachable` if that takes too long."""
-        return until(lambda: (self.releases() or [None])[0], seconds, "No approved result has come.")
+        return until(lambda: next(iter(self.releases()), None), seconds, "No approved result has come.")
 
 
 _LAST = frozenset({"task.finished", "task.failed", "task.stopped", "task.refused"})
@@ -280,7 +282,7 @@ class Release(_Live):
         return self.refresh()
 
 
-def until(holds: Callable[[], Any], seconds: float, what: str) -> Any:
+def until(holds: Callable[[], T | None], seconds: float, what: str) -> T:
     """What `holds` gives once it gives something. Raises `Unreachable` after `seconds`."""
     end = time.monotonic() + seconds
     while True:

@@ -70,13 +70,14 @@ class Simulation:
         # Whoever can read these folders has won already; a costly passphrase would only make the beginning slow.
         unlock = Passphrase(b"a simulation protects nobody", Cost(1, 1, 64))
         hub, clock = MemoryHub(), SystemClock()
+        engines: Any = Engines if workers == "sandboxed" else InProcess
+        made: dict[Path, Node] = {}
 
         def link(ends: Ends) -> Link:
             return Link(hub.transport(ends.parties.own.party, ends.keys, ends.parties, clock=ends.clock))
 
-        def make(folder: Path, unlock: Any, clock: Any, database: Any) -> Node:
-            engines: Any = Engines if workers == "sandboxed" else InProcess
-            return Node(folder, unlock, clock, connect=link, engines=engines, database=database)
+        def make(folder: Path, *_given: object) -> Node:
+            return made[folder]
 
         for number, (name, roles) in enumerate(parties.items()):
             place = self.folder / f"{number}"
@@ -84,20 +85,14 @@ class Simulation:
             site = Site(place, clock, make)
             self._stack.callback(site.close)
             self._sites[name] = site
+            folder = site.folder.root
+            made[folder] = Node(folder, unlock, clock, connect=link, engines=engines, database=site.database)
+        _meet(list(made.values()))
+        for site in self._sites.values():
             site.open(unlock)
-        self._meet()
         for name, site in self._sites.items():
             self._stack.enter_context(Serving(site, None))
             self._servers[name] = self._stack.enter_context(connect(site.folder.root))
-
-    def _meet(self) -> None:
-        nodes = [self._node(name) for name in self._sites]
-        for node in nodes:
-            for other in nodes:
-                if other is not node:
-                    node.parties.accept_chain(other.parties.chain(other.party))
-                    node.parties.pin(other.party, other.party)
-            node.steward.wake("documents")
 
     def _node(self, name: str) -> Node:
         node = self._sites[name].node
@@ -188,6 +183,15 @@ class Simulation:
         self._stack.close()
 
 
+def _meet(nodes: Sequence[Node]) -> None:
+    """Everybody has everybody's card, and trusts it, before anybody begins."""
+    for node in nodes:
+        for other in nodes:
+            if other is not node:
+                node.parties.accept_chain(other.parties.chain(other.party))
+                node.parties.pin(other.party, other.party)
+
+
 class InProcess:
     """The workers' methods, called in this process, one at a time for each organisation: no sandbox."""
 
@@ -205,10 +209,8 @@ class InProcess:
         from cloister.engines.methods import resolve
         from cloister.node.engines import METHODS
 
-        answer: tuple[dict[str, Any], dict[str, Any]] = resolve(METHODS, method)(
-            dict(arguments), dict(arrays or {})
-        )
-        return answer
+        facts, found = resolve(METHODS, method)(dict(arguments), dict(arrays or {}))
+        return dict(facts), dict(found)
 
     def report(self) -> dict[str, Any]:
         """Nothing confines them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -63,12 +64,10 @@ class Table(list[T], Generic[T]):
 
     def to_pandas(self) -> Any:
         """A pandas `DataFrame`. Raises `BadInput` where pandas is not installed."""
-        try:
-            import pandas  # noqa: F401, ICN001 - only whether it is there
-        except ImportError:
+        if importlib.util.find_spec("pandas") is None:
             raise BadInput(
                 "pandas is not installed.", "", "Install it, or use to_arrow(), which needs nothing more."
-            ) from None
+            )
         return self.to_arrow().to_pandas()
 
 

@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -101,7 +101,7 @@ def right_of(route: APIRoute) -> str | None:
 class GuardedRoute(APIRoute):
     """A route that answers only those who have its right; one that names none answers nobody."""
 
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Looks at the caller before anything of the request is read."""
         handle, needed = self.answering(), right_of(self)
         most = int((self.openapi_extra or {}).get(_BODY, BODY_MOST))
@@ -112,7 +112,7 @@ class GuardedRoute(APIRoute):
 
         return guarded
 
-    def answering(self) -> Callable[[Request], Awaitable[Response]]:
+    def answering(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What answers those who may ask."""
         return super().get_route_handler()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
@@ -19,10 +19,10 @@ TAKES_NO_KEY = "x-cloister-no-key"
 class SiteRoute(GuardedRoute):
     """A guarded route; under `/api/`, what is done with a key is done once (`idempotency`)."""
 
-    def answering(self) -> Callable[[Request], Awaitable[Response]]:
+    def answering(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What answers those who may ask."""
         handle = super().answering()
-        if "POST" not in self.methods or not self.path.startswith("/api/"):
+        if "POST" not in (self.methods or ()) or not self.path.startswith("/api/"):
             return handle
         takes = not (self.openapi_extra or {}).get(TAKES_NO_KEY)
 
