@@ -16,7 +16,7 @@ from cloister.web.guard import OPEN
 from cloister.web.listening import PageAt, listen_page
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
-from cloister.web.server import _Server
+from cloister.web.server import Server
 from cloister.web.site import Site
 
 
@@ -62,7 +62,7 @@ def plain_site(
     at = PageAt(port=0)
     listening = listen_page(at)
     port = listening.getsockname()[1]
-    server = _Server(NetworkDoor(app, site.accounts, at.address(port)), listening)
+    server = Server(NetworkDoor(app, site.accounts, at.address(port)), listening)
     server.start()
     try:
         yield at.url(port)

@@ -6,13 +6,16 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cloister.cli.common import keyring_option, openers, unlock
 from cloister.cli.output import Answer, command, say
 from cloister.foundation.files import write_atomically
+
+if TYPE_CHECKING:
+    from cloister.hub.server import Hub
 
 TRAFFIC_SECONDS = 5.0
 
@@ -87,6 +90,12 @@ def init(name: str, folder: Path, keyring: bool) -> Answer:
 @click.option(
     "--invitations", type=int, default=0, help="Write so many invitations into the folder at the start."
 )
+@click.option(
+    "--page",
+    metavar="HOST:PORT",
+    default=None,
+    help="Serve a page for the relay's operator, such as localhost:8490; it shows no content.",
+)
 def up(
     folder: Path,
     keyring: bool,
@@ -95,6 +104,7 @@ def up(
     enrol_port: int,
     names: tuple[str, ...],
     invitations: int,
+    page: str | None,
 ) -> Answer:
     """Run the relay until it is told to stop (Ctrl-C).
 
@@ -102,7 +112,7 @@ def up(
     answers each with NAME.invitation; `cloister hub invite` does that.
     """
     from cloister.cli.logs import log_to_stderr
-    from cloister.hub.server import Hub, run_hub
+    from cloister.hub.server import run_hub
 
     log_to_stderr()
     place = folder.absolute() / "invitations"
@@ -123,6 +133,8 @@ def up(
             f"The relay is open on port {status.relay.port}; enrolment on port {status.enrol_port}.",
             err=False,
         )
+        if page is not None:
+            _open_page(hub, folder.absolute(), page)
 
     def every(hub: Hub) -> None:
         tell(hub)
@@ -147,6 +159,23 @@ def up(
         every=every,
     )
     return Answer({"stopped": True}, "Stopped.")
+
+
+def _open_page(hub: Hub, folder: Path, place: str) -> None:
+    from cloister.cli.pages import where
+    from cloister.web.listening import PageAt
+    from cloister.web.relay import RelayPage
+
+    host, port = where(place)
+    shown = RelayPage(hub, folder, PageAt(host, port))
+    hub.before_stop(shown.stop)
+    shown.start()
+    say(f"The relay's page: {shown.url}", err=False)
+    if shown.site.accounts.none_yet():
+        say(
+            f"To make the first account: {shown.url}/welcome  Start key: {shown.site.accounts.start_key}",
+            err=False,
+        )
 
 
 @command(hub_group, "status")

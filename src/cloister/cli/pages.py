@@ -24,7 +24,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 def page_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Where the page is: `--page`, `--no-page`, `--tls-certificate`, `--tls-key`, `--page-name`,
-    `--data-folder`."""
+    `--data-folder`.
+    """
 
     @functools.wraps(function)
     def wrapped(
@@ -41,7 +42,7 @@ def page_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
         where = None
         if not no_page:
-            host, port = _where(page)
+            host, port = where(page)
             where = PageAt(host, port, tls_certificate, tls_key, page_name, data_folders).checked()
         return function(*arguments, page=where, **others)
 
@@ -76,7 +77,8 @@ def page_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
-def _where(page: str | None) -> tuple[str, int | None]:
+def where(page: str | None) -> tuple[str, int | None]:
+    """Host and port of a page as they are typed. Raises `BadInput`."""
     if page is None:
         return "localhost", None
     host, _, port = page.rpartition(":")

@@ -252,6 +252,10 @@ class Hub:
         """Closes everything; nodes wait for the hub to come back."""
         self._stack.close()
 
+    def before_stop(self, action: Callable[[], object]) -> None:
+        """Has something done before the hub closes, the latest first."""
+        self._stack.callback(action)
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -278,6 +282,24 @@ class Hub:
     def traffic(self) -> list[Passed]:
         """Who talked to whom, how often and how much, as far as nodes reported it: what a relay can see."""
         return self._traffic.all()
+
+    @property
+    def name(self) -> str:
+        """As it stands on the hub's card."""
+        return cards.read(self._cards[-1]).name
+
+    @property
+    def database(self) -> Database:
+        """The hub's own; also for the accounts of those who may look at its page."""
+        return self._database
+
+    def head(self) -> bytes:
+        """The signed head of the hub's log, with the cosignatures so far."""
+        return self._logbook.head()
+
+    def heads(self) -> dict[str, bytes]:
+        """The largest head seen of each party's log."""
+        return self._logbook.heads()
 
     def evidence(self) -> dict[str, dict[str, JSON]]:
         """Parties whose logs contradicted themselves, with both signed heads; see `Logbook.evidence`."""

@@ -86,6 +86,17 @@ WORDS: Mapping[Role, str] = MappingProxyType(
 )
 """Each role in a sentence, for whoever gives it to somebody."""
 
+ROLE_NAMES: Mapping[Role, str] = MappingProxyType(
+    {
+        "operator": "Operator",
+        "approver": "Approver",
+        "analyst": "Analyst",
+        "tool-user": "Tool user",
+        "auditor": "Auditor",
+    }
+)
+"""Each role as people read it."""
+
 RIGHT_WORDS: Mapping[Right, str] = MappingProxyType(
     {
         "own-account": "Look after the own account",

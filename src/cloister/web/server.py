@@ -38,7 +38,7 @@ class Serving:
     def __init__(self, site: Site, page: PageAt | None) -> None:
         self._site = site
         self._app = make_app(site)
-        self._servers: list[_Server] = []
+        self._servers: list[Server] = []
         self.url = ""
         try:
             self._open(page)
@@ -48,7 +48,7 @@ class Serving:
 
     def _open(self, page: PageAt | None) -> None:
         path = self._site.folder.socket
-        self._servers.append(_Server(SocketDoor(self._app), listen_socket(path)))
+        self._servers.append(Server(SocketDoor(self._app), listen_socket(path)))
         if page is not None:
             check_tls(page.checked())
             try:
@@ -61,7 +61,7 @@ class Serving:
                 return
             port = listening.getsockname()[1]
             door = NetworkDoor(self._app, self._site.accounts, page.address(port))
-            self._servers.append(_Server(door, listening, page if page.tls else None))
+            self._servers.append(Server(door, listening, page if page.tls else None))
             self.url = page.url(port)
 
     def __enter__(self) -> Self:
@@ -123,7 +123,7 @@ def run_site(
         ended.wait()
 
 
-class _Server:
+class Server:
     """One listening socket, answered in a thread of its own."""
 
     def __init__(self, app: ASGIApp, listening: socket.socket, tls: PageAt | None = None) -> None:

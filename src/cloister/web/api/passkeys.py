@@ -84,7 +84,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     def first(request: Request, body: Answer) -> Response:
         visit = pages.visit(request)
         secret = passkeys.first(body.answer, visit.remote, _browser(request), visit.address.origins)
-        return go(request, "/organisation", secret=secret)
+        return go(request, "/", secret=secret)
 
     def _cookie(request: Request) -> str:
         return pages.visit(request).cookie or ""

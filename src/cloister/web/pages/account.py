@@ -11,7 +11,7 @@ from fastapi import FastAPI, Form, Request, Response
 
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFresh
 from cloister.people.passkeys import host_of
-from cloister.people.roles import RIGHT_WORDS, WORDS
+from cloister.people.roles import RIGHT_WORDS, ROLE_NAMES, WORDS
 from cloister.people.sessions import stored
 from cloister.storage.people import Token
 from cloister.web.guard import BINDING, Caller
@@ -69,7 +69,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             title="My account",
             tabs=tabs(pages, request),
             who=person,
-            roles=[(role, WORDS[role]) for role in WORDS if role in person.roles],
+            roles=[(ROLE_NAMES[role], WORDS[role]) for role in WORDS if role in person.roles],
             has_password=accounts.has_password(account),
             passkeys=accounts.passkeys.of(account),
             sessions=[

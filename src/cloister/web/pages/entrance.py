@@ -1,4 +1,4 @@
-"""Coming in: the first visit, signing in and out, showing the password again, opening the server."""
+"""What comes after the first account: the organisation and its keys, a relay, opening the server."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from typing import Annotated
 
 from fastapi import FastAPI, Form, Request, Response
 
-from cloister.foundation.errors import CloisterError, Refused
+from cloister.foundation.errors import CloisterError
 from cloister.identity.keystore import Passphrase
 from cloister.identity.passphrases import clean
-from cloister.web.cookies import with_session
-from cloister.web.guard import OPEN
-from cloister.web.pages.account import account_of, passkey_trouble
-from cloister.web.pages.frame import Pages, here_only
+from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 
 _TEXT = Form(max_length=1000)
@@ -23,120 +20,6 @@ def add(app: FastAPI, pages: Pages) -> None:
     """Adds the routes."""
     routes = Routes(app, "Entrance", page=True)
     site = pages.site
-
-    @routes.get("/welcome", OPEN)
-    def welcome(request: Request) -> Response:
-        if not site.accounts.none_yet():
-            return pages.go(request, "/sign-in")
-        return _welcome(request)
-
-    def _welcome(request: Request, *, name: str = "", error: CloisterError | None = None) -> Response:
-        return pages.show(
-            request,
-            "entrance/welcome.html",
-            title="Welcome to Cloister",
-            lead="Nobody has an account here yet. The first one runs this server.",
-            bare=True,
-            name=name,
-            trouble=passkey_trouble(request),
-            error=error,
-            status=200 if error is None else error.status,
-        )
-
-    @routes.post("/welcome", OPEN)
-    def first(
-        request: Request,
-        name: Annotated[str, _TEXT] = "",
-        password: Annotated[str, _TEXT] = "",
-        key: Annotated[str, _TEXT] = "",
-    ) -> Response:
-        try:
-            site.accounts.first(name, password, key, pages.visit(request).remote)
-            return _signed_in(request, name, password, "/organisation")
-        except CloisterError as error:
-            return _welcome(request, name=name, error=error)
-
-    def _signed_in(request: Request, name: str, password: str, path: str) -> Response:
-        visit = pages.visit(request)
-        browser = request.headers.get("user-agent", "")
-        secret = site.accounts.sign_in(name, password, visit.remote, browser, visit.cookie)
-        person = site.accounts.signed_in(secret)
-        answer = pages.go(request, "/people/password" if person.given else path)
-        return with_session(answer, visit.address, secret)
-
-    @routes.get("/sign-in", OPEN)
-    def sign_in_page(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name in the address
-        if site.accounts.none_yet():
-            return pages.go(request, "/welcome")
-        return _sign_in(request, here_only(next))
-
-    def _sign_in(request: Request, path: str, name: str = "", error: CloisterError | None = None) -> Response:
-        return pages.show(
-            request,
-            "entrance/sign_in.html",
-            title="Sign in",
-            bare=True,
-            next=path,
-            name=name,
-            trouble=passkey_trouble(request),
-            error=error,
-            status=200 if error is None else error.status,
-        )
-
-    @routes.post("/sign-in", OPEN)
-    def sign_in(
-        request: Request,
-        name: Annotated[str, _TEXT] = "",
-        password: Annotated[str, _TEXT] = "",
-        next: Annotated[str, Form(max_length=2000)] = "/",  # noqa: A002 - the name in the form
-    ) -> Response:
-        try:
-            return _signed_in(request, name, password, here_only(next))
-        except Refused as error:
-            return _sign_in(request, here_only(next), name, error)
-
-    @routes.post("/sign-out", OPEN)
-    def sign_out(request: Request) -> Response:
-        visit = pages.visit(request)
-        if visit.cookie is not None:
-            site.accounts.sign_out(visit.cookie)
-        answer = pages.go(request, "/sign-in")
-        answer.delete_cookie(visit.address.cookie, path="/", secure=visit.address.secure, httponly=True)
-        return answer
-
-    @routes.get("/confirm", "own-account")
-    def confirm_page(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name in the address
-        return _confirm(request, here_only(next))
-
-    def _confirm(request: Request, path: str, error: CloisterError | None = None) -> Response:
-        account = account_of(pages.caller(request))
-        return pages.show(
-            request,
-            "entrance/confirm.html",
-            title="Is it still you?",
-            lead="What comes next binds your organisation, or changes who may. It takes your password or passkey once more.",
-            bare=True,
-            next=path,
-            who=pages.caller(request).name,
-            has_password=site.accounts.has_password(account),
-            has_passkey=bool(site.accounts.passkeys.of(account)),
-            trouble=passkey_trouble(request),
-            error=error,
-            status=200 if error is None else error.status,
-        )
-
-    @routes.post("/confirm", "own-account")
-    def confirm(
-        request: Request,
-        password: Annotated[str, _TEXT] = "",
-        next: Annotated[str, Form(max_length=2000)] = "/",  # noqa: A002 - the name in the form
-    ) -> Response:
-        visit = pages.visit(request)
-        try:
-            secret = site.accounts.show_again(visit.cookie or "", password, visit.remote)
-        except Refused as error:
-            return _confirm(request, here_only(next), error)
-        return with_session(pages.go(request, here_only(next)), visit.address, secret)
 
     @routes.get("/organisation", "node.manage")
     def organisation_page(request: Request) -> Response:

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import FastAPI, Form, Request, Response
 
 from cloister.foundation.errors import CloisterError
-from cloister.people.roles import RIGHT_WORDS, RIGHTS, WORDS
+from cloister.people.roles import RIGHT_WORDS, RIGHTS, ROLE_NAMES, WORDS
 from cloister.web.pages.account import tabs
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
@@ -16,13 +16,6 @@ from cloister.web.views.browsers import named
 
 _TEXT = Form(max_length=1000)
 _PAGE = 50
-ROLE_NAMES = {
-    "operator": "Operator",
-    "approver": "Approver",
-    "analyst": "Analyst",
-    "tool-user": "Tool user",
-    "auditor": "Auditor",
-}
 
 
 def add(app: FastAPI, pages: Pages) -> None:

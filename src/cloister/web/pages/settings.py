@@ -189,7 +189,8 @@ def _shown(item: Finding) -> dict[str, Any]:
     """A finding for the page: commands stay with whoever has a terminal, links lead where the page does the same."""
     remedy = "" if "cloister " in item.remedy and item.page else item.remedy
     what = item.what[:1].upper() + item.what[1:]
-    return {"about": item.about, "state": item.state, "what": what, "remedy": remedy, "page": item.page}
+    about = "Server" if item.about == "Node" else item.about
+    return {"about": about, "state": item.state, "what": what, "remedy": remedy, "page": item.page}
 
 
 def _sizes(root: Path) -> list[tuple[str, int]]:
