@@ -22,7 +22,10 @@ from cloister.node.toolroom.limits import RoomLimits
 from cloister.node.toolroom.paces import REMEMBERED, Paces, TooOften
 from cloister.node.toolroom.room import Who, shown_name
 from cloister.node.toolroom.workers import Workers
+from cloister.tools.install import InstalledTools
+from cloister.tools.package import Package
 from cloister.tools.serving import METHODS
+from tools.test_tabular_tool import wear_tool
 from tools.toolmaking import png
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="confinement is Linux's")
@@ -337,7 +340,6 @@ def test_an_unknown_tool_or_setting_is_refused(room):
 def test_a_tool_whose_certificate_is_not_there_is_not_run(tmp_path):
     room = room_in(tmp_path)
     try:
-        from cloister.tools.install import InstalledTools
         from cloister.tools.package import unpack
 
         claims = unpack(packed(certificate=None))
@@ -350,6 +352,44 @@ def test_a_tool_whose_certificate_is_not_there_is_not_run(tmp_path):
         assert card.error is not None
         assert room.shelf.rollback("discs").current.version == "1.0.0"
         assert drop(room).count == NINE
+    finally:
+        room.close()
+
+
+def test_a_worker_is_ready_before_the_first_picture_comes(tmp_path):
+    room = room_in(tmp_path, RoomLimits(live=1))
+    try:
+        room.expect("nothing", ADA)
+        room.expect("discs", ADA)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not any(warm.loaded for warm in room.workers._warm.values()):
+            time.sleep(0.02)
+        ((key, warm),) = room.workers._warm.items()
+        pid = warm.loaded
+        assert key[1] == ADA.key
+        assert pid is not None
+        room._warm("discs", BEN)  # nobody loses a worker for somebody who only looks at the page
+        assert list(room.workers._warm) == [key]
+        drop(room)
+        assert room.workers._warm[key].engine.pid == pid
+    finally:
+        room.close()
+
+
+def test_a_tool_for_tables_takes_rows_and_shows_no_picture(tmp_path):
+    InstalledTools(tmp_path / "tools").install(Package(wear_tool()), now=1, verify=lambda *_: None)
+    room = room_in(tmp_path, install=False)
+    try:
+        rows = b"machine,vibration,temperature\na,9,80\nb,5,40\nc,,70\n"
+        sample = room.run("wear", "readings.png", rows, {}, None, ADA)
+        assert sample.size is None
+        assert sample.count == 2
+        assert set(sample.files) == {"report.html", "result.json", "table.csv"}
+        assert b"c" in sample.files["table.csv"]
+        for wrong in (b"", b"PAR1", PLAIN, b"machine,vibration\na,1\n", b"\xff\xfe\x00"):
+            with pytest.raises(BadInput) as caught:
+                room.run("wear", "readings.csv", wrong, {}, None, ADA)
+            assert "readings.csv" in caught.value.what
     finally:
         room.close()
 

@@ -8,7 +8,6 @@ import io
 import numpy as np
 import pytest
 from onnx import helper
-from toolmaking import serialise
 
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
@@ -16,6 +15,7 @@ from cloister.foundation.errors import BadInput
 from cloister.tools.manifest import parse_manifest
 from cloister.tools.run import run_tool
 from cloister.tools.tool import Tool
+from tools.toolmaking import serialise
 
 
 def use(name, step, inputs, **parameters):

@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from cloister.foundation.clock import Clock
-from cloister.foundation.errors import BadInput, Unreachable
+from cloister.foundation.errors import BadInput, CloisterError, Unreachable
 from cloister.foundation.text import REPLACEMENT, readable
 from cloister.node.toolroom.history import History, Pictures
 from cloister.node.toolroom.limits import LIMITS, RoomLimits
@@ -139,6 +140,18 @@ class ToolRoom:
         sample = self._sample(opened, shown, looked, who, Evidence(looked.sandbox, crossed), waited)
         self._recent.hold(sample, self._clock.now())
         return sample
+
+    def expect(self, tool: str, who: Who) -> None:
+        """Has a worker ready for a person who is about to drop a file, if one is free; returns at once and never fails."""
+        threading.Thread(target=self._warm, args=(tool, who), name="tool-warming", daemon=True).start()
+
+    def _warm(self, tool: str, who: Who) -> None:
+        # What goes wrong here goes wrong again, with an answer, when a file comes.
+        with contextlib.suppress(CloisterError, OSError, RuntimeError):
+            opened = self.shelf.open(tool)
+            with self._turns.turn(who.key, 0.0) as had:
+                if had:
+                    self.workers.warm(opened.package, who.key)
 
     # Results -------------------------------------------------------------------------------------------------------
 

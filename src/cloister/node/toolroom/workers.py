@@ -122,6 +122,21 @@ class Workers:
             self._load(engine, package)
             return engine.sandbox_report()
 
+    def warm(self, package: Package, owner: str) -> None:
+        """Starts the worker that this person will need for a tool, if that takes nobody else's place."""
+        with self._lock:
+            if (
+                self._closed
+                or len(self._warm) >= self._limits.live
+                or (package.tool.digest, owner) in self._warm
+            ):
+                return
+        warm = self._get(package.tool.digest, owner)
+        self._load(warm.engine, package)
+        warm.loaded = warm.engine.pid
+        warm.used = time.monotonic()
+        self._later()
+
     def look(
         self, package: Package, owner: str, name: str, data: bytes, arguments: Mapping[str, JSON]
     ) -> Looked:

@@ -113,7 +113,9 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.get("/tools/{name}", "tools.use")
     def tool(request: Request, name: str) -> Response:
-        return _tool(request, name)
+        answer = _tool(request, name)
+        room.expect(name, view.who(request))
+        return answer
 
     def _tool(
         request: Request,
