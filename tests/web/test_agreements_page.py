@@ -365,3 +365,50 @@ def test_what_is_no_agreement_is_not_found(houses, digest):
     with closing(houses[LAB].eva()) as eva:
         assert eva.get(f"/agreements/{digest}").status_code == 404
         assert eva.get(f"/agreements/{digest}/life").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"title": " "},
+        {"title": "x" * 201},
+        {"title": "a\u202eb"},
+        {"data": []},
+        {"data": ["nobody tests"]},
+        {"researchers": ["../../etc"]},
+        {"researchers": []},
+        {"purposes": "\n \n"},
+        {"purposes": "a\x07b"},
+        {"purposes": "\n".join(f"purpose {n}" for n in range(40))},
+        {"until": "tomorrow"},
+        {"until": "2001-01-01"},
+        {"until": "9999-12-31"},
+        {"noise": ""},
+        {"noise": "maybe"},
+        {"noise": "yes", "epsilon": "nan"},
+        {"noise": "yes", "epsilon": "inf"},
+        {"noise": "yes", "epsilon": "1e999"},
+        {"noise": "yes", "epsilon": "-1"},
+        {"noise": "yes", "delta": "2"},
+        {"noise": "yes", "epsilon": ""},
+        {"quorum": "4"},
+        {"quorum": "0"},
+        {"quorum": "²"},
+        {"dropouts": "9"},
+        {"dropouts": "-1"},
+        {"metric": "Ärger", "minimum": "1"},
+        {"metric": "r2", "minimum": ""},
+        {"residency": "XX"},
+        {"sensitivity": "secret"},
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_told_and_nothing_typed_is_lost(houses, changes):
+    with closing(houses["Ash"].eva()) as eva:
+        before = len(houses["Ash"].node.drafts.all())
+        answer = eva.post("/agreements/new/factories-and-lab", data=answers(houses, **changes))
+        assert answer.status_code == 422, text(answer)[:300]
+        assert 'role="alert"' in answer.text
+        if changes.get("title") is None:
+            assert 'value="Strength together"' in answer.text
+        assert len(houses["Ash"].node.drafts.all()) == before

@@ -49,7 +49,7 @@ KINDS: Mapping[str, str] = {
 """A kind of work as people say it."""
 OPEN = frozenset({"requested", "offered", "accepted", "none"})
 OVER = frozenset({"revoked", "terminated", "expired"})
-_WIDTH = 88
+_WIDTH, _BESIDE = 88, 60
 
 
 def signer(request: Request) -> Signer:
@@ -100,9 +100,12 @@ def waiting(node: Node) -> int:
 
 def second_people(node: Node) -> list[dict[str, Any]]:
     """What waits for a second person: the wish, a title, and where to confirm it."""
-    found = []
+    found: list[dict[str, Any]] = []
+    wishes = node.signing.wishes()
+    if not wishes:
+        return found
     drafts = {Terms.from_odrl(item.document).digest: item for item in node.drafts.all()}
-    for wish in node.signing.wishes():
+    for wish in wishes:
         draft = drafts.get(wish.subject)
         path, title = "/agreements/two-people", "One person may sign again"
         if wish.kind == "sign":
@@ -134,7 +137,7 @@ def side_by_side(terms: Terms, names: Mapping[str, str]) -> list[dict[str, Any]]
                     "clause": item.clause,
                     "care": item.weight == "care",
                     "pointers": list(item.pointers),
-                    "machine": "\n".join(pretty(resolve(document, pointer)) for pointer in item.pointers),
+                    "machine": "\n".join(tight(resolve(document, pointer)) for pointer in item.pointers),
                 }
                 for item in section.sentences
             ],
@@ -158,12 +161,25 @@ def pretty(value: Any, indent: str = "") -> str:
         return line
     inner = indent + "  "
     if isinstance(value, dict):
-        parts = [
-            f"{inner}{json.dumps(key, ensure_ascii=False)}: {pretty(item, inner)}"
-            for key, item in value.items()
-        ]
+        parts = [f"{inner}{_name(key)}{pretty(item, inner)}" for key, item in value.items()]
         return "{\n" + ",\n".join(parts) + f"\n{indent}}}"
     return "[\n" + ",\n".join(f"{inner}{pretty(item, inner)}" for item in value) + f"\n{indent}]"
+
+
+def tight(value: Any, column: int = 0) -> str:
+    """JSON in fewer lines still, to stand beside a sentence: brackets have no lines of their own."""
+    line = json.dumps(value, ensure_ascii=False)
+    if column + len(line) <= _BESIDE or not isinstance(value, dict | list) or not value:
+        return line
+    gap = ",\n" + " " * (column + 1)
+    if isinstance(value, dict):
+        parts = [_name(key) + tight(item, column + 1 + len(_name(key))) for key, item in value.items()]
+        return "{" + gap.join(parts) + "}"
+    return "[" + gap.join(tight(item, column + 1) for item in value) + "]"
+
+
+def _name(key: str) -> str:
+    return json.dumps(key, ensure_ascii=False) + ": "
 
 
 # Versions ------------------------------------------------------------------------------------------------------------
