@@ -10,7 +10,7 @@ from cloister.claims.statements import statements
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.errors import BadInput, CloisterError
 from cloister.node.toolroom.recent import Sample
-from cloister.node.toolroom.shelf import Opened
+from cloister.node.toolroom.shelf import Opened, signer_names
 from cloister.release.bundle import Checked
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
@@ -215,7 +215,7 @@ def add(app: FastAPI, pages: Pages) -> None:
 
 
 def _signers(opened: Opened) -> tuple[str, ...]:
-    return () if opened.checked is None else tuple(view.signer_names(opened.checked))
+    return () if opened.checked is None else tuple(signer_names(opened.checked))
 
 
 @dataclass(frozen=True)
