@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 
 from cloister.web.pages.frame import SCREENS
 from node.town import LAB
-from web.browser import Visit, check_page
+from web.browser import Visit, check_page, tab_through
 from web.street import EVA, PASSWORD
 from web.work import working
 
@@ -74,6 +74,8 @@ def test_every_screen_holds_what_screens_hold(visit, work, house, screen):
             continue
         page.goto(address)
         try:
+            if len(seen) == 1:
+                assert len(tab_through(page)) > len(SCREENS) / 2
             check_page(page)
         except AssertionError as error:
             raise AssertionError(f"{kind(address)}: {error}") from None
