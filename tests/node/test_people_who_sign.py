@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, OutOfSpace, Refused
@@ -175,6 +177,30 @@ def test_what_cannot_be_signed_is_refused_to_the_first_person_already(pair, prop
     assert signing.wishes() == []
 
 
+def test_of_several_who_confirm_at_once_one_does_and_nothing_waits_afterwards(pair, proposed):
+    signing = pair["Ash"].signing
+    people(pair["Ash"], carl=True)
+    signing.set_two_people(needed=True, signer=ADA)
+    signing.sign(proposed, ADA)
+    together, came = threading.Barrier(4), []
+
+    def confirm(signer):
+        together.wait()
+        try:
+            came.append(signing.sign(proposed, signer).done)
+        except CloisterError as error:
+            came.append(type(error))
+
+    threads = [threading.Thread(target=confirm, args=(signer,)) for signer in (BOB, CARL, BOB, CARL)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (came.count(True), came.count(Conflict)) == (1, 3)
+    assert len(signing.signed_by(proposed)) == 1
+    assert signing.wishes() == []
+
+
 def test_a_signature_that_fails_leaves_no_name_and_keeps_the_wish(pair, proposed, monkeypatch):
     signing = pair["Ash"].signing
     signing.set_two_people(needed=True, signer=ADA)
@@ -235,6 +261,8 @@ def test_a_draft_is_offered_by_two_people_and_a_changed_one_begins_anew(pair):
     digest = outcome.told["agreement"]
     assert node.agreements.get(digest).terms.title == "Another"
     assert node.signing.signed_by(digest)[0].first_name == "Bob"
+    with pytest.raises(Conflict):
+        node.signing.offer(changed.document, ADA)
 
 
 def test_drafts_are_kept_changed_and_forgotten(pair):

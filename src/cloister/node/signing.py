@@ -103,13 +103,9 @@ class Signing:
             Conflict: it was signed already, or stopped; the first person's wish has lapsed.
             Refused: not by this person (clause `four-eyes`), or as `AgreementsService.sign`.
         """
-        found = self._agreements.get(digest)
-        if self._parties.own.party in found.signed_by:
-            raise Conflict(
-                "Your organisation has signed this agreement.", "Once is enough.", "There is nothing to do."
-            )
+        terms = self._agreements.get(digest).terms
         # What would be refused at the end is refused to the first person already.
-        self._parties.require_trusted(found.terms.parties)
+        self._parties.require_trusted(terms.parties)
         if self._agreements.state(digest) in _OVER:
             raise Conflict(
                 "The agreement was stopped, or has ended.",
@@ -124,6 +120,7 @@ class Signing:
 
         Raises:
             BadInput, Refused: as `AgreementsService.offer`; not by this person (clause `four-eyes`).
+            Conflict: it was signed already; the first person's wish has lapsed.
         """
         terms = Terms.from_odrl(document)
         self._parties.require_trusted(terms.parties)
@@ -205,8 +202,9 @@ class Signing:
     def _bind(
         self, kind: Kind, subject: str, signer: Signer, act: Callable[[], dict[str, Any]]
     ) -> tuple[dict[str, Any] | None, Wish | None]:
-        """Does it, or keeps the wish that it be done: what was told of it, or the wish."""
+        """Does it, or keeps the wish that it be done: what was told of it, or the wish. Raises `Conflict` if it is done."""
         with self._lock:
+            self._require_unsigned(subject)
             now = self._clock.now()
             with self._database.transaction() as tx:
                 two = bool(Settings(tx).get(_SETTING, default=False))
@@ -232,6 +230,13 @@ class Signing:
             with self._database.transaction() as tx:
                 self._note(tx, signer, _WORDS[kind][1], subject)
             return told, None
+
+    def _require_unsigned(self, subject: str) -> None:
+        held = bool(subject) and self._agreements.find(subject) is not None
+        if held and self._parties.own.party in self._agreements.get(subject).signed_by:
+            raise Conflict(
+                "Your organisation has signed this agreement.", "Once is enough.", "There is nothing to do."
+            )
 
     def _standing(self, tx: Transaction, kind: Kind, subject: str, now: int) -> Wish | None:
         """A wish that counts: it has not lapsed, and whose it is may still sign."""
