@@ -40,11 +40,11 @@ def page_options(function: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         from cloister.web.listening import PageAt
 
-        where = None
+        chosen = None
         if not no_page:
             host, port = where(page)
-            where = PageAt(host, port, tls_certificate, tls_key, page_name, data_folders).checked()
-        return function(*arguments, page=where, **others)
+            chosen = PageAt(host, port, tls_certificate, tls_key, page_name, data_folders).checked()
+        return function(*arguments, page=chosen, **others)
 
     options = [
         click.option(
@@ -103,7 +103,8 @@ def run(folder: Path, opener: Unlock | None, page: PageAt | None, *, look: bool 
             return
         say(f"The page: {url}", err=False)
         if site.accounts.none_yet():
-            say(f"To make the first account: {url}/welcome  Start key: {site.accounts.start_key}", err=False)
+            say(f"To make the first account: {url}/welcome", err=False)
+            say(f"Start key: {site.accounts.start_key}", err=False)
         if look:
             import webbrowser
 
