@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cloister.cli import backups, keys
+from cloister.cli import accounts, backups, keys
 from cloister.cli.common import client, folder_option, keyring_option, openers, unlock, wait_option
 from cloister.cli.output import Answer, command
 from cloister.cli.pages import page_options, run
@@ -113,3 +113,4 @@ def status(folder: Path, wait: int) -> Answer:
 
 keys.register(node_group)
 backups.register(node_group)
+accounts.register(node_group)

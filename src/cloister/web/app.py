@@ -8,6 +8,7 @@ from cloister.web import assets, description, problems
 from cloister.web.api import agreements, budgets, datasets, happenings, parties, releases
 from cloister.web.api import log as log_api
 from cloister.web.api import passkeys as passkeys_api
+from cloister.web.api import people as people_api
 from cloister.web.api import settings as settings_api
 from cloister.web.api import tasks as tasks_api
 from cloister.web.api import tools as tools_api
@@ -33,7 +34,7 @@ from cloister.web.routes import Routes
 from cloister.web.site import Site
 
 _INTERFACE = (parties, happenings, datasets, agreements, budgets, tasks_api, releases, log_api)
-_SCREENS = (assets, settings_api, passkeys_api, signing_in, account, people, settings, entrance, home, tools_api, tools, samples, ask, tasks, datasets_pages, parties_pages, agreements_pages, results, log)
+_SCREENS = (assets, settings_api, passkeys_api, people_api, signing_in, account, people, settings, entrance, home, tools_api, tools, samples, ask, tasks, datasets_pages, parties_pages, agreements_pages, results, log)
 
 
 def make_app(site: Site) -> FastAPI:

@@ -45,30 +45,30 @@ def add(app: FastAPI, pages: Pages) -> None:
         answer = JSONResponse({"go": pages.go(request, path, told).headers["location"]})
         return with_session(answer, pages.visit(request).address, secret) if secret else answer
 
-    @routes.post("/api/v1/passkeys/add/ask", "own-account")
+    @routes.post("/api/v1/passkeys/add/ask", "own-account", secret=True)
     def ask_to_add(request: Request) -> dict[str, Any]:
         return passkeys.ask_to_add(_cookie(request), _host(request), pages.site.organisation)
 
-    @routes.post("/api/v1/passkeys/add", "own-account")
+    @routes.post("/api/v1/passkeys/add", "own-account", secret=True)
     def add_one(request: Request, body: Answer) -> Response:
         made = passkeys.add(_cookie(request), body.answer, body.title, pages.visit(request).address.origins)
         return go(request, "/people", f"The passkey “{made.title}” is added.")
 
-    @routes.post("/api/v1/passkeys/confirm/ask", "own-account")
+    @routes.post("/api/v1/passkeys/confirm/ask", "own-account", secret=True)
     def ask_again(request: Request) -> dict[str, Any]:
         return passkeys.ask_again(_cookie(request), _host(request))
 
-    @routes.post("/api/v1/passkeys/confirm", "own-account")
+    @routes.post("/api/v1/passkeys/confirm", "own-account", secret=True)
     def confirm(request: Request, body: Answer) -> Response:
         visit = pages.visit(request)
         secret = passkeys.show_again(visit.cookie or "", body.answer, visit.remote, visit.address.origins)
         return go(request, here_only(body.next), secret=secret)
 
-    @routes.post("/api/v1/passkeys/sign-in/ask", OPEN)
+    @routes.post("/api/v1/passkeys/sign-in/ask", OPEN, secret=True)
     def ask_to_sign_in(request: Request, body: Asked) -> dict[str, Any]:
         return passkeys.ask_to_sign_in(body.name, pages.visit(request).remote, _host(request))
 
-    @routes.post("/api/v1/passkeys/sign-in", OPEN)
+    @routes.post("/api/v1/passkeys/sign-in", OPEN, secret=True)
     def sign_in(request: Request, body: Answer) -> Response:
         visit = pages.visit(request)
         secret = passkeys.sign_in(
@@ -76,11 +76,11 @@ def add(app: FastAPI, pages: Pages) -> None:
         )
         return go(request, here_only(body.next), secret=secret)
 
-    @routes.post("/api/v1/passkeys/first/ask", OPEN)
+    @routes.post("/api/v1/passkeys/first/ask", OPEN, secret=True)
     def ask_first(request: Request, body: Asked) -> dict[str, Any]:
         return passkeys.ask_first(body.name, body.key, pages.visit(request).remote, _host(request))
 
-    @routes.post("/api/v1/passkeys/first", OPEN)
+    @routes.post("/api/v1/passkeys/first", OPEN, secret=True)
     def first(request: Request, body: Answer) -> Response:
         visit = pages.visit(request)
         secret = passkeys.first(body.answer, visit.remote, _browser(request), visit.address.origins)

@@ -29,7 +29,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     """Adds the routes."""
     routes = Routes(app, "Settings")
 
-    @routes.post("/api/v1/backup", "node.manage", response_class=Response)
+    @routes.post("/api/v1/backup", "node.manage", secret=True, response_class=Response)
     def make_backup(request: Request, body: NewBackup) -> Response:
         pieces = begin_backup(pages.site, pages.caller(request), body.passphrase)
         return StreamingResponse(pieces, media_type="application/octet-stream")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated
 
 from fastapi import FastAPI, Form, Request, Response
 
 from cloister.foundation.errors import CloisterError
 from cloister.people.roles import RIGHT_WORDS, RIGHTS, ROLE_NAMES, WORDS
+from cloister.web.api.people import first_password
 from cloister.web.pages.account import tabs
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
@@ -72,7 +72,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         name: Annotated[str, _TEXT] = "",
         roles: Annotated[list[str] | None, Form(max_length=10)] = None,
     ) -> Response:
-        password = _first_password()
+        password = first_password()
         try:
             made = accounts.add(name, roles or (), password, given=True, by=pages.caller(request))
         except CloisterError as error:
@@ -135,7 +135,7 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/people/of/{account}/password", "people.manage")
     def new_password(request: Request, account: str) -> Response:
-        person, password = accounts.get(account), _first_password()
+        person, password = accounts.get(account), first_password()
         accounts.set_password(account, password, given=True, by=pages.caller(request))
         return _handed(request, person.name, password, account)
 
@@ -179,9 +179,3 @@ def _names(roles: frozenset[str]) -> list[str]:
 
 def _rights(role: str) -> list[str]:
     return [text for right, text in RIGHT_WORDS.items() if right in RIGHTS[role]]  # type: ignore[index]
-
-
-def _first_password() -> str:
-    """Made here and not chosen, so that nobody uses one of the own; easy to read out."""
-    letters = "abcdefghjkmnpqrstuvwxyz23456789"
-    return "-".join("".join(secrets.choice(letters) for _ in range(4)) for _ in range(4))
