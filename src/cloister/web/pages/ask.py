@@ -13,7 +13,7 @@ from fastapi import FastAPI, Form, Request, Response, UploadFile
 from cloister.applications.trainings import TABLE_LOSSES, TABLE_METRICS
 from cloister.claims.offers import Plan
 from cloister.foundation.canonical import canonical, parse
-from cloister.foundation.errors import BadInput, CloisterError
+from cloister.foundation.errors import BadInput, CloisterError, Refused
 from cloister.node.tasks.asked import keep, kept
 from cloister.node.tasks.records import parse_plan
 from cloister.web.pages.frame import Pages
@@ -213,6 +213,8 @@ def add(app: FastAPI, pages: Pages) -> None:
     def again(request: Request, task: str) -> Response:
         node = pages.node()
         asked = node.tasks.plan(task).request
+        if asked.requester != node.party:
+            raise Refused("This task is not yours to ask again.", "Another organisation asked for it.", "Ask it.")
         keep(node.durable.database, asked.computation.model_dump(mode="json"))
         known = {name: str(value) for name, value in asked.preferences.items()}
         everybody = set(asked.datasets) == set(node.agreements.get(asked.agreement).terms.owners)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +15,7 @@ from cloister.applications.trainings import tabular_recipe, tool_training
 from cloister.claims.offers import Computation, Plan
 from cloister.data.schema import DatasetDescription
 from cloister.foundation.canonical import parse
-from cloister.foundation.errors import BadInput, CloisterError
+from cloister.foundation.errors import BadInput, CloisterError, Conflict
 from cloister.node.node import Node
 from cloister.node.tasks.asked import keep
 from cloister.web.views.plans import figures
@@ -24,6 +26,9 @@ WORDS = ("protection", "aggregation", "noise")
 FIELDS = (*WHOLE, *NUMBERS, *WORDS)
 COMPARABLE = {"rounds": "the rounds", "epsilon": "the privacy budget", "dropouts": "the owners that may be missing"}
 """Wishes along which plans can be compared, in words."""
+COMPARING = 20.0
+"""Seconds after which no further plan is begun for a comparison: with noise each can take many."""
+_AT_ONCE, _PATIENCE = threading.BoundedSemaphore(2), 90.0
 _LONGEST = 40
 
 
@@ -212,7 +217,12 @@ def plan_of(node: Node, wanted: Wanted, computation: Computation) -> Plan:
         if unknown:
             raise BadInput("An owner that was chosen has no dataset here.", "", "Choose among those shown.")
         asked["datasets"] = {owner: entries[owner].commitment for owner in wanted.owners}
-    return node.computations.plan(asked)[0]
+    if not _AT_ONCE.acquire(timeout=_PATIENCE):
+        raise Conflict("Other plans are being made here.", "Each takes its time.", "Try again in a minute.")
+    try:
+        return node.computations.plan(asked)[0]
+    finally:
+        _AT_ONCE.release()
 
 
 def compared(node: Node, wanted: Wanted, computation: Computation, now: Plan) -> list[dict[str, Any]]:
@@ -221,11 +231,14 @@ def compared(node: Node, wanted: Wanted, computation: Computation, now: Plan) ->
     if not name:
         return []
     rows = []
+    until = time.monotonic() + COMPARING
     for value in _values(node, wanted, now):
         text = f"{value:.4g}" if isinstance(value, float) else str(value)
         tried = replace(wanted, wishes={**wanted.wishes, name: text}, compare="")
         row: dict[str, Any] = {"value": text, "path": wanted.path(**{name: text}), "now": text == wanted.wishes.get(name)}
         try:
+            if time.monotonic() > until:
+                raise Conflict("Not computed: it takes long.", "", "Choose the value to see its plan.")
             plan = plan_of(node, tried, computation)
         except CloisterError as error:
             rows.append({**row, "error": error})
