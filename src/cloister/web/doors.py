@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloister.web.accounts import Accounts
@@ -140,15 +140,18 @@ class NetworkDoor:
 
     async def _answer(self, scope: Scope, headers: Headers) -> ASGIApp:
         if not known_host(headers.get("host"), self._address.hosts):
-            return PlainTextResponse("This server does not answer to that name.\n", 421)
+            return _refusal(scope, 421, "This server does not answer to that name.")
         wrong = wrong_with(scope)
         if wrong is not None:
-            return PlainTextResponse(f"{wrong[1]}\n", wrong[0])
+            return _refusal(scope, *wrong)
         if scope["method"] in SAFE or _by_token(headers) or of_this_page(headers, self._address.origins):
             scope[WHO], scope[SITE] = await run_in_threadpool(self._who, headers, scope.get("client"))
             return self._app
-        return PlainTextResponse(
-            "This was not sent by Cloister's own page, and was refused. Open the page and try again.\n", 403
+        return _refusal(
+            scope,
+            403,
+            "This was not sent by Cloister's own page, and was refused.",
+            "Open the page and try again; programs use a token.",
         )
 
     def _who(self, headers: Headers, client: tuple[str, int] | None) -> tuple[Caller, Visit]:
@@ -162,6 +165,16 @@ class NetworkDoor:
         if counts and self._address.local and self._accounts.none_yet():
             return VISITOR, visit
         return NOBODY, visit
+
+
+def _refusal(scope: Scope, status: int, what: str, remedy: str = "Check the address.") -> Response:
+    if not str(scope["path"]).startswith("/api/"):
+        return PlainTextResponse(f"{what} {remedy}\n", status)
+    kind = "urn:cloister:problem:" + (
+        "error" if status >= 500 else "bad-input" if status != 403 else "refused"
+    )
+    document = {"type": kind, "title": what, "status": status, "detail": "", "remedy": remedy}
+    return JSONResponse(document, status, media_type="application/problem+json")
 
 
 def _by_token(headers: Headers) -> bool:

@@ -5,7 +5,8 @@ Rules:
 2. That a request is begun is written down before anything is done. If its answer is known, the same answer is given again; if it
    is not, because the server stopped in between, nothing is done and the caller is told to look.
 3. What was refused did nothing: its key may be used again.
-4. A key is remembered for a day, of a caller the last thousand. Answers that hold a secret are not kept: their routes take no key.
+4. Nobody's key is not looked at: strangers are not told apart. An answer that gives a cookie is not kept.
+5. A key is remembered for a day, of a caller the last thousand. Answers that hold a secret are not kept: their routes take no key.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ async def once(request: Request, handle: Handler) -> Response:
         )
     caller: Caller = request.scope.get(WHO, NOBODY)
     whose = caller.account or caller.name
+    if not whose:
+        return await handle(request)
     site = request.app.state.site
     digest = _digest(request, await request.body())
     had = await run_in_threadpool(_begin, site, whose, key, digest)
@@ -60,6 +63,9 @@ async def once(request: Request, handle: Handler) -> Response:
     except (CloisterError, HTTPException, RequestValidationError):
         await run_in_threadpool(_write, site, lambda rows: rows.forget(whose, key))
         raise
+    if "set-cookie" in answer.headers:
+        await run_in_threadpool(_write, site, lambda rows: rows.forget(whose, key))
+        return answer
     content = getattr(answer, "body", None)
     kept = bytes(content) if isinstance(content, bytes | memoryview) and len(content) <= KEPT_MOST else None
     await run_in_threadpool(_write, site, lambda rows: rows.keep(whose, key, answer.status_code, kept))
