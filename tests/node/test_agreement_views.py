@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from cloister.agreements.lifecycle import State
@@ -71,16 +73,40 @@ def test_it_is_told_who_signed_at_this_node_and_at_no_other(here):
 
 
 def test_what_stopping_would_stop_is_what_it_then_stops(here):
-    digest = here.ready(epsilon=8.0, unit="record", quality=None)
-    node = here["Ash"]
-    before = views.stops(node, digest)
-    assert (before.running, before.waiting, before.results) == ((), (), ())
-    assert [item["dataset"] for item in before.budgets] == ["tests"]
-    task = here[LAB].tasks.submit(
-        here.plan(digest, preferences={"rounds": 2, "units": 60, "batch": 16, "round_seconds": 60})
-    )["task"]
-    until("the plan at Ash", lambda: node.tasks.records.known(task))
-    assert [item["task"] for item in views.stops(node, digest).waiting] == [task]
+    digest = here.ready()
+    ash = here["Ash"]
+    training, go_on = threading.Event(), threading.Event()
+
+    def before(method, _arguments):
+        if method == "train":
+            training.set()
+            go_on.wait(60)
+
+    ash.engines.before = before
+    try:
+        running = here.run(digest, preferences={"rounds": 3, "local_steps": 5, "round_seconds": 60})
+        assert training.wait(60)
+        other = here.asked(digest)["computation"]
+        other["settings"] = {**other["settings"], "seed": 99}
+        waiting = here.plan(digest, computation=other)
+        here[LAB].tasks.submit(waiting)
+        until("the plan at Ash", lambda: ash.tasks.records.known(waiting.digest))
+        told = views.stops(ash, digest)
+        assert [item["task"] for item in told.running] == [running]
+        assert [item["task"] for item in told.waiting] == [waiting.digest]
+        ash.signing.move(digest, State.SUSPENDED, None, ADA)
+        assert ash.durable.task(running).status == "stopped"
+        assert views.stops(ash, digest).running == ()
+        assert "A task was stopped." in lines(ash, digest)
+    finally:
+        go_on.set()
+
+
+def test_what_stays_unspent_is_told_of_each_budget_of_this_party(here):
+    digest = here.ready(epsilon=8.0, quality=None)
+    (found,) = views.stops(here["Ash"], digest).budgets
+    assert (found["dataset"], found["left"]["epsilon"], found["spent"]["epsilon"]) == ("tests", 8.0, 0.0)
+    assert views.stops(here[LAB], digest).budgets == ()
 
 
 def test_who_has_to_resume_is_who_suspended(here):

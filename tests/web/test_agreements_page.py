@@ -135,7 +135,10 @@ def test_what_this_version_cannot_do_is_said_where_one_chooses(houses):
         page = text(eva.get("/agreements/new"))
         assert page.count("This version cannot yet") == 5
         assert "This version cannot yet compare lists or count and average" in page
-        assert "None of the privacy methods" in text(eva.get("/agreements/new/vendor-scoring"))
+        vendor = text(eva.get("/agreements/new/vendor-scoring"))
+        assert "This version can do nothing of this yet." in vendor
+        assert "None of the privacy methods" in vendor
+        assert "cannot do all of this yet" in text(eva.get("/agreements/new/clinic-and-lab"))
         assert "cannot do all" not in text(eva.get("/agreements/new/factories-and-lab"))
 
 

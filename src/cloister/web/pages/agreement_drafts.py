@@ -77,6 +77,7 @@ def _from_template(routes: Routes, pages: Pages) -> None:
             more=not form.folded(answers),
             kinds=views.KINDS,
             missing=not_built(case.name),
+            every=kinds_of(case.name),
             error=error,
             status=200 if error is None else error.status,
         )
