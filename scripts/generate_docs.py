@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -74,16 +74,23 @@ def _cell(text: str) -> str:
 def interface() -> str:
     """Every route of the node's interface."""
     from cloister.web.app import make_app
+    from cloister.web.site import Site
 
-    # Routes are closures over the node; describing them calls none.
-    schema = make_app(SimpleNamespace()).openapi()  # type: ignore[arg-type] # described, never called
-    lines = [API_HEAD, "| Route | Does | Body | Query |", "|---|---|---|---|"]
+    # Routes are closures over the site; describing them calls none.
+    with tempfile.TemporaryDirectory() as folder:
+        site = Site(Path(folder) / "n")
+        try:
+            schema = make_app(site).openapi()
+        finally:
+            site.close()
+    lines = [API_HEAD, "| Route | Does | Right | Body | Query |", "|---|---|---|---|---|"]
     for path, methods in sorted(schema["paths"].items()):
         for method, route in methods.items():
             query = [item["name"] for item in route.get("parameters", ()) if item["in"] == "query"]
             told = ", ".join(f"`{name}`" for name in query)
             lines.append(
-                f"| `{method.upper()} {path}` | {route['summary'].lower()} | {_body(route, schema)} | {told} |"
+                f"| `{method.upper()} {path}` | {route['summary'].lower()} "
+                f"| `{route['x-cloister-right']}` | {_body(route, schema)} | {told} |"
             )
     return "\n".join(lines) + "\n"
 
@@ -262,9 +269,15 @@ API_HEAD = f"""# The node's interface
 
 {GENERATED}
 
-JSON over HTTP on the Unix socket `node.sock` in the node's folder (mode 0600): whoever may open it is the operator, and
-there is no other way in. `cloister` and `cloister.sdk.client.Client` use nothing else. Errors are problem documents
-(RFC 9457, [errors](errors.md)). Bytes travel as base64 in `content`. The schema itself: `GET /api/v1/openapi.json`.
+JSON over HTTP, by two doors. On the Unix socket `node.sock` in the server's folder (mode 0600), whoever may open it is the operator, with
+every right; `cloister` and `cloister.connect(folder=...)` go that way. At the page's address a program shows a token
+(`Authorization: Bearer ...`, made under *My account*), which has a part of its maker's [rights](../explanation/the-page.md#who-may-do-what)
+and never binds the organisation. Each route names the right that it takes.
+
+Errors are problem documents (RFC 9457, [errors](errors.md)). Lists take `limit` and `cursor`; the next part is at the `Link` header's
+`rel="next"`. A POST with an `Idempotency-Key` that is sent again does not act again. Bytes travel as base64 in `content`. The schema
+itself: `GET /api/v1/openapi.json`.
+
 """
 
 RECIPES_HEAD = f"""# Training recipes
