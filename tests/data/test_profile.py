@@ -27,7 +27,10 @@ def columns(found):
 
 
 def test_counts_ranges_missing_and_frequent_values_are_those_of_the_table(tmp_path):
-    path = write(tmp_path / "a.csv", "n,x,word,yes,day\n1,1.5,a,true,2026-01-01\n3,,b,false,2026-01-03\n5,2.5,a,true,\n")
+    path = write(
+        tmp_path / "a.csv",
+        "n,x,word,yes,day\n1,1.5,a,true,2026-01-01\n3,,b,false,2026-01-03\n5,2.5,a,true,\n",
+    )
     found = profile(path)
     told = columns(found)
     assert (found.rows, found.about, found.whole, found.exact, found.decimal) == (3, 3, True, True, ".")
@@ -97,7 +100,9 @@ def test_quotes_that_never_close_end_in_an_error_soon(tmp_path):
 def test_a_parquet_files_own_count_is_exact_though_only_its_start_is_read(tmp_path):
     path = tmp_path / "a.parquet"
     day = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-    pq.write_table(pa.table({"n": list(range(500)), "at": [day] * 500, "x": [1.5, None] * 250}), path, row_group_size=20)
+    pq.write_table(
+        pa.table({"n": list(range(500)), "at": [day] * 500, "x": [1.5, None] * 250}), path, row_group_size=20
+    )
     found = profile(path, limits=SMALL)
     assert (found.rows, found.about, found.exact, found.whole, found.stored) == (50, 500, True, False, True)
     assert columns(found)["n"].most == "49"

@@ -15,7 +15,12 @@ from cloister.node.data_folders import DataFolders, Place
 @pytest.fixture
 def here(tmp_path):
     node, shared = tmp_path / "node", tmp_path / "shared"
-    for folder in (node / "data" / "deep", node / "secrets", shared / "pictures" / "images", tmp_path / "private"):
+    for folder in (
+        node / "data" / "deep",
+        node / "secrets",
+        shared / "pictures" / "images",
+        tmp_path / "private",
+    ):
         folder.mkdir(parents=True)
     (node / "secrets" / "keys.csv").write_text("k\n1\n")
     (node / "cloister.csv").write_text("k\n1\n")
@@ -84,7 +89,13 @@ def test_a_pipe_is_no_file(here, tmp_path):
 
 def test_the_nodes_own_folder_is_closed_whatever_was_allowed(tmp_path, here):
     wide = DataFolders(tmp_path / "node", [tmp_path, tmp_path / "node", tmp_path / "node" / "secrets"])
-    for place in (Place(1, "node/secrets/keys.csv"), Place(1, "node/cloister.csv"), Place(2, "secrets/keys.csv"), Place(3, "keys.csv"), Place(2)):
+    for place in (
+        Place(1, "node/secrets/keys.csv"),
+        Place(1, "node/cloister.csv"),
+        Place(2, "secrets/keys.csv"),
+        Place(3, "keys.csv"),
+        Place(2),
+    ):
         with pytest.raises(Refused):
             wide.source(place)
     assert wide.source(Place(1, "node/data/a.csv")).read_text() == "x\n1\n"
@@ -97,7 +108,13 @@ def test_a_path_from_elsewhere_counts_only_within_an_allowed_folder(here, tmp_pa
     assert here.may_register(tmp_path / "shared" / "c.csv") == Place(1, "c.csv")
     assert here.may_register(tmp_path / "shared" / "pictures") == Place(1, "pictures")
     (tmp_path / "way").symlink_to(tmp_path / "shared")
-    for path in ("private/salaries.csv", "node/secrets/keys.csv", "way/c.csv", "shared/../private/salaries.csv", "shared2/c.csv"):
+    for path in (
+        "private/salaries.csv",
+        "node/secrets/keys.csv",
+        "way/c.csv",
+        "shared/../private/salaries.csv",
+        "shared2/c.csv",
+    ):
         with pytest.raises(Refused):
             here.may_register(tmp_path / path)
     with pytest.raises(Refused):
@@ -124,7 +141,11 @@ def test_an_upload_becomes_a_new_file_with_a_plain_name(here, tmp_path, name, ke
 
 def test_an_upload_that_is_no_table_empty_or_too_large_leaves_nothing(here, tmp_path, monkeypatch):
     monkeypatch.setattr(data_folders, "UPLOAD_MOST", 100)
-    for name, content, error in (("a.exe", b"x", BadInput), ("a.csv", b"", BadInput), ("a.csv", b"x" * 101, TooLarge)):
+    for name, content, error in (
+        ("a.exe", b"x", BadInput),
+        ("a.csv", b"", BadInput),
+        ("a.csv", b"x" * 101, TooLarge),
+    ):
         with pytest.raises(error):
             here.receive(name, io.BytesIO(content))
     monkeypatch.setattr(data_folders, "UPLOADS_MOST", 150)

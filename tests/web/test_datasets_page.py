@@ -10,7 +10,8 @@ from node.town import table, until
 from web.plenty import alert, fields, heading, town_of, two_houses
 
 COMMAS = "machine;started;pressure;operator\n" + "".join(
-    f"M{row % 7};2026-01-{row % 27 + 1:02d};{row % 90},{row % 10};{'Rossi' if row % 3 else 'Okafor'}\n" for row in range(300)
+    f"M{row % 7};2026-01-{row % 27 + 1:02d};{row % 90},{row % 10};{'Rossi' if row % 3 else 'Okafor'}\n"
+    for row in range(300)
 )
 
 
@@ -49,7 +50,9 @@ def register(eva, path, name, **more):
     """All steps with what the pages suggest."""
     page, address = begin(eva, path)
     page = eva.post(address, data=fields(page, f"{address}?part=0") if "columns" in page.text else {})
-    page = eva.post(f"{address}/rules", data=fields(page, f"{address}/rules") | {"name": name, "residency": "AT"} | more)
+    page = eva.post(
+        f"{address}/rules", data=fields(page, f"{address}/rules") | {"name": name, "residency": "AT"} | more
+    )
     assert heading(page) == "Who will see what", alert(page)
     return eva.post(f"{address}/register")
 
@@ -64,13 +67,28 @@ def test_a_table_is_registered_step_by_step_and_nothing_typed_is_lost(ash, eva):
     form = fields(page, f"{address}?part=0")
     assert form["k2"] == "real"
     assert form["s0"] == "confidential"
-    form |= {"s0": "internal", "s3": "personal", "u2": "bar", "d2": "At the <b>inlet</b>", "unit": "column:machine", "do": "next"}
+    form |= {
+        "s0": "internal",
+        "s3": "personal",
+        "u2": "bar",
+        "d2": "At the <b>inlet</b>",
+        "unit": "column:machine",
+        "do": "next",
+    }
     page = eva.post(address, data=form)
     assert heading(page) == "Its rules"
     again = fields(eva.get(address), f"{address}?part=0")
-    assert {key: again[key] for key in ("s0", "s3", "u2", "d2", "unit")} == {key: form[key] for key in ("s0", "s3", "u2", "d2", "unit")}
+    assert {key: again[key] for key in ("s0", "s3", "u2", "d2", "unit")} == {
+        key: form[key] for key in ("s0", "s3", "u2", "d2", "unit")
+    }
 
-    wrong = {"name": "Press Line!", "title": "Press line 4", "residency": "Austria", "tell_size": "yes", "notes": "Maintenance only."}
+    wrong = {
+        "name": "Press Line!",
+        "title": "Press line 4",
+        "residency": "Austria",
+        "tell_size": "yes",
+        "notes": "Maintenance only.",
+    }
     page = eva.post(f"{address}/rules", data=wrong)
     assert page.status_code == 422
     assert "The name cannot be used" in alert(page)
@@ -94,7 +112,12 @@ def test_a_table_is_registered_step_by_step_and_nothing_typed_is_lost(ash, eva):
     told = ash.node.datasets.one("press-line")
     entry = told["catalogue"]
     assert [column["kind"] for column in entry["columns"]] == ["text", "timestamp", "real", "text"]
-    assert [column["sensitivity"] for column in entry["columns"]] == ["internal", "confidential", "confidential", "personal"]
+    assert [column["sensitivity"] for column in entry["columns"]] == [
+        "internal",
+        "confidential",
+        "confidential",
+        "personal",
+    ]
     assert entry["unit_of_privacy"] == {"kind": "column", "column": "machine"}
     assert (entry["residency"], entry["size_band"]) == ("AT", "100 to 1000")
     assert entry["columns"][2]["unit"] == "bar"
@@ -106,7 +129,10 @@ def test_a_table_is_registered_step_by_step_and_nothing_typed_is_lost(ash, eva):
 
 def test_others_get_exactly_what_the_review_showed(town, eva):
     lab = town["Lab"]
-    until("the entry at the lab", lambda: any(e.name == "press-line" for e in lab.node.datasets.catalogue().values()))
+    until(
+        "the entry at the lab",
+        lambda: any(e.name == "press-line" for e in lab.node.datasets.catalogue().values()),
+    )
     page = lab.eva().get("/datasets/others")
     assert "Press line 4" in page.text
     assert "Okafor" not in page.text
@@ -118,7 +144,9 @@ def test_a_folder_of_pictures_is_registered(ash, eva):
     page, address = begin(eva, "micrographs")
     assert heading(page) == "What the pictures are"
     assert "centres and diameters" in page.text
-    page = eva.post(address, data={"sensitivity": "internal", "description": "Crystals", "micrometres": "0,65"})
+    page = eva.post(
+        address, data={"sensitivity": "internal", "description": "Crystals", "micrometres": "0,65"}
+    )
     page = eva.post(f"{address}/rules", data={"name": "micrographs", "residency": "DE"})
     assert "0.65 µm per pixel" in page.text
     assert eva.post(f"{address}/register").url.path == "/datasets/own/micrographs"
@@ -141,7 +169,9 @@ def test_an_upload_is_kept_registered_and_dropped_when_it_is_given_up(ash, eva):
 
 
 def test_a_column_that_is_not_what_it_looks_is_told_before_registering(ash, eva):
-    (data(ash) / "stray.csv").write_text("n,x\n" + "".join(f"{r},{'n/a' if r == 3 else r}\n" for r in range(20)))
+    (data(ash) / "stray.csv").write_text(
+        "n,x\n" + "".join(f"{r},{'n/a' if r == 3 else r}\n" for r in range(20))
+    )
     page, address = begin(eva, "stray.csv")
     page = eva.post(address, data=fields(page, f"{address}?part=0"))
     assert page.status_code == 422
@@ -160,7 +190,9 @@ def test_one_level_can_be_set_for_all_columns_and_the_decimal_sign_chosen(ash, e
 
 
 def test_wide_tables_are_described_part_by_part(ash, eva):
-    (data(ash) / "wide.csv").write_text(",".join(f"c{n}" for n in range(230)) + "\n" + ",".join("1" for _ in range(230)) + "\n")
+    (data(ash) / "wide.csv").write_text(
+        ",".join(f"c{n}" for n in range(230)) + "\n" + ",".join("1" for _ in range(230)) + "\n"
+    )
     page, address = begin(eva, "wide.csv")
     assert "Columns 1 to 100 of 230" in page.text
     page = eva.post(f"{address}?part=0", data=fields(page, f"{address}?part=0") | {"s99": "personal"})
@@ -207,14 +239,23 @@ def test_a_budget_is_opened_with_the_dataset_and_its_limit_changed(ash, eva):
     (data(ash) / "budgeted.csv").write_text("a\n" + "1\n2\n" * 20)
     page, address = begin(eva, "budgeted.csv")
     eva.post(address, data=fields(page, f"{address}?part=0"))
-    asked = {"name": "budgeted", "residency": "AT", "population": "new", "population_name": "our plants", "epsilon": "-1", "delta": "0,00001"}
+    asked = {
+        "name": "budgeted",
+        "residency": "AT",
+        "population": "new",
+        "population_name": "our plants",
+        "epsilon": "-1",
+        "delta": "0,00001",
+    }
     page = eva.post(f"{address}/rules", data=asked)
     assert "Epsilon cannot be used" in alert(page)
     assert fields(page, f"{address}/rules")["population_name"] == "our plants"
     eva.post(f"{address}/rules", data=asked | {"epsilon": "2"})
     page = eva.post(f"{address}/register")
     assert heading(page) == "Privacy budget"
-    page = eva.post("/datasets/own/budgeted/budget", data=fields(page, "/datasets/own/budgeted/budget") | {"do": "open"})
+    page = eva.post(
+        "/datasets/own/budgeted/budget", data=fields(page, "/datasets/own/budgeted/budget") | {"do": "open"}
+    )
     assert "epsilon 0 of 2 spent" in page.text
     page = eva.post("/datasets/own/budgeted/budget", data={"epsilon": "3,5", "delta": "1e-6"})
     assert "epsilon 0 of 3.5 spent" in page.text

@@ -198,6 +198,7 @@ def _csv(
         data = _whole_lines(data[: limits.max_bytes])
     text = parse_text(data, limits=tables, name=source.name)
     _names(text.column_names)
+    _some(text.num_rows, source.name)
     read, whole = len(data), all_bytes and text.num_rows <= limits.max_rows
     rows = text.num_rows
     text = text.slice(0, limits.max_rows)
@@ -206,9 +207,7 @@ def _csv(
     if decimal is None and any(error.detail.get("decimal") == "," for error in troubles.values()):
         columns, troubles = _typed(text, kinds, ",", source.name)
         commas = True
-    found = tuple(
-        _column(name, values, _why(troubles.get(name))) for name, values in columns.items()
-    )
+    found = tuple(_column(name, values, _why(troubles.get(name))) for name, values in columns.items())
     about = rows if all_bytes else max(rows, round(rows * size / max(read, 1)))
     return TableProfile(
         found,
@@ -233,7 +232,9 @@ def _whole_lines(data: bytes) -> bytes:
         # A quoted value goes on beyond here: back to the line before the one where it began.
         end = data.rfind(b"\n", 0, data.rfind(b'"', 0, end))
     raise BadInput(
-        "The table could not be read as CSV.", "A line does not end, or a quote is left open.", "Check the file."
+        "The table could not be read as CSV.",
+        "A line does not end, or a quote is left open.",
+        "Check the file.",
     )
 
 
@@ -261,6 +262,7 @@ def _parquet(source: Path, size: int, limits: ProfileLimits, tables: TableLimits
         file = open_parquet(stream, limits=tables, name=source.name)
         rows = file.metadata.num_rows
         _names(file.schema_arrow.names)
+        _some(rows, source.name)
 
         def some() -> Any:
             batches, had = [], 0
@@ -296,6 +298,11 @@ def _names(names: list[str]) -> None:
         raise invalid(error, "A column's name in the first line") from None
 
 
+def _some(rows: int, name: str) -> None:
+    if not rows:
+        raise BadInput(f"{name} has no rows.", "An empty table cannot be registered.", "Check the file.")
+
+
 def _column(name: str, values: Any, trouble: str) -> ColumnProfile:
     import pyarrow.compute as pc
 
@@ -313,7 +320,10 @@ def _column(name: str, values: Any, trouble: str) -> ColumnProfile:
         ends = pc.min_max(values).as_py()
         told |= {"least": _cell(ends["min"]), "most": _cell(ends["max"])}
     if kind in {"integer", "real"}:
-        told |= {"middle": _cell(pc.approximate_median(values).as_py()), "bins": _binned(values, whole=kind == "integer")}
+        told |= {
+            "middle": _cell(pc.approximate_median(values).as_py()),
+            "bins": _binned(values, whole=kind == "integer"),
+        }
     if kind in {"text", "boolean"}:
         counts = sorted(
             pc.value_counts(values.drop_null()).to_pylist(),
@@ -383,7 +393,7 @@ def _pictures(folder: Path, limits: ProfileLimits) -> PicturesProfile:
         points += count or 0
         if len(examples) < limits.examples:
             told = "none" if count is None else str(count)
-            examples.append((_cell(image.path.name), f"{size[0]} × {size[1]}", told))
+            examples.append((_cell(image.path.name), f"{size[0]} x {size[1]}", told))
     formats: dict[str, int] = {}
     for path in pictures:
         ending = path.suffix.lower().lstrip(".")
@@ -392,11 +402,12 @@ def _pictures(folder: Path, limits: ProfileLimits) -> PicturesProfile:
         len(pictures),
         len(looked),
         sum(path.stat().st_size for path in files),
-        tuple((*size, count) for size, count in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:6]),
+        tuple(
+            (*size, count) for size, count in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:6]
+        ),
         labelled,
         points,
         labels_told(looked),
         tuple(sorted(formats.items(), key=lambda item: (-item[1], item[0]))),
         tuple(examples),
     )
-

@@ -109,7 +109,7 @@ class DataFolders:
         """
         if not 0 <= place.root < len(self.roots):
             raise _outside()
-        parts = [part for part in place.path.split("/")] if place.path else []
+        parts = place.path.split("/") if place.path else []
         if len(parts) > _DEPTH or any(not _plain(part) for part in parts):
             raise _outside()
         here = self.roots[place.root]
@@ -286,7 +286,9 @@ def _new(folder: Path, stem: str, suffix: str) -> Path:
     for ending in ("", *(f"-{number}" for number in range(2, 100)), f"-{secrets.token_hex(8)}"):
         path = folder / f"{stem}{ending}{suffix}"
         with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600))
+            os.close(
+                os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
+            )
             return path
     raise BadInput("There are too many files of that name.", "", "Rename it.")
 

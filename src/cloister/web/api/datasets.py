@@ -9,15 +9,23 @@ Rules:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from pydantic import Field
 
 from cloister.node.chores import DOCUMENTS
 from cloister.web.api.bodies import Body, OpenNode
 from cloister.web.guard import NOBODY, OPERATOR, WHO, Caller
 from cloister.web.routes import Routes
+
+
+def _caller(request: Request) -> Caller:
+    found: Caller = request.scope.get(WHO, NOBODY)
+    return found
+
+
+Asker = Annotated[Caller, Depends(_caller)]
 
 
 class NewDataset(Body):
@@ -30,17 +38,17 @@ def add(app: FastAPI, node: OpenNode) -> None:
     routes = Routes(app, "Datasets")
 
     @routes.listing("/api/v1/datasets", "datasets.read", "commitment")
-    def datasets(request: Request) -> Any:
-        return [_told(request, item) for item in node().datasets.own()]
+    def datasets(caller: Asker) -> Any:
+        return [_told(caller, item) for item in node().datasets.own()]
 
     @routes.get("/api/v1/datasets/{name}", "datasets.read")
-    def dataset(request: Request, name: str) -> Any:
-        return _told(request, node().datasets.one(name))
+    def dataset(caller: Asker, name: str) -> Any:
+        return _told(caller, node().datasets.one(name))
 
     @routes.post("/api/v1/datasets", "datasets.write")
-    def add_dataset(request: Request, body: NewDataset) -> Any:
+    def add_dataset(caller: Asker, body: NewDataset) -> Any:
         source = Path(body.source)
-        if _caller(request) is not OPERATOR:
+        if caller is not OPERATOR:
             places = node().datasets.places
             source = places.source(places.may_register(source))
         made = node().datasets.add(source, body.fields)
@@ -67,12 +75,7 @@ def add(app: FastAPI, node: OpenNode) -> None:
         ]
 
 
-def _caller(request: Request) -> Caller:
-    found: Caller = request.scope.get(WHO, NOBODY)
-    return found
-
-
-def _told(request: Request, item: dict[str, Any]) -> dict[str, Any]:
-    if "datasets.write" in _caller(request).rights:
+def _told(caller: Caller, item: dict[str, Any]) -> dict[str, Any]:
+    if "datasets.write" in caller.rights:
         return item
     return {**item, "private": {**item["private"], "source": ""}}

@@ -359,7 +359,9 @@ def _for_page(error: CloisterError) -> CloisterError:
         return error
     kind = Conflict if isinstance(error, Conflict) else BadInput
     return kind(
-        error.what, error.why, "Correct the file, or go back and choose how the column is read, then try again."
+        error.what,
+        error.why,
+        "Correct the file, or go back and choose how the column is read, then try again.",
     )
 
 

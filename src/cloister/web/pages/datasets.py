@@ -192,7 +192,8 @@ def add(app: FastAPI, pages: Pages) -> None:
     def withdraw(request: Request, name: str, typed: Annotated[str, _TEXT] = "") -> Response:
         if typed.strip() != name:
             error = NotFound(
-                "That is not the dataset's name.", "It is asked so that nothing is withdrawn by mistake.",
+                "That is not the dataset's name.",
+                "It is asked so that nothing is withdrawn by mistake.",
                 f"Type {name}",
             )
             return _withdraw(request, name, error)
@@ -271,4 +272,3 @@ def _limit(epsilon: str, delta: str) -> tuple[float, float]:
         wizard.number(epsilon, "Epsilon", least=0, most=1000),
         wizard.number(delta, "Delta", least=-1, most=1),
     )
-

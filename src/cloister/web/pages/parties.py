@@ -39,7 +39,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         )
 
     @routes.get("/parties/own/card.json", "parties.read")
-    def card(request: Request) -> Response:
+    def card() -> Response:
         node = pages.node()
         return Response(
             read_limited(node.folder.card_file, views.CARD_MOST),
@@ -78,7 +78,9 @@ def add(app: FastAPI, pages: Pages) -> None:
         except CloisterError as error:
             return _add(request, text[: views.CARD_MOST], error)
         return pages.go(
-            request, f"/parties/{found.party}", told=f"{found.name} is known now. Compare its fingerprint before you trust it."
+            request,
+            f"/parties/{found.party}",
+            told=f"{found.name} is known now. Compare its fingerprint before you trust it.",
         )
 
     @routes.get("/parties/{party}", "parties.read")
@@ -99,7 +101,9 @@ def add(app: FastAPI, pages: Pages) -> None:
     def compare(request: Request, party: str) -> Response:
         return _compare(request, party)
 
-    def _compare(request: Request, party: str, typed: str = "", error: CloisterError | None = None) -> Response:
+    def _compare(
+        request: Request, party: str, typed: str = "", error: CloisterError | None = None
+    ) -> Response:
         node = pages.node()
         found = views.one(node, party)
         return pages.show(

@@ -199,7 +199,9 @@ def population_name(text: str) -> str:
     name = text.strip()
     if not name or len(name) > _LINE:
         raise BadInput(
-            "The protected population needs a name.", f"At most {_LINE} characters.", "For example: our plants"
+            "The protected population needs a name.",
+            f"At most {_LINE} characters.",
+            "For example: our plants",
         )
     _seen(name, "The population's name")
     return name

@@ -187,7 +187,8 @@ def agreements_about(node: Node, description: DatasetDescription) -> list[dict[s
             continue
         columns = None if used.columns is None else sorted(used.columns)
         found.append(summary | {"columns": columns, "stale": stale, "live": summary["state"] in LIVE})
-    return sorted(reversed(found), key=lambda item: not item["live"])
+    found.reverse()
+    return sorted(found, key=lambda item: not item["live"])
 
 
 def running_on(node: Node, commitment: str) -> list[str]:
@@ -211,7 +212,9 @@ def amount(value: float) -> str:
     return f"{value:.3g}" if value == 0 or not 1e-9 < value < 1e-3 else f"{value:.12f}".rstrip("0")
 
 
-def charges(population: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]] | None = None) -> list[dict[str, Any]]:
+def charges(
+    population: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[dict[str, Any]]:
     """What was spent of a population, newest first, each with the title of its agreement."""
     titles = {part["uid"]: (part["title"], part["agreement"]) for part in population["agreements"]}
     found = []

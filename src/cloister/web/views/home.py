@@ -136,7 +136,9 @@ class Waiting:
                 found += part(node)
             except CloisterError as error:
                 found.append(
-                    Item("/settings", frozenset({"node.manage"}), error.what, "/settings", "Look", kind="warn")
+                    Item(
+                        "/settings", frozenset({"node.manage"}), error.what, "/settings", "Look", kind="warn"
+                    )
                 )
         return found
 
@@ -241,13 +243,20 @@ def _trouble(node: Node) -> Iterable[Item]:
         )  # fmt: skip
     if node.hub_witness is not None and node.hub_witness.evidence() is not None:
         yield Item(
-            "/settings", runs, "The relay showed two logs that contradict each other.", "/settings", "Look", kind="bad"
+            "/settings",
+            runs,
+            "The relay showed two logs that contradict each other.",
+            "/settings",
+            "Look",
+            kind="bad",
         )
     if unreadable := node.agreements.unreadable():
         yield Item(
             "/agreements",
             frozenset({"agreements.sign", "node.manage"}),
-            f"{_several(len(unreadable), 'agreement')} cannot be read any more: {unreadable[0]['reason']}"[:300],
+            f"{_several(len(unreadable), 'agreement')} cannot be read any more: {unreadable[0]['reason']}"[
+                :300
+            ],
             "/agreements",
             "See agreements",
             kind="warn",
@@ -324,7 +333,9 @@ def _tasks(node: Node) -> Iterable[Item]:
             refused.add(item.task)
             why = str(figures.get("why") or figures.get("check") or "a check did not hold")
             text = f"A release check here said no to a result: {why}".rstrip(".")[:300] + "."
-            yield Item("/tasks", cares, text, f"/tasks/{item.task}", "See the task", item.at, "warn", counted=False)
+            yield Item(
+                "/tasks", cares, text, f"/tasks/{item.task}", "See the task", item.at, "warn", counted=False
+            )
     for row in node.runner.tasks():
         if row.status == "failed" and row.updated >= since and row.id not in refused:
             title = str((row.failure or {}).get("title") or "no reason was given").rstrip(".")
@@ -407,7 +418,12 @@ def _told(node: Node, item: Event, names: Mapping[str, str]) -> Happening | None
         if item.kind == "agreement.signatures":
             signed = [names.get(party, party[:8]) for party in facts.get("signed") or ()]
             return Happening(item.at, f"“{title}” is signed by {', '.join(signed)}", link)
-        state = {"finalized": "in force", "suspended": "suspended", "revoked": "revoked", "terminated": "ended"}
+        state = {
+            "finalized": "in force",
+            "suspended": "suspended",
+            "revoked": "revoked",
+            "terminated": "ended",
+        }
         if facts.get("to") not in state:
             return None
         bad = "warn" if facts["to"] != "finalized" else "done"
@@ -423,5 +439,8 @@ def _told(node: Node, item: Event, names: Mapping[str, str]) -> Happening | None
     except CloisterError:
         return None
     return Happening(
-        item.at, f"Task {item.task.removeprefix('sha256:')[:8]}: {words}", f"/tasks/{item.task}", bad.get(item.kind, "done")
+        item.at,
+        f"Task {item.task.removeprefix('sha256:')[:8]}: {words}",
+        f"/tasks/{item.task}",
+        bad.get(item.kind, "done"),
     )

@@ -52,13 +52,17 @@ class Work:
                 return known
             if sum(not piece.ended.is_set() for piece in self._pieces.values()) >= _AT_ONCE:
                 raise Conflict(
-                    "The server is reading other datasets.", "Two at a time are enough for it.", "Wait a moment."
+                    "The server is reading other datasets.",
+                    "Two at a time are enough for it.",
+                    "Wait a moment.",
                 )
             piece = self._pieces[name] = Piece()
             self._pieces.move_to_end(name)
             for old in [key for key, item in self._pieces.items() if item.ended.is_set()][:-_KEPT]:
                 del self._pieces[old]
-        threading.Thread(target=self._do, args=(piece, function), name=f"work {name}"[:40], daemon=True).start()
+        threading.Thread(
+            target=self._do, args=(piece, function), name=f"work {name}"[:40], daemon=True
+        ).start()
         return piece
 
     def known(self, name: str) -> Piece | None:
