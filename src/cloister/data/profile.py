@@ -383,7 +383,7 @@ def _pictures(folder: Path, limits: ProfileLimits) -> PicturesProfile:
     pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
     looked = read_image_folder(folder, most=limits.max_pictures)
     sizes: dict[tuple[int, int], int] = {}
-    examples = []
+    examples: list[tuple[str, str, str]] = []
     labelled = points = 0
     for image in looked:
         size = image_size(image.path)

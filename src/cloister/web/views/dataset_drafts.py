@@ -7,7 +7,7 @@ restart. There are at most `DRAFTS_MOST`; the oldest goes for a new one.
 from __future__ import annotations
 
 import secrets
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -77,7 +77,7 @@ class Drafts:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
 
-    def begin(self, source: str, by: str, *, uploaded: bool = False, **known: object) -> Draft:
+    def begin(self, source: str, by: str, *, uploaded: bool = False, **known: Any) -> Draft:
         """A new one."""
         draft = Draft.model_validate(
             {

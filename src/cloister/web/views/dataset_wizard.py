@@ -330,7 +330,7 @@ def shown(draft: Draft, found: Profile, node: Node) -> dict[str, Any]:
     return described(made).model_dump(mode="json")
 
 
-def again(node: Node, name: str) -> dict[str, object]:
+def again(node: Node, name: str) -> dict[str, Any]:
     """What a new version of a dataset begins with: what was said of the last one."""
     item = node.datasets.one(name)
     description = described(item["catalogue"])

@@ -433,7 +433,7 @@ def _told(node: Node, item: Event, names: Mapping[str, str]) -> Happening | None
     words = in_words({"kind": item.kind, "facts": facts}, names)
     if not words:
         return None
-    bad = {"task.failed": "bad", "task.refused": "warn", "release.revoked": "warn", "task.stopped": "warn"}
+    kinds = {"task.failed": "bad", "task.refused": "warn", "release.revoked": "warn", "task.stopped": "warn"}
     try:
         node.tasks.plan(item.task)
     except CloisterError:
@@ -442,5 +442,5 @@ def _told(node: Node, item: Event, names: Mapping[str, str]) -> Happening | None
         item.at,
         f"Task {item.task.removeprefix('sha256:')[:8]}: {words}",
         f"/tasks/{item.task}",
-        bad.get(item.kind, "done"),
+        kinds.get(item.kind, "done"),
     )
