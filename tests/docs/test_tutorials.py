@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -90,8 +91,20 @@ def test_the_plant_managers_tutorial_runs_as_it_stands(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_researchers_tutorial_trains_releases_and_verifies(tmp_path):
-    page = ROOT / "docs/tutorial/researcher.md"
+def test_the_researchers_tutorial_leads_to_a_model_in_use_in_less_than_five_minutes(tmp_path):
+    begun = time.monotonic()
+    told = run(script_of(ROOT / "docs/tutorial/researcher.md"), tmp_path, 580)
+    assert time.monotonic() - begun < 300
+    assert "Refused: " in told  # a plain approval does not accept records in the result
+    assert re.search(r"will fail\n.*is fine", told)
+    assert "From nothing to a model in use" in told
+    assert (tmp_path / "failures.onnx.certificate.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_training_between_servers_of_their_own_trains_releases_and_verifies(tmp_path):
+    page = ROOT / "docs/how-to/train-between-servers.md"
     told = run(with_free_ports(script_of(page)), tmp_path, 580)
     assert "refused, exit code 3" in told  # a plain approval does not accept records in the result
     assert "It holds: the file is what these owners approved." in told
