@@ -29,7 +29,10 @@
   for (const plain of form.querySelectorAll("[data-plain]")) plain.hidden = true;
   input.hidden = true;
   choose.hidden = false;
-  zone.querySelector("label").removeAttribute("for");
+  // The button beneath does what the label would; the whole window takes what is dropped.
+  const title = zone.querySelector("label");
+  title.removeAttribute("for");
+  title.textContent = `Drop ${form.dataset.noun} here`;
 
   const waiting = [];
   let working = 0;
