@@ -436,11 +436,11 @@ def test_rule_6_what_people_did_is_written_down(accounts):
     accounts.note(Caller("Cem", account="c"), "approved the task", "sha256:00")
     assert did(accounts) == [
         ("Cem", "approved the task", "sha256:00"),
-        ("Ada Lovelace", "made a token", "reports: tasks.read"),
+        ("Ada Lovelace", "made a token", "reports: See tasks"),
         ("Ada Lovelace", "set a new password", "Bob"),
         ("Ada Lovelace", "disabled an account", "Bob"),
-        ("Ada Lovelace", "changed roles", "Bob: auditor → approver"),
-        ("Ada Lovelace", "made an account", "Bob: auditor"),
+        ("Ada Lovelace", "changed roles", "Bob: Auditor → Approver"),
+        ("Ada Lovelace", "made an account", "Bob: Auditor"),
         ("Ada Lovelace", "signed in with the password", ""),
         ("Ada Lovelace", "made the first account", ""),
     ]

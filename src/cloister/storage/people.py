@@ -221,4 +221,4 @@ def _token(row: Row[Any]) -> Token:
 
 
 def _passkey(row: Row[Any]) -> Passkey:
-    return Passkey(row.id, row.account, row.title, row.host, row.key, row.count, row.made, row.used)
+    return Passkey(*row)

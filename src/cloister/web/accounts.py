@@ -29,7 +29,7 @@ from cloister.people import passwords
 from cloister.people.attempts import Attempts
 from cloister.people.names import clean, folded
 from cloister.people.passkeys import last_key
-from cloister.people.roles import Role, rights_of
+from cloister.people.roles import ROLE_NAMES, Role, rights_of
 from cloister.people.sessions import Person, Session, new_secret, stored
 from cloister.storage.database import Database, Transaction
 from cloister.storage.people import People
@@ -476,8 +476,8 @@ def _manages(person: Person) -> bool:
     return person.enabled and "people.manage" in rights_of(person.roles)
 
 
-def _listed(roles: Iterable[str]) -> str:
-    return ", ".join(sorted(roles))
+def _listed(roles: frozenset[str]) -> str:
+    return ", ".join(name for role, name in ROLE_NAMES.items() if role in roles) or "none"
 
 
 def _as_caller(person: Person) -> Caller:

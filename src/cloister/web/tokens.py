@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cloister.foundation.clock import Clock
 from cloister.foundation.errors import BadInput, Conflict, NotFound, Refused
 from cloister.people.names import clean
+from cloister.people.roles import RIGHT_WORDS
 from cloister.people.sessions import TOKEN_MOST, new_secret, of_token, stored
 from cloister.storage.database import Database
 from cloister.storage.people import People, Token
@@ -62,7 +63,7 @@ class Tokens:
             if sum(item.ends > now for item in had) >= EACH_MOST:
                 raise Conflict("There are too many tokens.", f"The limit is {EACH_MOST}.", "Revoke some.")
             people.keep(Token(digest, account, named, wanted, now, now + seconds))
-            told = f"{named}: {', '.join(sorted(wanted))}"
+            told = f"{named}: {', '.join(text for right, text in RIGHT_WORDS.items() if right in wanted)}"
             self._accounts.note(Caller(person.name, account=account), "made a token", told, tx=tx)
         return secret
 
