@@ -54,9 +54,8 @@ def test_without_a_token_or_with_a_wrong_one_nobody_is_let_in(house):
 
 def test_a_table_is_not_sent_to_a_server_elsewhere(house):
     token = token_of(house, "tasks.read", "datasets.write")
-    with cloister.connect(url=house.url, token=token) as server:
-        with pytest.raises(BadInput, match="not sent"):
-            server.datasets.add("tests", {"a": [1, 2]}, residency="DE")
+    with cloister.connect(url=house.url, token=token) as server, pytest.raises(BadInput, match="not sent"):
+        server.datasets.add("tests", {"a": [1, 2]}, residency="DE")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import json
 from contextlib import closing
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
@@ -41,6 +41,25 @@ class Letters:
         assert answer.status_code == 200, answer.text
         link = answer.links.get("next")
         return [item["name"] for item in answer.json()], link and link["url"]
+
+
+def test_a_handler_may_ask_for_the_request_itself():
+    app = FastAPI()
+    problems.add(app, _Pages())
+
+    @Routes(app, "Names").listing("/api/v1/names", "tasks.read", "name")
+    def names(request: Request, response: Response) -> list[dict[str, str]]:
+        response.headers["x-own"] = "yes"
+        return [{"name": name} for name in request.query_params["of"]]
+
+    async def as_operator(scope, receive, send):
+        scope[WHO] = OPERATOR
+        await app(scope, receive, send)
+
+    answer = TestClient(as_operator).get("/api/v1/names?of=abc&limit=2")
+    assert answer.json() == [{"name": "a"}, {"name": "b"}]
+    assert answer.headers["x-own"] == "yes"
+    assert "of=abc" in answer.links["next"]["url"]
 
 
 class _Pages:

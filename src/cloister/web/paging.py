@@ -31,28 +31,38 @@ def paged(handle: Callable[..., Sequence[Mapping[str, Any]]], key: str) -> Calla
         handle: answers with a list of objects, always in the same order.
         key: the field that names an entry.
     """
+    own = inspect.signature(handle, eval_str=True)
+    # A handler may ask for the request itself; the framework gives it under one name only.
+    asked = {
+        item.annotation: name
+        for name, item in own.parameters.items()
+        if item.annotation in {Request, Response}
+    }
+    request_name, response_name = asked.get(Request, "page_request"), asked.get(Response, "page_response")
 
     @functools.wraps(handle)
-    def page(
-        *given: Any, page_request: Request, page_response: Response, limit: int, cursor: str, **named: Any
-    ) -> list[Any]:
-        entries = list(handle(*given, **named))
+    def page(*given: Any, limit: int, cursor: str, **named: Any) -> list[Any]:
+        request: Request = named[request_name]
+        response: Response = named[response_name]
+        entries = list(
+            handle(*given, **{name: value for name, value in named.items() if name in own.parameters})
+        )
         begin = _begin(entries, key, cursor)
         told = entries[begin : begin + limit]
         if begin + limit < len(entries):
             following = _cursor(begin + limit, str(told[-1][key]))
-            asked = [
-                (name, value) for name, value in page_request.query_params.multi_items() if name != "cursor"
-            ]
-            address = f"{quote(page_request.url.path)}?{urlencode([*asked, ('cursor', following)])}"
-            page_response.headers["link"] = f'<{address}>; rel="next"'
+            rest = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+            address = f"{quote(request.url.path)}?{urlencode([*rest, ('cursor', following)])}"
+            response.headers["link"] = f'<{address}>; rel="next"'
         return told
 
-    own = inspect.signature(handle, eval_str=True)
     kind = inspect.Parameter.KEYWORD_ONLY
     more = [
-        inspect.Parameter("page_request", kind, annotation=Request),
-        inspect.Parameter("page_response", kind, annotation=Response),
+        inspect.Parameter(name, kind, annotation=annotation)
+        for name, annotation in ((request_name, Request), (response_name, Response))
+        if name not in own.parameters
+    ]
+    more += [
         inspect.Parameter("limit", kind, default=USUAL, annotation=Annotated[int, Query(ge=1, le=MOST)]),
         inspect.Parameter(
             "cursor", kind, default="", annotation=Annotated[str, Query(max_length=_CURSOR_MOST)]

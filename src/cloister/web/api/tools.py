@@ -158,7 +158,12 @@ def _samples(app: FastAPI, pages: Pages) -> None:
             "complete": not found.cut,
         }
 
-    @routes.get("/api/v1/samples/export.csv", "samples.read")
+    @routes.get(
+        "/api/v1/samples/export.csv",
+        "samples.read",
+        response_class=Response,
+        responses={200: {"content": {"text/csv": {}}}},
+    )
     def as_csv(search: Search) -> Response:
         return _download(room.history.as_csv(search), "samples.csv", "text/csv; charset=utf-8")
 
