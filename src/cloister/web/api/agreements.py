@@ -107,11 +107,12 @@ def _reading(routes: Routes, node: OpenNode) -> None:
 def _binding(routes: Routes, node: OpenNode) -> None:
     @routes.post("/api/v1/agreements", "agreements.sign", body=DOCUMENT_MOST)
     def propose(request: Request, body: NewAgreement) -> Any:
-        return _outcome(node().signing.offer(body.terms, signer(request)))
+        digest = Terms.from_odrl(body.terms).digest
+        return _signed(node(), digest) or _outcome(node().signing.offer(body.terms, signer(request)))
 
     @routes.post("/api/v1/agreements/{digest}/sign", "agreements.sign")
     def sign(request: Request, digest: str) -> Any:
-        return _outcome(node().signing.sign(digest, signer(request)))
+        return _signed(node(), digest) or _outcome(node().signing.sign(digest, signer(request)))
 
     @routes.post("/api/v1/agreements/{digest}/withdraw", "agreements.sign")
     def withdraw(request: Request, digest: str) -> Any:
@@ -178,6 +179,13 @@ def _writing(routes: Routes, node: OpenNode) -> None:
         node().drafts.get(draft)
         node().drafts.remove(draft)
         return {"deleted": draft}
+
+
+def _signed(node: Node, digest: str) -> dict[str, Any] | None:
+    """The answer to a program that asks for what is done already; `None` if it is not."""
+    if node.agreements.find(digest) is None or node.party not in node.agreements.get(digest).signed_by:
+        return None
+    return {**node.agreements.summary(digest), "waiting": None}
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
