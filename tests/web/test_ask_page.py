@@ -57,7 +57,13 @@ def test_from_a_model_file_to_a_task_that_waits_for_its_owners(lab, work):
     plan = planned(lab, work)
     assert urlsplit(str(plan.url)).path == "/ask/plan"
     said = text_of(plan.text)
-    for part in ("Guaranteed", "Not protected", "What each organisation sees", "Why not another way", "Rounds 5"):
+    for part in (
+        "Guaranteed",
+        "Not protected",
+        "What each organisation sees",
+        "Why not another way",
+        "Rounds 5",
+    ):
         assert part in said
     assert "Each owner's own contribution is hidden from the coordinator" in said
     assert "It promises less than federated-averaging with secure sums" in said
@@ -146,7 +152,9 @@ def test_a_recipe_that_cannot_be_is_told_and_nothing_typed_is_lost(lab, work, ch
     assert "<script>alert" not in answer.text
     ((name, typed),) = changes.items()
     if name != "recipe":
-        assert typed.replace("<", "&lt;").replace(">", "&gt;") in answer.text or f'"{typed}"' not in answer.text
+        assert (
+            typed.replace("<", "&lt;").replace(">", "&gt;") in answer.text or f'"{typed}"' not in answer.text
+        )
 
 
 def test_a_plan_of_somebody_else_is_not_sent(lab, work):
@@ -176,7 +184,9 @@ def test_who_may_not_ask_sees_no_form_and_sends_nothing(lab, work):
 
 def test_an_organisation_that_is_no_researcher_is_told_why_it_cannot_ask(work):
     with closing(work["Ash"].eva()) as owner:
-        assert "no agreement in force under which your organisation may ask" in text_of(owner.get("/ask").text)
+        assert "no agreement in force under which your organisation may ask" in text_of(
+            owner.get("/ask").text
+        )
 
 
 def test_the_last_computations_are_kept_and_older_ones_go(work):
@@ -185,7 +195,8 @@ def test_the_last_computations_are_kept_and_older_ones_go(work):
 
     database = work["User"].node.durable.database
     made = [
-        asked.keep(database, {"kind": "training", "contents": {}, "settings": {"n": n}}) for n in range(asked.MOST + 1)
+        asked.keep(database, {"kind": "training", "contents": {}, "settings": {"n": n}})
+        for n in range(asked.MOST + 1)
     ]
     assert asked.kept(database, made[-1].digest) == made[-1]
     with pytest.raises(NotFound):
@@ -208,7 +219,9 @@ def test_with_a_budget_less_epsilon_is_tried_and_its_noise_predicted():
         query = {name: values[0] for name, values in parse_qs(urlsplit(str(told.url)).query).items()}
         made = keep_training(private[LAB].node, query["model"], recipe_of({**RECIPE, "metric": "loss"}))
         wanted = Wanted(
-            private.agreement, made.digest, wishes={"epsilon": "1", "units": "1000", "batch": "100", "rounds": "10"}
+            private.agreement,
+            made.digest,
+            wishes={"epsilon": "1", "units": "1000", "batch": "100", "rounds": "10"},
         )
         page = lab.get(wanted.path(), timeout=200)
         said = text_of(page.text)

@@ -69,7 +69,15 @@ def test_a_long_log_is_looked_through_in_parts_without_leaving_any_out(database)
 
 @pytest.mark.parametrize(
     "query",
-    ["kind=made-up", "start=yesterday", "end=2026-1-1", "digest=xyz", "digest=ab", "digest=%27%20or%201%3D1", "start=2026-01-xx"],
+    [
+        "kind=made-up",
+        "start=yesterday",
+        "end=2026-1-1",
+        "digest=xyz",
+        "digest=ab",
+        "digest=%27%20or%201%3D1",
+        "start=2026-01-xx",
+    ],
 )
 def test_a_search_that_cannot_be_read_is_told_and_the_log_still_shown(lab, query):
     answer = lab.get(f"/log?{query}")
@@ -84,7 +92,9 @@ def test_an_entry_shows_a_proof_that_holds(work, lab):
     proof = told["proof"]
     value = leaf_hash(leaf.encode())
     assert value.hex() == told["leaf_hash"]
-    verify_inclusion(value, 1, proof["size"], [bytes.fromhex(item) for item in proof["hashes"]], unb64(proof["root"]))
+    verify_inclusion(
+        value, 1, proof["size"], [bytes.fromhex(item) for item in proof["hashes"]], unb64(proof["root"])
+    )
     verify_opening(leaf, Opening(told["document"], unb64(told["salt"])))
     page = text_of(lab.get("/log/entries/1").text)
     assert "This server's own word: it is under the signed root" in page

@@ -88,7 +88,9 @@ def _signature(data: bytes) -> bytes:
             first, *others = tail.split("\n")
             signature = first[:-9] + ("A" if first[-9] != "A" else "B") + first[-8:]
             text = "\n".join([f"{head}\n", signature, *others])
-            lines[number] = json.dumps({"checkpoint": text}, ensure_ascii=False, separators=(",", ":")).encode()
+            lines[number] = json.dumps(
+                {"checkpoint": text}, ensure_ascii=False, separators=(",", ":")
+            ).encode()
     return b"\n".join(lines)
 
 

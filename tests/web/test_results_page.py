@@ -71,7 +71,9 @@ def test_an_owner_sees_the_certificate_and_gets_no_content(work, release):
 def test_a_changed_file_is_noticed_on_the_page(work, user, release, monkeypatch):
     node = work[USER].node
     real = node.contents.get
-    monkeypatch.setattr(node.contents, "get", lambda name: real(name)[:-1] + b"\x00" if name == release else real(name))
+    monkeypatch.setattr(
+        node.contents, "get", lambda name: real(name)[:-1] + b"\x00" if name == release else real(name)
+    )
     said = text_of(user.get(f"/results/{release}").text)
     assert "The file here is not the one that was signed." in said
     assert "Certificate ✕" in said or "does not hold" in said
@@ -81,17 +83,33 @@ def test_a_model_that_fits_no_tool_is_refused_with_what_was_typed_still_there(us
     into = user.post(f"/results/{release}/tool", data={"how": "base", "base": "crystals"})
     assert into.status_code >= 400
     assert "Make a tool of it" in text_of(into.text)
-    given = {"how": "new", "name": "strength", "title": "My <tool>", "counted": "seeds", "tile": "64", "overlap": "16", "threshold": "0.5"}
+    given = {
+        "how": "new",
+        "name": "strength",
+        "title": "My <tool>",
+        "counted": "seeds",
+        "tile": "64",
+        "overlap": "16",
+        "threshold": "0.5",
+    }
     made = user.post(f"/results/{release}/tool", data=given)
     assert made.status_code >= 400
     assert 'value="My &lt;tool&gt;"' in made.text
-    for wrong in ({"tile": "wide"}, {"threshold": "2"}, {"name": "../../x"}, {"name": "crystals"}, {"tile": "9" * 30}):
+    for wrong in (
+        {"tile": "wide"},
+        {"threshold": "2"},
+        {"name": "../../x"},
+        {"name": "crystals"},
+        {"tile": "9" * 30},
+    ):
         answer = user.post(f"/results/{release}/tool", data=given | wrong)
         assert 400 <= answer.status_code < 500, wrong
 
 
 def test_a_tool_that_does_not_come_with_cloister_is_not_replaced(user, release):
-    assert user.post(f"/results/{release}/tool", data={"how": "base", "base": "no-such-tool"}).status_code == 404
+    assert (
+        user.post(f"/results/{release}/tool", data={"how": "base", "base": "no-such-tool"}).status_code == 404
+    )
     assert "None is installed from it here" in text_of(user.get(f"/results/{release}").text)
 
 

@@ -166,7 +166,11 @@ def test_deciding_takes_the_right_that_asks_for_the_password_again(work):
 def test_a_request_from_elsewhere_decides_nothing(work, ash):
     task = work.ask()
     work.asked_at("Ash", task)
-    answer = ash.post(f"/tasks/{task}/approve", headers={"origin": "https://elsewhere.example"}, data={"with_records": "yes"})
+    answer = ash.post(
+        f"/tasks/{task}/approve",
+        headers={"origin": "https://elsewhere.example"},
+        data={"with_records": "yes"},
+    )
     assert answer.status_code == 403
     assert work["Ash"].node.tasks.summary(task)["status"] == "pending"
     ash.post(f"/tasks/{task}/refuse")

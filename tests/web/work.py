@@ -64,7 +64,10 @@ class Work:
             fields = {"name": "tests", "title": "Strength tests", "residency": "DE"}
             node.datasets.add(path, {**fields, "sensitivity": dict.fromkeys(COLUMNS, "internal")})
             node.steward.wake("documents")
-        people = {role: [self._person(name) for name in self.having(role)] for role in ("owner", "researcher", "user")}
+        people = {
+            role: [self._person(name) for name in self.having(role)]
+            for role in ("owner", "researcher", "user")
+        }
         given = {
             "title": "Strength together",
             "owners": [{**owner, "dataset": "tests"} for owner in people["owner"]],
@@ -119,7 +122,10 @@ class Work:
     def asked_at(self, name: str, task: str) -> None:
         """Waits until a task waits for a person at a server."""
         node = self[name].node
-        until(f"a question at {name}", lambda: node.tasks.records.known(task) and node.tasks.records.note(task).get("pending"))
+        until(
+            f"a question at {name}",
+            lambda: node.tasks.records.known(task) and node.tasks.records.note(task).get("pending"),
+        )
 
     def approve(self, task: str, *names: str) -> None:
         """Owners approve, without the page."""
@@ -132,7 +138,9 @@ class Work:
         for name, house in self.houses.items():
             until(
                 f"the end at {name}",
-                lambda node=house.node: (row := node.durable.task(task)) is not None and row.status != "running",
+                lambda node=house.node: (
+                    (row := node.durable.task(task)) is not None and row.status != "running"
+                ),
                 seconds,
             )
         return {name: house.node.durable.task(task).status for name, house in self.houses.items()}
@@ -158,4 +166,16 @@ def hidden(page: str, name: str) -> str:
     return unescape(found[1])
 
 
-__all__ = ["LAB", "OWNERS", "PRIVATE", "PURPOSE", "USER", "Work", "hidden", "model", "text_of", "until", "working"]
+__all__ = [
+    "LAB",
+    "OWNERS",
+    "PRIVATE",
+    "PURPOSE",
+    "USER",
+    "Work",
+    "hidden",
+    "model",
+    "text_of",
+    "until",
+    "working",
+]

@@ -104,7 +104,8 @@ def look(database: Database, wanted: Wanted, shown: int = SHOWN) -> Found:
         rows = LogRows(tx)
         size = rows.size()
         end = size if wanted.before is None else max(0, min(wanted.before, size))
-        first, found = end, []
+        first = end
+        found: list[Entry] = []
         while first > 0 and end - first < SCANNED and len(found) <= shown:
             start = max(0, first - _PART)
             part = [_entry(row) for row in rows.scan(start, first)]
@@ -186,9 +187,5 @@ def _fits(entry: Entry, wanted: Wanted) -> bool:
         (not wanted.kind or entry.kind == wanted.kind)
         and (not wanted.start or day >= wanted.start)
         and (not wanted.end or (bool(day) and day <= wanted.end))
-        and (
-            not wanted.digest
-            or entry.digest.startswith(begin)
-            or (entry.document or "").startswith(begin)
-        )
+        and (not wanted.digest or entry.digest.startswith(begin) or (entry.document or "").startswith(begin))
     )

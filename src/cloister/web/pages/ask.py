@@ -203,7 +203,9 @@ def add(app: FastAPI, pages: Pages) -> None:
         node = pages.node()
         made = parse_plan(parse(plan.encode()))
         if made.request.requester != node.party:
-            raise BadInput("This plan is not this organisation's.", "Another one asks in it.", "Make a plan here.")
+            raise BadInput(
+                "This plan is not this organisation's.", "Another one asks in it.", "Make a plan here."
+            )
         told = node.tasks.submit(made, _PATIENCE)
         if told["refusals"]:
             return pages.go(request, f"/tasks/{made.digest}", told="It was refused; see why below.")
@@ -214,12 +216,19 @@ def add(app: FastAPI, pages: Pages) -> None:
         node = pages.node()
         asked = node.tasks.plan(task).request
         if asked.requester != node.party:
-            raise Refused("This task is not yours to ask again.", "Another organisation asked for it.", "Ask it.")
+            raise Refused(
+                "This task is not yours to ask again.", "Another organisation asked for it.", "Ask it."
+            )
         keep(node.durable.database, asked.computation.model_dump(mode="json"))
         known = {name: str(value) for name, value in asked.preferences.items()}
         everybody = set(asked.datasets) == set(node.agreements.get(asked.agreement).terms.owners)
         wanted = Wanted.of(
-            {**known, "agreement": asked.agreement, "computation": asked.computation.digest, "purpose": asked.purpose},
+            {
+                **known,
+                "agreement": asked.agreement,
+                "computation": asked.computation.digest,
+                "purpose": asked.purpose,
+            },
             [] if everybody else list(asked.datasets),
         )
         return pages.go(request, wanted.path())

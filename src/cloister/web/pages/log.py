@@ -72,7 +72,9 @@ def add(app: FastAPI, pages: Pages) -> None:
             found=found,
             wanted=wanted,
             kinds=[("", "all kinds"), *((name, WORDS[name]) for name in KINDS)],
-            older="" if found.older is None else "/log?" + urlencode(_query(replace(wanted, before=found.older))),
+            older=""
+            if found.older is None
+            else "/log?" + urlencode(_query(replace(wanted, before=found.older))),
             newest="" if before is None else "/log?" + urlencode(_query(replace(wanted, before=None))),
             head=head,
             locked=head.get("locked"),
@@ -151,7 +153,7 @@ def _way(node: Node, document: str | None) -> str:
             return f"/results/sha256:{content['subject'][0]['digest']['sha256']}"
         for field, path in (("task", "/tasks/"), ("agreement", "/agreements/")):
             if is_digest(content.get(field)):
-                return path + content[field]
+                return f"{path}{content[field]}"
     except (CloisterError, LookupError, AttributeError, TypeError):
         return ""
     return ""

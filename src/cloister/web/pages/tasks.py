@@ -55,7 +55,9 @@ def add(app: FastAPI, pages: Pages) -> None:
             request,
             "tasks/show.html",
             title=item["purpose"],
-            lead=f"{item['by']} asks to train a model." if item["kind"] == "training" else f"{item['by']} asks.",
+            lead=f"{item['by']} asks to train a model."
+            if item["kind"] == "training"
+            else f"{item['by']} asks.",
             task=item,
             shown=plan_view(node, node.tasks.plan(task)),
             budget=item["budget"],
@@ -87,7 +89,9 @@ def add(app: FastAPI, pages: Pages) -> None:
     def decide_page(request: Request, task: str) -> Response:
         return _decide(request, task)
 
-    def _decide(request: Request, task: str, error: CloisterError | None = None, reason: str = "") -> Response:
+    def _decide(
+        request: Request, task: str, error: CloisterError | None = None, reason: str = ""
+    ) -> Response:
         node = pages.node()
         item = task_page(node, task)
         return pages.show(
@@ -144,7 +148,7 @@ def _newest(node: Node, task: str, last: int, wait: float) -> int:
     end, seen, newest = time.monotonic() + wait, last, last
     while True:
         found = node.events(seen, max(end - time.monotonic(), 0.0))
-        newest = max([newest, *(item["id"] for item in found if item["task"] == task)])
+        newest = max([newest, *(int(item["id"]) for item in found if item["task"] == task)])
         if not found or (newest > last and len(found) < 1000):
             return newest
         seen = found[-1]["id"]

@@ -24,7 +24,11 @@ WHOLE = ("rounds", "local_steps", "dropouts", "units", "batch")
 NUMBERS = ("epsilon", "deadline")
 WORDS = ("protection", "aggregation", "noise")
 FIELDS = (*WHOLE, *NUMBERS, *WORDS)
-COMPARABLE = {"rounds": "the rounds", "epsilon": "the privacy budget", "dropouts": "the owners that may be missing"}
+COMPARABLE = {
+    "rounds": "the rounds",
+    "epsilon": "the privacy budget",
+    "dropouts": "the owners that may be missing",
+}
 """Wishes along which plans can be compared, in words."""
 COMPARING = 20.0
 """Seconds after which no further plan is begun for a comparison: with noise each can take many."""
@@ -102,7 +106,9 @@ def agreements(node: Node) -> list[dict[str, Any]]:
     for digest in node.agreements.digests():
         try:
             terms = node.agreements.get(digest).terms
-            if node.agreements.state(digest) is not State.FINALIZED or node.party not in terms.having("researcher"):
+            if node.agreements.state(digest) is not State.FINALIZED or node.party not in terms.having(
+                "researcher"
+            ):
                 continue
         except CloisterError:
             continue
@@ -115,7 +121,11 @@ def choices(node: Node, terms: Terms) -> dict[str, Any]:
     entries = _entries(node, terms)
     budget = min((item.epsilon for item in terms.budgets), default=None)
     owners = [
-        {"party": owner, "name": terms.name_of(owner), "dataset": entries[owner].title if owner in entries else ""}
+        {
+            "party": owner,
+            "name": terms.name_of(owner),
+            "dataset": entries[owner].title if owner in entries else "",
+        }
         for owner in terms.owners
     ]
     return {
@@ -172,7 +182,9 @@ def recipe_of(form: Mapping[str, str]) -> dict[str, Any]:
     if written:
         found = parse(written.encode())
         if not isinstance(found, dict):
-            raise BadInput("That is no recipe.", "It must be a JSON object.", "See docs/reference/recipes.md.")
+            raise BadInput(
+                "That is no recipe.", "It must be a JSON object.", "See docs/reference/recipes.md."
+            )
         return checked_recipe(found)
     return tabular_recipe(
         columns=_names(form.get("columns", "")),
@@ -235,7 +247,11 @@ def compared(node: Node, wanted: Wanted, computation: Computation, now: Plan) ->
     for value in _values(node, wanted, now):
         text = f"{value:.4g}" if isinstance(value, float) else str(value)
         tried = replace(wanted, wishes={**wanted.wishes, name: text}, compare="")
-        row: dict[str, Any] = {"value": text, "path": wanted.path(**{name: text}), "now": text == wanted.wishes.get(name)}
+        row: dict[str, Any] = {
+            "value": text,
+            "path": wanted.path(**{name: text}),
+            "now": text == wanted.wishes.get(name),
+        }
         try:
             if time.monotonic() > until:
                 raise Conflict("Not computed: it takes long.", "", "Choose the value to see its plan.")

@@ -61,7 +61,12 @@ class Link:
 def listing(node: Node) -> list[dict[str, Any]]:
     """Every release, newest first."""
     return [
-        {**item, "at": parse_rfc3339(item["at"]), "state": state_of(item), "signers": len(item.get("signed_by", ()))}
+        {
+            **item,
+            "at": parse_rfc3339(item["at"]),
+            "state": state_of(item),
+            "signers": len(item.get("signed_by", ())),
+        }
         for item in reversed(releases_view(node))
     ]
 
@@ -99,7 +104,9 @@ def result_page(node: Node, digest: str) -> dict[str, Any]:
         "card": predicate.card,
         "checks": checks,
         "holds": all(item.holds for item in checks),
-        "signers": [{"name": named(party), "fingerprint": grouped(party), "party": party} for party in signed],
+        "signers": [
+            {"name": named(party), "fingerprint": grouped(party), "party": party} for party in signed
+        ],
         "missing": sorted(named(party) for party in set(predicate.gates.owners) - set(signed)),
         "gates": [(name, CHECKS.get(name, name.replace("-", " "))) for name in predicate.gates.checks],
         "promised": promised,
@@ -197,31 +204,60 @@ def _lineage(
     links = [
         Link(
             "Data",
-            f"{catalogue[name].title} of {named(owner)}" if name in catalogue else f"A dataset of {named(owner)}",
+            f"{catalogue[name].title} of {named(owner)}"
+            if name in catalogue
+            else f"A dataset of {named(owner)}",
             "stays at its owner's server",
             digest=name,
         )
         for owner, name in sorted(plan.request.datasets.items(), key=lambda item: named(item[0]))
     ]
     links.append(
-        Link("Agreement", predicate.card.title, f"for: {predicate.card.purpose}", f"/agreements/{predicate.agreement}", predicate.agreement)
+        Link(
+            "Agreement",
+            predicate.card.title,
+            f"for: {predicate.card.purpose}",
+            f"/agreements/{predicate.agreement}",
+            predicate.agreement,
+        )
     )
     links.append(
-        Link("Task", predicate.card.method, f"asked by {named(plan.request.requester)}", f"/tasks/{predicate.task}", predicate.task)
+        Link(
+            "Task",
+            predicate.card.method,
+            f"asked by {named(plan.request.requester)}",
+            f"/tasks/{predicate.task}",
+            predicate.task,
+        )
     )
     rounds = predicate.facts.get("rounds")
     links.append(
-        Link("Candidate", f"A {predicate.kind} after {rounds} rounds" if rounds else f"A {predicate.kind}", f"{predicate.size:,} bytes")
+        Link(
+            "Candidate",
+            f"A {predicate.kind} after {rounds} rounds" if rounds else f"A {predicate.kind}",
+            f"{predicate.size:,} bytes",
+        )
     )
     votes = len(told.get("signed_by", ()))
     links.append(
-        Link("Owners' gates", f"{votes} of {len(predicate.gates.owners)} owners approved", predicate.card.quality)
+        Link(
+            "Owners' gates",
+            f"{votes} of {len(predicate.gates.owners)} owners approved",
+            predicate.card.quality,
+        )
     )
     revoked = told["status"] == "revoked"
     links.append(
-        Link("Release", "Taken back" if revoked else "Approved", f"goes to {', '.join(told['recipients'])}", digest=told["release"], kind="bad" if revoked else "done")
+        Link(
+            "Release",
+            "Taken back" if revoked else "Approved",
+            f"goes to {', '.join(told['recipients'])}",
+            digest=told["release"],
+            kind="bad" if revoked else "done",
+        )
     )
     made = [
-        Link("Tool", f"{item['name']} {item['version']}", "installed here", f"/tools/{item['name']}") for item in tools
+        Link("Tool", f"{item['name']} {item['version']}", "installed here", f"/tools/{item['name']}")
+        for item in tools
     ]
     return links + (made or [Link("Tool", "None is installed from it here", kind="")])

@@ -204,9 +204,7 @@ def _rounds(plan: Plan, events: Sequence[Event]) -> tuple[int, int] | None:
     return min(max(done, default=0), whole), whole
 
 
-def _parties(
-    node: Node, plan: Plan, item: dict[str, Any], events: Sequence[Event]
-) -> list[dict[str, Any]]:
+def _parties(node: Node, plan: Plan, item: dict[str, Any], events: Sequence[Event]) -> list[dict[str, Any]]:
     """What this node knows of each organisation in the task: its seat, its yes, the last that was heard of it."""
     heard: dict[str, tuple[int, str]] = {}
     left: dict[str, str] = {}
