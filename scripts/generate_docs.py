@@ -111,6 +111,47 @@ def _body(route: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     )
 
 
+def python() -> str:
+    """What `import cloister` offers, from its docstrings."""
+    import inspect
+
+    import cloister
+    from cloister.sdk import parts, records
+
+    classes = [
+        cloister.Cloister,
+        *(getattr(parts, name) for name in PARTS),
+        *(getattr(records, name) for name in RECORDS),
+    ]
+    lines = [PYTHON_HEAD]
+    for function in (cloister.connect, cloister.connect_async, cloister.simulate):
+        lines += [f"## cloister.{function.__name__}", "", *_signed(function, f"cloister.{function.__name__}")]
+    for kind in [*classes, cloister.Simulation, cloister.AsyncCloister, cloister.Table]:
+        lines += [f"## {kind.__name__}", "", _prose(inspect.getdoc(kind)), ""]
+        for name, member in vars(kind).items():
+            if name.startswith("_") or not inspect.getdoc(member):
+                continue
+            if isinstance(member, property):
+                lines += [f"### {kind.__name__}.{name}", "", _prose(inspect.getdoc(member)), ""]
+            elif inspect.isfunction(member):
+                lines += [f"### {kind.__name__}.{name}", "", *_signed(member, name)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+PARTS = ("Parties", "Datasets", "Agreements", "Ask", "Tasks", "Releases", "Tools", "Budgets", "Log")
+RECORDS = ("Agreement", "Plan", "Task", "Release")
+
+
+def _signed(function: Callable[..., Any], name: str) -> list[str]:
+    import inspect
+
+    signature = inspect.signature(function)
+    given = [item for key, item in signature.parameters.items() if key != "self"]
+    text = str(signature.replace(parameters=given))
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)  # annotations are texts
+    return ["```text", f"{name}{text}", "", inspect.getdoc(function) or "", "```", ""]
+
+
 def recipes() -> str:
     """Every field of a training recipe, from the model and its docstrings."""
     from cloister.training import recipe
@@ -281,6 +322,13 @@ itself: `GET /api/v1/openapi.json`.
 
 """
 
+PYTHON_HEAD = f"""# Cloister from Python
+
+{GENERATED}
+
+What `import cloister` offers; [how to use it](../how-to/use-from-python.md). Every error is a `cloister.CloisterError`.
+"""
+
 RECIPES_HEAD = f"""# Training recipes
 
 {GENERATED}
@@ -338,6 +386,7 @@ PROBLEMS_TAIL = """## Exit codes of every command
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": command_line,
     "api.md": interface,
+    "python.md": python,
     "recipes.md": recipes,
     "errors.md": problems,
     "operators.md": operators,

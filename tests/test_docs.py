@@ -29,7 +29,7 @@ def commands():
     return {path for path, _ in generator().walk(cli, "cloister")}
 
 
-@pytest.mark.parametrize("name", ["cli.md", "api.md", "recipes.md", "errors.md"])
+@pytest.mark.parametrize("name", ["cli.md", "api.md", "python.md", "recipes.md", "errors.md"])
 def test_a_generated_page_is_up_to_date(name):
     assert (DOCS / "reference" / name).read_text("utf-8") == generator().PAGES[name](), "run: make docs"
 
