@@ -10,8 +10,8 @@ import pytest
 from toolfolk import ADA, BEN, NINE, PLAIN, packed, room_in
 
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, NotTrusted, OutOfSpace
-from cloister.node.toolroom.history import described
 from cloister.node.toolroom.limits import RoomLimits
+from cloister.node.toolroom.records import described
 from cloister.storage.samples import Wanted
 from cloister.tools.package import unpack
 from tools.toolmaking import discs, png, spread_centres

@@ -16,13 +16,12 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from cloister.foundation.canonical import canonical, parse
 from cloister.foundation.clock import Clock, rfc3339
 from cloister.foundation.errors import BadInput, NotFound, OutOfSpace
 from cloister.foundation.text import acts
 from cloister.node.toolroom.limits import RoomLimits
-from cloister.node.toolroom.recent import Evidence, Sample
-from cloister.node.toolroom.workers import Figures
+from cloister.node.toolroom.recent import Sample
+from cloister.node.toolroom.records import described, facts_of, restored
 from cloister.storage.database import Database
 from cloister.storage.samples import MOST, SampleRow, Samples, Wanted
 from cloister.tools import types as t
@@ -134,7 +133,7 @@ class History:
             label,
             who,
             sample.count,
-            _facts(sample),
+            facts_of(sample),
             sum(len(content) for content in files.values()),
         )
         with self._database.transaction() as tx:
@@ -161,7 +160,7 @@ class History:
             names = Samples(tx).files(sample) if row is not None else {}
         if row is None:
             raise _none()
-        return _sample(row, dict.fromkeys(names, b""))
+        return restored(row, dict.fromkeys(names, b""))
 
     def file(self, sample: str, name: str) -> bytes:
         """One of a sample's files. Raises `NotFound`."""
@@ -196,7 +195,7 @@ class History:
         older = more if new is None else bool(rows)
         newer = more if new is not None else old is not None and bool(rows)
         return Page(
-            tuple(_sample(row, {}) for row in rows),
+            tuple(restored(row, {}) for row in rows),
             total,
             _mark(rows[-1]) if older else "",
             _mark(rows[0]) if newer else "",
@@ -222,7 +221,7 @@ class History:
         """The names of figures that the newest samples have, `count` first."""
         with self._database.read() as tx:
             rows = Samples(tx).find(wanted, 20)
-        names = {name for row in rows for name in _sample(row, {}).figures.values}
+        names = {name for row in rows for name in restored(row, {}).figures.values}
         return sorted(names, key=lambda name: (name != "count", name))
 
     def tools(self) -> list[str]:
@@ -293,7 +292,7 @@ class History:
             samples = Samples(tx)
             rows = samples.find(wanted, MOST)
             total = samples.count(wanted)
-        return [_sample(row, {}) for row in rows], total > len(rows)
+        return [restored(row, {}) for row in rows], total > len(rows)
 
 
 def check_label(label: str) -> str:
@@ -306,103 +305,6 @@ def check_label(label: str) -> str:
             "Write a short one, such as a batch number.",
         )
     return label
-
-
-def described(sample: Sample) -> dict[str, Any]:
-    """A sample as JSON: what a program wants to know, without its files."""
-    return {
-        "id": sample.id,
-        "state": sample.state,
-        "time": rfc3339(sample.at),
-        "tool": sample.tool,
-        "title": sample.title,
-        "version": sample.version,
-        "tool_digest": sample.digest,
-        "models": dict(sample.models),
-        "certificate": sample.certificate,
-        "file": sample.file,
-        "file_digest": sample.input,
-        "width": None if sample.size is None else sample.size[0],
-        "height": None if sample.size is None else sample.size[1],
-        "label": sample.label,
-        "kept_by": sample.who,
-        "count": sample.count,
-        "figures": dict(sample.figures.values),
-        "units": dict(sample.figures.units),
-        "histograms": {name: item.model_dump() for name, item in sample.figures.histograms.items()},
-        "um_per_pixel": sample.um_per_pixel,
-        "settings": dict(sample.settings),
-        "warnings": list(sample.warnings),
-        "seconds": round(sample.seconds, 3),
-        "waited": round(sample.waited, 3),
-        "files": sorted(sample.files),
-        "evidence": {
-            "holds": sample.evidence.holds,
-            "sandbox": dict(sample.evidence.sandbox),
-            "sent": sample.evidence.sent,
-        },
-    }
-
-
-def _facts(sample: Sample) -> bytes:
-    told = described(sample)
-    return canonical(
-        {
-            name: told[name]
-            for name in (
-                "title",
-                "models",
-                "certificate",
-                "width",
-                "height",
-                "figures",
-                "units",
-                "histograms",
-                "um_per_pixel",
-                "settings",
-                "warnings",
-                "seconds",
-                "waited",
-                "evidence",
-            )
-        }
-        | {"alternative": sample.alternative}
-    )
-
-
-def _sample(row: SampleRow, files: Mapping[str, bytes]) -> Sample:
-    facts = parse(row.facts)
-    size = None if facts["width"] is None else (facts["width"], facts["height"])
-    return Sample(
-        row.id,
-        "",
-        row.at,
-        row.tool,
-        facts["title"],
-        row.version,
-        row.digest,
-        facts["models"],
-        facts["certificate"],
-        row.input,
-        row.file,
-        size,
-        row.count,
-        Figures.model_validate(
-            {"values": facts["figures"], "units": facts["units"], "histograms": facts["histograms"]},
-            strict=False,
-        ),
-        facts["um_per_pixel"],
-        facts["settings"],
-        tuple(facts["warnings"]),
-        facts["alternative"],
-        facts["seconds"],
-        facts["waited"],
-        Evidence(facts["evidence"]["sandbox"], facts["evidence"]["sent"]),
-        files,
-        "kept",
-        row.label,
-        row.who,
-    )
 
 
 def _mark(row: SampleRow) -> str:

@@ -9,7 +9,8 @@ from fastapi.routing import APIRoute
 from pydantic import Field
 
 from cloister.foundation.errors import BadInput, NotFound
-from cloister.node.toolroom.history import Pictures, described
+from cloister.node.toolroom.history import Pictures
+from cloister.node.toolroom.records import described
 from cloister.node.toolroom.shelf import Offer
 from cloister.storage.samples import Wanted
 from cloister.web.api.bodies import Body
