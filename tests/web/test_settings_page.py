@@ -129,6 +129,25 @@ def test_no_secret_is_in_an_address_or_shown_again(eva):
     assert "passphrase=" not in eva.post("/settings/backup", data={"passphrase": "short"}).text
 
 
+def test_the_passphrase_of_a_closed_server_is_tried_at_a_pace(house, eva):
+    house.node.close()
+    house.site.node = None
+    for _ in range(5):
+        assert "could not be opened" in eva.post("/unlock", data={"passphrase": "wrong words here"}).text
+    answer = eva.post("/unlock", data={"passphrase": "four random words here"})
+    assert answer.status_code == 403
+    assert "Too many tries" in answer.text
+    assert house.site.node is None
+
+
+def test_a_closed_server_is_opened_and_that_is_written_down(house, eva):
+    house.node.close()
+    house.site.node = None
+    eva.post("/unlock", data={"passphrase": "four random words here"})
+    assert house.site.node is not None
+    assert "Opened the server" in eva.get("/people/trail").text
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_settings_are_the_operators(house, path):
     house.site.accounts.add("Olga", ["auditor", "approver", "analyst", "tool-user"], PASSWORD)

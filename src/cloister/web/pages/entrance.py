@@ -1,4 +1,7 @@
-"""What comes after the first account: the organisation and its keys, a relay, opening the server."""
+"""What comes after the first account: the organisation and its keys, a relay, opening the server.
+
+Rule: whoever is signed in may open the server with its passphrase, at the pace at which people sign in (`people.attempts`).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from fastapi import FastAPI, Form, Request, Response
 from cloister.foundation.errors import CloisterError
 from cloister.identity.keystore import Passphrase
 from cloister.identity.passphrases import clean
+from cloister.web.pages.account import account_of
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 
@@ -48,6 +52,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             site.found(name.strip(), _PARTY_ROLES, opener, opener)
         except CloisterError as error:
             return _organisation(request, name, error)
+        site.accounts.note(pages.caller(request), "made the organisation's keys", site.organisation)
         return pages.go(request, "/connect", told=f"{site.organisation} has keys of its own now.")
 
     @routes.get("/connect", "node.manage")
@@ -63,7 +68,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             lead="Servers of several organisations meet at a relay. It passes on what it cannot read.",
             bare=True,
             connected=node.link is not None,
-            recovery=str(site.recovery_file),
+            recovery=str(site.recovery_file) if site.recovery_file.exists() else "",
             error=error,
             status=200 if error is None else error.status,
         )
@@ -74,6 +79,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             site.join(invitation)
         except CloisterError as error:
             return _connect(request, error)
+        site.accounts.note(pages.caller(request), "connected the server to a relay")
         return pages.go(request, "/", told="Connected to the relay.")
 
     @routes.get("/unlock", "own-account")
@@ -95,8 +101,11 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/unlock", "own-account")
     def unlock(request: Request, passphrase: Annotated[str, _TEXT] = "") -> Response:
+        caller, remote = pages.caller(request), pages.visit(request).remote
         try:
-            site.open(Passphrase(clean(passphrase, new=False)))
+            with site.accounts.tried(f"to open the server: {account_of(caller)}", remote):
+                site.open(Passphrase(clean(passphrase, new=False)))
         except CloisterError as error:
             return _unlock(request, error)
+        site.accounts.note(caller, "opened the server", "", remote)
         return pages.go(request, "/", told="The server is open.")
