@@ -1,4 +1,4 @@
-"""Backups of whole nodes, rule by rule (see `cloister.node.backup`)."""
+"""Backups of whole nodes, rule by rule (see `cloister.node.backup` and `cloister.node.restoring`)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotTru
 from cloister.identity import streams
 from cloister.identity.keystore import Cost, Passphrase
 from cloister.node import backup as module
-from cloister.node.backup import KIND, backup, check, restore, write
+from cloister.node.backup import KIND, backup, write
 from cloister.node.folder import Folder
 from cloister.node.node import Node
+from cloister.node.restoring import check, restore
 from cloister.node.setup import init_node
 from cloister.people.sessions import Person, Session
 from cloister.storage.database import Database

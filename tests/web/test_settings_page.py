@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 
 from cloister.identity.keystore import Passphrase
-from cloister.node.backup import check, restore
 from cloister.node.folder import Folder
+from cloister.node.restoring import check, restore
 from cloister.node.setup import RECOVERY_FILE
 from web.browser import Visit, check_page
 from web.street import EVA, PASSWORD, Browser, new_house

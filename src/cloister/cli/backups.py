@@ -52,14 +52,14 @@ def register(group: click.Group) -> None:
     @click.option("--check", "only_check", is_flag=True, help="Read it from end to end, and write nothing.")
     def restore(file: Path, folder: Path, passphrase: Path | None, only_check: bool) -> Answer:
         """Put the backup FILE back, as a folder that is not there yet."""
-        from cloister.node import backup as backups
+        from cloister.node import restoring
         from cloister.node.folder import Folder
 
         opener = given_passphrase(passphrase, elsewhere=True)
         if only_check:
-            about = backups.check(file, opener)
+            about = restoring.check(file, opener)
             return Answer(asdict(about), f"The backup is whole. {_of(about)}")
-        about = backups.restore(file, Folder(folder.absolute()), opener)
+        about = restoring.restore(file, Folder(folder.absolute()), opener)
         return Answer(asdict(about), f"Restored to {folder}. {_of(about)}\n{in_words(about)}")
 
 
