@@ -182,7 +182,7 @@ def test_a_request_from_elsewhere_decides_nothing(work, ash):
 @pytest.mark.parametrize("part", ["", "/live", "/stream", "/decide"])
 def test_a_task_that_is_not_here_is_not_found_whatever_it_is_called(ash, task, part):
     answer = ash.get(f"/tasks/{task}{part}")
-    assert answer.status_code == 404
+    assert answer.status_code in {400, 404}
     assert "<script>" not in answer.text
 
 

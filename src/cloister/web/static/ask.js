@@ -1,5 +1,6 @@
 "use strict";
 // A slider beside each number that has a least and a greatest value. The number stays what is sent; without script it is there alone.
+// The address follows the wishes, so that loading the page again, or passing it on, shows the same plan.
 (() => {
   for (const number of document.querySelectorAll("input[data-slider]")) {
     const slider = document.createElement("input");
@@ -17,4 +18,8 @@
     number.before(slider);
     number.parentElement.classList.add("slid");
   }
+  const form = document.querySelector("form.what-if");
+  document.addEventListener("htmx:after:swap", () => {
+    history.replaceState(null, "", `${form.getAttribute("action")}?${new URLSearchParams(new FormData(form))}`);
+  });
 })();
