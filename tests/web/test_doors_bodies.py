@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import socket
 import time
 
@@ -86,6 +88,27 @@ def test_a_head_that_comes_too_slowly_ends_the_connection(house, monkeypatch):
         assert ended(connection), "the second request of a connection has no more time than the first"
 
 
+def test_whoever_does_not_read_the_answer_is_not_waited_for(house, monkeypatch):
+    monkeypatch.setattr(connections, "STALLED_SECONDS", 0.5)
+    with house.visitor() as browser:
+        name = re.search(r'/static/[^"]+\.css', browser.get("/sign-in").text)[0]
+        size = len(browser.get(name).content)
+    asked = 1 + (64 << 20) // size
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", port_of(house)))
+        request = f"GET {name} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        with contextlib.suppress(OSError):
+            connection.sendall(request * asked)
+        time.sleep(2)
+        read = 0
+        with contextlib.suppress(ConnectionError):
+            while part := connection.recv(1 << 20):
+                read += len(part)
+        assert read < asked * size // 2, "it was given up, not told to the end"
+
+
 def test_strangers_who_open_connections_do_not_keep_others_out(house, monkeypatch):
     monkeypatch.setattr(connections, "MOST", 20)
     monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
@@ -119,6 +142,6 @@ def test_bodies_that_try_the_reader_are_refused_as_problems(house, token, body):
     headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
     with httpx.Client(base_url=house.url, headers=headers, timeout=30) as program:
         answer = program.post("/api/v1/datasets", content=body)
-    assert answer.status_code in {400, 404, 422}
+    assert answer.status_code in {400, 403, 404, 422}
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == answer.status_code

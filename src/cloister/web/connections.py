@@ -3,8 +3,9 @@
 Rules:
 1. The head of a request arrives within `HEAD_SECONDS` of the connection's beginning, or of the first byte after an answer; else the
    connection ends. What comes after an answer and is no request ends it too. (How long a body may take: `guard`.)
-2. There are at most `MOST` connections at each door; more are closed at once.
-3. An answer to what is no HTTP carries the headers of every other one.
+2. Whoever asks and does not read the answer is not waited for longer than `STALLED_SECONDS`.
+3. There are at most `MOST` connections at each door; more are closed at once.
+4. An answer to what is no HTTP carries the headers of every other one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from cloister.web.doors import HEADERS
 
 HEAD_SECONDS = 15.0
+STALLED_SECONDS = 60.0
+"""For as much as is held for it, some 50 KiB."""
 MOST = 200
 
 
@@ -24,9 +27,10 @@ class Bounded(H11Protocol):
     """HTTP/1.1 on one connection, within limits."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A connection begins (rule 2)."""
+        """A connection begins (rule 3)."""
         super().connection_made(transport)
         if len(self.connections) > MOST:
             transport.abort()
@@ -36,6 +40,7 @@ class Bounded(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """A connection ended."""
         self._unwatch()
+        self.resume_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -51,8 +56,21 @@ class Bounded(H11Protocol):
         super().on_response_complete()
         self._unwatch()
 
+    def pause_writing(self) -> None:
+        """What was written is not read (rule 2)."""
+        super().pause_writing()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It was."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+        super().resume_writing()
+
     def send_400_response(self, msg: str) -> None:
-        """Answers what is no HTTP (rule 3)."""
+        """Answers what is no HTTP (rule 4)."""
         headers = [
             (b"content-type", b"text/plain; charset=utf-8"),
             (b"connection", b"close"),
