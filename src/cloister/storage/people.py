@@ -221,4 +221,5 @@ def _token(row: Row[Any]) -> Token:
 
 
 def _passkey(row: Row[Any]) -> Passkey:
-    return Passkey(*row)
+    name, account, title, host, key, count, made, used = row  # not `row.count`, which is a tuple's method
+    return Passkey(name, account, title, host, key, count, made, used)
