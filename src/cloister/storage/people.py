@@ -221,5 +221,5 @@ def _token(row: Row[Any]) -> Token:
 
 
 def _passkey(row: Row[Any]) -> Passkey:
-    name, account, title, host, key, count, made, used = row  # not `row.count`, which is a tuple's method
-    return Passkey(name, account, title, host, key, count, made, used)
+    named = row._mapping  # noqa: SLF001 - SQLAlchemy's own name for it; `row.count` is a tuple's method to type checkers
+    return Passkey(**named)
