@@ -90,7 +90,9 @@ class Waiting:
         self._lock = threading.Lock()
         self._items: list[Item] = []
         self._looked = self._written = float("-inf")
+        self._cost = 0.0
         self._node: Node | None = None
+        self._agreed: list[dict[str, Any]] = []
         self._away: dict[str, int] = {}
         self._changed: tuple[float, list[Item]] = (float("-inf"), [])
         event.listen(site.database.engine, "commit", self._ring)
@@ -122,16 +124,21 @@ class Waiting:
             return []
         now = time.monotonic()
         with self._lock:
-            if node is self._node and self._written < self._looked and now - self._looked < _KEPT:
+            age = now - self._looked
+            # However much is written here, no more than a third of the time goes into looking.
+            if node is self._node and age < _KEPT and (self._written < self._looked or age < 2 * self._cost):
                 return self._items
             self._looked, self._node = now, node
             self._items = self._look(node)
+            self._cost = time.monotonic() - now
             return self._items
 
     def _look(self, node: Node) -> list[Item]:
         found: list[Item] = []
+        # Looked at once for all parts: every agreement is opened for it.
+        self._agreed = [node.agreements.summary(digest) for digest in node.agreements.digests()]
         # One part that cannot be looked at (an agreement that cannot be read any more) hides no other.
-        for part in (_trouble, _agreements, _tasks, _budgets, self._parties, self._datasets, self._keys):
+        for part in (_trouble, self._agreements, _tasks, _budgets, self._parties, self._datasets, self._keys):
             try:
                 found += part(node)
             except CloisterError as error:
@@ -142,6 +149,9 @@ class Waiting:
                 )
         return found
 
+    def _agreements(self, node: Node) -> Iterable[Item]:
+        return _agreements(node, self._agreed)
+
     # Organisations -------------------------------------------------------------------------------------------------
 
     def _parties(self, node: Node) -> list[Item]:
@@ -149,8 +159,7 @@ class Waiting:
             return []
         here, now = node.link.transport.here(), node.clock.now()
         needed: dict[str, int] = {}
-        for digest in node.agreements.digests():
-            summary = node.agreements.summary(digest)
+        for summary in self._agreed:
             if summary["state"] == "finalized":
                 for item in summary["parties"]:
                     needed[item["party"]] = needed.get(item["party"], 0) + 1
@@ -263,15 +272,15 @@ def _trouble(node: Node) -> Iterable[Item]:
         )
 
 
-def _agreements(node: Node) -> Iterable[Item]:
+def _agreements(node: Node, summaries: list[dict[str, Any]]) -> Iterable[Item]:
     began = {
         item.facts.get("agreement"): item.at
         for item in _events(node, ("agreement.signatures",), 1000)  # the oldest comes last and counts
     }
     signs: frozenset[Right] = frozenset({"agreements.sign"})
     strangers: dict[str, str] = {}
-    for digest in node.agreements.digests():
-        summary = node.agreements.summary(digest)
+    for summary in summaries:
+        digest = summary["agreement"]
         if summary["state"] not in _UNSIGNED:
             continue
         others = [item for item in summary["parties"] if item["party"] != node.party]
