@@ -81,7 +81,7 @@ def run(script: str, folder: Path, seconds: int) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_plant_managers_tutorial_runs_as_it_stands(tmp_path):
-    told = run(script_of(ROOT / "docs/tutorial/plant-manager.md"), tmp_path, 580)
+    told = run(script_of(ROOT / "docs/how-to/count-crystals-by-command.md"), tmp_path, 580)
     assert "D50" in told
     assert (tmp_path / "results/index.html").is_file()
     assert "What is not promised" in told

@@ -48,7 +48,7 @@ from cloister.node.tasks.programs import Locals, Programs
 from cloister.node.tasks.release_context import Shelf
 from cloister.node.tasks.service import Ports, TasksService
 from cloister.node.tasks.withdrawing import Withdrawing
-from cloister.storage.database import Transaction
+from cloister.storage.database import Database, Transaction
 from cloister.transport.interface import Attachment
 
 

@@ -20,7 +20,7 @@ from cloister.people.roles import Right
 from cloister.web import filters
 from cloister.web.assets import static
 from cloister.web.doors import SITE, Visit
-from cloister.web.guard import NOBODY, WHO, Caller
+from cloister.web.guard import NOBODY, VISITOR, WHO, Caller
 from cloister.web.site import Site
 
 _TOLD_MOST = 1000
@@ -196,13 +196,25 @@ class Pages:
         if path == "/ask" or path.startswith("/ask/"):
             path = "/tasks"  # asking is how a task begins
         here = max(
-            (s.path for s in seen if path == s.path or path.startswith(s.path.rstrip("/") + "/")),
+            (s.path for s in seen if path == s.path or (s.path != "/" and path.startswith(s.path + "/"))),
             default="",
             key=len,
         )
         waiting = self.waiting(caller) if self.waiting is not None and self.site.node is not None else {}
         rail = [{"path": s.path, "title": s.title, "count": waiting.get(s.path, 0)} for s in seen]
+        if further := self._further(caller):
+            rail.append({"path": further[0], "title": further[1], "count": 0})
         return rail, here
+
+    def _further(self, caller: Caller) -> tuple[str, str] | None:
+        """The next step of somebody whose server is not set up, or closed: where, and what it is called."""
+        if caller == VISITOR:
+            return "/welcome", "Set up this server"
+        if self.site.state == "new" and "node.manage" in caller.rights:
+            return "/organisation", "Name the organisation"
+        if self.site.state == "closed" and "own-account" in caller.rights:
+            return "/unlock", "Open the server"
+        return None
 
     def _said(self, request: Request, caller: Caller) -> str:
         key = request.query_params.get("told", "")

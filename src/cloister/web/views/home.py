@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 NEARLY = 0.8
 """Of a budget: from then on people are told."""
-_KEPT = 5.0
+_KEPT, _COSTLY = 5.0, 0.5
 _CHANGED_KEPT = 30.0
 _TASKS = 300
 _FAILED_DAYS = 7
@@ -90,7 +90,7 @@ class Waiting:
         self._lock = threading.Lock()
         self._items: list[Item] = []
         self._looked = self._written = float("-inf")
-        self._cost = 0.0
+        self._pause = 0.0
         self._node: Node | None = None
         self._agreed: list[dict[str, Any]] = []
         self._away: dict[str, int] = {}
@@ -125,12 +125,13 @@ class Waiting:
         now = time.monotonic()
         with self._lock:
             age = now - self._looked
-            # However much is written here, no more than a third of the time goes into looking.
-            if node is self._node and age < _KEPT and (self._written < self._looked or age < 2 * self._cost):
+            # Where looking is costly, no more than a third of the time goes into it, however much is written here.
+            if node is self._node and age < _KEPT and (self._written < self._looked or age < self._pause):
                 return self._items
             self._looked, self._node = now, node
             self._items = self._look(node)
-            self._cost = time.monotonic() - now
+            cost = time.monotonic() - now
+            self._pause = 2 * cost if cost > _COSTLY else 0.0
             return self._items
 
     def _look(self, node: Node) -> list[Item]:
