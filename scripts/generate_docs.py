@@ -296,6 +296,7 @@ secrets never pass through arguments. Environment variables:
 | `CLOISTER_UNCONFINED_WORKERS` | `accepted`: a node starts its workers even where the system cannot confine them; `cloister doctor` says what is missing |
 | `CLOISTER_PYTHON` | for `scripts/setup`: which Python makes the environment |
 | `CLOISTER_TEST_POSTGRES` | for the tests: a PostgreSQL to run them on, instead of one of their own |
+| `CLOISTER_TEST_CHROMIUM` | for the tests: the Chromium to look at the page with |
 | `CLOISTER_TEST_WORKERS` | for `scripts/test`: in how many processes the whole suite runs; by the machine's cores and memory, if absent |
 
 Completion of commands and options with the Tab key: put the line for your shell into its start file.

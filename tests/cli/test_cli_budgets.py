@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from cloister.cli import budgets, diagnosis, tasks
+from cloister.cli import budgets, tasks
 from cloister.cli.main import cli
 from cloister.foundation.errors import BadInput
+from cloister.node import diagnosis
 from cloister.privacy.budgets import RECONCILED
 
 TASK, AGREEMENT, UID = "sha256:" + "4" * 64, "sha256:" + "5" * 64, "urn:uuid:1"
@@ -134,13 +135,13 @@ def test_doctor_and_status_say_why_no_privacy_is_spent():
         "time": 0, "engines": {},
         "budgets": {"title": "It is old.", "remedy": "Restore.", "clause": "budget-restored"},
     }  # fmt: skip
-    found = diagnosis._running(status, [], [], [], "here")
+    found = diagnosis.running(status, [], [], [], "here")
     (finding,) = [item for item in found if item.about == "Privacy budgets"]
     assert finding.state == "wrong"
     assert finding.what.startswith("It is old.")
     assert "cloister budget reconcile" in finding.remedy
     assert not [
-        i for i in diagnosis._running(status | {"budgets": None}, [], [], [], "") if i.about == finding.about
+        i for i in diagnosis.running(status | {"budgets": None}, [], [], [], "") if i.about == finding.about
     ]
 
 

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from cloister.cli import ask, tasks
 from cloister.cli.common import brief
-from cloister.node.tasks.happenings import in_words
 from cloister.cli.main import cli
 from cloister.foundation.errors import Refused
+from cloister.node.tasks.happenings import in_words
 from protections import federation as f
 
 NORTH = "a" * 52

@@ -18,10 +18,10 @@ from rich.console import Console
 from cloister.cli import output
 from cloister.cli.common import brief, table
 from cloister.cli.demo.view import View
-from cloister.node.tasks.happenings import in_words
+from cloister.cli.logs import Readable
 from cloister.foundation.errors import CloisterError, Refused, from_problem
 from cloister.foundation.text import acts, readable
-from cloister.cli.logs import Readable
+from cloister.node.tasks.happenings import in_words
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 EVIL = st.text(

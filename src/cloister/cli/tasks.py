@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from cloister.cli.common import brief, client, elsewhere, folder_option, short, soon, table, wait_option
-from cloister.node.tasks.happenings import in_words
 from cloister.cli.output import Answer, command, confirm, say
 from cloister.foundation.errors import Refused, from_problem
+from cloister.node.tasks.happenings import in_words
 
 
 @click.group("task")

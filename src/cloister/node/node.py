@@ -97,9 +97,7 @@ class Node:
     ) -> None:
         self.folder = Folder(folder.absolute())
         self.config = self.folder.config()
-        self.keystore = (
-            unlock if isinstance(unlock, Keystore) else Keystore.open(self.folder.secrets, unlock)
-        )
+        self.keystore = unlock if isinstance(unlock, Keystore) else Keystore.open(self.folder.secrets, unlock)
         key = self.keystore.get_or_create(STORAGE_KEY)
         self._own_database = database is None
         self.durable = Durable.open(self.folder.root, key, database=database)

@@ -34,7 +34,28 @@ from cloister.web.routes import Routes
 from cloister.web.site import Site
 
 _INTERFACE = (parties, happenings, datasets, agreements, budgets, tasks_api, releases, log_api)
-_SCREENS = (assets, settings_api, passkeys_api, people_api, signing_in, account, people, settings, entrance, home, tools_api, tools, samples, ask, tasks, datasets_pages, parties_pages, agreements_pages, results, log)
+_SCREENS = (
+    assets,
+    settings_api,
+    passkeys_api,
+    people_api,
+    signing_in,
+    account,
+    people,
+    settings,
+    entrance,
+    home,
+    tools_api,
+    tools,
+    samples,
+    ask,
+    tasks,
+    datasets_pages,
+    parties_pages,
+    agreements_pages,
+    results,
+    log,
+)
 
 
 def make_app(site: Site) -> FastAPI:
