@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from cloister.foundation.errors import CloisterError
 from cloister.node.folder import Folder
@@ -208,7 +209,7 @@ def running(
             "wrong",
             f"{item['name']} has changed",
             f"Restore its files or register a new version; what changed: cloister dataset check {item['name']}",
-            f"/datasets/{item['commitment']}",
+            f"/datasets/own/{quote(item['name'])}",
         )
         for item in datasets
         if not item["private"]["looks_unchanged"]

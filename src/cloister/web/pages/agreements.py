@@ -15,6 +15,7 @@ from cloister.web.pages import agreement_drafts, agreement_signing
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import agreements as views
+from cloister.web.views import tasks as task_views
 
 
 def add(app: FastAPI, pages: Pages) -> None:
@@ -86,6 +87,8 @@ def _page(pages: Pages, request: Request, digest: str, view: str) -> Response:
         ours=node.party in agreement_views.suspended(node, digest),
         wish=node.signing.wish("sign", digest),
         own=node.party,
+        states=views.STATES,
+        task_words=task_views.WORDS,
         **told,
     )
 

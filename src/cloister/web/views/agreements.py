@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from fastapi import Request
@@ -91,11 +90,6 @@ def listing(node: Node) -> dict[str, list[dict[str, Any]]]:
         ],
         "over": [item for item in found if item["state"] in OVER],
     }
-
-
-def waiting(node: Node) -> int:
-    """How many agreements wait for this organisation's signature."""
-    return sum(item["waits"] for item in map(partial(card, node), node.agreements.digests()))
 
 
 def second_people(node: Node) -> list[dict[str, Any]]:

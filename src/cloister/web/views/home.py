@@ -26,6 +26,7 @@ from cloister.people.roles import Right
 from cloister.storage.events import Event, Events
 from cloister.web.guard import Caller
 from cloister.web.views import datasets as datasets_view
+from cloister.web.views.agreements import STATES, second_people
 
 if TYPE_CHECKING:
     from cloister.web.site import Site
@@ -307,13 +308,14 @@ def _agreements(node: Node, summaries: list[dict[str, Any]]) -> Iterable[Item]:
             f"/parties/{party}",
             "Compare it",
         )
-    for wish in node.signing.wishes():
-        title = node.agreements.summary(wish.subject)["title"] if wish.kind == "sign" else "new terms"
+    for found in second_people(node):
+        wish = found["wish"]
+        what = "one person to sign again" if wish.kind == "one-person" else f"“{found['title']}” signed"
         yield Item(
             "/agreements",
             signs,
-            f"{wish.name} wants “{title}” signed; a second person has to agree.",
-            f"/agreements/{wish.subject}" if wish.kind == "sign" else "/agreements",
+            f"{wish.name} wants {what}; a second person has to agree.",
+            found["path"],
             "Read it",
             wish.at,
             account=wish.account,
@@ -428,16 +430,10 @@ def _told(node: Node, item: Event, names: Mapping[str, str]) -> Happening | None
         if item.kind == "agreement.signatures":
             signed = [names.get(party, party[:8]) for party in facts.get("signed") or ()]
             return Happening(item.at, f"“{title}” is signed by {', '.join(signed)}", link)
-        state = {
-            "finalized": "in force",
-            "suspended": "suspended",
-            "revoked": "revoked",
-            "terminated": "ended",
-        }
-        if facts.get("to") not in state:
+        if facts.get("to") not in {"finalized", "suspended", "revoked", "terminated"}:
             return None
         bad = "warn" if facts["to"] != "finalized" else "done"
-        return Happening(item.at, f"“{title}” is {state[facts['to']]}", link, bad)
+        return Happening(item.at, f"“{title}” is {STATES[facts['to']][0]}", link, bad)
     if item.kind == "release.stored":
         return Happening(item.at, "A result was approved and is here", f"/tasks/{item.task}")
     words = in_words({"kind": item.kind, "facts": facts}, names)

@@ -18,7 +18,7 @@ from cloister.storage.events import Event
 
 ENDED = frozenset({"done", "failed", "stopped", "refused"})
 _KINDS = {"done": "good", "failed": "bad", "stopped": "bad", "refused": "bad", "pending": "warn"}
-_WORDS = {
+WORDS = {
     "proposed": "waiting for others",
     "pending": "waits for you",
     "admitted": "about to start",
@@ -28,6 +28,7 @@ _WORDS = {
     "stopped": "stopped",
     "refused": "refused",
 }
+"""A task's state in words."""
 _SHOWN = 40
 
 
@@ -45,11 +46,6 @@ def listing(node: Node) -> list[dict[str, Any]]:
     return [_listed(node, item) for item in reversed(tasks_view(node))]
 
 
-def waiting_here(node: Node) -> int:
-    """How many tasks wait for a person at this node."""
-    return sum(1 for item in tasks_view(node) if item["status"] == "pending")
-
-
 def status_of(node: Node, task: str) -> str:
     """Where a task is, in the word that programs use. Raises `NotFound`."""
     row = node.durable.task(task)
@@ -61,7 +57,7 @@ def _listed(node: Node, item: dict[str, Any]) -> dict[str, Any]:
         **item,
         "by": item["names"].get(item["requester"], item["requester"][:8]),
         "at": parse_rfc3339(item["created"]),
-        "state": _WORDS.get(item["status"], item["status"]),
+        "state": WORDS.get(item["status"], item["status"]),
         "kind_of_state": _KINDS.get(item["status"], ""),
         "words": where(node, item),
     }
