@@ -7,11 +7,11 @@ import pytest
 from cloister.agreements.lifecycle import ACT_TYPE, State, act, sign_act
 from cloister.agreements.signing import AGREEMENT_TYPE, sign_terms
 from cloister.agreements.terms import Terms
-from cloister.cli.diagnosis import _running
 from cloister.foundation.canonical import canonical, parse
 from cloister.foundation.errors import BadInput
 from cloister.foundation.quotas import Quota
 from cloister.identity.envelopes import Envelope, EnvelopeSignature, cosign, with_signatures
+from cloister.node.diagnosis import running
 from cloister.node.peers.documents import PUSH
 from cloister.node.peers.quotas import LIMITS
 from cloister.storage.documents import Documents
@@ -120,7 +120,7 @@ def test_a_row_that_cannot_be_read_is_told_and_holds_up_no_other_agreement(here)
         (told,) = node.status()["agreements_not_readable"]
         assert told["agreement"] == made.digest
         assert told["reason"]
-        findings = _running(node.status(), [], [], [], "its address")
+        findings = running(node.status(), [], [], [], "its address")
         assert [
             (item.state, "cannot be read" in item.what) for item in findings if item.about == "Agreement"
         ] == [("wrong", True)]

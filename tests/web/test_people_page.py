@@ -202,7 +202,8 @@ def test_a_token_is_shown_once_works_within_its_rights_and_is_revoked(house, eva
     assert secret not in eva.get("/people").text
     with closing(Browser(house.url)) as program:
         program.headers["authorization"] = f"Bearer {secret}"
-        assert program.get("/tools").status_code == 200
+        assert program.get("/api/v1/tools").status_code == 200
+        assert program.get("/tools").status_code == 403, "pages are for people"
         assert program.get("/people", follow_redirects=False).status_code == 403
         assert program.get("/settings", follow_redirects=False).status_code == 403
         (token,) = house.site.accounts.tokens.of(account(house, EVA))

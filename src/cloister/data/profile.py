@@ -23,7 +23,7 @@ from cloister.data.csv_tables import parse_text
 from cloister.data.images import SUFFIXES, image_size
 from cloister.data.readers import folder_files, labels_told, read_image_folder
 from cloister.data.schema import Column, ColumnKind
-from cloister.data.tables import open_parquet, parquet_kinds
+from cloister.data.tables import open_parquet, parquet_kinds, require_room
 from cloister.foundation.documents import invalid
 from cloister.foundation.errors import BadInput, NotFound
 from cloister.foundation.text import one_line
@@ -37,10 +37,11 @@ _STEPS_BACK = 50
 
 @dataclass(frozen=True)
 class ProfileLimits:
-    """How much is looked at: bytes of a CSV, rows of a table, pictures of a folder; how many rows are shown."""
+    """How much is looked at: bytes of a CSV, rows of a table, bytes of the rows written out, pictures of a folder; how many rows are shown."""
 
     max_bytes: int = 16 << 20
     max_rows: int = 100_000
+    max_unpacked: int = 512 << 20
     max_pictures: int = 200
     examples: int = 5
 
@@ -271,7 +272,9 @@ def _parquet(source: Path, size: int, limits: ProfileLimits, tables: TableLimits
                 had += len(batches[-1])
                 if had >= limits.max_rows:
                     break
-            return pa.Table.from_batches(batches, schema=file.schema_arrow)
+            table = pa.Table.from_batches(batches)
+            require_room(table, limits.max_unpacked, source.name)
+            return table
 
         table = parquet_kinds(file.schema_arrow, some, source.name)
     columns = {name: table.column(name) for name in table.column_names}

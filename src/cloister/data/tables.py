@@ -95,16 +95,32 @@ def columns_of(
 def parse_parquet(data: bytes, *, limits: TableLimits = TABLE_LIMITS, name: str = "The table") -> Any:
     """A Parquet file's bytes as an Arrow table of the five kinds."""
     file = open_parquet(io.BytesIO(data), limits=limits, name=name)
-    return parquet_kinds(file.schema_arrow, lambda: file.read(use_threads=False), name)
+
+    def whole() -> Any:
+        table = file.read(use_threads=False)
+        require_room(table, limits.max_bytes, name)
+        return table
+
+    return parquet_kinds(file.schema_arrow, whole, name)
 
 
 def open_parquet(source: Any, *, limits: TableLimits = TABLE_LIMITS, name: str = "The table") -> Any:
-    """A `pyarrow.parquet.ParquetFile` whose own words about its size are within limits; nothing of its values is read."""
+    """A `pyarrow.parquet.ParquetFile` whose own words about its size are within limits; nothing of its values is read.
+
+    Texts come as dictionaries: a file of some bytes can name one long text in every row, which `require_room` finds before it is
+    written out row by row.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(source)
+        texts = [
+            field.name
+            for field in pq.ParquetFile(source).schema_arrow
+            if pa.types.is_string(field.type) or pa.types.is_binary(field.type)
+        ]
+        source.seek(0)
+        file = pq.ParquetFile(source, read_dictionary=texts)
         meta = file.metadata
         unpacked = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -119,6 +135,30 @@ def open_parquet(source: Any, *, limits: TableLimits = TABLE_LIMITS, name: str =
         if value > limit:
             raise BadInput(f"{name} has too many {unit}.", f"The limit is {limit}.", "Split the table.")
     return file
+
+
+def require_room(table: Any, most: int, name: str) -> None:
+    """Raises `BadInput` if the table, each row written out, would have more than `most` bytes."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    total = 0
+    for column in table.columns:
+        for chunk in column.chunks:
+            kind = chunk.type
+            if pa.types.is_dictionary(kind) and (
+                pa.types.is_string(kind.value_type) or pa.types.is_binary(kind.value_type)
+            ):
+                lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
+                total += pc.sum(lengths.take(chunk.indices.drop_null())).as_py() or 0
+            else:
+                total += chunk.nbytes
+    if total > most:
+        raise BadInput(
+            f"{name} has too many bytes unpacked.",
+            f"The limit is {most}.",
+            "Shorten its texts, or split the table.",
+        )
 
 
 def parquet_kinds(schema: Any, read: Callable[[], Any], name: str) -> Any:

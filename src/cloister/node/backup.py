@@ -6,7 +6,7 @@ Rules:
 2. It is of one moment: nothing is written to the database while its copy is made and the other files are held by further links
    (they are replaced as a whole, never written in). The copying out of those happens afterwards, and the node works on.
 
-Not in it: datasets, which lie where they were registered; compiled models (`cache`), which are made again. Rules 3 to 5 are in
+Not in it: the recovery keys, which belong elsewhere; datasets outside this folder, which lie where they were registered; compiled models (`cache`), which are made again. Rules 3 to 5 are in
 `restoring`.
 """
 
@@ -32,6 +32,7 @@ from cloister.foundation.errors import BadInput, CloisterError, Conflict, OutOfS
 from cloister.identity import streams
 from cloister.identity.keystore import Unlock
 from cloister.node.folder import Folder
+from cloister.node.setup import RECOVERY_FILE
 from cloister.storage.budgets import BudgetRows
 from cloister.storage.database import FILE, Database, out_of_space
 from cloister.storage.log import LogRows
@@ -40,7 +41,7 @@ KIND = "cloister/backup@1"
 SUFFIX = ".cloister-backup"
 _PIECE = 1 << 20
 _ONE_AT_A_TIME = threading.Lock()
-_LEFT_OUT = frozenset({"cache", "node.sock", FILE, f"{FILE}-wal", f"{FILE}-shm", "backups"})
+_LEFT_OUT = frozenset({"cache", "node.sock", FILE, f"{FILE}-wal", f"{FILE}-shm", "backups", RECOVERY_FILE})
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ _IDLE_SECONDS = 2.0
 _AFTER_COMMIT = 0.3
 _LOOKING = 0.05
 LONGEST_WAIT = 30.0
+WAITING_MOST = 16
+"""Readers that wait at a time; who comes when so many do gets what there is at once. Each holds a thread."""
 
 
 class Feed:
@@ -27,6 +29,7 @@ class Feed:
         self._rung = 0.0
         self._closed = False
         self._bell = threading.Condition()
+        self._waiting = threading.BoundedSemaphore(WAITING_MOST)
         event.listen(durable.database.engine, "commit", self._ring)
 
     def _ring(self, connection: Connection) -> None:
@@ -44,6 +47,15 @@ class Feed:
 
     def after(self, since: int, wait: float) -> list[dict[str, Any]]:
         """What happened after event `since`; waits up to `wait` seconds (at most 30) for something."""
+        if wait > 0 and not self._waiting.acquire(blocking=False):
+            return self._after(since, 0.0)
+        try:
+            return self._after(since, wait)
+        finally:
+            if wait > 0:
+                self._waiting.release()
+
+    def _after(self, since: int, wait: float) -> list[dict[str, Any]]:
         end = time.monotonic() + min(wait, LONGEST_WAIT)
         while True:
             found = self._durable.events(since)

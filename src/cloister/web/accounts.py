@@ -45,6 +45,8 @@ _LOOKED_AT, _WAITING = 2, 8
 _FAILED_STEP = 600
 _START_WAIT = 10.0
 
+_AGAIN = "\0again/"
+
 
 class Accounts:
     """Who may use this node, and how they are known again.
@@ -231,6 +233,12 @@ class Accounts:
             people.set_password(account, kept)
             people.change(replace(people.known(account), given=given))
             people.close_all(account, None if but is None else stored(but))
+            if given:
+                # Somebody else helps this account back in: whatever was planted in it is good no more.
+                for token in people.tokens_of(account):
+                    people.drop(token.digest)
+                for passkey in people.passkeys_of(account):
+                    people.drop_passkey(passkey.name)
             self.note(by, "set a new password" if given else "changed the password", found.name, tx=tx)
 
     def drop_password(self, account: str, *, but: str | None = None, by: Caller = NOBODY) -> None:
@@ -303,7 +311,8 @@ class Accounts:
             Refused: nobody is signed in, the wrong password, or too many tries (clauses `sign-in`, `too-often`).
         """
         person = self.signed_in(cookie)
-        self._shown(person.name, password, address)
+        # Counted by itself: strangers who try this name at the sign-in must not keep its person from signing.
+        self._shown(person.name, password, address, counted=f"{_AGAIN}{person.account}")
         with self._database.transaction() as tx:
             return self.renew(tx, cookie)
 
@@ -434,12 +443,12 @@ class Accounts:
             self._told[person.account] = now
         self.note(NOBODY, what, person.name, address)
 
-    def _shown(self, name: str, password: str, address: str) -> Person:
-        """The person of a name and password (rules 4 and 7)."""
+    def _shown(self, name: str, password: str, address: str, counted: str | None = None) -> Person:
+        """The person of a name and password (rules 4 and 7); tries are counted under `counted` instead of the name."""
         name = folded(name)
         with self._database.read() as tx:
             found = People(tx).by_name(name)
-        with self._room(), self.tried(name, address, known=found is not None):
+        with self._room(), self.tried(counted or name, address, known=found is not None):
             with self._looked_at:
                 good = passwords.matches(password, None if found is None else found[1])
             if found is None or not good or not found[0].enabled:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -108,6 +108,7 @@ class NetworkDoor:
 
     def __init__(self, app: ASGIApp, accounts: Accounts, address: Address) -> None:
         self._app, self._accounts, self._address = app, accounts, address
+        self._threads = CapacityLimiter(8)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -145,7 +146,12 @@ class NetworkDoor:
         if wrong is not None:
             return _refusal(scope, *wrong)
         if scope["method"] in SAFE or _by_token(headers) or of_this_page(headers, self._address.origins):
-            scope[WHO], scope[SITE] = await run_in_threadpool(self._who, headers, scope.get("client"))
+            # Threads of its own: who asks is found out also while others' requests hold all that there are.
+            scope[WHO], scope[SITE] = await to_thread.run_sync(
+                self._who, headers, scope.get("client"), limiter=self._threads
+            )
+            if scope[WHO].account is not None and _by_token(headers) and not _for_programs(scope["path"]):
+                return PlainTextResponse("A token is for the interface under /api/v1, not for pages.\n", 403)
             return self._app
         return _refusal(
             scope,
@@ -175,6 +181,10 @@ def _refusal(scope: Scope, status: int, what: str, remedy: str = "Check the addr
     )
     document = {"type": kind, "title": what, "status": status, "detail": "", "remedy": remedy}
     return JSONResponse(document, status, media_type="application/problem+json")
+
+
+def _for_programs(path: str) -> bool:
+    return path.startswith(("/api/", "/static/"))
 
 
 def _by_token(headers: Headers) -> bool:

@@ -28,7 +28,7 @@ OPEN: Literal["open"] = "open"
 """In place of a right: anybody may ask, signed in or not."""
 Needed: TypeAlias = Right | Literal["open"]
 BINDING: frozenset[Right] = frozenset(
-    {"agreements.sign", "tasks.approve", "people.manage", "budgets.write", "parties.trust"}
+    {"agreements.sign", "tasks.approve", "people.manage", "budgets.write", "parties.trust", "results.revoke"}
 )
 WHO = "cloister.who"
 """Where a door puts the `Caller` into a request's scope."""
@@ -86,6 +86,12 @@ def allow(caller: Caller, needed: str | None) -> None:
         "Ask whoever runs this server.",
         right=needed,
     )
+
+
+def require_fresh(caller: Caller, why: str) -> None:
+    """Returns if the person has just shown the password or passkey, or it is the machine's operator; else raises `NotFresh`."""
+    if not caller.fresh:
+        raise NotFresh("Show your password or passkey again.", why, "Then go on.")
 
 
 def needs(right: Needed, body: int = BODY_MOST) -> dict[str, Any]:

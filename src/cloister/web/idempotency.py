@@ -49,6 +49,12 @@ async def once(request: Request, handle: Handler) -> Response:
         raise BadInput(
             f"The header {HEADER} is not usable.", "A key has 8 to 64 letters, digits, - or _.", "Draw one."
         )
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        raise BadInput(
+            f"Files take no {HEADER}.",
+            "They would be held in memory before there is room for them.",
+            "Send it without; look whether it was done before you send it again.",
+        )
     caller: Caller = request.scope.get(WHO, NOBODY)
     whose = caller.account or caller.name
     if not whose:

@@ -25,7 +25,7 @@ from cloister.node.signing import Outcome
 from cloister.planner.satisfiable import unmet
 from cloister.storage.signing import Draft
 from cloister.web.api.bodies import DOCUMENT_MOST, Body, OpenNode
-from cloister.web.guard import NOBODY, WHO, Caller, allow
+from cloister.web.guard import NOBODY, WHO, Caller, allow, require_fresh
 from cloister.web.routes import Routes
 from cloister.web.views import agreements as views
 from cloister.web.views.agreements import signer
@@ -130,6 +130,8 @@ def _binding(routes: Routes, node: OpenNode) -> None:
             # What brings an agreement back into force takes the right to sign.
             caller: Caller = request.scope.get(WHO, NOBODY)
             allow(caller, "agreements.sign")
+        if body.to in {"revoked", "terminated"}:
+            require_fresh(request.scope.get(WHO, NOBODY), "This ends the agreement for everybody, for ever.")
         return node().signing.move(digest, State(body.to), body.reason, signer(request))
 
     @routes.get("/api/v1/signing", "agreements.read")

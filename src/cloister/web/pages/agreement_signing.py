@@ -18,6 +18,7 @@ from cloister.node import agreement_views
 from cloister.node.node import Node
 from cloister.node.signing import Outcome
 from cloister.people.four_eyes import Kind
+from cloister.web.guard import require_fresh
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import agreements as views
@@ -220,10 +221,12 @@ def _stopping(routes: Routes, pages: Pages) -> None:
     def register(how: str) -> None:
         @routes.get(f"/agreements/{{digest}}/{how}", "agreements.stop")
         def page(request: Request, digest: str) -> Response:
+            _may_end(how, request)
             return shown(request, digest, how)
 
         @routes.post(f"/agreements/{{digest}}/{how}", "agreements.stop")
         def stop(request: Request, digest: str, reason: Annotated[str, _REASON] = "") -> Response:
+            _may_end(how, request)
             return stopped(request, digest, how, reason)
 
     for how in _STOPS:
@@ -261,6 +264,12 @@ def _stopping(routes: Routes, pages: Pages) -> None:
         if told["state"] != "finalized":
             after = "Your suspension is lifted; another party's still stands."
         return pages.go(request, f"/agreements/{digest}", told=after)
+
+
+def _may_end(how: str, request: Request) -> None:
+    """A suspension must not wait; what ends an agreement for everybody, for ever, takes the password or passkey again."""
+    if _STOPS[how][0] in {State.REVOKED, State.TERMINATED}:
+        require_fresh(Pages.caller(request), "This ends the agreement for everybody, for ever.")
 
 
 def _namer(node: Node, terms: Terms) -> dict[str, str]:

@@ -12,12 +12,15 @@ from fastapi import FastAPI, Form, Request, Response
 from cloister.foundation.errors import CloisterError
 from cloister.identity.keystore import Passphrase
 from cloister.identity.passphrases import clean
+from cloister.web.guard import require_fresh
 from cloister.web.pages.account import account_of
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 
 _TEXT = Form(max_length=1000)
 _PARTY_ROLES = ("owner", "researcher", "user", "witness")
+
+_BINDS = "This makes your organisation's keys, or connects its server."
 
 
 def add(app: FastAPI, pages: Pages) -> None:
@@ -47,6 +50,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     def found(
         request: Request, name: Annotated[str, _TEXT] = "", passphrase: Annotated[str, _TEXT] = ""
     ) -> Response:
+        require_fresh(pages.caller(request), _BINDS)
         try:
             opener = Passphrase(clean(passphrase, new=True))
             site.found(name.strip(), _PARTY_ROLES, opener, opener)
@@ -75,6 +79,7 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/connect", "node.manage")
     def connect(request: Request, invitation: Annotated[str, Form(max_length=100_000)] = "") -> Response:
+        require_fresh(pages.caller(request), _BINDS)
         try:
             site.join(invitation)
         except CloisterError as error:

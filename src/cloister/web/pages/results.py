@@ -11,6 +11,7 @@ from cloister.node.node import Node
 from cloister.node.reports import release_content, release_view
 from cloister.tools.builtin import BUILTIN
 from cloister.tools.released import install_counting, install_release
+from cloister.web.guard import allow
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views.results import bundle, listing, result_page
@@ -85,6 +86,7 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.get("/results/{release}/tool", "tools.install")
     def tool_page(request: Request, release: str) -> Response:
+        allow(pages.caller(request), "results.read")
         return _tool(request, release, {})
 
     def _tool(
@@ -119,10 +121,14 @@ def add(app: FastAPI, pages: Pages) -> None:
             "how": how, "base": base, "name": name, "title": title, "counted": counted, "tile": tile,
             "overlap": overlap, "threshold": threshold,
         }  # fmt: skip
+        allow(pages.caller(request), "results.read")
         try:
             state = _installed(pages.node(), release, given)
         except CloisterError as error:
             return _tool(request, release, given, error)
+        pages.site.accounts.note(
+            pages.caller(request), "made a tool of a result", f"{state['tool']} {state['version']}"
+        )
         told = f"{state['tool']} {state['version']} is installed."
         return pages.go(request, f"/results/{release}", told=told)
 

@@ -17,6 +17,7 @@ from cloister.node.backup import SUFFIX, write
 from cloister.node.diagnosis import Finding, disk, installation, of_node, relay_address
 from cloister.node.peers.quotas import LIMITS
 from cloister.web.api.settings import begin_backup
+from cloister.web.guard import require_fresh
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 
@@ -122,6 +123,7 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/settings/relay", "node.manage")
     def join(request: Request, invitation: Annotated[str, Form(max_length=100_000)] = "") -> Response:
+        require_fresh(pages.caller(request), "This connects your organisation's server.")
         try:
             site.join(invitation)
         except CloisterError as error:
@@ -133,10 +135,7 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.get("/settings/backup", "node.manage")
     def backups(request: Request) -> Response:
-        if not pages.caller(request).fresh:
-            raise NotFresh(
-                "Show your password or passkey again.", "A backup is everything here.", "Then go on."
-            )
+        require_fresh(pages.caller(request), "A backup is everything here.")
         return _backups(request)
 
     def _backups(request: Request, error: CloisterError | None = None) -> Response:
