@@ -10,6 +10,7 @@ from cloister.people import passwords
 from cloister.people.challenges import LIFE
 from cloister.people.sessions import FRESH
 from cloister.storage.database import Database
+from cloister.storage.people import People
 from cloister.web.accounts import Accounts
 from cloister.web.guard import NOBODY, Caller
 from people.authenticator import Device
@@ -276,3 +277,17 @@ def test_a_page_seen_by_its_address_has_no_passkeys_and_says_so(accounts):
     ):
         with pytest.raises(BadInput, match="need a page with a name"):
             work()
+
+
+def test_whoever_is_helped_back_in_has_neither_the_passkeys_nor_the_tokens_of_before(accounts, device):
+    cookie = cookie_of(accounts)
+    add(accounts, device, cookie)
+    person = accounts.signed_in(cookie)
+    secret = accounts.tokens.make(person.account, "Planted", {"tools.use"}, 3600)
+    assert accounts.caller_of_token(secret).rights
+    accounts.set_password(person.account, "five other words entirely", given=True)
+    accounts.set_password(person.account, "six words of the owner again")
+    assert not accounts.caller_of_token(secret).rights
+    with accounts._database.read() as tx:
+        assert People(tx).passkeys_of(person.account) == []
+    refused(lambda: sign_in(accounts, device))

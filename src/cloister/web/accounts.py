@@ -238,7 +238,7 @@ class Accounts:
                 for token in people.tokens_of(account):
                     people.drop(token.digest)
                 for passkey in people.passkeys_of(account):
-                    people.drop_passkey(passkey.name)
+                    people.drop_passkey(passkey.id)
             self.note(by, "set a new password" if given else "changed the password", found.name, tx=tx)
 
     def drop_password(self, account: str, *, but: str | None = None, by: Caller = NOBODY) -> None:
