@@ -13,7 +13,7 @@ from cloister.cli.main import cli
 from cloister.cli.output import Answer, command
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, Refused, Unreachable
 
-LONG = {"node up", "hub up", "demo"}  # run until they are told to stop
+LONG = {"up", "node up", "hub up", "demo"}  # run until they are told to stop
 
 
 def every_command():

@@ -176,6 +176,7 @@ def check_page(page: Page, *, touch: int = 24) -> None:
         page: at the screen.
         touch: how large targets are at least, in CSS pixels; 44 within `.gloves` whatever is given.
     """
+    page.wait_for_load_state()  # a click may have led here just now
     assert page.title().strip(), "the page has no title"
     assert page.evaluate("document.documentElement.lang"), "the page does not name its language"
     assert page.locator("h1").count() == 1, "a page has one heading of the first level"
