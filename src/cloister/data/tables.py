@@ -114,13 +114,13 @@ def open_parquet(source: Any, *, limits: TableLimits = TABLE_LIMITS, name: str =
     import pyarrow.parquet as pq
 
     try:
+        plain = pq.ParquetFile(source)
         texts = [
             field.name
-            for field in pq.ParquetFile(source).schema_arrow
+            for field in plain.schema_arrow
             if pa.types.is_string(field.type) or pa.types.is_binary(field.type)
         ]
-        source.seek(0)
-        file = pq.ParquetFile(source, read_dictionary=texts)
+        file = pq.ParquetFile(source, read_dictionary=texts, metadata=plain.metadata)
         meta = file.metadata
         unpacked = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
     except (pa.ArrowException, OSError, ValueError) as error:

@@ -36,3 +36,8 @@ def _seen(letter: str) -> str:
 
 
 _BREAKS = "\t\r\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029"
+
+
+def several(number: object, word: str) -> str:
+    """A number of things in words: one of them, or several."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -109,10 +109,6 @@ class Client:
         """The JSON answer of a DELETE under `/api/v1`."""
         return self._ask("DELETE", f"/api/v1{path}").json()
 
-    def bytes_of(self, path: str, **query: Any) -> bytes:
-        """The bytes that a GET under `/api/v1` answers with."""
-        return self._ask("GET", f"/api/v1{path}", params=query).content
-
     def pieces(self, path: str, body: Mapping[str, Any]) -> Iterator[bytes]:
         """The answer of a POST under `/api/v1` that is not held in memory: raw bytes, piece by piece."""
         try:

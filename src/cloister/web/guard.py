@@ -88,6 +88,12 @@ def allow(caller: Caller, needed: str | None) -> None:
     )
 
 
+def caller_of(request: Request) -> Caller:
+    """Who asks, as the door found out; nobody where no door was."""
+    found: Caller = request.scope.get(WHO, NOBODY)
+    return found
+
+
 def require_fresh(caller: Caller, why: str) -> None:
     """Returns if the person has just shown the password or passkey, or it is the machine's operator; else raises `NotFresh`."""
     if not caller.fresh:
@@ -113,7 +119,7 @@ class GuardedRoute(APIRoute):
         most = int((self.openapi_extra or {}).get(_BODY, BODY_MOST))
 
         async def guarded(request: Request) -> Response:
-            allow(request.scope.get(WHO, NOBODY), needed)
+            allow(caller_of(request), needed)
             return await handle(Request(request.scope, _limited(request, most)))
 
         return guarded

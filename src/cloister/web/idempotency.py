@@ -23,7 +23,7 @@ from starlette.concurrency import run_in_threadpool
 
 from cloister.foundation.errors import BadInput, CloisterError, Conflict
 from cloister.storage.answers import Answer, Answers
-from cloister.web.guard import NOBODY, WHO, Caller
+from cloister.web.guard import caller_of
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -55,7 +55,7 @@ async def once(request: Request, handle: Handler) -> Response:
             "They would be held in memory before there is room for them.",
             "Send it without; look whether it was done before you send it again.",
         )
-    caller: Caller = request.scope.get(WHO, NOBODY)
+    caller = caller_of(request)
     whose = caller.account or caller.name
     if not whose:
         return await handle(request)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from webauthn.helpers import bytes_to_base64url
 
 from cloister.foundation.clock import Clock
-from cloister.foundation.errors import Conflict, NotFound, NotFresh, Refused
+from cloister.foundation.errors import Conflict, NotFound, Refused
 from cloister.people import passkeys as rules
 from cloister.people.challenges import Challenge, Challenges, Purpose
 from cloister.people.names import clean, folded
@@ -29,7 +29,7 @@ from cloister.people.sessions import Person, stored
 from cloister.storage.database import Database, Transaction
 from cloister.storage.people import Passkey, People
 from cloister.storage.settings import Settings
-from cloister.web.guard import Caller
+from cloister.web.guard import Caller, require_fresh
 
 if TYPE_CHECKING:
     from cloister.web.accounts import Accounts
@@ -164,10 +164,7 @@ class Passkeys:
 
     def _fresh(self, cookie: str) -> Person:
         person = self._accounts.signed_in(cookie)
-        if not self._accounts.caller(cookie).fresh:
-            raise NotFresh(
-                "Show your password or passkey again.", "This changes who may sign in as you.", "Then go on."
-            )
+        require_fresh(self._accounts.caller(cookie), "This changes who may sign in as you.")
         return person
 
     def _made(

@@ -27,7 +27,7 @@ from starlette.types import Receive, Scope, Send
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import CloisterError, Refused
 from cloister.node.node import Node
-from cloister.web.guard import NOBODY, WHO, Caller
+from cloister.web.guard import caller_of
 
 ALL_MOST, EACH_MOST = 48, 8
 LIFE = 300.0
@@ -184,5 +184,5 @@ def streams_of(app: FastAPI) -> _Streams:
 
 
 def _whose(request: Request) -> str:
-    caller: Caller = request.scope.get(WHO, NOBODY)
+    caller = caller_of(request)
     return caller.account or caller.name

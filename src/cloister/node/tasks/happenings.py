@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cloister.foundation.text import several
+
 _LONGEST = 300
 
 
@@ -93,10 +95,10 @@ def _figures(figures: Mapping[str, Any]) -> str:
     if "answers" in figures and ("stage" in figures or "left_out" not in figures):
         if figures.get("stage", "total") != "total":
             return ""
-        return f"round {figures.get('round')}: {_several(figures['answers'], 'owner')} in the sum"
+        return f"round {figures.get('round')}: {several(figures['answers'], 'owner')} in the sum"
     if "answers" in figures:
         left = len(figures.get("left_out") or {})
-        text = f"round {figures.get('round')}: {_several(figures['answers'], 'update')} averaged"
+        text = f"round {figures.get('round')}: {several(figures['answers'], 'update')} averaged"
         return text + (f", {left} left out" if left else "")
     if "counted" in figures:
         return f"round {figures.get('round')}: this node's update {'was' if figures['counted'] else 'was not'} counted"
@@ -105,7 +107,7 @@ def _figures(figures: Mapping[str, Any]) -> str:
         return f"gate {figures['gate']}" + (f": {why}" if why else "")
     if "votes" in figures:
         return (
-            f"{_several(figures['votes'], 'vote')}, {figures.get('permits')} for the release;"
+            f"{several(figures['votes'], 'vote')}, {figures.get('permits')} for the release;"
             f" it needs {figures.get('quorum')}"
         )
     numbers = [
@@ -124,10 +126,10 @@ def _delivered(confirmed: Any, names: Mapping[str, str], task: Mapping[str, Any]
     whole = sorted(names.get(party, party[:8]) for party in recipients - coordinators)
     bare = owners - recipients - coordinators
     if confirmed != len(whole) + len(bare):
-        return f"{_several(confirmed, 'confirmation')} of what was delivered"
+        return f"{several(confirmed, 'confirmation')} of what was delivered"
     if not bare:
         return f"result delivered to {', '.join(whole) or 'nobody else'}"
-    certificate = f"certificate delivered to {_several(len(bare), 'owner')}"
+    certificate = f"certificate delivered to {several(len(bare), 'owner')}"
     if whole:
         return f"result delivered to {', '.join(whole)}; {certificate}"
     return f"{certificate}; the result itself goes to nobody else"
@@ -136,10 +138,6 @@ def _delivered(confirmed: Any, names: Mapping[str, str], task: Mapping[str, Any]
 def _short(digest: str) -> str:
     """A digest as people copy it."""
     return digest.removeprefix("sha256:")[:16]
-
-
-def _several(number: Any, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _step(name: Any) -> str:

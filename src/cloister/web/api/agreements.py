@@ -25,10 +25,10 @@ from cloister.node.signing import Outcome
 from cloister.planner.satisfiable import unmet
 from cloister.storage.signing import Draft
 from cloister.web.api.bodies import DOCUMENT_MOST, Body, OpenNode
-from cloister.web.guard import NOBODY, WHO, Caller, allow, require_fresh
+from cloister.web.guard import caller_of
 from cloister.web.routes import Routes
 from cloister.web.views import agreements as views
-from cloister.web.views.agreements import signer
+from cloister.web.views.agreements import require_may_move, signer
 
 
 class NewAgreement(Body):
@@ -126,12 +126,7 @@ def _binding(routes: Routes, node: OpenNode) -> None:
             raise BadInput(
                 "People do not make that step.", f"Steps: {', '.join(sorted(allowed))}.", "Choose one."
             )
-        if body.to == "finalized":
-            # What brings an agreement back into force takes the right to sign.
-            caller: Caller = request.scope.get(WHO, NOBODY)
-            allow(caller, "agreements.sign")
-        if body.to in {"revoked", "terminated"}:
-            require_fresh(request.scope.get(WHO, NOBODY), "This ends the agreement for everybody, for ever.")
+        require_may_move(caller_of(request), State(body.to))
         return node().signing.move(digest, State(body.to), body.reason, signer(request))
 
     @routes.get("/api/v1/signing", "agreements.read")

@@ -11,21 +11,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI
 from pydantic import Field
 
 from cloister.node.chores import DOCUMENTS
 from cloister.web.api.bodies import Body, OpenNode
-from cloister.web.guard import NOBODY, OPERATOR, WHO, Caller
+from cloister.web.guard import OPERATOR, Caller, caller_of
 from cloister.web.routes import Routes
 
-
-def _caller(request: Request) -> Caller:
-    found: Caller = request.scope.get(WHO, NOBODY)
-    return found
-
-
-Asker = Annotated[Caller, Depends(_caller)]
+Asker = Annotated[Caller, Depends(caller_of)]
 
 
 class NewDataset(Body):

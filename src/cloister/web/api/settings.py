@@ -8,12 +8,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from cloister.foundation.errors import NotFresh
 from cloister.identity.keystore import Passphrase
 from cloister.identity.passphrases import clean
 from cloister.node.backup import backup
 from cloister.web.api.bodies import Body
-from cloister.web.guard import Caller
+from cloister.web.guard import Caller, require_fresh
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.site import Site
@@ -45,12 +44,7 @@ def begin_backup(site: Site, caller: Caller, passphrase: str) -> Iterator[bytes]
         BadInput: the passphrase cannot be used.
         Conflict: another one is being made.
     """
-    if not caller.fresh:
-        raise NotFresh(
-            "Show your password or passkey again.",
-            "A backup is everything that this server holds.",
-            "Then go on.",
-        )
+    require_fresh(caller, "A backup is everything that this server holds.")
     pieces = backup(site.folder, site.database, Passphrase(clean(passphrase, new=True)), site.clock)
     first = next(pieces)
     site.accounts.note(caller, "made a backup")

@@ -14,6 +14,7 @@ from cloister.node.toolroom.records import described
 from cloister.node.toolroom.shelf import Offer
 from cloister.storage.samples import Wanted
 from cloister.web.api.bodies import Body
+from cloister.web.downloads import as_file
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.uploads import Sent, body_limit, uploads_of
@@ -70,7 +71,7 @@ def _tools(app: FastAPI, pages: Pages) -> None:
 
     @routes.get("/api/v1/tools/{name}/file", "tools.use")
     def tool_file(name: str) -> Response:
-        headers = {"content-disposition": f'attachment; filename="{name}.tool"'}
+        headers = as_file(f"{name}.tool")
         return Response(room.shelf.export(name), media_type="application/octet-stream", headers=headers)
 
     @routes.post("/api/v1/tools/{name}/samples", "tools.use", body=body_limit(room.limits.file_bytes))
@@ -216,9 +217,7 @@ def _offer(offer: Offer) -> dict[str, Any]:
 
 
 def _download(content: bytes, name: str, kind: str) -> Response:
-    return Response(
-        content, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'}
-    )
+    return Response(content, media_type=kind, headers=as_file(name))
 
 
 def _takes_a_file(app: FastAPI) -> None:

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Form, Request, Response
 
-from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFresh
+from cloister.foundation.errors import BadInput, CloisterError, Conflict
 from cloister.people.passkeys import host_of
 from cloister.people.roles import RIGHT_WORDS, ROLE_NAMES, WORDS
 from cloister.people.sessions import stored
 from cloister.storage.people import Token
-from cloister.web.guard import BINDING, Caller
+from cloister.web.guard import BINDING, Caller, require_fresh
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views.browsers import named
@@ -36,10 +36,7 @@ def tabs(pages: Pages, request: Request) -> list[tuple[str, str, None]]:
 def fresh(pages: Pages, request: Request) -> Caller:
     """Who asks. Raises `NotFresh` unless the person has just shown who it is."""
     caller = pages.caller(request)
-    if not caller.fresh:
-        raise NotFresh(
-            "Show your password or passkey again.", "This changes how you sign in, or who may.", "Then go on."
-        )
+    require_fresh(caller, "This changes how you sign in, or who may.")
     return caller
 
 
@@ -79,7 +76,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             tokens=[_token(item) for item in accounts.tokens.of(account)],
             now=pages.site.clock.now(),
             error=error,
-            status=200 if error is None else error.status,
         )
 
     # Password ------------------------------------------------------------------------------------------------------
@@ -100,7 +96,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             has_password=accounts.has_password(account),
             removable=bool(accounts.passkeys.of(account)),
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/people/password", "own-account")
@@ -186,7 +181,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             lives=list(LIVES.items()),
             rights=[(right, text, "") for right, text in RIGHT_WORDS.items() if right in rights],
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/people/tokens", "own-account")

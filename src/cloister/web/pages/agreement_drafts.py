@@ -79,7 +79,6 @@ def _from_template(routes: Routes, pages: Pages) -> None:
             missing=not_built(case.name),
             every=kinds_of(case.name),
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/agreements/new/{template}", "agreements.draft")
@@ -153,7 +152,6 @@ def _as_document(routes: Routes, pages: Pages) -> None:
             text=text,
             found=found,
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/agreements/drafts/{draft}/edit", "agreements.draft", body=DOCUMENT_MOST)

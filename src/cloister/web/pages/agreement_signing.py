@@ -18,11 +18,10 @@ from cloister.node import agreement_views
 from cloister.node.node import Node
 from cloister.node.signing import Outcome
 from cloister.people.four_eyes import Kind
-from cloister.web.guard import require_fresh
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import agreements as views
-from cloister.web.views.agreements import signer
+from cloister.web.views.agreements import require_may_move, signer
 
 _REASON = Form(max_length=200)
 _WORD = Form(max_length=100)
@@ -40,6 +39,7 @@ _DONE = {
     "revoke": "The agreement is revoked, for ever. What was released stays released.",
     "decline": "The agreement is declined. It does not come into force.",
 }
+_WAITS = "Your word is kept. A second person has to confirm it within a week."
 
 
 def add(app: FastAPI, pages: Pages) -> None:
@@ -80,7 +80,7 @@ def _signing(routes: Routes, pages: Pages) -> None:
         except CloisterError as error:
             return _offer(request, draft, error)
         if not outcome.done:
-            return pages.go(request, f"/agreements/drafts/{draft}", told=_waits(outcome))
+            return pages.go(request, f"/agreements/drafts/{draft}", told=_WAITS)
         node.drafts.remove(draft)
         return pages.go(
             request, f"/agreements/{digest}", told=_signed(outcome, "Signed, and offered to the others.")
@@ -101,7 +101,7 @@ def _signing(routes: Routes, pages: Pages) -> None:
             outcome = pages.node().signing.sign(digest, signer(request))
         except CloisterError as error:
             return _sign(request, digest, error)
-        told = _signed(outcome, "Signed.") if outcome.done else _waits(outcome)
+        told = _signed(outcome, "Signed.") if outcome.done else _WAITS
         return pages.go(request, f"/agreements/{digest}", told=told)
 
     @routes.post("/agreements/{digest}/withdraw", "agreements.sign")
@@ -144,7 +144,6 @@ def _sheet(
         back=back,
         path=f"{back}/sign",
         error=error,
-        status=200 if error is None else error.status,
     )
 
 
@@ -165,7 +164,6 @@ def _two_people(routes: Routes, pages: Pages) -> None:
             wish=wish,
             own_wish=wish is not None and wish.account == pages.caller(request).account,
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/agreements/two-people", "agreements.sign")
@@ -179,7 +177,7 @@ def _two_people(routes: Routes, pages: Pages) -> None:
         if needed == "yes":
             told = "From now on two people sign for your organisation."
         else:
-            told = "One person may sign again." if outcome.done else _waits(outcome)
+            told = "One person may sign again." if outcome.done else _WAITS
         return pages.go(request, "/agreements/two-people", told=told)
 
     @routes.post("/agreements/two-people/withdraw", "agreements.sign")
@@ -208,7 +206,6 @@ def _stopping(routes: Routes, pages: Pages) -> None:
             names=_namer(node, terms),
             reason=reason,
             error=error,
-            status=200 if error is None else error.status,
         )
 
     def stopped(request: Request, digest: str, how: str, reason: str) -> Response:
@@ -221,12 +218,12 @@ def _stopping(routes: Routes, pages: Pages) -> None:
     def register(how: str) -> None:
         @routes.get(f"/agreements/{{digest}}/{how}", "agreements.stop")
         def page(request: Request, digest: str) -> Response:
-            _may_end(how, request)
+            require_may_move(pages.caller(request), _STOPS[how][0])
             return shown(request, digest, how)
 
         @routes.post(f"/agreements/{{digest}}/{how}", "agreements.stop")
         def stop(request: Request, digest: str, reason: Annotated[str, _REASON] = "") -> Response:
-            _may_end(how, request)
+            require_may_move(pages.caller(request), _STOPS[how][0])
             return stopped(request, digest, how, reason)
 
     for how in _STOPS:
@@ -251,7 +248,6 @@ def _stopping(routes: Routes, pages: Pages) -> None:
             others=sorted(terms.name_of(party) for party in others),
             reason=reason,
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/agreements/{digest}/resume", "agreements.sign")
@@ -264,12 +260,6 @@ def _stopping(routes: Routes, pages: Pages) -> None:
         if told["state"] != "finalized":
             after = "Your suspension is lifted; another party's still stands."
         return pages.go(request, f"/agreements/{digest}", told=after)
-
-
-def _may_end(how: str, request: Request) -> None:
-    """A suspension must not wait; what ends an agreement for everybody, for ever, takes the password or passkey again."""
-    if _STOPS[how][0] in {State.REVOKED, State.TERMINATED}:
-        require_fresh(Pages.caller(request), "This ends the agreement for everybody, for ever.")
 
 
 def _namer(node: Node, terms: Terms) -> dict[str, str]:
@@ -293,8 +283,3 @@ def _signed(outcome: Outcome, first: str) -> str:
     missing = [item["name"] for item in outcome.told["parties"] if not item["signed"]]
     rest = f"Not signed yet by: {', '.join(missing)}." if missing else "Everybody has signed."
     return " ".join([first, rest, *outcome.told.get("budgets", [])])
-
-
-def _waits(outcome: Outcome) -> str:
-    del outcome
-    return "Your word is kept. A second person has to confirm it within a week."

@@ -11,6 +11,7 @@ from cloister.agreements.terms import Terms
 from cloister.foundation.canonical import canonical
 from cloister.node import agreement_views
 from cloister.node.node import Node
+from cloister.web.downloads import as_file
 from cloister.web.pages import agreement_drafts, agreement_signing
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
@@ -58,7 +59,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         return Response(
             canonical(terms.to_odrl()),
             media_type="application/json",
-            headers={"content-disposition": f'attachment; filename="{name}"'},
+            headers=as_file(name),
         )
 
 

@@ -67,7 +67,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             what=what or "crystals",
             most=MODEL_MOST >> 20,
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/ask", "tasks.ask", body=MODEL_MOST + (1 << 20))
@@ -127,7 +126,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             losses=[(name, name.replace("-", " ")) for name in TABLE_LOSSES],
             metrics=[(name, name) for name in TABLE_METRICS],
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/ask/recipe", "tasks.ask")

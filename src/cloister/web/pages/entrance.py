@@ -43,7 +43,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             bare=True,
             name=name,
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/organisation", "node.manage")
@@ -74,7 +73,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             connected=node.link is not None,
             recovery=str(site.recovery_file) if site.recovery_file.exists() else "",
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/connect", "node.manage")
@@ -101,7 +99,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             lead="Its keys are sealed with a passphrase, which is kept nowhere.",
             bare=True,
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/unlock", "own-account")

@@ -20,7 +20,7 @@ from cloister.people.roles import Right
 from cloister.web import filters
 from cloister.web.assets import static
 from cloister.web.doors import SITE, Visit
-from cloister.web.guard import NOBODY, VISITOR, WHO, Caller
+from cloister.web.guard import VISITOR, Caller, caller_of
 from cloister.web.site import Site
 
 _TOLD_MOST = 1000
@@ -101,8 +101,7 @@ class Pages:
     @staticmethod
     def caller(request: Request) -> Caller:
         """Who asks."""
-        found: Caller = request.scope.get(WHO, NOBODY)
-        return found
+        return caller_of(request)
 
     @staticmethod
     def visit(request: Request) -> Visit:
@@ -127,7 +126,7 @@ class Pages:
         *,
         title: str,
         lead: str = "",
-        status: int = 200,
+        status: int | None = None,
         error: CloisterError | None = None,
         bare: bool = False,
         **values: Any,
@@ -139,7 +138,7 @@ class Pages:
             template: its name under `templates/`.
             title: the page's heading, and the window's.
             lead: a sentence under it.
-            status: of the answer.
+            status: of the answer; the error's, or 200, if absent.
             error: what went wrong with what was sent; told above the content.
             bare: without the rail (sign-in and the like).
             values: for the template.
@@ -161,6 +160,8 @@ class Pages:
             "here": here,
             "told": self._said(request, caller),
         }
+        if status is None:
+            status = 200 if error is None else error.status
         return HTMLResponse(self._templates.get_template(template).render(frame | values), status)
 
     def part(self, request: Request, template: str, **values: Any) -> Response:

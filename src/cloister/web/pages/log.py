@@ -23,6 +23,7 @@ from cloister.node.entries import Entry, Wanted, checkpoints, look, one
 from cloister.node.node import Node
 from cloister.node.reports import export_ledger
 from cloister.release.certificate import PAYLOAD_TYPE
+from cloister.web.downloads import as_file
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 
@@ -81,7 +82,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             checkpoints=_heads(node),
             seen=_seen(node),
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.get("/log/entries/{index}", "log.read")
@@ -120,10 +120,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         return Response(
             export_ledger(node),
             media_type="application/x-ndjson",
-            headers={
-                "content-disposition": f'attachment; filename="{node.party[:8]}.log.jsonl"',
-                "cache-control": "no-store",
-            },
+            headers=as_file(f"{node.party[:8]}.log.jsonl") | {"cache-control": "no-store"},
         )
 
 

@@ -15,6 +15,7 @@ from fastapi import FastAPI, File, Form, Request, Response, UploadFile
 from cloister.foundation.errors import CloisterError, TooLarge
 from cloister.foundation.files import read_limited
 from cloister.node.chores import DOCUMENTS
+from cloister.web.downloads import as_file
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import parties as views
@@ -44,7 +45,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         return Response(
             read_limited(node.folder.card_file, views.CARD_MOST),
             media_type="application/json",
-            headers={"content-disposition": 'attachment; filename="card.json"'},
+            headers=as_file("card.json"),
         )
 
     @routes.get("/parties/add", "parties.trust")
@@ -59,7 +60,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             lead="Its card says its name and its keys. Cards of whoever is at the same relay come by themselves.",
             text=text,
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/parties/add", "parties.trust", body=2 * views.CARD_MOST)
@@ -116,7 +116,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             typed=typed,
             groups=views.LAST_GROUPS,
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/parties/{party}/trust", "parties.trust")

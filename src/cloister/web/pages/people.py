@@ -63,7 +63,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             chosen=list(roles),
             roles=_choices(),
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/people/new", "people.manage")
@@ -111,7 +110,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             has_password=accounts.has_password(account),
             entries=accounts.trail(10, account=account),
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/people/of/{account}/roles", "people.manage")

@@ -95,7 +95,6 @@ def add(app: FastAPI, pages: Pages, hub: Hub) -> None:
             title="Invitations",
             lead="An invitation lets one organisation's server connect, once.",
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/invitations", "node.manage")

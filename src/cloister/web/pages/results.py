@@ -11,6 +11,7 @@ from cloister.node.node import Node
 from cloister.node.reports import release_content, release_view
 from cloister.tools.builtin import BUILTIN
 from cloister.tools.released import install_counting, install_release
+from cloister.web.downloads import as_file
 from cloister.web.guard import allow
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
@@ -51,7 +52,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             lead=f"For: {item['card'].purpose}",
             result=item,
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.get("/results/{release}/content", "results.read")
@@ -101,7 +101,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             given=given,
             base_options=[(name, name) for name in BUILTIN],
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/results/{release}/tool", "tools.install")
@@ -173,5 +172,5 @@ def _file(data: bytes, name: str, kind: str) -> Response:
     return Response(
         data,
         media_type=kind,
-        headers={"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"},
+        headers=as_file(name) | {"cache-control": "no-store"},
     )

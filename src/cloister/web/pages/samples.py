@@ -12,6 +12,7 @@ from cloister.foundation.errors import BadInput, CloisterError, NotFound
 from cloister.node.toolroom.history import Pictures
 from cloister.node.toolroom.recent import Sample
 from cloister.storage.samples import Wanted
+from cloister.web.downloads import as_file
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import tools as view
@@ -70,7 +71,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             query=urlencode(asked),
             view=view,
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.get("/samples/export.csv", "samples.read")
@@ -126,7 +126,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             labels=room.history.labels(),
             view=view,
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.get("/samples/{sample}/{name}", "samples.read")
@@ -180,5 +179,5 @@ def _several(number: int, one: str, more: str) -> str:
 
 
 def _download(content: bytes, name: str, kind: str) -> Response:
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    headers = as_file(name)
     return Response(content, media_type=kind, headers=headers)

@@ -17,6 +17,7 @@ from cloister.node.backup import SUFFIX, write
 from cloister.node.diagnosis import Finding, disk, installation, of_node, relay_address
 from cloister.node.peers.quotas import LIMITS
 from cloister.web.api.settings import begin_backup
+from cloister.web.downloads import as_file
 from cloister.web.guard import require_fresh
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
@@ -118,7 +119,6 @@ def add(app: FastAPI, pages: Pages) -> None:
                 for party, counts in sorted(traffic.items(), key=lambda item: names.get(item[0], ""))
             ],
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/settings/relay", "node.manage")
@@ -150,7 +150,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             place=str(place),
             made=[(path.name, path.stat().st_size, path.stat().st_mtime) for path in made[:50]],
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/settings/backup", "node.manage")
@@ -162,7 +161,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         try:
             pieces = begin_backup(site, caller, passphrase)
             if where == "download":
-                headers = {"content-disposition": f'attachment; filename="{name}"'}
+                headers = as_file(name)
                 return StreamingResponse(pieces, media_type="application/octet-stream", headers=headers)
             path = site.folder.private(site.folder.root / "backups") / name
             size = write(path, pieces)

@@ -38,7 +38,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             trouble=passkey_trouble(request),
             tools=hasattr(site, "tools"),
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/welcome", OPEN)
@@ -78,7 +77,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             name=name,
             trouble=passkey_trouble(request),
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/sign-in", OPEN)
@@ -120,7 +118,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             has_passkey=bool(site.accounts.passkeys.of(account)),
             trouble=passkey_trouble(request),
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/confirm", "own-account")

@@ -62,7 +62,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             shown=plan_view(node, node.tasks.plan(task)),
             budget=item["budget"],
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.get("/tasks/{task}/live", "tasks.read")
@@ -105,7 +104,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             records=isinstance(error, Refused) and error.clause == "records",
             reason=reason,
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/tasks/{task}/approve", "tasks.approve")

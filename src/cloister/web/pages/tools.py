@@ -12,6 +12,7 @@ from cloister.foundation.errors import BadInput, CloisterError
 from cloister.node.toolroom.recent import Sample
 from cloister.node.toolroom.shelf import Opened, signer_names
 from cloister.release.bundle import Checked
+from cloister.web.downloads import as_file
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.uploads import Sent, body_limit, uploads_of
@@ -61,7 +62,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             lead="From a file that ends in .tool. It is looked at first; then you decide.",
             most=room.limits.tool_bytes,
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/tools/install", "tools.install", body=body_limit(room.limits.tool_bytes))
@@ -91,7 +91,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             checked=found.checked,
             certificate=_told(found.checked),
             error=error,
-            status=200 if error is None else error.status,
         )
 
     @routes.post("/tools/install/{offer}", "tools.install")
@@ -144,7 +143,6 @@ def add(app: FastAPI, pages: Pages) -> None:
             results=_results(request, name),
             view=view,
             error=error,
-            status=200 if error is None else error.status,
         )
 
     def _results(request: Request, name: str) -> list[Sample]:
@@ -198,7 +196,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     @routes.get("/tools/{name}/file", "tools.use")
     def export(name: str) -> Response:
         content = room.shelf.export(name)
-        headers = {"content-disposition": f'attachment; filename="{name}.tool"'}
+        headers = as_file(f"{name}.tool")
         return Response(content, media_type="application/octet-stream", headers=headers)
 
     @routes.post("/tools/{name}/rollback", "tools.install")

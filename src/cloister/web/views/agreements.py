@@ -10,6 +10,7 @@ from fastapi import Request
 
 from cloister.agreements.changes import Difference
 from cloister.agreements.differences import differences
+from cloister.agreements.lifecycle import State
 from cloister.agreements.places import resolve
 from cloister.agreements.signing import read_terms
 from cloister.agreements.terms import Terms
@@ -20,7 +21,7 @@ from cloister.node.node import Node
 from cloister.node.signing import Signer
 from cloister.people.four_eyes import Wish
 from cloister.web.doors import SITE, Visit
-from cloister.web.guard import NOBODY, WHO, Caller
+from cloister.web.guard import Caller, allow, caller_of, require_fresh
 
 Mark: TypeAlias = Literal["", "good", "warn", "bad"]
 
@@ -53,9 +54,20 @@ _WIDTH, _BESIDE = 88, 60
 
 def signer(request: Request) -> Signer:
     """Who asks, as it is written down at this node."""
-    caller: Caller = request.scope.get(WHO, NOBODY)
+    caller = caller_of(request)
     visit = request.scope.get(SITE)
     return Signer(caller.account, caller.name, visit.remote if isinstance(visit, Visit) else "")
+
+
+def require_may_move(caller: Caller, to: State) -> None:
+    """What a step takes beyond the right to stop: signing again for what is in force again, the password for what is for ever.
+
+    A suspension takes neither: what protects must not wait. Raises `NotAllowed` or `NotFresh`.
+    """
+    if to is State.FINALIZED:
+        allow(caller, "agreements.sign")
+    elif to in {State.REVOKED, State.TERMINATED}:
+        require_fresh(caller, "This ends the agreement for everybody, for ever.")
 
 
 def card(node: Node, digest: str) -> dict[str, Any]:

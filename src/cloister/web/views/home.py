@@ -19,6 +19,7 @@ from sqlalchemy import Connection, event
 
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.errors import CloisterError
+from cloister.foundation.text import several
 from cloister.node.node import Node
 from cloister.node.reports import budgets_view
 from cloister.node.tasks.happenings import in_words
@@ -171,7 +172,7 @@ class Waiting:
             Item(
                 "/parties",
                 frozenset({"tasks.ask", "tasks.approve", "node.manage"}),
-                f"{node.parties.name(party)} is not connected. {_several(needed[party], 'agreement')} in force"
+                f"{node.parties.name(party)} is not connected. {several(needed[party], 'agreement')} in force"
                 f" need{'s' if needed[party] == 1 else ''} it.",
                 f"/parties/{party}",
                 "See it",
@@ -222,10 +223,6 @@ class Waiting:
         ]
 
 
-def _several(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
 def _trouble(node: Node) -> Iterable[Item]:
     runs: frozenset[Right] = frozenset({"node.manage"})
     if node.twin:
@@ -265,7 +262,7 @@ def _trouble(node: Node) -> Iterable[Item]:
         yield Item(
             "/agreements",
             frozenset({"agreements.sign", "node.manage"}),
-            f"{_several(len(unreadable), 'agreement')} cannot be read any more: {unreadable[0]['reason']}"[
+            f"{several(len(unreadable), 'agreement')} cannot be read any more: {unreadable[0]['reason']}"[
                 :300
             ],
             "/agreements",

@@ -23,7 +23,7 @@ from cloister.tools.check import parameters_of
 from cloister.tools.manifest import Manifest
 from cloister.tools.serving import FILES
 from cloister.web.doors import SITE, Visit
-from cloister.web.guard import NOBODY, WHO, Caller
+from cloister.web.guard import caller_of
 
 _TEXT_MOST = 100
 
@@ -53,7 +53,7 @@ class Setting:
 
 def who(request: Request) -> Who:
     """Who uses a tool: an account, or whoever is at an address while there is no account."""
-    caller: Caller = request.scope.get(WHO, NOBODY)
+    caller = caller_of(request)
     visit = request.scope.get(SITE)
     address = visit.remote if isinstance(visit, Visit) else "this machine"
     key = f"account:{caller.account}" if caller.account else f"visitor:{address}"
