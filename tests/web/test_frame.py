@@ -22,6 +22,9 @@ from cloister.web.pages.frame import here_only
         "/\t/evil.example",
         "",
         "tasks",
+        "/\x7f",
+        "/\x80",
+        "//[",
         "/" + "a" * 3000,
     ],
 )

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import jinja2
 from fastapi import Request, Response
@@ -235,11 +235,6 @@ class Pages:
 
 
 def here_only(path: str) -> str:
-    """A path of this site; home for anything that would lead elsewhere."""
-    parts = urlsplit(path)
-    fine = (
-        path.startswith("/") and not path.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    )
-    if not fine or any(ord(character) < 0x21 or character == "\\" for character in path) or len(path) > 2000:
-        return "/"
-    return path
+    """A path of this site; home for anything that would lead elsewhere, or is not plain text."""
+    here = path.startswith("/") and not path.startswith("//") and "\\" not in path
+    return path if here and path.isprintable() and " " not in path and len(path) <= 2000 else "/"
