@@ -16,6 +16,7 @@ from cloister.people.sessions import FRESH, IDLE, LIFE, stored
 from cloister.storage.database import Database
 from cloister.storage.people import People
 from cloister.web import accounts as module
+from cloister.web import sessions as signing_in
 from cloister.web.accounts import Accounts
 from cloister.web.guard import NOBODY, Caller
 
@@ -353,7 +354,7 @@ def test_nobody_ends_the_session_of_somebody_else(accounts):
 
 
 def test_a_person_has_so_many_sessions_and_the_oldest_goes(accounts, clock, monkeypatch):
-    monkeypatch.setattr(module, "_SESSIONS_MOST", 3)
+    monkeypatch.setattr(signing_in, "_SESSIONS_MOST", 3)
     cookies = []
     for _ in range(5):
         clock.advance(1)
