@@ -1,7 +1,8 @@
 """The same server for programs that do several things at a time (asyncio): every method is awaited.
 
-The parts, their methods, arguments and errors are those of `Cloister`; each call runs in a thread of its own. What a method gives can
-be awaited on in the same way, and what it would tell one by one (`events`) is read with `async for`.
+The parts, their methods, arguments and errors are those of `Cloister`; each call runs in a thread of its own, and nothing asks the server
+on the event loop. What a method gives can be awaited on in the same way, each record of a table too; so is a property that may have to ask
+(`await agreement.text`). What a method would tell one by one (`events`) is read with `async for`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from anyio import to_thread
 from cloister.sdk.parts import Agreements, Ask, Budgets, Datasets, Log, Parties, Releases, Tasks, Tools
 from cloister.sdk.records import Plan
 from cloister.sdk.server import Cloister, connect
-from cloister.sdk.tables import Record, Table
+from cloister.sdk.tables import Record, Table, asked
 
 _PARTS = (Parties, Datasets, Agreements, Ask, Tasks, Releases, Tools, Budgets, Log)
 
@@ -40,16 +41,14 @@ class AsyncCloister:
 
 
 class Awaited:
-    """A part or a record whose methods are awaited; everything else of it is as it is."""
+    """A part or a record whose methods are awaited, and what may have to ask the server; everything else of it is as it is."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
 
     def __getattr__(self, name: str) -> Any:
-        described = inspect.getattr_static(type(self._inner), name, None)
-        if isinstance(described, property):
-            # What is a property may have to ask the server.
-            return getattr(self._inner, name)
+        if isinstance(inspect.getattr_static(type(self._inner), name, None), asked):
+            return to_thread.run_sync(getattr, self._inner, name)
         return _awaited(getattr(self._inner, name))
 
     def __repr__(self) -> str:
@@ -64,15 +63,20 @@ def _awaited(found: Any) -> Any:
 
     async def called(*given: Any, **named: Any) -> Any:
         # Records that came from here go back as they are.
-        plain = [item._inner if isinstance(item, Awaited) else item for item in given]  # noqa: SLF001
-        return _told(await to_thread.run_sync(partial(found, *plain, **named)))
+        plain = [_plain(item) for item in given]
+        by_name = {key: _plain(item) for key, item in named.items()}
+        return _told(await to_thread.run_sync(partial(found, *plain, **by_name)))
 
     return called
 
 
+def _plain(given: Any) -> Any:
+    return given._inner if isinstance(given, Awaited) else given  # noqa: SLF001
+
+
 def _told(found: Any) -> Any:
     if isinstance(found, Table):
-        return found
+        return Table(_told(item) for item in found)
     if isinstance(found, list):
         return [_told(item) for item in found]
     return Awaited(found) if isinstance(found, Record | Plan) else found

@@ -12,7 +12,7 @@ from cloister.foundation.errors import CloisterError, NotFound, TaskFailed, Unre
 from cloister.foundation.files import write_atomically
 from cloister.sdk.client import Client
 from cloister.sdk.progress import watching
-from cloister.sdk.tables import Record
+from cloister.sdk.tables import Record, asked
 
 T = TypeVar("T")
 ENDED = frozenset({"done", "failed", "stopped", "refused", "withdrawn"})
@@ -77,7 +77,7 @@ class Agreement(_Live):
         """Its digest."""
         return str(self.facts["agreement"])
 
-    @property
+    @asked
     def text(self) -> str:
         """The terms in plain words."""
         if "text" not in self.facts:
@@ -250,7 +250,7 @@ class Release(_Live):
         """Its digest."""
         return str(self.facts["release"])
 
-    @property
+    @asked
     def text(self) -> str:
         """The certificate in words."""
         if "text" not in self.facts:

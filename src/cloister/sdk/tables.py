@@ -14,6 +14,10 @@ T = TypeVar("T", bound="Record")
 _CELL, _ROWS = 40, 30
 
 
+class asked(property):  # noqa: N801 - it is written as a decorator, as `property` is
+    """A property of a record whose first look may ask the server; `AsyncCloister` gives something to await for it."""
+
+
 class Record:
     """Something that a server told of: its facts as attributes.
 

@@ -1,0 +1,44 @@
+"""Tools, which run at the server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cloister.foundation.files import read_limited
+from cloister.sdk.client import Client
+from cloister.sdk.records import Sample, Tool
+from cloister.sdk.tables import Table
+
+
+class Tools:
+    """Tools that are installed at this server; they run there, in a confined worker."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def list(self) -> Table[Tool]:
+        """All of them."""
+        return Table(Tool(item) for item in self._client.get("/tools"))
+
+    def get(self, name: str) -> Tool:
+        """One, with its settings and its manifest. Raises `NotFound`."""
+        return Tool(self._client.get(f"/tools/{name}"))
+
+    def run(
+        self, name: str, file: str | Path, *, um_per_pixel: float | None = None, **settings: Any
+    ) -> Sample:
+        """Runs a tool on one file; nothing is kept of it unless somebody says so.
+
+        Args:
+            name: the tool's.
+            file: a picture, or a table, as the tool takes it.
+            um_per_pixel: of a picture.
+            settings: the tool's own.
+        """
+        path = Path(file)
+        fields = {f"set-{key}": str(value) for key, value in settings.items()}
+        if um_per_pixel is not None:
+            fields["um_per_pixel"] = str(um_per_pixel)
+        data = read_limited(path, 512 << 20)
+        return Sample(self._client.send_file(f"/tools/{name}/samples", path.name, data, fields))
