@@ -130,11 +130,14 @@ def test_each_template_gives_a_draft_that_can_be_read_and_changed(houses, templa
         assert eva.get(answer.url.path).status_code == 404
 
 
-def test_what_this_version_cannot_do_is_said_where_one_chooses(houses):
+def test_what_this_version_can_do_comes_first_and_the_rest_is_folded_away_with_what_is_missing(houses):
     with closing(houses["Ash"].eva()) as eva:
         page = text(eva.get("/agreements/new"))
-        assert page.count("This version cannot yet") == 5
-        assert "This version cannot yet compare lists or count and average" in page
+        first, later = page.split("Not possible yet with this version (3)")
+        assert first.index("Factories and a lab") < first.index("A clinic and a lab")
+        assert first.count("This version cannot yet count and average.") == 2
+        assert "This version cannot yet compare lists or count and average." in later
+        assert "This version cannot yet score records." in later
         vendor = text(eva.get("/agreements/new/vendor-scoring"))
         assert "This version can do nothing of this yet." in vendor
         assert "None of the privacy methods" in vendor
@@ -296,6 +299,24 @@ def test_signing_asks_for_the_password_again_and_a_forged_form_is_refused(houses
     with ash.visitor() as nobody:
         assert nobody.get(f"/agreements/{digest}/sign").url.path == "/sign-in"
     assert ash.node.party not in ash.node.agreements.get(digest).signed_by
+
+
+def test_an_agreement_of_one_is_warned_of_where_it_is_signed_and_in_force_once_it_is(houses):
+    ash = houses["Ash"]
+    own = [ash.node.party]
+    alone = {"title": "Alone", "data": [f"{own[0]} tests"], "researchers": own, "users": []}
+    with closing(ash.eva()) as eva:
+        made = eva.post("/agreements/new/one-researcher-one-owner", data=answers(houses, **alone))
+        draft = made.url.path
+        warning = "Nothing installed here can count and average under these terms."
+        assert warning in text(made)
+        sheet = fresh(eva, f"{draft}/sign")
+        assert warning in text(sheet)
+        digest = re.search(r'name="digest" value="([^"]+)"', sheet.text)[1]
+        page = text(eva.post(f"{draft}/sign", data={"digest": digest, "read": "yes"}))
+        assert "in force" in page
+        assert "others" not in page
+        assert "The agreement is revoked" in text(eva.post(f"/agreements/{digest}/revoke"))
 
 
 def test_two_people_sign_where_the_policy_asks_for_it(houses):

@@ -66,7 +66,6 @@ _LOG = logging.getLogger("cloister.node.agreements")
 _DRAFTS, _ACTS, _FINAL_ACTS = "drafts of agreements", "acts on an agreement", "final acts on an agreement"
 _SIGNATURES = "signatures on an agreement"
 _STOPS = (State.SUSPENDED, State.REVOKED, State.TERMINATED)
-_BY_ITSELF = (State.AGREED, State.VERIFIED, State.FINALIZED)
 
 
 class AgreementsService:
@@ -160,7 +159,7 @@ class AgreementsService:
             ):
                 raise Refused(
                     "This party has moved the agreement too often.",
-                    "Other nodes take only so many acts of one party.",
+                    "Other servers take only so many acts of one party.",
                     "Revoke it and agree anew.",
                     clause="quota",
                 )
@@ -224,11 +223,8 @@ class AgreementsService:
                 found = self.get(digest)
                 if not found.complete:
                     continue
-                for _ in _BY_ITSELF:
-                    state = self._state(found)
-                    step = _next(state)
-                    if step is None:
-                        break
+                # One party may have several turns, and all of them where it is alone: each step leads onwards, so this ends.
+                while (step := _next(state := self._state(found))) is not None:
                     try:
                         self._act(found, state, step, None)
                     except CloisterError:

@@ -37,12 +37,15 @@ def _from_template(routes: Routes, pages: Pages) -> None:
     @routes.get("/agreements/new", "agreements.draft")
     def choose(request: Request) -> Response:
         pages.node()
+        cases = [(case, not_built(case.name)) for case in USUAL_CASES.values()]
+        usable = [item for item in cases if len(item[1]) < len(kinds_of(item[0].name))]
         return pages.show(
             request,
             "agreements/new.html",
             title="A new agreement",
             lead="Start from what is usual. Everything can be changed before you sign, and nothing is sent before.",
-            cases=[(case, not_built(case.name), kinds_of(case.name)) for case in USUAL_CASES.values()],
+            usable=sorted(usable, key=lambda item: len(item[1])),
+            later=[item for item in cases if item not in usable],
             kinds=views.KINDS,
         )
 

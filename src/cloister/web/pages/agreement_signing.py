@@ -18,6 +18,7 @@ from cloister.node import agreement_views
 from cloister.node.node import Node
 from cloister.node.signing import Outcome
 from cloister.people.four_eyes import Kind
+from cloister.planner.satisfiable import unmet
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import agreements as views
@@ -128,13 +129,15 @@ def _sheet(
     return pages.show(
         request,
         "agreements/sign.html",
-        title="Sign and offer" if kind == "offer" else "Sign",
+        title="Sign and offer" if kind == "offer" and len(terms.members) > 1 else "Sign",
         lead=terms.title,
         terms=terms,
         digest=terms.digest,
         sections=views.side_by_side(terms, node.parties.names()),
         cares=views.cares(terms, node.parties.names()),
         changes=views.changes(node, terms),
+        unmet=unmet(terms, node.protections),
+        kinds=views.KINDS,
         strangers=[terms.name_of(party) for party in terms.parties if not node.parties.trusted(party)],
         member=terms.member(node.party) is not None,
         signed=kind == "sign" and node.party in node.agreements.get(terms.digest).signed_by,
@@ -280,6 +283,8 @@ def _require_read(read: str) -> None:
 
 
 def _signed(outcome: Outcome, first: str) -> str:
+    if len(outcome.told["parties"]) == 1:
+        return " ".join(["Signed. It is in force.", *outcome.told.get("budgets", [])])
     missing = [item["name"] for item in outcome.told["parties"] if not item["signed"]]
     rest = f"Not signed yet by: {', '.join(missing)}." if missing else "Everybody has signed."
     return " ".join([first, rest, *outcome.told.get("budgets", [])])
