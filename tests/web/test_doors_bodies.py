@@ -10,7 +10,7 @@ import time
 import httpx
 import pytest
 
-from cloister.web import connections, guard
+from cloister.web import connections, gate, guard
 from web.knocking import DAY, dressed, ended, port_of, raw, status
 
 
@@ -110,7 +110,7 @@ def test_whoever_does_not_read_the_answer_is_not_waited_for(house, monkeypatch):
 
 
 def test_strangers_who_open_connections_do_not_keep_others_out(house, monkeypatch):
-    monkeypatch.setattr(connections, "MOST", 20)
+    monkeypatch.setattr(gate, "MOST", 20)
     monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
     held = [socket.create_connection(("127.0.0.1", port_of(house)), timeout=5) for _ in range(60)]
     try:

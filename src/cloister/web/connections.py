@@ -4,13 +4,15 @@ Rules:
 1. The head of a request arrives within `HEAD_SECONDS` of the connection's beginning, or of the first byte after an answer; else the
    connection ends. What comes after an answer and is no request ends it too. (How long a body may take: `guard`.)
 2. Whoever asks and does not read the answer is not waited for longer than `STALLED_SECONDS`.
-3. There are at most `MOST` connections at each door; more are closed at once.
+3. TLS is agreed on within `TLS_SECONDS` of the connection's beginning, and its goodbye is not waited for longer.
 4. An answer to what is no HTTP carries the headers of every other one.
+How many there are at a time: `gate`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -20,7 +22,17 @@ from cloister.web.doors import HEADERS
 HEAD_SECONDS = 15.0
 STALLED_SECONDS = 60.0
 """For as much as is held for it, some 50 KiB."""
-MOST = 200
+TLS_SECONDS = 10.0
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """The loop of a door: takes connections through the gate itself, and ends those that do not come to terms about TLS (rule 3)."""
+
+    async def create_server(self, *given: Any, **named: Any) -> asyncio.Server:
+        """As the loop does, with rule 3."""
+        if named.get("ssl") is not None:
+            named |= {"ssl_handshake_timeout": TLS_SECONDS, "ssl_shutdown_timeout": TLS_SECONDS}
+        return await super().create_server(*given, **named)
 
 
 class Bounded(H11Protocol):
@@ -30,11 +42,8 @@ class Bounded(H11Protocol):
     _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A connection begins (rule 3)."""
+        """A connection begins, or TLS is agreed on."""
         super().connection_made(transport)
-        if len(self.connections) > MOST:
-            transport.abort()
-            return
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from cloister.foundation.errors import BadInput, CloisterError, Conflict
 from cloister.web.doors import Address
+from cloister.web.gate import Gate
 
 PORT = 8480
 """Where the page is, unless it is taken; then at the next free one of `PORTS`."""
@@ -109,11 +110,11 @@ def loopback(host: str) -> bool:
     return False
 
 
-def listen_page(at: PageAt) -> socket.socket:
+def listen_page(at: PageAt) -> Gate:
     """A listening socket for the page. Raises `Conflict` if the port, or every one of `PORTS`, is taken."""
     for port in PORTS if at.port is None else (at.port,):
         family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
-        made = socket.socket(family, socket.SOCK_STREAM)
+        made = Gate(family, behind_proxy=at.origin is not None)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             made.bind(("127.0.0.1" if at.host == "localhost" else at.host, port))
@@ -130,7 +131,7 @@ def listen_page(at: PageAt) -> socket.socket:
     )
 
 
-def listen_socket(path: Path) -> socket.socket:
+def listen_socket(path: Path) -> Gate:
     """The operator's socket (rule 1)."""
     if not hasattr(socket, "AF_UNIX"):
         raise CloisterError(
@@ -140,7 +141,7 @@ def listen_socket(path: Path) -> socket.socket:
         )
     # The node's folder is locked by this process (see `storage.locking`), so a socket that is there is left over.
     path.unlink(missing_ok=True)
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made = Gate(socket.AF_UNIX)
     before = os.umask(0o177)
     try:
         made.bind(os.fspath(path))

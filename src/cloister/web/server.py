@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from cloister.node.setup import socket_path_fits
 from cloister.web.app import make_app
 from cloister.web.connections import Bounded
 from cloister.web.doors import NetworkDoor, SocketDoor
+from cloister.web.gate import Gate
 from cloister.web.listening import PageAt, check_tls, listen_page, listen_socket
 from cloister.web.site import Site
 from cloister.web.streaming import streams_of
@@ -126,11 +126,12 @@ def run_site(
 class Server:
     """One listening socket, answered in a thread of its own."""
 
-    def __init__(self, app: ASGIApp, listening: socket.socket, tls: PageAt | None = None) -> None:
+    def __init__(self, app: ASGIApp, listening: Gate, tls: PageAt | None = None) -> None:
         self._socket = listening
         config = uvicorn.Config(
             app,
             http=Bounded,
+            loop="cloister.web.connections:Loop",
             log_level="warning",
             access_log=False,
             lifespan="off",
