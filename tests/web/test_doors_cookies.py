@@ -33,13 +33,15 @@ def token(house):
 def test_a_sessions_cookie_is_for_this_port_this_host_and_no_script(house):
     with house.visitor() as browser:
         answer = browser.post("/sign-in", data={"name": EVA, "password": PASSWORD}, follow_redirects=False)
-    (cookie,) = answer.headers.get_list("set-cookie")
-    parts = [part.strip().lower() for part in cookie.split(";")]
-    assert parts[0].startswith(f"cloister-{port_of(house)}=")
-    assert {"httponly", "samesite=strict", "path=/"} <= set(parts)
-    assert not [part for part in parts if part.startswith(("domain", "expires", "max-age"))]
-    secret = parts[0].partition("=")[2]
-    assert len(secret) >= 43
+    cookies = sorted(answer.headers.get_list("set-cookie"))
+    # Of the session, and of the browser as long as nobody has signed in.
+    for cookie, name in zip(cookies, ("cloister", "cloister-visitor"), strict=True):
+        parts = [part.strip().lower() for part in cookie.split(";")]
+        assert parts[0].startswith(f"{name}-{port_of(house)}=")
+        assert {"httponly", "samesite=strict", "path=/"} <= set(parts)
+        assert not [part for part in parts if part.startswith(("domain", "expires", "max-age"))]
+        secret = parts[0].partition("=")[2]
+        assert len(secret) >= 43
 
 
 def test_two_sites_of_one_machine_do_not_take_each_others_sessions(houses):

@@ -20,6 +20,7 @@ HOST = "localhost:8480"
 ORIGIN = "http://localhost:8480"
 ORIGINS = frozenset({ORIGIN, "http://127.0.0.1:8480"})
 HERE = "192.0.2.7"
+MINE = "the secret of this browser's cookie"
 
 
 @pytest.fixture
@@ -56,8 +57,8 @@ def add(accounts, device, cookie, title="Phone"):
 
 
 def sign_in(accounts, device, name="", old=None, **more):
-    asked = accounts.passkeys.ask_to_sign_in(name, HERE, HOST)
-    return accounts.passkeys.sign_in(device.get(asked, ORIGIN, **more), HERE, "Browser", ORIGINS, old)
+    asked = accounts.passkeys.ask_to_sign_in(name, MINE, HOST)
+    return accounts.passkeys.sign_in(device.get(asked, ORIGIN, **more), MINE, HERE, "Browser", ORIGINS, old)
 
 
 def refused(work, clause="passkey"):
@@ -102,26 +103,49 @@ def test_a_challenge_is_good_once_soon_and_for_its_session(accounts, device, clo
     refused(lambda: accounts.passkeys.add(cookie, device.create(asked, ORIGIN), "x", ORIGINS), "challenge")
     asked = accounts.passkeys.ask_to_add(cookie, HOST, "")
     answer = device.create(asked, ORIGIN)
-    accounts.passkeys.add(cookie, answer, "x", ORIGINS)
+    made = accounts.passkeys.add(cookie, answer, "x", ORIGINS)
     refused(lambda: accounts.passkeys.add(cookie, answer, "x", ORIGINS), "challenge")
-    asked = accounts.passkeys.ask_to_sign_in("", HERE, HOST)
+    asked = accounts.passkeys.ask_to_sign_in("", MINE, HOST)
+    late = device.get(asked, ORIGIN, made.id)
     clock.advance(LIFE)
-    refused(lambda: accounts.passkeys.sign_in(device.get(asked, ORIGIN), HERE, "B", ORIGINS), "challenge")
+    refused(lambda: accounts.passkeys.sign_in(late, MINE, HERE, "B", ORIGINS), "challenge")
 
 
-def test_a_challenge_from_one_address_is_not_answered_from_another(accounts, device):
+def test_rule_5_a_challenge_of_another_browser_is_refused_though_it_has_the_same_address(accounts, device):
     add(accounts, device, cookie_of(accounts))
-    asked = accounts.passkeys.ask_to_sign_in("", HERE, HOST)
-    refused(
-        lambda: accounts.passkeys.sign_in(device.get(asked, ORIGIN), "192.0.2.8", "B", ORIGINS), "challenge"
-    )
+    asked = accounts.passkeys.ask_to_sign_in("", MINE, HOST)
+    answer = device.get(asked, ORIGIN)
+    for other in ("another browser's", ""):
+        refused(lambda other=other: accounts.passkeys.sign_in(answer, other, HERE, "B", ORIGINS), "challenge")
+    assert accounts.passkeys.sign_in(answer, MINE, "192.0.2.8", "B", ORIGINS)
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_an_answer_signs_in_once_also_where_the_device_does_not_count(accounts, device, counts):
+    device.counts = counts
+    add(accounts, device, cookie_of(accounts))
+    asked = accounts.passkeys.ask_to_sign_in("", MINE, HOST)
+    answer = device.get(asked, ORIGIN)
+    assert accounts.passkeys.sign_in(answer, MINE, HERE, "B", ORIGINS)
+    clause = "passkey-copied" if counts else "challenge"
+    refused(lambda: accounts.passkeys.sign_in(answer, MINE, HERE, "B", ORIGINS), clause)
+
+
+def test_ten_thousand_strangers_at_the_same_address_do_not_stop_one_persons_sign_in(accounts, device):
+    add(accounts, device, cookie_of(accounts))
+    asked = accounts.passkeys.ask_to_sign_in("Ada", MINE, HOST)
+    for number in range(10_000):
+        accounts.passkeys.ask_to_sign_in("", f"stranger {number}", HOST)
+    assert accounts.passkeys.sign_in(device.get(asked, ORIGIN), MINE, HERE, "B", ORIGINS)
 
 
 def test_an_answer_to_showing_again_does_not_sign_in(accounts, device):
     cookie = cookie_of(accounts)
     add(accounts, device, cookie)
     asked = accounts.passkeys.ask_again(cookie, HOST)
-    refused(lambda: accounts.passkeys.sign_in(device.get(asked, ORIGIN), HERE, "B", ORIGINS), "challenge")
+    refused(
+        lambda: accounts.passkeys.sign_in(device.get(asked, ORIGIN), MINE, HERE, "B", ORIGINS), "challenge"
+    )
 
 
 def test_rule_2_what_is_asked_tells_nothing_about_accounts(accounts, device):
@@ -129,7 +153,7 @@ def test_rule_2_what_is_asked_tells_nothing_about_accounts(accounts, device):
     accounts.add("Bob", ["auditor"], PASSWORD)
 
     def ids(name):
-        return accounts.passkeys.ask_to_sign_in(name, HERE, HOST).get("allowCredentials", [])
+        return accounts.passkeys.ask_to_sign_in(name, MINE, HOST).get("allowCredentials", [])
 
     real, without, nobody = ids("Ada"), ids("Bob"), ids("Nobody")
     assert len(real) == len(without) == len(nobody) == 1
@@ -138,7 +162,7 @@ def test_rule_2_what_is_asked_tells_nothing_about_accounts(accounts, device):
     assert nobody == ids("nobody")
     assert without != nobody
     later = Accounts(accounts._database, accounts._clock)
-    assert later.passkeys.ask_to_sign_in("Nobody", HERE, HOST)["allowCredentials"] == nobody
+    assert later.passkeys.ask_to_sign_in("Nobody", MINE, HOST)["allowCredentials"] == nobody
     assert ids("") == []
 
 
@@ -183,8 +207,8 @@ def test_rule_5_wrong_answers_are_paced_by_address_and_lock_no_name(accounts, de
             sign_in(accounts, stranger)
         clauses.append(found.value.clause)
     assert clauses == ["passkey"] * 20 + ["too-often"] * 2
-    asked = accounts.passkeys.ask_to_sign_in("Ada", "192.0.2.99", HOST)
-    accounts.passkeys.sign_in(device.get(asked, ORIGIN), "192.0.2.99", "B", ORIGINS)
+    asked = accounts.passkeys.ask_to_sign_in("Ada", MINE, HOST)
+    accounts.passkeys.sign_in(device.get(asked, ORIGIN), MINE, "192.0.2.99", "B", ORIGINS)
 
 
 def test_an_account_that_was_disabled_or_a_passkey_that_was_removed_signs_nobody_in(accounts, device):
@@ -200,9 +224,9 @@ def test_an_account_that_was_disabled_or_a_passkey_that_was_removed_signs_nobody
 
 def test_a_passkey_of_another_name_of_this_page_is_not_taken(accounts, device):
     add(accounts, device, cookie_of(accounts))
-    asked = accounts.passkeys.ask_to_sign_in("", HERE, "node.example")
+    asked = accounts.passkeys.ask_to_sign_in("", MINE, "node.example")
     answer = device.get(asked, ORIGIN)
-    refused(lambda: accounts.passkeys.sign_in(answer, HERE, "B", ORIGINS))
+    refused(lambda: accounts.passkeys.sign_in(answer, MINE, HERE, "B", ORIGINS), "challenge")
 
 
 def test_showing_a_passkey_again_counts_like_the_password(accounts, device, clock):
@@ -250,29 +274,29 @@ def test_nobody_removes_the_passkey_of_somebody_else(accounts, device):
 
 
 def test_the_first_account_can_be_made_with_a_passkey_alone(empty, device):
-    refused(lambda: empty.passkeys.ask_first("Ada", "guess", HERE, HOST), "start-key")
-    asked = empty.passkeys.ask_first("Ada", empty.start_key, HERE, HOST)
+    refused(lambda: empty.passkeys.ask_first("Ada", "guess", MINE, HERE, HOST), "start-key")
+    asked = empty.passkeys.ask_first("Ada", empty.start_key, MINE, HERE, HOST)
     answer = device.create(asked, ORIGIN)
-    cookie = empty.passkeys.first(answer, HERE, "Browser", ORIGINS)
+    cookie = empty.passkeys.first(answer, MINE, HERE, "Browser", ORIGINS)
     assert "people.manage" in empty.caller(cookie).rights
     assert not empty.has_password(empty.caller(cookie).account)
     assert sign_in(empty, device)
     with pytest.raises(Conflict):
-        empty.passkeys.ask_first("Eve", empty.start_key, HERE, HOST)
+        empty.passkeys.ask_first("Eve", empty.start_key, MINE, HERE, HOST)
 
 
 def test_of_two_first_accounts_one_is_made(empty, device):
-    one, two = (empty.passkeys.ask_first(name, empty.start_key, HERE, HOST) for name in ("Ada", "Eve"))
-    empty.passkeys.first(device.create(one, ORIGIN), HERE, "B", ORIGINS)
+    one, two = (empty.passkeys.ask_first(name, empty.start_key, MINE, HERE, HOST) for name in ("Ada", "Eve"))
+    empty.passkeys.first(device.create(one, ORIGIN), MINE, HERE, "B", ORIGINS)
     with pytest.raises(Conflict):
-        empty.passkeys.first(device.create(two, ORIGIN), HERE, "B", ORIGINS)
+        empty.passkeys.first(device.create(two, ORIGIN), MINE, HERE, "B", ORIGINS)
     assert [person.name for person in empty.all()] == ["Ada"]
     assert len(empty.passkeys.of(empty.all()[0].account)) == 1
 
 
 def test_a_page_seen_by_its_address_has_no_passkeys_and_says_so(accounts):
     for work in (
-        lambda: accounts.passkeys.ask_to_sign_in("", HERE, "127.0.0.1:8480"),
+        lambda: accounts.passkeys.ask_to_sign_in("", MINE, "127.0.0.1:8480"),
         lambda: accounts.passkeys.ask_to_add(cookie_of(accounts), "192.0.2.1", ""),
     ):
         with pytest.raises(BadInput, match="need a page with a name"):

@@ -5,7 +5,9 @@ Rules of the network's door:
    anything else.
 2. A session's cookie is `HttpOnly`, `SameSite=Strict`, for this host only, and over TLS `Secure` with the prefix `__Host-`. Its name
    has the port, since browsers keep one jar for all ports of a host. It counts only where `origins` says so.
-3. While there is no account, whoever is on this machine may use the tools, and nothing else; where a cookie would count.
+3. While there is no account, whoever is on this machine may use the tools, and nothing else; where a cookie would count. Browsers
+   are told apart by a random cookie of the same kind, so that nobody is given what another has dropped, nor answers what another's
+   passkey was asked; it lets nobody in.
 4. Under a cookie, nothing is changed unless this page sent the request (`origins`). A token needs no such proof; it is looked at only
    in the `Authorization` header, and a request with both counts as the token's.
 5. Every answer, an error's too, carries the headers in `HEADERS`.
@@ -15,7 +17,9 @@ Rules of the network's door:
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import re
+import secrets
+from dataclasses import dataclass, replace
 
 from anyio import CapacityLimiter, to_thread
 from starlette.datastructures import Headers, MutableHeaders
@@ -29,6 +33,8 @@ from cloister.web.targets import wrong_with
 
 _LOG = logging.getLogger("cloister.web")
 _COOKIES_MOST, _SECRET_MOST = 16_384, 200
+_VISITOR = re.compile(r"[A-Za-z0-9_-]{43}")
+_MADE = "cloister.visitor-made"
 SITE = "cloister.site"
 """Where a door puts what it knows of the site into a request's scope."""
 
@@ -74,6 +80,12 @@ class Address:
         name = "__Host-cloister" if self.secure else "cloister"
         return name if self.port is None else f"{name}-{self.port}"
 
+    @property
+    def visitor(self) -> str:
+        """The name of the cookie that tells apart browsers where nobody has signed in."""
+        name = "__Host-cloister-visitor" if self.secure else "cloister-visitor"
+        return name if self.port is None else f"{name}-{self.port}"
+
 
 @dataclass(frozen=True)
 class Visit:
@@ -83,11 +95,13 @@ class Visit:
         address: where the page is.
         cookie: the session's secret, if a cookie came.
         remote: the address that the request comes from.
+        visitor: the secret of the browser's cookie for visitors, perhaps just made; empty where cookies do not count.
     """
 
     address: Address
     cookie: str | None
     remote: str
+    visitor: str = ""
 
 
 class SocketDoor:
@@ -124,6 +138,10 @@ class NetworkDoor:
                 given.setdefault("cache-control", "no-store")
                 if self._address.secure:
                     given.setdefault("strict-transport-security", "max-age=31536000")
+                if (made := scope.get(_MADE)) is not None:
+                    # An answer that sets a cookie is nobody else's, and is kept nowhere.
+                    given.append("set-cookie", made)
+                    given["cache-control"] = "no-store"
                 if "server" in given:
                     del given["server"]
                 message["headers"] = given.raw
@@ -150,6 +168,9 @@ class NetworkDoor:
             scope[WHO], scope[SITE] = await to_thread.run_sync(
                 self._who, headers, scope.get("client"), limiter=self._threads
             )
+            visit: Visit = scope[SITE]
+            if cookie_counts(headers) and not _by_token(headers) and not scope["path"].startswith("/static/"):
+                scope[SITE] = self._told_apart(scope, headers, visit)
             if scope[WHO].account is not None and _by_token(headers) and not _for_programs(scope["path"]):
                 return PlainTextResponse("A token is for the interface under /api/v1, not for pages.\n", 403)
             return self._app
@@ -159,6 +180,18 @@ class NetworkDoor:
             "This was not sent by Cloister's own page, and was refused.",
             "Open the page and try again; programs use a token.",
         )
+
+    def _told_apart(self, scope: Scope, headers: Headers, visit: Visit) -> Visit:
+        """The visit of a browser that is told apart from others; its cookie is made if it has none."""
+        had = _cookie(headers, self._address.visitor) or ""
+        if _VISITOR.fullmatch(had):
+            return replace(visit, visitor=had)
+        if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+            return visit  # somebody followed a link from elsewhere: the cookie is there, and was not sent
+        made = secrets.token_urlsafe(32)
+        secure = "; Secure" if self._address.secure else ""
+        scope[_MADE] = f"{self._address.visitor}={made}; HttpOnly; Path=/; SameSite=strict{secure}"
+        return replace(visit, visitor=made)
 
     def _who(self, headers: Headers, client: tuple[str, int] | None) -> tuple[Caller, Visit]:
         counts = cookie_counts(headers)

@@ -6,7 +6,9 @@ Rules (with those of `people.passkeys` and `people.challenges`):
    answered like one that has some.
 3. A passkey is its account's alone: one that remembers another account, or is known already, is refused.
 4. A passkey that may have been copied is refused and written down; it is not removed, so that nobody is shut out by a guess.
-5. Wrong answers are at the pace of `people.attempts`, by address: a passkey cannot be guessed by name.
+5. What is asked before somebody signs in is bound to the browser, by its cookie for visitors, never to the address: behind a proxy
+   many share one.
+6. Wrong answers are at the pace of `people.attempts`, by address: a passkey cannot be guessed by name.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from webauthn.helpers import bytes_to_base64url
 from cloister.foundation.clock import Clock
 from cloister.foundation.errors import Conflict, NotFound, Refused
 from cloister.people import passkeys as rules
-from cloister.people.challenges import Challenge, Challenges, Purpose
+from cloister.people.challenges import Challenge, Challenges, Purpose, Strangers
 from cloister.people.names import clean, folded
 from cloister.people.sessions import Person, stored
 from cloister.storage.database import Database, Transaction
@@ -42,12 +44,13 @@ class Passkeys:
     """The passkeys of all accounts, and the challenges that wait for an answer.
 
     Everywhere: `host` is the request's `Host` header, `origins` those of this page, `address` where the request comes from,
-    `answer` what the browser said (JSON), `cookie` the session's secret.
+    `visitor` the secret of the browser's cookie for visitors, `answer` what the browser said (JSON), `cookie` the session's secret.
     """
 
     def __init__(self, accounts: Accounts, database: Database, clock: Clock) -> None:
         self._accounts, self._database, self._clock = accounts, database, clock
-        self._challenges, self._lock = Challenges(), threading.Lock()
+        self._challenges, self._strangers = Challenges(), Strangers()
+        self._lock = threading.Lock()
 
     def of(self, account: str) -> list[Passkey]:
         """An account's passkeys, oldest first."""
@@ -88,18 +91,20 @@ class Passkeys:
 
     # The first account ---------------------------------------------------------------------------------------------
 
-    def ask_first(self, name: str, key: str, address: str, host: str) -> dict[str, Any]:
+    def ask_first(self, name: str, key: str, visitor: str, address: str, host: str) -> dict[str, Any]:
         """What a browser is given to make the first account with a passkey. Raises as `Accounts.first`."""
         self._accounts.check_start_key(key, address)
         named, page = clean(name), rules.host_of(host)
         # The account is made as the answer comes; the passkey remembers this name of it.
         account = secrets.token_hex(8)
-        challenge = self._issue("first", address, page, account=account, name=named)
+        challenge = self._issue("first", stored(visitor), page, account=account, name=named)
         return rules.asking_new(page, "", account, named, challenge, ())
 
-    def first(self, answer: str | bytes, address: str, browser: str, origins: frozenset[str]) -> str:
+    def first(
+        self, answer: str | bytes, visitor: str, address: str, browser: str, origins: frozenset[str]
+    ) -> str:
         """Makes the first account, with the passkey that a browser made, and signs it in; returns the cookie's secret."""
-        new, asked = self._made(answer, "first", address, origins)
+        new, asked = self._made(answer, "first", stored(visitor), origins)
         with self._database.transaction() as tx:
             person = self._accounts.make_first(tx, asked.name, None, address, asked.account)
             self._keep(tx, new, asked, person.account, "Passkey")
@@ -107,7 +112,7 @@ class Passkeys:
 
     # Signing in ----------------------------------------------------------------------------------------------------
 
-    def ask_to_sign_in(self, name: str, address: str, host: str) -> dict[str, Any]:
+    def ask_to_sign_in(self, name: str, visitor: str, host: str) -> dict[str, Any]:
         """What a browser is given to sign in with a passkey; of any account where no name was typed (rule 2)."""
         page = rules.host_of(host)
         ids: list[str] = []
@@ -118,14 +123,27 @@ class Passkeys:
                 found = people.by_name(plain)
                 ids = [] if found is None else [item.id for item in people.passkeys_of(found[0].account)]
             ids = ids or [self._pretended(plain)]
-        return rules.asking(page, self._issue("sign-in", address, page), ids)
+        challenge = self._strangers.issue(visitor, page, self._clock.now())
+        return rules.asking(page, challenge, ids)
 
     def sign_in(
-        self, answer: str | bytes, address: str, browser: str, origins: frozenset[str], old: str | None = None
+        self,
+        answer: str | bytes,
+        visitor: str,
+        address: str,
+        browser: str,
+        origins: frozenset[str],
+        old: str | None = None,
     ) -> str:
         """The secret for the cookie of a new session, as `Accounts.sign_in`. Raises `Refused`, `BadInput`."""
         with self._accounts.tried(None, address):
-            person, passkey = self._used(answer, "sign-in", address, origins, address)
+            told = rules.answer_of(answer)
+            challenge = rules.challenge_of(told)
+            person, passkey = self._whose(told)
+            self._strangers.check(challenge, visitor, passkey.host, self._clock.now())
+            passkey = self._used(told, challenge, person, passkey, origins, address)
+            with self._lock:
+                self._strangers.spend(challenge, person.account, self._clock.now())
         with self._database.transaction() as tx:
             self._count(tx, passkey)
             return self._accounts.begin(tx, person, address, browser, old, "signed in with a passkey")
@@ -143,9 +161,12 @@ class Passkeys:
         """As `Accounts.show_again`, with a passkey: returns the session's new secret. Raises `Refused`, `BadInput`."""
         person = self._accounts.signed_in(cookie)
         with self._accounts.tried(None, address):
-            shown, passkey = self._used(answer, "show-again", stored(cookie), origins, address)
-            if shown.account != person.account:
+            told = rules.answer_of(answer)
+            challenge, asked = self._take(told, "show-again", stored(cookie))
+            shown, passkey = self._whose(told)
+            if shown.account != person.account or passkey.host != asked.host:
                 raise _not_accepted()
+            passkey = self._used(told, challenge, person, passkey, origins, address)
         with self._database.transaction() as tx:
             self._count(tx, passkey)
             return self._accounts.renew(tx, cookie)
@@ -186,28 +207,37 @@ class Passkeys:
         people.put_passkey(made)
         return made
 
-    def _used(
-        self, answer: str | bytes, purpose: Purpose, bound: str, origins: frozenset[str], address: str
-    ) -> tuple[Person, Passkey]:
-        told = rules.answer_of(answer)
-        challenge, asked = self._take(told, purpose, bound)
+    def _whose(self, told: dict[str, Any]) -> tuple[Person, Passkey]:
+        """Who has the passkey that an answer names; nothing is proven yet."""
         with self._database.read() as tx:
             people = People(tx)
             passkey = people.passkey(rules.id_of(told))
             person = None if passkey is None else people.get(passkey.account)
-        if passkey is None or person is None or passkey.host != asked.host:
+        if passkey is None or person is None or not person.enabled:
             raise _not_accepted()
-        if rules.account_of(told) not in (None, passkey.account) or not person.enabled:
+        if rules.account_of(told) not in (None, passkey.account):
             raise _not_accepted()
+        return person, passkey
+
+    def _used(
+        self,
+        told: dict[str, Any],
+        challenge: bytes,
+        person: Person,
+        passkey: Passkey,
+        origins: frozenset[str],
+        address: str,
+    ) -> Passkey:
+        """The passkey as it is after this answer, if the answer holds."""
         try:
-            count = rules.used(told, challenge, asked.host, origins, passkey.key, passkey.count)
+            count = rules.used(told, challenge, passkey.host, origins, passkey.key, passkey.count)
         except Refused as error:
             if error.clause == "passkey-copied":
                 self._accounts.failed(
                     person, "used a passkey that may have been copied, for an account", address
                 )
             raise
-        return person, replace(passkey, count=count, used=self._clock.now())
+        return replace(passkey, count=count, used=self._clock.now())
 
     def _count(self, tx: Transaction, passkey: Passkey) -> None:
         people = People(tx)

@@ -66,24 +66,32 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/api/v1/passkeys/sign-in/ask", OPEN, secret=True)
     def ask_to_sign_in(request: Request, body: Asked) -> dict[str, Any]:
-        return passkeys.ask_to_sign_in(body.name, pages.visit(request).remote, _host(request))
+        return passkeys.ask_to_sign_in(body.name, pages.visit(request).visitor, _host(request))
 
     @routes.post("/api/v1/passkeys/sign-in", OPEN, secret=True)
     def sign_in(request: Request, body: Answer) -> Response:
         visit = pages.visit(request)
         secret = passkeys.sign_in(
-            body.answer, visit.remote, _browser(request), visit.address.origins, visit.cookie
+            body.answer,
+            visit.visitor,
+            visit.remote,
+            _browser(request),
+            visit.address.origins,
+            visit.cookie,
         )
         return go(request, here_only(body.next), secret=secret)
 
     @routes.post("/api/v1/passkeys/first/ask", OPEN, secret=True)
     def ask_first(request: Request, body: Asked) -> dict[str, Any]:
-        return passkeys.ask_first(body.name, body.key, pages.visit(request).remote, _host(request))
+        visit = pages.visit(request)
+        return passkeys.ask_first(body.name, body.key, visit.visitor, visit.remote, _host(request))
 
     @routes.post("/api/v1/passkeys/first", OPEN, secret=True)
     def first(request: Request, body: Answer) -> Response:
         visit = pages.visit(request)
-        secret = passkeys.first(body.answer, visit.remote, _browser(request), visit.address.origins)
+        secret = passkeys.first(
+            body.answer, visit.visitor, visit.remote, _browser(request), visit.address.origins
+        )
         return go(request, "/", secret=secret)
 
     def _cookie(request: Request) -> str:

@@ -14,9 +14,10 @@ from fastapi import Request, Response
 
 from cloister.foundation.errors import BadInput, NotFound
 from cloister.foundation.text import acts
-from cloister.node.toolroom.recent import Sample
+from cloister.node.toolroom.recent import Sample, new_id
 from cloister.node.toolroom.room import ToolRoom, Who
 from cloister.node.toolroom.shelf import Card, Opened, signer_names
+from cloister.people.sessions import stored
 from cloister.release.bundle import Checked
 from cloister.storage.samples import Wanted
 from cloister.tools.check import parameters_of
@@ -52,12 +53,15 @@ class Setting:
 
 
 def who(request: Request) -> Who:
-    """Who uses a tool: an account, or whoever is at an address while there is no account."""
+    """Who uses a tool: an account; a browser, while there is no account; or the operator of the machine."""
     caller = caller_of(request)
     visit = request.scope.get(SITE)
-    address = visit.remote if isinstance(visit, Visit) else "this machine"
-    key = f"account:{caller.account}" if caller.account else f"visitor:{address}"
-    return Who(key, caller.name, address)
+    if not isinstance(visit, Visit):
+        return Who("operator", caller.name, "this machine")
+    if caller.account:
+        return Who(f"account:{caller.account}", caller.name, visit.remote)
+    # A browser without its cookie is one that nothing is known of: it has dropped nothing yet.
+    return Who(f"visitor:{stored(visit.visitor or new_id())}", caller.name, visit.remote)
 
 
 # What people set -------------------------------------------------------------------------------------------------------
