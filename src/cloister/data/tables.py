@@ -104,25 +104,29 @@ def parse_parquet(data: bytes, *, limits: TableLimits = TABLE_LIMITS, name: str 
     return parquet_kinds(file.schema_arrow, whole, name)
 
 
+_WIDTHS = {"BOOLEAN": 1 / 8, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8, "BYTE_ARRAY": 4}
+"""Bytes of a value by how Parquet stores it; of a text, of its place in the dictionary."""
+
+
 def open_parquet(source: Any, *, limits: TableLimits = TABLE_LIMITS, name: str = "The table") -> Any:
     """A `pyarrow.parquet.ParquetFile` whose own words about its size are within limits; nothing of its values is read.
 
-    Texts come as dictionaries: a file of some bytes can name one long text in every row, which `require_room` finds before it is
-    written out row by row.
+    Texts of every Arrow type come as dictionaries: a file of some bytes can name one long text in every row, which `require_room` finds
+    before it is written out row by row.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         plain = pq.ParquetFile(source)
-        texts = [
-            field.name
-            for field in plain.schema_arrow
-            if pa.types.is_string(field.type) or pa.types.is_binary(field.type)
-        ]
+        # By what is stored: which of several types of text it becomes, the file itself says.
+        stored = [plain.schema.column(place) for place in range(len(plain.schema))]
+        texts = [column.path for column in stored if column.physical_type == "BYTE_ARRAY"]
         file = pq.ParquetFile(source, read_dictionary=texts, metadata=plain.metadata)
         meta = file.metadata
-        unpacked = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
+        told = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
+        # A number that repeats takes next to nothing in the file; in memory each row has its own.
+        unpacked = max(told, meta.num_rows * sum(_WIDTHS.get(column.physical_type, 0) for column in stored))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise BadInput(
             f"{name} is not a Parquet file, or damaged.", type(error).__name__, "Write it again."
