@@ -83,7 +83,7 @@ def told(agreement):
         "within 1 day.",
         "“Made with the pumps of three plants”",
         "North's server writes a summary of what was done every 90 days",
-        "It holds from 2027-01-15 07:43:20 UTC until",
+        "It holds from 15 Jan 2027 07:43:20 UTC until",
         "Any party can suspend it, or end it for good",
         "Nobody can check that an owner's data is true",
     ],

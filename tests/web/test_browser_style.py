@@ -85,6 +85,8 @@ def test_the_first_stop_leads_to_the_content(visit, style):
 def test_a_plot_stands_above_its_table_and_reads_out_by_keyboard(visit, style):
     page = visit(style)
     plot = page.get_by_role("slider", name="Crystals by size")
+    assert plot.get_attribute("aria-valuetext") == "All together; Crystals 312"
+    plot.press("End")
     assert plot.get_attribute("aria-valuetext") == "70 to 80 µm; Crystals 7"
     plot.press("Home")
     assert plot.get_attribute("aria-valuetext") == "0 to 10 µm; Crystals 12"
@@ -103,6 +105,32 @@ def test_a_plot_reads_out_where_the_pointer_is(visit, style):
     inner = plot.locator(".u-over").bounding_box()
     page.mouse.move(inner["x"] + 1, inner["y"] + inner["height"] / 2)
     assert plot.get_attribute("aria-valuetext") == "1; Spent 0.0"
+
+
+def test_bars_read_out_all_together_again_once_the_pointer_has_left(visit, style):
+    page = visit(style)
+    plot = page.get_by_role("slider", name="Crystals by size")
+    plot.scroll_into_view_if_needed()
+    inner = plot.locator(".u-over").bounding_box()
+    page.mouse.move(inner["x"] + inner["width"] - 2, inner["y"] + inner["height"] / 2)
+    assert plot.get_attribute("aria-valuetext") == "70 to 80 µm; Crystals 7"
+    page.mouse.move(1, 1)
+    assert plot.get_attribute("aria-valuetext") == "All together; Crystals 312"
+
+
+def test_moments_are_told_in_the_readers_time_with_the_zone_and_without_script_in_utc(chromium, style):
+    def told(**settings):
+        context = chromium.new_context(**settings)
+        page = context.new_page()
+        page.goto(style)
+        time = page.locator("time[data-when]").first
+        found = (time.text_content(), time.get_attribute("title"), time.get_attribute("datetime"))
+        context.close()
+        return found
+
+    exact, plain = "2026-09-21T14:13:20Z", "21 Sep 2026 14:13 UTC"
+    assert told(java_script_enabled=False) == (plain, None, exact)
+    assert told(timezone_id="Europe/Vienna") == ("21 Sep 2026 16:13", f"Europe/Vienna; {plain}", exact)
 
 
 def test_plots_follow_the_scheme_and_the_width(visit, style):

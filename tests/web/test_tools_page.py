@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from cloister.node.toolroom.limits import RoomLimits
+from tools.toolmaking import discs, png, spread_centres
 from web.toolhouse import NINE, PLAIN, photograph, picture, tool_file, tool_house
 
 
@@ -87,6 +88,20 @@ def test_a_picture_gives_a_result_that_can_be_kept_or_not(visitor):
     assert "label is changed" in visitor.post(f"/samples/{sample}/label", data={"label": "Line 2"}).text
     assert "sample is deleted" in visitor.post(f"/samples/{sample}/delete").text
     assert visitor.get(f"/samples/{sample}").status_code == 404
+
+
+def test_it_is_said_why_fewer_have_a_size_than_were_counted(visitor):
+    cut = png(discs(200, 150, [(0, 75), *spread_centres(200, 150, NINE)]))
+    read = words(drop(visitor, ("cut.png", cut)))
+    assert f"Count {NINE + 1}" in read
+    assert f"With a diameter {NINE}" in read
+    reason = "1 of the 10 is cut by the picture's edge: counted, but how large they are cannot be seen. Sizes are those of the other 9."
+    assert read.count(reason) == 2
+    assert "cut by the picture's edge" not in words(drop(visitor))
+
+
+def test_what_the_tool_is_not_good_for_stands_beside_the_result(visitor):
+    assert "Not good for: Made for tests." in words(drop(visitor))
 
 
 def test_what_is_not_kept_is_forgotten(visitor):
@@ -204,6 +219,11 @@ def test_who_comes_too_often_is_told(tmp_path):
         answer = drop(browser)
         assert answer.status_code == 429
         assert "Try again in" in words(answer)
+        (seconds,) = re.findall(r"Try again in (\d+) seconds", words(answer))
+        assert answer.headers["retry-after"] == seconds
+        answer = browser.post("/api/v1/tools/discs/samples", files={"file": ("a.png", PLAIN)})
+        assert answer.status_code == 429
+        assert 0 < int(answer.headers["retry-after"]) <= 60
 
 
 def test_samples_are_searched_drawn_and_exported(visitor):
@@ -288,7 +308,8 @@ def test_a_tool_is_installed_after_a_look_and_gone_back_from(eva):
 def test_an_older_tool_or_no_tool_is_not_installed(eva):
     answer = eva.post("/tools/install", files={"file": ("x.tool", b"PK nothing")})
     assert answer.status_code == 422
-    assert "is not a tool" in words(answer)
+    assert "is not a tool. It is a file of another kind, or was damaged on the way." in words(answer)
+    assert "Zip" not in words(answer)
     assert eva.post("/tools/install", files={"file": ("", b"")}).status_code == 422
     old = eva.post("/tools/install", files={"file": ("old.tool", tool_file("0.9.0"))})
     offer = str(old.url).rpartition("/")[2]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
 from cloister.agreements.places import Places
 from cloister.agreements.terms import Terms
+from cloister.foundation.clock import parse_rfc3339
 
 Weight: TypeAlias = Literal["plain", "care"]
 
@@ -92,5 +94,6 @@ def size(number: int) -> str:
 
 
 def instant(text: str) -> str:
-    """A time of the written form as people read it."""
-    return text.replace("T", " ").replace("Z", " UTC")
+    """A time of the written form as people read it everywhere: with seconds only where there are some."""
+    moment = datetime.fromtimestamp(parse_rfc3339(text), UTC)
+    return f"{moment:%-d %b %Y %H:%M}{f':{moment:%S}' if moment.second else ''} UTC"

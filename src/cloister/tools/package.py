@@ -73,9 +73,11 @@ def unpack(data: bytes, name: str = "The file") -> Package:
         package = _read(data, name)
     except CloisterError:
         raise
-    except Exception as error:
+    except zipfile.BadZipFile:
+        raise _no_tool(name, "It is a file of another kind, or was damaged on the way.") from None
+    except Exception:
         # Rule 5: zipfile raises many things on malformed archives.
-        raise _no_tool(name, f"The archive is damaged ({type(error).__name__}).") from None
+        raise _no_tool(name, "It is damaged, or was packed by other means.") from None
     if pack(package) != data:
         raise _no_tool(name, "It holds something besides the tool, or was packed by other means.")
     return package

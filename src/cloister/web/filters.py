@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -10,17 +11,18 @@ from typing import Any
 
 from markupsafe import Markup
 
+from cloister.foundation.clock import parse_rfc3339
+
+_SETTING = re.compile(r"\btry --set (\w+)=([\w.+-]+)")
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
-def when(at: float | None) -> Markup:
-    """A moment (seconds since the epoch), to the minute, in UTC, readable by scripts."""
+def when(at: float | str | None) -> Markup:
+    """A moment (seconds since the epoch, or RFC 3339), to the minute, in UTC; a script shows the reader's own time in its place."""
     if at is None:
         return Markup("never")
-    moment = datetime.fromtimestamp(at, UTC)
-    return Markup('<time datetime="{}">{}</time>').format(
-        moment.strftime("%Y-%m-%dT%H:%M:%SZ"), moment.strftime("%-d %b %Y, %H:%M UTC")
-    )
+    moment = datetime.fromtimestamp(parse_rfc3339(at) if isinstance(at, str) else at, UTC)
+    return Markup('<time datetime="{}" data-when>{}</time>').format(_exact(moment), _plain(moment))
 
 
 def ago(at: float | None, now: float | None = None) -> Markup:
@@ -28,10 +30,17 @@ def ago(at: float | None, now: float | None = None) -> Markup:
     if at is None:
         return Markup("never")
     passed = (time.time() if now is None else now) - at
-    moment = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Markup('<time datetime="{}">{}</time>').format(
-        moment, f"{seconds(passed)} ago" if passed >= 1 else "just now"
-    )
+    moment = datetime.fromtimestamp(at, UTC)
+    text = f"{seconds(passed)} ago" if passed >= 1 else "just now"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(_exact(moment), _plain(moment), text)
+
+
+def _exact(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _plain(moment: datetime) -> str:
+    return moment.strftime("%-d %b %Y %H:%M UTC")
 
 
 def size(count: float | None) -> str:
@@ -66,12 +75,31 @@ def percent(value: float | None) -> str:
     return "unknown" if value is None else f"{value * 100:.1f} %"
 
 
+def advice(text: str) -> str:
+    """What a tool advises, in the page's words where it speaks of the command line."""
+    return _SETTING.sub(
+        lambda found: (
+            f"try again with “{found[1].replace('_', ' ').capitalize()}” set to {found[2]},"
+            " under “Calibration and settings”"
+        ),
+        text,
+    )
+
+
 def short(digest: str | None) -> str:
     """As much of a digest as tells it from others."""
     return (digest or "").removeprefix("sha256:")[:12]
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {"when": when, "ago": ago, "size": size, "seconds": seconds, "percent": percent, "short": short}
+    {
+        "when": when,
+        "ago": ago,
+        "size": size,
+        "seconds": seconds,
+        "percent": percent,
+        "short": short,
+        "advice": advice,
+    }
 )
 """By the name that templates use."""

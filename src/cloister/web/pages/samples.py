@@ -15,6 +15,7 @@ from cloister.storage.samples import Wanted
 from cloister.web.downloads import as_file
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
+from cloister.web.views import samples as told
 from cloister.web.views import tools as view
 
 _PAGE = 50
@@ -116,6 +117,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     def _show(
         request: Request, sample: Sample, label: str = "", error: CloisterError | None = None
     ) -> Response:
+        opened = told.tool_of(room, sample)
         return pages.show(
             request,
             "samples/sample.html",
@@ -124,6 +126,9 @@ def add(app: FastAPI, pages: Pages) -> None:
             sample=sample,
             label=label or sample.label,
             labels=room.history.labels(),
+            manifest=None if opened is None else opened.manifest,
+            without_size=told.without_size(sample, opened),
+            told_of=told,
             view=view,
             error=error,
         )

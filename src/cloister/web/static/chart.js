@@ -27,11 +27,11 @@
   const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   const moment = (seconds, step) => {
     const at = new Date(seconds * 1000);
-    const day = `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}`;
-    if (step >= 28 * 86400) return `${MONTHS[at.getUTCMonth()]} ${at.getUTCFullYear()}`;
+    const day = `${at.getDate()} ${MONTHS[at.getMonth()]}`;
+    if (step >= 28 * 86400) return `${MONTHS[at.getMonth()]} ${at.getFullYear()}`;
     if (step >= 86400) return day;
-    const hour = `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
-    return step === 0 ? `${day} ${at.getUTCFullYear()}, ${hour}` : hour;
+    const hour = `${two(at.getHours())}:${two(at.getMinutes())}`;
+    return step === 0 ? `${day} ${at.getFullYear()} ${hour}` : hour;
   };
 
   const read = (table) => {
@@ -61,6 +61,11 @@
       return `${one.name} ${cell.textContent.trim() || "none"}`;
     })];
   };
+
+  const together = ({ series }) => ["All together", ...series.map((one) => {
+    const sum = one.values.reduce((all, value) => all + (value ?? 0), 0);
+    return `${one.name} ${Number(sum.toPrecision(12))}`;
+  })];
 
   // From zero where it is near, and always under bars, which would lie otherwise.
   const reach = (low, high, bars) => {
@@ -94,7 +99,6 @@
     return {
       width: Math.max(plot.clientWidth, 120),
       height: Math.round(Math.min(Math.max(plot.clientWidth * 0.34, 240), size * 24)),
-      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 9, width: 2, fill: ground } },
       scales: {
@@ -141,10 +145,13 @@
     shell.replaceWith(whole);
     make("div", "", fold).append(shell);
     const last = data.points.length - 1;
-    let at = last;
+    // Lines begin with their newest point. Bars begin with all of them together, until one is pointed at.
+    const bars = table.dataset.chart === "bars";
+    const rest = bars ? -1 : last;
+    let at = rest;
     const tell = (index) => {
-      at = index ?? at;
-      const [when, ...values] = written(data, at);
+      at = index;
+      const [when, ...values] = at < 0 ? together(data) : written(data, at);
       readout.replaceChildren();
       make("b", "", readout).textContent = when;
       values.forEach((text, series) => {
@@ -152,19 +159,19 @@
         if (data.series.length > 1) swatch(item, series);
         item.append(text);
       });
-      plot.setAttribute("aria-valuenow", at);
+      plot.setAttribute("aria-valuenow", Math.max(at, 0));
       plot.setAttribute("aria-valuetext", [when, ...values].join("; "));
     };
     const given = { tabindex: 0, role: "slider", "aria-readonly": "true", "aria-label": `${title}. Arrow keys go from point to point.`, "aria-valuemin": 0, "aria-valuemax": last };
     for (const [name, value] of Object.entries(given)) plot.setAttribute(name, value);
-    tell(last);
+    tell(rest);
 
     let shown = null;
     let wide = 0;
     const again = () => {
       shown?.destroy();
       wide = plot.clientWidth;
-      shown = new uPlot(options(table, plot, data, (index) => index !== null && tell(index)), [data.points.map(({ x }) => x), ...data.series.map(({ values }) => values)], plot);
+      shown = new uPlot(options(table, plot, data, (index) => tell(index ?? rest)), [data.points.map(({ x }) => x), ...data.series.map(({ values }) => values)], plot);
     };
     const point = (index) => {
       const found = Math.min(Math.max(index, 0), last);

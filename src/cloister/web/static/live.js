@@ -30,7 +30,18 @@
     table.setAttribute("role", "table");
     table.dataset.labelled = "";
   };
+  // Moments are written in UTC; whoever reads them here sees their own clock's time, with the zone and UTC behind it.
+  const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+  const two = (value) => String(value).padStart(2, "0");
+  const zone = new Intl.DateTimeFormat().resolvedOptions().timeZone ?? "this computer's time";
+  const local = (time) => {
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.getTime()) || !time.textContent.endsWith("UTC")) return;
+    time.title = `${zone}; ${time.textContent}`;
+    time.textContent = `${at.getDate()} ${MONTHS[at.getMonth()]} ${at.getFullYear()} ${two(at.getHours())}:${two(at.getMinutes())}`;
+  };
   const dress = (root) => {
+    root.querySelectorAll("time[data-when]").forEach(local);
     for (const box of root.querySelectorAll(".scroll, pre")) watch.observe(box);
     root.querySelectorAll("table.stacked").forEach(label);
     for (const shown of root.querySelectorAll("output[for]")) show(shown.htmlFor[0]);

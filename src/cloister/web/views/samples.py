@@ -1,0 +1,77 @@
+"""What a sample's page says about its figures, in words: which objects have a size, what a figure means, how bars are labelled."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from cloister.foundation.errors import CloisterError
+from cloister.node.toolroom.recent import Sample
+from cloister.node.toolroom.room import ToolRoom
+from cloister.node.toolroom.shelf import Opened
+from cloister.tools.check import parameters_of
+from cloister.web.views.tools import figure, figure_name
+
+_BORDER = "border"
+_SHARES = {"d10": "one tenth is smaller", "d50": "half is smaller", "d90": "nine tenths are smaller"}
+
+
+def tool_of(room: ToolRoom, sample: Sample) -> Opened | None:
+    """The very tool that a sample was made by; none where another version is in use by now."""
+    try:
+        opened = room.shelf.open(sample.tool)
+    except CloisterError:
+        return None
+    return opened if opened.package.tool.digest == sample.digest else None
+
+
+def without_size(sample: Sample, opened: Opened | None) -> str:
+    """Why fewer objects have a size than were counted; empty where all have one.
+
+    Args:
+        sample: with `count` and, say, `diameter_measured` among its figures.
+        opened: the tool that it was made by, which knows whom it measures.
+    """
+    for name, measured in sample.figures.values.items():
+        if not name.endswith("_measured") or measured is None or sample.count is None:
+            continue
+        left = int(sample.count - measured)
+        if left <= 0:
+            return ""
+        counted, rest = figure(sample.count), figure(measured)
+        if opened is not None and _edge_alone(opened, name.removesuffix("_measured")):
+            is_cut = "is" if left == 1 else "are"
+            return (
+                f"{figure(left)} of the {counted} {is_cut} cut by the picture's edge: counted, but how large they are"
+                f" cannot be seen. Sizes are those of the other {rest}."
+            )
+        return f"Sizes are those of {rest} of the {counted}: the tool does not measure the others."
+    return ""
+
+
+def _edge_alone(opened: Opened, column: str) -> bool:
+    """Whether a tool leaves out what touches the edge, and nothing else."""
+    for use in opened.manifest.pipeline:
+        if use.step.partition("@")[0] != "aggregate":
+            continue
+        parameters = parameters_of(use)
+        if getattr(parameters, "column", None) == column:
+            return {entry.column for entry in getattr(parameters, "measured_where", ())} == {_BORDER}
+    return False
+
+
+def figure_told(name: str) -> str:
+    """A figure's name with what it means, where that is known."""
+    if name.endswith("_measured"):
+        return f"With a {name.removesuffix('_measured').replace('_', ' ')}"
+    share = _SHARES.get(re.sub(r".*_", "", name))
+    return f"{figure_name(name)}: {share}" if share else figure_name(name)
+
+
+def bars(edges: Sequence[float]) -> list[str]:
+    """Between which sizes each bar lies: all with as many decimals as tell neighbours apart."""
+    width = min((high - low for low, high in zip(edges, edges[1:], strict=False)), default=1.0)
+    decimals = max(0, 1 - math.floor(math.log10(width))) if width > 0 else 0
+    texts = [f"{edge:.{min(decimals, 9)}f}" for edge in edges]
+    return [f"{low} to {high}" for low, high in zip(texts, texts[1:], strict=False)]
