@@ -115,16 +115,40 @@ def test_rule_1_an_entry_is_one_line_and_not_long(database: Database) -> None:
     assert (len(entry.what), len(entry.about), len(entry.address)) == (100, 300, 60)
 
 
-def test_rule_2_the_newest_entries_are_kept_and_older_ones_go(
+def test_rule_2_nobodys_entries_push_out_anothers_and_chatter_nothing_that_matters(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST", 20)
+    monkeypatch.setattr(module, "MOST", {"binds": 20, "own": 10, "sign-in": 5})
+    monkeypatch.setattr(module, "_TIDY", 5)
+    with database.transaction() as tx:
+        trail = Trail(tx)
+        for account in ("a1", "b2", None):
+            trail.add(Entry(1, account, "Somebody", "made an account", kind="binds"))
+            trail.add(Entry(1, account, "Somebody", "signed in", kind="sign-in"))
+        for number in range(200):
+            trail.add(Entry(number, "a1", "Ada", f"signed in {number}", kind="sign-in"))
+            trail.add(Entry(number, "a1", "Ada", f"made a token {number}", kind="own"))
+            trail.add(Entry(number, None, "somebody", f"tried {number}", kind="sign-in"))
+    with database.read() as tx:
+        found = Trail(tx).newest(1000)
+        stored = tx.connection.execute(text("select count(*) from trail")).scalar_one()
+    assert stored == len(found) < 45
+    assert found[0].what == "tried 199"
+    of = {(entry.account, entry.what) for entry in found}
+    assert {(account, "made an account") for account in ("a1", "b2", None)} <= of
+    assert ("b2", "signed in") in of
+    assert {("a1", "signed in"), (None, "signed in")} & of == set()
+
+
+def test_rule_2_also_what_binds_is_bounded_for_each(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST", {"binds": 20, "own": 10, "sign-in": 5})
     monkeypatch.setattr(module, "_TIDY", 5)
     with database.transaction() as tx:
         for number in range(63):
             Trail(tx).add(Entry(number, "a1", "Ada", f"did {number}"))
     with database.read() as tx:
         found = Trail(tx).newest(1000)
-        assert 20 <= len(found) <= 25
-        assert found[0].what == "did 62"
-        assert tx.connection.execute(text("select count(*) from trail")).scalar_one() == len(found)
+    assert 20 <= len(found) <= 25
+    assert found[0].what == "did 62"

@@ -34,6 +34,7 @@ class SampleRow:
         count: of objects, if the tool counts.
         facts: canonical JSON: figures, units, settings, warnings.
         size: bytes of its files.
+        owner: whose it is: the key of whoever kept it (`node.toolroom.room.Who`); empty where that is not known.
     """
 
     id: str
@@ -48,6 +49,7 @@ class SampleRow:
     count: int | None
     facts: bytes
     size: int
+    owner: str = ""
 
 
 @dataclass(frozen=True)

@@ -330,6 +330,8 @@ trail = Table(
     Column("what", Text, nullable=False),
     Column("about", Text, nullable=False),
     Column("address", Text, nullable=False),
+    Column("kind", Text, nullable=False, server_default="binds"),
+    Index("ix_trail_kind_account_id", "kind", "account", "id"),
     sqlite_autoincrement=True,
 )
 
@@ -348,6 +350,7 @@ samples = Table(
     Column("count", BigInteger),
     Column("facts", LargeBinary, nullable=False),
     Column("size", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False, server_default=""),
     Index("ix_samples_at_id", "at", "id"),
     Index("ix_samples_tool_label_at", "tool", "label", "at"),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cloister.foundation.clock import Clock
 from cloister.storage.database import Database, Transaction
-from cloister.storage.trail import Entry, Trail
+from cloister.storage.trail import Entry, Kind, Trail
 from cloister.web.guard import Caller
 
 
@@ -25,7 +25,14 @@ class Diary:
         self._database, self._clock = database, clock
 
     def note(
-        self, caller: Caller, what: str, about: str = "", address: str = "", tx: Transaction | None = None
+        self,
+        caller: Caller,
+        what: str,
+        about: str = "",
+        address: str = "",
+        tx: Transaction | None = None,
+        *,
+        kind: Kind = "binds",
     ) -> None:
         """Writes down what somebody did, for this node's auditors.
 
@@ -34,10 +41,11 @@ class Diary:
             what: what was done, so that it reads on after the name: `signed the agreement`.
             about: what it was done to: a name or a digest, nothing of a record or a question's text.
             address: from where.
-            tx: the transaction it belongs to (rule 6); one of its own if absent.
+            tx: the transaction it belongs to (rule 1); one of its own if absent.
+            kind: what it is (rule 2).
         """
         name = caller.name or "somebody"
-        entry = Entry(self._clock.now(), caller.account, name, what, about, address)
+        entry = Entry(self._clock.now(), caller.account, name, what, about, address, kind=kind)
         if tx is not None:
             Trail(tx).add(entry)
             return

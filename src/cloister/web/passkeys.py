@@ -73,7 +73,7 @@ class Passkeys:
         with self._database.transaction() as tx:
             made = self._keep(tx, new, asked, person.account, named)
             self._accounts.note(
-                Caller(person.name, account=person.account), "added a passkey", made.title, tx=tx
+                Caller(person.name, account=person.account), "added a passkey", made.title, tx=tx, kind="own"
             )
         return made
 
@@ -87,7 +87,7 @@ class Passkeys:
             if people.password(account) is None and len(people.passkeys_of(account)) < 2:
                 raise rules.last_key()
             people.drop_passkey(name)
-            self._accounts.note(by, "removed a passkey", found.title, tx=tx)
+            self._accounts.note(by, "removed a passkey", found.title, tx=tx, kind="own")
 
     # The first account ---------------------------------------------------------------------------------------------
 

@@ -54,7 +54,8 @@ class Passwords(Diary):
                     people.drop(token.digest)
                 for passkey in people.passkeys_of(account):
                     people.drop_passkey(passkey.id)
-            self.note(by, "set a new password" if given else "changed the password", found.name, tx=tx)
+            what = "set a new password" if given else "changed the password"
+            self.note(by, what, found.name, tx=tx, kind="binds" if given else "own")
 
     def drop_password(self, account: str, *, but: str | None = None, by: Caller = NOBODY) -> None:
         """Takes an account's password away; it has passkeys (rule 5). Raises `Refused` (clause `last-key`) else."""
@@ -66,7 +67,7 @@ class Passwords(Diary):
             people.set_password(account, None)
             people.change(replace(found, given=False))
             people.close_all(account, None if but is None else stored(but))
-            self.note(by, "removed the password", found.name, tx=tx)
+            self.note(by, "removed the password", found.name, tx=tx, kind="own")
 
     def has_password(self, account: str) -> bool:
         """Whether an account has a password."""

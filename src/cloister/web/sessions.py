@@ -81,7 +81,7 @@ class Sessions(Diary):
         people.close(item[0] for item in people.sessions_of(person.account)[_SESSIONS_MOST - 1 :])
         place, named = one_line(address)[:60], one_line(browser)[:300]
         people.open(digest, Session(person.account, now, now, now, named, place))
-        self.note(as_caller(person), told, "", address, tx)
+        self.note(as_caller(person), told, "", address, tx, kind="sign-in")
         return secret
 
     def show_again(self, cookie: str, password: str, address: str) -> str:
@@ -191,7 +191,7 @@ class Sessions(Diary):
             if now - self._told.get(person.account, -_FAILED_STEP) < _FAILED_STEP:
                 return
             self._told[person.account] = now
-        self.note(NOBODY, what, person.name, address)
+        self.note(NOBODY, what, person.name, address, kind="sign-in")
 
     def _shown(self, name: str, password: str, address: str, counted: str | None = None) -> Person:
         """The person of a name and password (rules 1 and 2); tries are counted under `counted` instead of the name."""

@@ -64,7 +64,7 @@ class Tokens:
                 raise Conflict("There are too many tokens.", f"The limit is {EACH_MOST}.", "Revoke some.")
             people.keep(Token(digest, account, named, wanted, now, now + seconds))
             told = f"{named}: {', '.join(text for right, text in RIGHT_WORDS.items() if right in wanted)}"
-            self._accounts.note(Caller(person.name, account=account), "made a token", told, tx=tx)
+            self._accounts.note(Caller(person.name, account=account), "made a token", told, tx=tx, kind="own")
         return secret
 
     def of(self, account: str) -> list[Token]:
@@ -80,7 +80,7 @@ class Tokens:
             if found is None or found.account != account:
                 raise NotFound("There is no such token.", "It may have been revoked.", "Look at the list.")
             people.drop(digest)
-            self._accounts.note(by, "revoked a token", found.title, tx=tx)
+            self._accounts.note(by, "revoked a token", found.title, tx=tx, kind="own")
 
     def caller(self, secret: str) -> Caller:
         """What a program with this token may do now; nobody's if it is none."""
