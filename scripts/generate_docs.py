@@ -89,7 +89,7 @@ def interface() -> str:
             query = [item["name"] for item in route.get("parameters", ()) if item["in"] == "query"]
             told = ", ".join(f"`{name}`" for name in query)
             lines.append(
-                f"| `{method.upper()} {path}` | {route['summary'].lower()} "
+                f"| `{method.upper()} {path}` | {_cell(route['summary'])} "
                 f"| `{route['x-cloister-right']}` | {_body(route, schema)} | {told} |"
             )
     return "\n".join(lines) + "\n"
@@ -283,17 +283,17 @@ Exit codes: 0 done, 2 usage or bad input, 3 refused by a rule (the rule is print
 1 anything else; see [errors](errors.md). Where a command takes a digest, its first characters are enough; for tasks and
 releases `latest` is the last one; for agreements the file of the terms that you have read will do.
 
-A command that works on a node reaches it over a socket in the node's folder, which only its operator can open; the
+A command that works on a server reaches it over a socket in the server's folder, which only its operator can open; the
 secrets never pass through arguments. Environment variables:
 
 | Variable | Meaning |
 |---|---|
-| `CLOISTER_FOLDER` | the node's folder, instead of `--folder` |
+| `CLOISTER_FOLDER` | the server's folder, instead of `--folder` |
 | `CLOISTER_HUB_FOLDER` | the relay's folder, for `cloister hub` |
 | `CLOISTER_DATA_FOLDERS` | folders whose files may be registered on the page, as `--data-folder`; several with `:` between them |
 | `CLOISTER_PASSPHRASE_FILE` | a file that only you can read (mode 0600) and whose first line is the passphrase |
 | `CLOISTER_PASSPHRASE_FD` | the number of an open file descriptor to read the passphrase from |
-| `CLOISTER_UNCONFINED_WORKERS` | `accepted`: a node starts its workers even where the system cannot confine them; `cloister doctor` says what is missing |
+| `CLOISTER_UNCONFINED_WORKERS` | `accepted`: a server starts its workers even where the system cannot confine them; `cloister doctor` says what is missing |
 | `CLOISTER_PYTHON` | for `scripts/setup`: which Python makes the environment |
 | `CLOISTER_TEST_POSTGRES` | for the tests: a PostgreSQL to run them on, instead of one of their own |
 | `CLOISTER_TEST_CHROMIUM` | for the tests: the Chromium to look at the page with |

@@ -81,6 +81,16 @@ def test_every_operation_names_its_right_how_to_sign_in_and_its_errors(descripti
         ), path
 
 
+def test_every_operation_says_in_a_sentence_what_it_does(description):
+    seen = {}
+    for method, path, operation in operations(description):
+        told, route = operation["summary"], f"{method.upper()} {path}"
+        assert told.endswith("."), f"{route}: its handler has no docstring"
+        assert 3 <= len(told.split()) < 40, route
+        assert told not in seen, (route, seen[told])
+        seen[told] = route
+
+
 def test_errors_are_as_described(house, description):
     problem = jsonschema_rs.validator_for(description["components"]["schemas"]["Problem"])
     with closing(house.eva()) as browser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -81,5 +82,11 @@ class Routes:
         if settings.pop("secret", False):
             told["openapi_extra"][TAKES_NO_KEY] = True
         settings.setdefault("include_in_schema", not self._page)
-        made: Callable[[F], F] = register(path, tags=[self._tag], **told, **settings)
+
+        def made(handle: F) -> F:
+            # What the description says of a route is its handler's docstring.
+            summary = (inspect.getdoc(handle) or "").partition("\n\n")[0].replace("\n", " ")
+            register(path, tags=[self._tag], **{"summary": summary or None, **told, **settings})(handle)
+            return handle
+
         return made

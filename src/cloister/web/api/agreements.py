@@ -62,10 +62,12 @@ def add(app: FastAPI, node: OpenNode) -> None:
 def _reading(routes: Routes, node: OpenNode) -> None:
     @routes.listing("/api/v1/agreements", "agreements.read", "agreement")
     def agreements() -> Any:
+        """Lists the agreements that this organisation is in: their titles, states and parties."""
         return [node().agreements.summary(name) for name in node().agreements.digests()]
 
     @routes.get("/api/v1/agreements/{digest}", "agreements.read")
     def agreement(digest: str) -> Any:
+        """Tells one agreement: its terms as they are signed and in plain words, who signed it, and the wish that waits for a second person."""
         envelope = node().agreements.envelope(digest)
         terms = read_terms(envelope)
         return {
@@ -74,11 +76,12 @@ def _reading(routes: Routes, node: OpenNode) -> None:
             "text": describe(terms, node().parties.names()),
             "sections": views.side_by_side(terms, node().parties.names()),
             "acts": [item.document() for item in node().agreements.act_envelopes(digest)],
-            "wish": views.wish_of(node().signing.wish("sign", digest)),
+            "wish": views.wish_of(views.wish_about(node(), digest)),
         }
 
     @routes.get("/api/v1/agreements/{digest}/differences", "agreements.read")
     def differences(digest: str) -> Any:
+        """Tells what changed since the version before, and for whom each change protects more or less; nothing for a first version."""
         terms = read_terms(node().agreements.envelope(digest))
         found = views.changes(node(), terms)
         return {
@@ -88,6 +91,7 @@ def _reading(routes: Routes, node: OpenNode) -> None:
 
     @routes.get("/api/v1/agreements/{digest}/history", "agreements.read")
     def history(digest: str) -> Any:
+        """Tells what happened to an agreement, in order: who proposed, signed, stopped."""
         return [
             {"at": item.at, "text": item.text, "more": item.more, "kind": item.kind, "about": item.about}
             for item in agreement_views.history(node(), digest)
@@ -95,6 +99,7 @@ def _reading(routes: Routes, node: OpenNode) -> None:
 
     @routes.get("/api/v1/agreements/{digest}/stops", "agreements.read")
     def stops(digest: str) -> Any:
+        """Tells what would end with an agreement: tasks that run or wait, budgets, results."""
         found = agreement_views.stops(node(), digest)
         return {
             "running": list(found.running),
@@ -107,34 +112,43 @@ def _reading(routes: Routes, node: OpenNode) -> None:
 def _binding(routes: Routes, node: OpenNode) -> None:
     @routes.post("/api/v1/agreements", "agreements.sign", body=DOCUMENT_MOST)
     def propose(request: Request, body: NewAgreement) -> Any:
+        """Signs terms for this organisation and offers them to the other parties; where two people are needed, the first asks only."""
         digest = Terms.from_odrl(body.terms).digest
         return _signed(node(), digest) or _outcome(node().signing.offer(body.terms, signer(request)))
 
     @routes.post("/api/v1/agreements/{digest}/sign", "agreements.sign")
     def sign(request: Request, digest: str) -> Any:
+        """Signs an agreement for this organisation; where two people are needed, the first asks only."""
         return _signed(node(), digest) or _outcome(node().signing.sign(digest, signer(request)))
 
     @routes.post("/api/v1/agreements/{digest}/withdraw", "agreements.sign")
     def withdraw(request: Request, digest: str) -> Any:
-        node().signing.withdraw("sign", digest, signer(request))
+        """Takes back the wish to sign, before a second person has agreed."""
+        wish = views.wish_about(node(), digest)
+        node().signing.withdraw("sign" if wish is None else wish.kind, digest, signer(request))
         return node().agreements.summary(digest)
 
     @routes.post("/api/v1/agreements/{digest}/state", "agreements.stop")
     def move(request: Request, digest: str, body: Move) -> Any:
+        """Suspends, resumes, revokes or terminates an agreement for this organisation, and tells the others."""
         allowed = {"suspended", "finalized", "revoked", "terminated"}
         if body.to not in allowed:
             raise BadInput(
                 "People do not make that step.", f"Steps: {', '.join(sorted(allowed))}.", "Choose one."
             )
         require_may_move(caller_of(request), State(body.to))
-        return node().signing.move(digest, State(body.to), body.reason, signer(request))
+        if body.to == "finalized":
+            return _outcome(node().signing.resume(digest, body.reason, signer(request)))
+        return {**node().signing.move(digest, State(body.to), body.reason, signer(request)), "waiting": None}
 
     @routes.get("/api/v1/signing", "agreements.read")
     def signing() -> Any:
+        """Tells whether it takes two people to sign here, and which wishes wait for the second one."""
         return _signing(node())
 
     @routes.post("/api/v1/signing", "agreements.sign")
     def two_people(request: Request, body: TwoPeople) -> Any:
+        """Says whether it takes two people to sign here; to switch it off takes two."""
         node().signing.set_two_people(needed=body.needed, signer=signer(request))
         return _signing(node())
 
@@ -142,6 +156,7 @@ def _binding(routes: Routes, node: OpenNode) -> None:
 def _writing(routes: Routes, node: OpenNode) -> None:
     @routes.listing("/api/v1/agreement-templates", "agreements.read", "name")
     def templates() -> Any:
+        """Lists the usual cases that an agreement can begin with, and what of each is not built yet."""
         return [
             {
                 **dataclasses.asdict(case),
@@ -153,10 +168,12 @@ def _writing(routes: Routes, node: OpenNode) -> None:
 
     @routes.listing("/api/v1/agreement-drafts", "agreements.read", "draft")
     def drafts() -> Any:
+        """Lists agreements that are being written here; nobody else sees them."""
         return [_draft(node(), item) for item in node().drafts.all()]
 
     @routes.post("/api/v1/agreement-drafts", "agreements.draft", body=DOCUMENT_MOST)
     def write(request: Request, body: NewDraft) -> Any:
+        """Keeps a draft, made from terms or from a template with its answers."""
         service = node().drafts
         if (body.terms is None) == (body.template is None):
             raise BadInput(
@@ -169,10 +186,12 @@ def _writing(routes: Routes, node: OpenNode) -> None:
 
     @routes.get("/api/v1/agreement-drafts/{draft}", "agreements.read")
     def read(draft: str) -> Any:
+        """Tells one draft, with what no protection here could fulfil."""
         return _draft(node(), node().drafts.get(draft))
 
     @routes.delete("/api/v1/agreement-drafts/{draft}", "agreements.draft")
     def forget(draft: str) -> Any:
+        """Deletes a draft."""
         node().drafts.get(draft)
         node().drafts.remove(draft)
         return {"deleted": draft}

@@ -48,25 +48,30 @@ def add(app: FastAPI, node: OpenNode) -> None:
 
     @routes.get("/api/v1/budgets", "budgets.read")
     def budgets() -> Any:
+        """Lists this organisation's populations: their limits, what was spent, what is left, and what is wrong."""
         return budgets_view(node())
 
     @routes.post("/api/v1/budgets", "budgets.write")
     def open_population(body: NewPopulation) -> Any:
+        """Begins a population: how much privacy may be spent of its records, by which unit."""
         node().budgets.populations.open(body.population, body.unit, body.epsilon, body.delta, body.method)
         return population_view(node(), body.population)
 
     @routes.post("/api/v1/budgets/limit", "budgets.write")
     def set_limit(body: NewLimit) -> Any:
+        """Changes a population's limit."""
         node().budgets.populations.set_limit(body.population, body.epsilon, body.delta)
         return population_view(node(), body.population)
 
     @routes.post("/api/v1/budgets/bind", "budgets.write")
     def bind(body: Belongs) -> Any:
+        """Says that a dataset's records belong to a population."""
         node().budgets.populations.bind(body.dataset, body.population)
         return population_view(node(), body.population)
 
     @routes.post("/api/v1/budgets/reconcile", "budgets.write")
     def reconcile(body: Missing) -> Any:
+        """Writes off what charges that the server forgot may have spent, after a loss."""
         node().budgets.health.reconcile(
             {
                 name: None

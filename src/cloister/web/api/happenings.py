@@ -19,5 +19,6 @@ def add(app: FastAPI, node: OpenNode) -> None:
 
     @routes.get("/api/v1/events/stream", "tasks.read", response_class=Response, responses=told)
     def events_as_they_happen(request: Request, since: int = Query(0, ge=0, lt=1 << 53)) -> Response:
+        """Tells what happens at this server, as it happens (server-sent events)."""
         node()  # a closed one is told as a problem, not as a stream that ends
         return stream(request, happenings(node), since=since)

@@ -23,14 +23,17 @@ def add(app: FastAPI, node: OpenNode) -> None:
 
     @routes.get("/api/v1/ledger", "log.read")
     def ledger() -> Any:
+        """Tells the log's size and its signed head."""
         return node().ledger.head()
 
     @routes.get("/api/v1/ledger/export", "log.read")
     def export() -> Any:
+        """Hands out the whole log, as `cloister ledger verify` takes it."""
         return {"content": base64.b64encode(export_ledger(node())).decode()}
 
     @routes.get("/api/v1/ledger/checkpoints", "log.read")
     def heads(limit: Annotated[int, Query(ge=1, le=500)] = 20) -> Any:
+        """Lists the newest signed heads, newest first, each with who cosigned it."""
         return checkpoints(node().durable.database, node().ledger.origin, limit)
 
     @routes.get("/api/v1/ledger/entries", "log.read")
@@ -42,6 +45,7 @@ def add(app: FastAPI, node: OpenNode) -> None:
         before: Annotated[int | None, _INDEX] = None,
         limit: Annotated[int, Query(ge=1, le=500)] = SHOWN,
     ) -> Any:
+        """Finds entries by kind, time or digest, newest first; `older` of one answer is `before` of the next request."""
         found = look(node().durable.database, Wanted(kind, start, end, digest, before), limit)
         return {
             "entries": [asdict(entry) for entry in found.entries],
@@ -52,4 +56,5 @@ def add(app: FastAPI, node: OpenNode) -> None:
 
     @routes.get("/api/v1/ledger/entries/{index}", "log.read")
     def entry(index: int) -> Any:
+        """Tells one entry with the proof that it stands in the log."""
         return one(node().durable.database, node().ledger.origin, index)

@@ -47,29 +47,35 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/api/v1/passkeys/add/ask", "own-account", secret=True)
     def ask_to_add(request: Request) -> dict[str, Any]:
+        """What a browser is asked so that a passkey can be added to one's own account."""
         return passkeys.ask_to_add(_cookie(request), _host(request), pages.site.organisation)
 
     @routes.post("/api/v1/passkeys/add", "own-account", secret=True)
     def add_one(request: Request, body: Answer) -> Response:
+        """Adds the passkey that the browser made."""
         made = passkeys.add(_cookie(request), body.answer, body.title, pages.visit(request).address.origins)
         return go(request, "/people", f"The passkey “{made.title}” is added.")
 
     @routes.post("/api/v1/passkeys/confirm/ask", "own-account", secret=True)
     def ask_again(request: Request) -> dict[str, Any]:
+        """What a browser is asked so that somebody shows again who it is."""
         return passkeys.ask_again(_cookie(request), _host(request))
 
     @routes.post("/api/v1/passkeys/confirm", "own-account", secret=True)
     def confirm(request: Request, body: Answer) -> Response:
+        """Checks its answer; the session is fresh after that."""
         visit = pages.visit(request)
         secret = passkeys.show_again(visit.cookie or "", body.answer, visit.remote, visit.address.origins)
         return go(request, here_only(body.next), secret=secret)
 
     @routes.post("/api/v1/passkeys/sign-in/ask", OPEN, secret=True)
     def ask_to_sign_in(request: Request, body: Asked) -> dict[str, Any]:
+        """What a browser is asked so that somebody signs in; the same whether the account is there or not."""
         return passkeys.ask_to_sign_in(body.name, pages.visit(request).visitor, _host(request))
 
     @routes.post("/api/v1/passkeys/sign-in", OPEN, secret=True)
     def sign_in(request: Request, body: Answer) -> Response:
+        """Checks its answer and begins a session."""
         visit = pages.visit(request)
         secret = passkeys.sign_in(
             body.answer,
@@ -83,11 +89,13 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/api/v1/passkeys/first/ask", OPEN, secret=True)
     def ask_first(request: Request, body: Asked) -> dict[str, Any]:
+        """What a browser is asked for the first account, shown the start key."""
         visit = pages.visit(request)
         return passkeys.ask_first(body.name, body.key, visit.visitor, visit.remote, _host(request))
 
     @routes.post("/api/v1/passkeys/first", OPEN, secret=True)
     def first(request: Request, body: Answer) -> Response:
+        """Makes the first account with a passkey, and begins a session."""
         visit = pages.visit(request)
         secret = passkeys.first(
             body.answer, visit.visitor, visit.remote, _browser(request), visit.address.origins

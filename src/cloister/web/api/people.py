@@ -37,27 +37,32 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.listing("/api/v1/people", "people.read", "account")
     def people() -> Any:
+        """Lists who may use this server, with their roles."""
         return [_told(person) for person in accounts.all()]
 
     @routes.post("/api/v1/people", "people.manage", secret=True)
     def new(request: Request, body: NewPerson) -> Any:
+        """Adds somebody; the answer holds a first password to hand over, told once."""
         password = first_password()
         made = accounts.add(body.name, body.roles, password, given=True, by=pages.caller(request))
         return _told(made) | {"first_password": password}
 
     @routes.post("/api/v1/people/{account}", "people.manage")
     def change(request: Request, account: str, body: Change) -> Any:
+        """Changes somebody's roles, or blocks or unblocks the account."""
         by = pages.caller(request)
         return _told(accounts.change(account, roles=body.roles, enabled=body.enabled, by=by))
 
     @routes.post("/api/v1/people/{account}/password", "people.manage", secret=True)
     def new_password(request: Request, account: str) -> Any:
+        """Gives somebody a new first password to hand over, told once; the sessions of the account end."""
         password = first_password()
         accounts.set_password(account, password, given=True, by=pages.caller(request))
         return {"account": account, "first_password": password}
 
     @routes.listing("/api/v1/trail", "people.read", "id")
     def trail() -> Any:
+        """Lists what people did here, newest first."""
         return [vars(entry) for entry in accounts.trail(_TRAIL_MOST)]
 
 

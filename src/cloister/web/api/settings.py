@@ -30,6 +30,7 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/api/v1/backup", "node.manage", secret=True, response_class=Response)
     def make_backup(request: Request, body: NewBackup) -> Response:
+        """Makes a backup of everything that the server holds, sealed with a passphrase, and sends it piece by piece."""
         pieces = begin_backup(pages.site, pages.caller(request), body.passphrase)
         return StreamingResponse(pieces, media_type="application/octet-stream")
 
