@@ -275,7 +275,7 @@ def test_forms_that_no_page_made_change_nothing(ash, eva):
 
 
 def drafts(house):
-    from cloister.web.views.dataset_drafts import Drafts
+    from cloister.web.desk.dataset_drafts import Drafts
 
     return Drafts(house.site.database, house.site.clock).all()
 

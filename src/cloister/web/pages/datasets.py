@@ -15,14 +15,14 @@ from fastapi import FastAPI, Form, Request, Response
 
 from cloister.foundation.errors import CloisterError, NotFound
 from cloister.node.chores import DOCUMENTS
+from cloister.web.desk.dataset_drafts import Drafts
+from cloister.web.desk.work import Piece, Work
 from cloister.web.pages import dataset_wizard
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import dataset_wizard as wizard
 from cloister.web.views import datasets as views
 from cloister.web.views.agreements import STATES
-from cloister.web.views.dataset_drafts import Drafts
-from cloister.web.views.work import Piece, Work
 
 _TEXT = Form(max_length=1000)
 _PATIENCE = 8.0

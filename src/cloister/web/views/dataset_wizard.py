@@ -16,7 +16,7 @@ from cloister.foundation.errors import BadInput, Conflict, NotFound
 from cloister.foundation.text import acts
 from cloister.node.datasets_service import NOTES_MOST
 from cloister.node.node import Node
-from cloister.web.views.dataset_drafts import Draft
+from cloister.web.desk.dataset_drafts import Draft
 from cloister.web.views.datasets import Profile, described
 
 STEPS = ("The data", "What it holds", "Its rules", "Review")
