@@ -75,6 +75,17 @@ def test_a_body_that_comes_too_slowly_is_given_up(house, token, monkeypatch):
     assert dressed(answer)
 
 
+def test_whoever_sent_much_at_once_does_not_rest_on_it(house, token, monkeypatch):
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.5)
+    request = (
+        f"POST /api/v1/datasets HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{' ' * 900_000}"
+    )
+    begun = time.monotonic()
+    assert status(raw(house, request.encode(), wait=5)) == 408
+    assert time.monotonic() - begun < 4
+
+
 def test_a_head_that_comes_too_slowly_ends_the_connection(house, monkeypatch):
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
     for begun in (b"", b"GET / HTTP/1.1\r\nHost: loc"):

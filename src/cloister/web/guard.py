@@ -5,7 +5,8 @@ Rules:
 2. Who has not signed in is told to (401); who has, and may not, is told which right it takes (403). Neither learns whether what
    was asked for exists.
 3. A body that is larger than its route takes is refused before it is read, or where its length was not told, as soon as it is.
-   One that comes too slowly is given up, so that nobody keeps a place for ever by sending a byte now and then.
+   One that comes too slowly, or stands still, is given up, so that nobody keeps a place for ever by sending a byte now and then.
+   What all bodies hold together is bounded (`held`).
 4. A right in `BINDING` acts for the organisation: it takes a session whose person has just shown the password or passkey.
 """
 
@@ -23,6 +24,7 @@ from starlette.types import Message, Receive
 
 from cloister.foundation.errors import NotAllowed, NotFresh, NotSignedIn, TooLarge
 from cloister.people.roles import ALL, Right
+from cloister.web.held import held_of
 
 OPEN: Literal["open"] = "open"
 """In place of a right: anybody may ask, signed in or not."""
@@ -37,7 +39,8 @@ _BODY = "x-cloister-body-bytes"
 BODY_MOST = 1 << 20
 """Bytes of a request's body, unless its route says otherwise."""
 BODY_SECONDS, BODY_PACE = 30.0, 16_384
-"""A body has so many seconds, and one more for so many bytes that came."""
+"""So many seconds a body may be waited for; so many bytes that come earn a second again, never more than there were at first: whoever
+sent much at once does not rest on it."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,11 @@ class GuardedRoute(APIRoute):
         most = int((self.openapi_extra or {}).get(_BODY, BODY_MOST))
 
         async def guarded(request: Request) -> Response:
-            allow(caller_of(request), needed)
-            return await handle(Request(request.scope, _limited(request, most)))
+            caller = caller_of(request)
+            allow(caller, needed)
+            client = request.scope.get("client") or (caller.name,)
+            with held_of(request.app).share(caller.account or str(client[0])) as take:
+                return await handle(Request(request.scope, _limited(request, most, take)))
 
         return guarded
 
@@ -129,26 +135,30 @@ class GuardedRoute(APIRoute):
         return super().get_route_handler()
 
 
-def _limited(request: Request, most: int) -> Receive:
-    """What comes in, as long as it is no more than `most` bytes, whatever its length was said to be."""
+def _limited(request: Request, most: int, take: Callable[[int], None]) -> Receive:
+    """What comes in, as long as it is no more than `most` bytes, whatever its length was said to be; each piece is told to `take`."""
     said = request.headers.get("content-length", "0")
     if not said.isdecimal() or int(said[:20]) > most:
         raise _too_large(most)
-    receive, had, done, begun = request.receive, 0, False, time.monotonic()
+    receive, had, done, patience = request.receive, 0, False, BODY_SECONDS
 
     async def counted() -> Message:
-        nonlocal had, done
+        nonlocal had, done, patience
         if done:
             return await receive()  # waits for whoever asked to go away
+        begun = time.monotonic()
         try:
-            with fail_after(max(begun + BODY_SECONDS + had / BODY_PACE - time.monotonic(), 0.0)):
+            with fail_after(max(patience, 0.0)):
                 message = await receive()
         except TimeoutError:
             raise HTTPException(408) from None
-        had += len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        patience = min(patience - (time.monotonic() - begun) + size / BODY_PACE, BODY_SECONDS)
+        had += size
         done = not message.get("more_body", False)
         if had > most:
             raise _too_large(most)
+        take(size)
         return message
 
     return counted

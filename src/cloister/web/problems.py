@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import BadInput, CloisterError, NotFound, NotFresh, NotSignedIn, OutOfSpace
 from cloister.web.guard import NOBODY, Caller
-from cloister.web.pages.frame import Pages
+from cloister.web.pages.frame import Pages, headers_of
 
 _LOG = logging.getLogger("cloister.web")
 _PROBLEM = "application/problem+json"
@@ -58,7 +58,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             return answer(request, full)
         return answer(
             request,
-            CloisterError("The system refused something.", error.strerror or "", "See the node's log."),
+            CloisterError("The system refused something.", error.strerror or "", "See the server's log."),
         )
 
     app.add_middleware(_Last)
@@ -98,7 +98,7 @@ class _Last:
             _LOG.error("a request failed: %s", type(error).__name__)
             if not begun:
                 made = CloisterError(
-                    "Something went wrong inside the node.", type(error).__name__, "See `cloister doctor`."
+                    "Something went wrong inside the server.", type(error).__name__, "See `cloister doctor`."
                 )
                 await _document(made, None, NOBODY)(scope, receive, watched)
 
@@ -108,7 +108,9 @@ def _document(error: CloisterError, status: int | None, caller: Caller) -> Respo
     document["status"] = status or error.status
     if local := _local(error, caller):
         document["local"] = local
-    return Response(canonical(document), status or error.status, media_type=_PROBLEM)
+    return Response(
+        canonical(document), status or error.status, headers=headers_of(error), media_type=_PROBLEM
+    )
 
 
 def _page(pages: Pages, request: Request, error: CloisterError, status: int | None) -> Response:

@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from fastapi import FastAPI
 
@@ -20,7 +20,6 @@ from cloister.web import assets, problems
 from cloister.web.accounts import Accounts
 from cloister.web.api import passkeys
 from cloister.web.doors import NetworkDoor
-from cloister.web.guard import Caller
 from cloister.web.listening import PageAt, check_tls, listen_page
 from cloister.web.pages import account, people, relay, signing_in
 from cloister.web.pages.frame import Pages, Screen
@@ -53,30 +52,11 @@ class RelaySite:
         return self.hub.name
 
 
-class RelayPages(Pages):
-    """The frame with the relay's screens."""
-
-    def __init__(self, site: RelaySite) -> None:
-        super().__init__(cast("Site", site))  # the pages that are added below ask for no more of it
-        self.relay = site
-
-    def _rail(self, caller: Caller, path: str) -> tuple[list[dict[str, Any]], str]:
-        seen = [screen for screen in SCREENS if screen.right in caller.rights]
-        here = max(
-            (s.path for s in seen if path == s.path or (s.path != "/" and path.startswith(s.path))),
-            default="",
-            key=len,
-        )
-        return [{"path": s.path, "title": s.title, "count": 0} for s in seen], here
-
-    def _name(self, party: str) -> str:
-        return relay.name_of(self.relay.hub, party)
-
-
 def make_relay_app(site: RelaySite) -> FastAPI:
     """The application of a relay's page."""
     app = FastAPI(title="Cloister relay", version="1", docs_url=None, redoc_url=None, openapi_url=None)
-    pages = RelayPages(site)
+    # The pages that are added below ask for no more of a site.
+    pages = Pages(cast("Site", site), screens=SCREENS, name=lambda party: relay.name_of(site.hub, party))
     problems.add(app, pages)
     for subject in (assets, passkeys, signing_in, account, people):
         subject.add(app, pages)

@@ -2,25 +2,22 @@
 
 Rules:
 1. How much comes is known before anything is read: a request without a length is refused, one with too many bytes too (`guard`).
-2. What all requests together hold in memory is bounded; who comes when it is full is told to come again.
+2. What all requests together hold in memory is bounded (`held`).
 3. Files stay in memory: nothing is spooled to a temporary folder.
 4. Names and fields are text of bounded length; what they mean, others decide.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from cloister.foundation.errors import BadInput, Unreachable
+from cloister.foundation.errors import BadInput
 
-HELD_MOST = 512 << 20
 _FIELDS = 40
 _FIELD_BYTES = 10_000
 _FRAMING = 1 << 20
@@ -46,51 +43,14 @@ class _InMemory(MultiPartParser):
     spool_max_size = 1 << 40  # rule 3
 
 
-class Uploads:
-    """Reads forms with files; one for all routes of an application, so that rule 2 holds.
+def taking(files: int) -> Callable[[Request], Awaitable[Sent]]:
+    """A dependency that reads a form with at most so many files."""
 
-    Args:
-        most: bytes that all requests together may hold.
-    """
+    async def read(request: Request) -> Sent:
+        _check(request)
+        return await _read(request, files)
 
-    def __init__(self, most: int = HELD_MOST) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._held = 0
-
-    def taking(self, files: int) -> Callable[[Request], AsyncIterator[Sent]]:
-        """A dependency that reads a form with at most so many files, and holds its room until the answer is made."""
-
-        async def read(request: Request) -> AsyncIterator[Sent]:
-            with self._room_for(_length(request)):
-                yield await _read(request, files)
-
-        return read
-
-    @contextmanager
-    def _room_for(self, size: int) -> Iterator[None]:
-        with self._lock:
-            if self._held + size > self._most:
-                raise Unreachable(
-                    "The server is busy with other files.",
-                    "As many bytes came as it holds at a time.",
-                    "Try again in a minute.",
-                    clause="busy",
-                )
-            self._held += size
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._held -= size
-
-
-def uploads_of(app: FastAPI) -> Uploads:
-    """The application's one reader of files."""
-    if not hasattr(app.state, "uploads"):
-        app.state.uploads = Uploads()
-    found: Uploads = app.state.uploads
-    return found
+    return read
 
 
 def body_limit(file_bytes: int, files: int = 1) -> int:
@@ -98,7 +58,7 @@ def body_limit(file_bytes: int, files: int = 1) -> int:
     return file_bytes * files + _FRAMING
 
 
-def _length(request: Request) -> int:
+def _check(request: Request) -> None:
     said = request.headers.get("content-length", "")
     if not said.isdecimal() or not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise BadInput(
@@ -106,7 +66,6 @@ def _length(request: Request) -> int:
             "A form with files and its length was expected.",
             "Send it as multipart/form-data.",
         )
-    return int(said[:20])
 
 
 async def _read(request: Request, files: int) -> Sent:

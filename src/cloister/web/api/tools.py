@@ -17,7 +17,7 @@ from cloister.web.api.bodies import Body
 from cloister.web.downloads import as_file
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
-from cloister.web.uploads import Sent, body_limit, uploads_of
+from cloister.web.uploads import Sent, body_limit, taking
 from cloister.web.views import tools as view
 
 _WORD = Query(max_length=100)
@@ -59,18 +59,21 @@ def add(app: FastAPI, pages: Pages) -> None:
 def _tools(app: FastAPI, pages: Pages) -> None:
     routes = Routes(app, "Tools")
     room = pages.site.tools
-    one_file = Depends(uploads_of(app).taking(1))
+    one_file = Depends(taking(1))
 
     @routes.get("/api/v1/tools", "tools.use")
     def tools() -> Any:
+        """Lists the tools that are installed."""
         return [view.card_json(card) for card in room.shelf.cards()]
 
     @routes.get("/api/v1/tools/{name}", "tools.use")
     def tool(name: str) -> Any:
+        """Tells one tool: its settings and its manifest."""
         return view.tool_json(room.shelf.open(name))
 
     @routes.get("/api/v1/tools/{name}/file", "tools.use")
     def tool_file(name: str) -> Response:
+        """Hands out a tool as one file, to take it elsewhere."""
         headers = as_file(f"{name}.tool")
         return Response(room.shelf.export(name), media_type="application/octet-stream", headers=headers)
 
@@ -95,6 +98,7 @@ def _tools(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/api/v1/tools/{name}/rollback", "tools.install")
     def rollback(name: str, request: Request) -> Any:
+        """Goes back to the version of a tool that was installed before."""
         state = room.shelf.rollback(name)
         pages.site.accounts.note(pages.caller(request), "went back to an earlier version of the tool", name)
         return state.model_dump(mode="json")
@@ -110,10 +114,12 @@ def _tools(app: FastAPI, pages: Pages) -> None:
 
     @routes.get("/api/v1/tool-offers/{offer}", "tools.install")
     def offered(offer: str, request: Request) -> Any:
+        """Tells what a looked-at tool is, before it is installed."""
         return _offer(room.shelf.offered(offer, view.who(request).key))
 
     @routes.post("/api/v1/tool-offers/{offer}/install", "tools.install")
     def install(offer: str, request: Request) -> Any:
+        """Installs a tool that was looked at."""
         state = room.shelf.install(offer, view.who(request).key)
         pages.site.accounts.note(
             pages.caller(request), "installed the tool", f"{state.name} {state.current.version}"
@@ -122,6 +128,7 @@ def _tools(app: FastAPI, pages: Pages) -> None:
 
     @routes.delete("/api/v1/tool-offers/{offer}", "tools.install")
     def discard(offer: str, request: Request) -> Any:
+        """Forgets a tool that was looked at."""
         room.shelf.discard(offer, view.who(request).key)
         return {"discarded": offer}
 
@@ -151,6 +158,7 @@ def _samples(app: FastAPI, pages: Pages) -> None:
 
     @routes.get("/api/v1/samples/trend", "samples.read")
     def trend(search: Search, figure: Annotated[str, _WORD] = "count") -> Any:
+        """Tells one figure of kept samples over time."""
         found = room.history.trend(search, figure)
         return {
             "figure": found.figure,
@@ -167,28 +175,34 @@ def _samples(app: FastAPI, pages: Pages) -> None:
         responses={200: {"content": {"text/csv": {}}}},
     )
     def as_csv(search: Search) -> Response:
+        """Hands out kept samples as a CSV table."""
         return _download(room.history.as_csv(search), "samples.csv", "text/csv; charset=utf-8")
 
     @routes.get("/api/v1/samples/export.json", "samples.read")
     def as_json(search: Search) -> Response:
+        """Hands out kept samples as JSON."""
         return _download(room.history.as_json(search), "samples.json", "application/json")
 
     @routes.get("/api/v1/samples/{sample}", "samples.read")
     def one(sample: str, request: Request) -> Any:
+        """Tells one sample."""
         return described(room.sample(sample, view.who(request)))
 
     @routes.get("/api/v1/samples/{sample}/files/{name}", "samples.read")
     def sample_file(sample: str, name: str, request: Request) -> Response:
+        """Hands out a file of a sample, such as its picture."""
         asked = view.who(request)
         return view.file_answer(room, room.sample(sample, asked), name, asked, download=True)
 
     @routes.post("/api/v1/samples/{sample}/keep", "samples.write")
     def keep(sample: str, body: Keep, request: Request) -> Any:
+        """Keeps a sample's figures under a label, and its pictures where that is wanted."""
         left_out = room.keep(sample, body.label, body.pictures, view.who(request))
         return {**described(room.history.get(sample)), "left_out": list(left_out)}
 
     @routes.post("/api/v1/samples/{sample}/label", "samples.write")
     def relabel(sample: str, body: Label) -> Any:
+        """Changes a kept sample's label."""
         room.history.relabel(sample, body.label)
         return described(room.history.get(sample))
 

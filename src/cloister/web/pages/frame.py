@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +24,7 @@ from cloister.web.guard import VISITOR, Caller, caller_of
 from cloister.web.site import Site
 
 _TOLD_MOST = 1000
+_SOON = 5
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,21 @@ class Pages:
     Args:
         site: what is behind.
         waiting: how many things wait for this caller on a screen, by its path; shown in the rail.
+        screens: what the rail leads to.
+        name: what an organisation is called, by its fingerprint; as the node knows it if absent.
     """
 
-    def __init__(self, site: Site, waiting: Callable[[Caller], dict[str, int]] | None = None) -> None:
+    def __init__(
+        self,
+        site: Site,
+        waiting: Callable[[Caller], dict[str, int]] | None = None,
+        *,
+        screens: Sequence[Screen] = SCREENS,
+        name: Callable[[str], str] | None = None,
+    ) -> None:
         self.site = site
         self.waiting = waiting
+        self._screens = tuple(screens)
         self._told: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._lock = threading.Lock()
         self._templates = jinja2.Environment(
@@ -81,7 +92,7 @@ class Pages:
         )
         self._templates.globals |= {"static": static}
         self._templates.filters |= filters.FILTERS
-        self._templates.filters["name"] = self._name
+        self._templates.filters["name"] = name or self._name
 
     # Who and what --------------------------------------------------------------------------------------------------
 
@@ -162,7 +173,8 @@ class Pages:
         }
         if status is None:
             status = 200 if error is None else error.status
-        return HTMLResponse(self._templates.get_template(template).render(frame | values), status)
+        content = self._templates.get_template(template).render(frame | values)
+        return HTMLResponse(content, status, headers_of(error))
 
     def part(self, request: Request, template: str, **values: Any) -> Response:
         """A part of a page, for scripts that replace it."""
@@ -192,7 +204,9 @@ class Pages:
 
     def _rail(self, caller: Caller, path: str) -> tuple[list[dict[str, Any]], str]:
         seen = [
-            screen for screen in SCREENS if screen.right in caller.rights and self.site.state in screen.states
+            screen
+            for screen in self._screens
+            if screen.right in caller.rights and self.site.state in screen.states
         ]
         if path == "/ask" or path.startswith("/ask/"):
             path = "/tasks"  # asking is how a task begins
@@ -232,6 +246,14 @@ class Pages:
         if self.site.node is None:
             return party[:12]
         return self.site.node.parties.names().get(party, party[:12])
+
+
+def headers_of(error: CloisterError | None) -> dict[str, str]:
+    """When to come again, where an error says so (`Retry-After`, RFC 9110), as the header of its answer."""
+    detail = {} if error is None else error.detail
+    usual = _SOON if detail.get("clause") == "too-often" else None
+    seconds = detail.get("retry_after", detail.get("seconds", usual))
+    return {"retry-after": str(max(1, seconds))} if isinstance(seconds, int) else {}
 
 
 def here_only(path: str) -> str:

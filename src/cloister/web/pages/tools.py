@@ -15,7 +15,7 @@ from cloister.release.bundle import Checked
 from cloister.web.downloads import as_file
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
-from cloister.web.uploads import Sent, body_limit, uploads_of
+from cloister.web.uploads import Sent, body_limit, taking
 from cloister.web.views import tools as view
 
 AT_ONCE = 8
@@ -35,8 +35,8 @@ def add(app: FastAPI, pages: Pages) -> None:
     """Adds the routes."""
     routes = Routes(app, "Tools", page=True)
     room = pages.site.tools
-    pictures = Depends(uploads_of(app).taking(AT_ONCE))
-    one_file = Depends(uploads_of(app).taking(1))
+    pictures = Depends(taking(AT_ONCE))
+    one_file = Depends(taking(1))
 
     @routes.get("/tools", "tools.use")
     def listing(request: Request) -> Response:
