@@ -164,7 +164,7 @@ def test_exit_codes_of_real_mistakes(words, code, tmp_path, monkeypatch):
 
 def test_a_folder_without_a_node_is_told_as_such_by_every_command(tmp_path):
     told = call("node", "status", "--folder", str(tmp_path / "none"))
-    assert "There is no node in" in told.stderr
+    assert "There is no server in" in told.stderr
     assert "cloister node init" in told.stderr
 
 
@@ -392,3 +392,25 @@ def test_a_common_slip_is_answered_with_what_to_write(words, told, tmp_path, mon
     done = call(*words, env={"XDG_DATA_HOME": str(tmp_path)})
     assert done.exit_code == 2
     assert told in done.stderr
+
+
+def test_who_resumes_first_of_two_is_told_that_it_stays_suspended(monkeypatch):
+    from cloister.cli import agreements
+
+    class Node:
+        def get(self, _path):
+            return [{"agreement": "sha256:" + "1" * 64}]
+
+        def post(self, _path, _body):
+            return {"state": "suspended", "waiting": {"kind": "resume"}}
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_exc):
+            pass
+
+    monkeypatch.setattr(agreements, "client", lambda *_given, **_named: Node())
+    assert call("agreement", "resume", "latest").stdout.strip() == (
+        "It stays suspended until a second person has confirmed it on the page of this server."
+    )

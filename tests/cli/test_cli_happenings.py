@@ -44,7 +44,7 @@ Task sha256:11
         ("message.accepted", {"from": NORTH, "kind": "update-1", "bytes": 4567}, "update 1 from North, 4,567 bytes"),
         ("figures", {"figures": {"round": 1, "answers": 2, "left_out": {}}}, "round 1: 2 updates averaged"),
         ("figures", {"figures": {"round": 2, "answers": 1, "left_out": {NORTH: "late"}}}, "round 2: 1 update averaged, 1 left out"),
-        ("figures", {"figures": {"round": 1, "counted": True}}, "round 1: this node's update was counted"),
+        ("figures", {"figures": {"round": 1, "counted": True}}, "round 1: this server's update was counted"),
         ("figures", {"figures": {"gate": "refused", "check": "quality", "why": "Too low."}}, "gate refused: Too low."),
         ("figures", {"figures": {"votes": 2, "permits": 1, "quorum": 2}}, "2 votes, 1 for the release; it needs 2"),
         ("figures", {"figures": {"round": 3, "loss": 0.25}}, "round 3: loss 0.25"),

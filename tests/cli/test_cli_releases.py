@@ -54,7 +54,7 @@ def test_an_owner_that_holds_the_certificate_only_is_told_to_whom_the_result_goe
     told = CliRunner().invoke(cli, ["release", *command])
     assert told.exit_code == 2
     assert (
-        "This node holds the certificate only: under the agreement the result goes to lab, not to owners."
+        "This server holds the certificate only: under the agreement the result goes to lab, not to owners."
         in told.stderr
     )
     assert not list(tmp_path.iterdir())

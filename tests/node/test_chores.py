@@ -59,7 +59,7 @@ def test_a_card_that_could_not_be_learned_holds_up_no_other_and_is_tried_again(a
     monkeypatch.setattr(chores.time, "monotonic", lambda: now[0])
     bad, good = strangers
     relay = Relay(strangers)
-    relay.fails[bad.digest] = NotFound("The hub does not keep this document.", "", "")
+    relay.fails[bad.digest] = NotFound("The relay does not keep this document.", "", "")
     ash.chores._fetch_cards(relay)
     assert ash.parties.holds(good.digest)
     (told,) = ash.status()["cards_not_learned"]
@@ -135,7 +135,7 @@ def test_a_second_node_with_this_identity_is_noticed_while_running_and_stops_adm
         assert not ash.tasks.records.over(plan.digest)
         monkeypatch.setattr(chores, "another_instance", lambda *_: False)
         ash.chores._look_for_twin()
-        assert b"person at this node" in here[LAB].call(here.party["Ash"], PROPOSE, envelope.encode(), 20)
+        assert b"person at this server" in here[LAB].call(here.party["Ash"], PROPOSE, envelope.encode(), 20)
 
 
 def test_a_second_node_that_reaches_the_relay_late_refuses_to_start_too(tmp_path, monkeypatch):

@@ -226,11 +226,11 @@ def test_one_plan_of_a_requester_is_checked_at_a_time_and_others_are_served_mean
             answer = propose(here, LAB, 2)
             assert b"is looking at it" in answer
             other = propose(here, OTHER, 3)
-            assert b"person at this node" in other
+            assert b"person at this server" in other
         finally:
             go_on.set()
             first.join(30)
-        until("the second plan's turn", lambda: b"person at this node" in propose(here, LAB, 2))
+        until("the second plan's turn", lambda: b"person at this server" in propose(here, LAB, 2))
 
 
 class Later(SystemClock):

@@ -92,7 +92,7 @@ def test_a_second_node_with_the_same_identity_refuses_to_start(here):
     here.start("Twin")
     assert here.processes["Twin"].wait(60) == 3
     said = here.log("Twin")
-    assert "Another node is running with this identity" in said
+    assert "Another server is running with this identity" in said
     assert "Stop the other one" in said
 
 

@@ -387,7 +387,7 @@ def test_a_plan_names_the_model_that_training_starts_from_and_that_everybody_get
 def test_a_plans_costs_say_what_was_counted_and_what_is_a_guess():
     text = explain(planned([FakeProtection("one", offer("one"))]), width=200)
     assert "Model updates of about" in text
-    assert "with signatures, votes and certificates at least 0.5 MB per node." in text
+    assert "with signatures, votes and certificates at least 0.5 MB per server." in text
     assert "The time is a guess for an idle machine." in text
 
 

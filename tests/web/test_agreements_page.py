@@ -268,7 +268,7 @@ def test_the_editor_names_each_clause_that_no_server_can_enforce(houses):
         wrong = eva.post(f"{draft}/edit", data={"document": bad})
         assert wrong.status_code == 403
         assert "odrl:payAmount" in text(wrong)
-        assert "nodes move no money" in text(wrong)
+        assert "servers move no money" in text(wrong)
         assert "payAmount" in html.unescape(wrong.text), "what was typed is still there"
         for broken in ("{", "[]", "null", '{"@type": "Agreement"}', "\u0000", '{"a": 1, "a": 2}', "[" * 5000):
             answer = eva.post(f"{draft}/edit", data={"document": broken})

@@ -77,10 +77,13 @@ def test_a_closed_server_says_that_it_is_closed(house, eva):
         assert words.lower() in eva.get(path).text.lower(), path
 
 
-def test_an_invitation_that_is_none_is_told_and_the_page_stays(eva):
-    answer = eva.post("/settings/relay", data={"invitation": "no invitation at all"})
+@pytest.mark.parametrize("path", ["/settings/relay", "/connect"])
+def test_an_invitation_that_is_none_is_told_and_stays_in_its_field(eva, path):
+    answer = eva.post(path, data={"invitation": "no <i>invitation</i> at all"})
     assert answer.status_code == 422
-    assert "invitation" in answer.text.lower()
+    assert "It is cut short, or no invitation of a Cloister relay." in answer.text
+    field = re.search(r"<textarea[^>]*>(.*?)</textarea>", answer.text, re.DOTALL)
+    assert field[1].strip() == "no &lt;i&gt;invitation&lt;/i&gt; at all"
 
 
 def test_a_backup_is_downloaded_and_comes_back(house, eva, tmp_path):

@@ -65,7 +65,7 @@ def test_a_refusal_is_told_with_its_reason_and_the_same_can_be_asked_again(work,
     until("the lab to hear of it", lambda: work[LAB].node.tasks.summary(task)["refusals"])
     with closing(work[LAB].eva()) as lab:
         page = lab.get(f"/tasks/{task}")
-        assert "Ash: A person at this node refused the task." in text_of(page.text)
+        assert "Ash: A person at this server refused the task." in text_of(page.text)
         assert "Not &lt;b&gt;now&lt;/b&gt;" in page.text
         assert "Try again" in text_of(page.text)
         again = lab.post(f"/tasks/{task}/again")

@@ -35,7 +35,7 @@ def require(steps: NDArray[np.int64], claimed: int, key: bytes) -> None:
         raise Tampered(
             "A sum is not the sum of what the participants sent.",
             "Its check value does not fit: it was changed, or masks were left in it.",
-            "Start again; if it repeats, change the coordinator, or find out whose node is at fault.",
+            "Start again; if it repeats, change the coordinator, or find out whose server is at fault.",
             clause="aggregation-sum",
         )
 

@@ -76,7 +76,7 @@ class Participant(Holder):
     def __init__(self, context: Context, party: str, signing: Signing, secret: bytes) -> None:
         if party not in context.roster or len(secret) < keys.SEED:
             raise BadInput(
-                "This node cannot take part in a secure aggregation.",
+                "This server cannot take part in a secure aggregation.",
                 "It is not on the roster, or its secret is too short.",
                 "Have the task planned again.",
             )
@@ -100,7 +100,9 @@ class Participant(Holder):
         transcript.require_distinct(items)
         announcements = [item.content for item in items]
         if self._announcement() not in announcements:
-            raise transcript.tampered("This node's announcement is missing, or is not the one that it sent.")
+            raise transcript.tampered(
+                "This server's announcement is missing, or is not the one that it sent."
+            )
         first = transcript.after_announcing(self.context, announcements)
         parties = [item.party for item in announcements]
         shares = self._split(parties)
@@ -150,7 +152,9 @@ class Participant(Holder):
         )
         members = [item.content.party for item in message.sharings]
         if set(message.parcels) != set(members) - {self.party} or self.party not in members:
-            raise transcript.tampered("This node's own part is missing, or there is not one parcel of each.")
+            raise transcript.tampered(
+                "This server's own part is missing, or there is not one parcel of each."
+            )
         shares = {self.party: self._split(parties)[self.party]}
         contributions = {self.party: self._secrets.group}
         pairs: dict[str, bytes] = {}
@@ -161,7 +165,7 @@ class Participant(Holder):
             transcript.require_lengths(item, len(parties))
             if sender == self.party:
                 if not same(item.content.hash, unb64(before.own)):
-                    raise transcript.tampered("This node's sharing is not the one that it sent.")
+                    raise transcript.tampered("This server's sharing is not the one that it sent.")
                 continue
             parcel = message.parcels[sender]
             if not same(pieces(item.content.parcels)[place], parcel.hash):
@@ -226,7 +230,9 @@ class Participant(Holder):
         final = self._final(items, before.members, unb64(before.transcript))
         own = [item.content for item in items if item.content.party == self.party]
         if not own or not same(own[0].hash, unb64(before.own)):
-            raise transcript.tampered("This node's masked vector is missing, or is not the one that it sent.")
+            raise transcript.tampered(
+                "This server's masked vector is missing, or is not the one that it sent."
+            )
         for item in items:
             sender = item.content.party
             if sender > self.party:

@@ -68,7 +68,7 @@ def require_said(context: Context, item: Signed, party: str, verifying: Verifyin
     if item.content.context != context.name:
         raise Tampered(
             "Participants do not compute on the same.",
-            "One is on other weights, another computation, settings, roster or attempt than this node.",
+            "One is on other weights, another computation, settings, roster or attempt than this server.",
             "Start again; if it repeats, compare what the coordinator sent to each of you.",
             clause="aggregation-context",
         )
@@ -138,7 +138,7 @@ def tampered(why: str) -> Tampered:
     return Tampered(
         "Something in a secure aggregation cannot be.",
         why,
-        "This node takes no further part in it. Start again; if it repeats, find out whose node is at fault.",
+        "This server takes no further part in it. Start again; if it repeats, find out whose server is at fault.",
         clause="aggregation",
     )
 
@@ -148,6 +148,6 @@ def too_few(there: int, fewest: int) -> TaskFailed:
     return TaskFailed(
         "Too few take part in a secure aggregation.",
         f"There are {there}; at least {fewest} must be.",
-        "See which nodes are connected, and start again.",
+        "See which servers are connected, and start again.",
         phase="aggregation",
     )

@@ -38,24 +38,24 @@ _CONSTRAINT = {"leftOperand", "operator", "rightOperand"}
 _LOGICAL = ("or", "xone", "and", "andSequence")
 
 _REASONS = {
-    "compensate": "nodes move no money.",
-    "pay": "nodes move no money.",
-    "payAmount": "nodes move no money.",
-    "sell": "nodes cannot see or stop a sale.",
-    "obtainConsent": "consent is given outside; a node cannot check it.",
-    "reviewPolicy": "a node cannot check that a person has read something.",
+    "compensate": "servers move no money.",
+    "pay": "servers move no money.",
+    "payAmount": "servers move no money.",
+    "sell": "servers cannot see or stop a sale.",
+    "obtainConsent": "consent is given outside; a server cannot check it.",
+    "reviewPolicy": "a server cannot check that a person has read something.",
     "anonymize": "'anonymous' has no checkable meaning; ask for claims such as differential privacy.",
     "distribute": "what a recipient passes on cannot be watched; name the recipients instead.",
     "reproduce": "copies at a recipient cannot be watched.",
-    "uninstall": "a node cannot reach into another party's machine.",
-    "remedy": "penalties are for courts; a node can only refuse.",
-    "consequence": "penalties are for courts; a node can only refuse.",
+    "uninstall": "a server cannot reach into another party's machine.",
+    "remedy": "penalties are for courts; a server can only refuse.",
+    "consequence": "penalties are for courts; a server can only refuse.",
     "duty": "a permission that depends on a duty done elsewhere cannot be checked at the time.",
     "inheritFrom": "terms that stand in another document are not what is signed here.",
     "implies": "the profile's actions are closed.",
     "count": "uses at a recipient's own machine cannot be counted.",
     "industry": "what a party does elsewhere cannot be checked.",
-    "event": "events outside the nodes cannot be observed.",
+    "event": "events outside the servers cannot be observed.",
     "spatial": "where somebody stands cannot be checked; data's country can: cloister:residency.",
     "systemDevice": "which machine a party uses cannot be checked.",
     "or": "logical constraints are not enforced: each clause holds by itself.",
@@ -98,7 +98,7 @@ def _document(document: dict[str, Any]) -> Iterator[Unenforceable]:
     if document.get("@context") != CONTEXT:
         yield _unknown("@context", "@context", "another context gives the same words another meaning.")
     if document.get("profile") != PROFILE:
-        yield _unknown("profile", "profile", f"nodes enforce the profile {PROFILE} only.")
+        yield _unknown("profile", "profile", f"servers enforce the profile {PROFILE} only.")
     if document.get("conflict") != "prohibit":
         yield _unknown("conflict", "conflict", "in a conflict, the prohibition holds.")
     yield from _keys(document, _TOP, "")
@@ -182,7 +182,9 @@ def _constraints(value: Any, mapped: tuple[Mapped, ...], where: str) -> Iterator
         yield from _keys(constraint, _CONSTRAINT, place + ".")
         operand, operator = _text(constraint.get("leftOperand")), _text(constraint.get("operator"))
         if operand not in operators:
-            yield _unknown(_named(operand), place, _REASONS.get(operand, "no node knows this operand here."))
+            yield _unknown(
+                _named(operand), place, _REASONS.get(operand, "no server knows this operand here.")
+            )
         elif operator not in operators[operand]:
             known = " or ".join(operators[operand])
             yield _unknown(
@@ -192,7 +194,9 @@ def _constraints(value: Any, mapped: tuple[Mapped, ...], where: str) -> Iterator
 
 def _keys(value: dict[str, Any], known: set[str], where: str) -> Iterator[Unenforceable]:
     for key in sorted(set(value) - known):
-        yield _unknown(_named(_text(key)), where + _text(key), _REASONS.get(key, "no node knows this term."))
+        yield _unknown(
+            _named(_text(key)), where + _text(key), _REASONS.get(key, "no server knows this term.")
+        )
 
 
 def _items(document: dict[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -206,7 +210,7 @@ def _objects(value: Any) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _action(name: str, where: str) -> Unenforceable:
-    return _unknown(_named(name), where, _REASONS.get(name, "nodes do not know this action here."))
+    return _unknown(_named(name), where, _REASONS.get(name, "servers do not know this action here."))
 
 
 def _unknown(name: str, where: str, reason: str) -> Unenforceable:

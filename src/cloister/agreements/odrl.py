@@ -162,7 +162,7 @@ def read(document: Any) -> Terms:
     found = check_enforceable(document)
     if found:
         raise Refused(
-            "The agreement has clauses that no node can enforce.",
+            "The agreement has clauses that no server can enforce.",
             " ".join(f"{item.name} ({item.where}): {item.reason}" for item in found[:8]),
             found[0].remedy,
             clause=found[0].name,

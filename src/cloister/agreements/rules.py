@@ -397,7 +397,7 @@ def _budget(case: Case) -> Found:
     left = case.facts.remaining.get(budget.population)
     if left is None:
         return (
-            "This owner's node keeps no budget for the dataset's population.",
+            "This owner's server keeps no budget for the dataset's population.",
             "Declare it and say which dataset belongs to it: cloister budget open, cloister budget bind.",
         )
     if charge.epsilon > min(left.epsilon, budget.epsilon) or charge.delta > min(left.delta, budget.delta):

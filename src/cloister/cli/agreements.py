@@ -31,7 +31,7 @@ TEMPLATES = (
 
 @click.group("agreement")
 def agreement_group() -> None:
-    """Who may do what with whose data: your node enforces exactly what stands here."""
+    """Who may do what with whose data: your server enforces exactly what stands here."""
 
 
 @command(agreement_group, "new")
@@ -92,7 +92,7 @@ def agreement_group() -> None:
 )
 @folder_option
 def new(folder: Path, out: Path, **given: Any) -> Answer:
-    """Write an agreement from a template; PARTY is a name or fingerprint that your node knows. Nothing is sent."""
+    """Write an agreement from a template; PARTY is a name or fingerprint that your server knows. Nothing is sent."""
     from cloister.agreements.templates import new_from_template
     from cloister.data.schema import country
     from cloister.foundation.canonical import canonical
@@ -274,6 +274,10 @@ def _mover(name: str, to: str, help_text: str) -> None:
             told = node.post(
                 f"/agreements/{find_agreement(node, agreement)}/state", {"to": to, "reason": reason}
             )
+        if told.get("waiting"):
+            return Answer(
+                told, "It stays suspended until a second person has confirmed it on the page of this server."
+            )
         after = _AFTER[to] if told["state"] == to else ""
         return Answer(told, f"The agreement is {_state(told)}{after or '.'}")
 
@@ -290,7 +294,7 @@ _AFTER = {
 
 def _state(told: dict[str, Any]) -> str:
     """An agreement's state as people say it; programs read the lifecycle's own word in the JSON."""
-    words = {"finalized": "in force", "agreed": "agreed, in force once every node has confirmed it"}
+    words = {"finalized": "in force", "agreed": "agreed, in force once every server has confirmed it"}
     return words.get(told["state"], str(told["state"]))
 
 
@@ -334,7 +338,7 @@ def _party(known: list[dict[str, Any]], given: str) -> dict[str, str]:
     ]
     if len(found) != 1:
         raise NotFound(
-            f"Your node knows {'no' if not found else 'several'} parties named {given[:80]}.",
+            f"Your server knows {'no' if not found else 'several'} parties named {given[:80]}.",
             "",
             "See: cloister party list; use the fingerprint.",
         )

@@ -24,7 +24,7 @@ _WISHES = ("rounds", "epsilon", "batch", "units", "dropouts", "deadline")
 
 @click.group("ask")
 def ask_group() -> None:
-    """Ask for a computation: your node makes a plan, shows it, and sends it only if you say so."""
+    """Ask for a computation: your server makes a plan, shows it, and sends it only if you say so."""
 
 
 @command(ask_group, "train")

@@ -25,7 +25,7 @@ _WORDS = {
 
 @click.group("bench")
 def bench_group() -> None:
-    """Measure this node; plans that are made here use the figures."""
+    """Measure this server; plans that are made here use the figures."""
 
 
 @command(bench_group, "node")
@@ -68,7 +68,7 @@ def bench_node(folder: Path, **given: Any) -> Answer:
         found = node.post("/bench", {"computation": computation})
     figures = found["figures"]
     lines = [f"{_WORDS.get(name, name)}: {_seconds(value)}" for name, value in sorted(figures.items())]
-    return Answer(found, "\n".join([*lines, "Plans that are made at this node use these figures."]))
+    return Answer(found, "\n".join([*lines, "Plans that are made at this server use these figures."]))
 
 
 def _seconds(value: float) -> str:

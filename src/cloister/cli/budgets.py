@@ -174,7 +174,7 @@ def reconcile(spent: tuple[str, ...], gone: tuple[str, ...], yes: bool, folder: 
     return Answer(
         told,
         [
-            "Reconciled: this node spends again.\n",
+            "Reconciled: this server spends again.\n",
             *(population_in_words(item, {}) for item in told["populations"]),
         ],
     )

@@ -36,8 +36,8 @@ def folder_option(function: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(path_type=Path, file_okay=False),
         envvar=FOLDER_VARIABLE,
         default=default_folder,
-        show_default="this user's node",
-        help=f"The node's folder (or {FOLDER_VARIABLE}).",
+        show_default="this user's server",
+        help=f"The server's folder (or {FOLDER_VARIABLE}).",
     )(with_copyable_commands(function))
 
 
@@ -126,7 +126,7 @@ def fingerprints(given: Iterable[str]) -> list[str]:
             raise BadInput(
                 f"“{shown}” is no fingerprint: it has 52 letters and digits.",
                 "It consists of the letters a to z and the digits 2 to 7.",
-                "Ask that party (its `party card --fingerprint` prints it). Those that your node knows: cloister party list",
+                "Ask that party (its `party card --fingerprint` prints it). Those that your server knows: cloister party list",
             )
         made.append(party)
     return made

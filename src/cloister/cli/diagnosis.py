@@ -23,7 +23,7 @@ def _holder() -> None:
 @command(_holder, "doctor")
 @folder_option
 def doctor_command(folder: Path) -> Answer:
-    """Look at this installation and at the node, and say what is wrong and what to do."""
+    """Look at this installation and at the server, and say what is wrong and what to do."""
     found = [*installation(), *disk(folder), *_node(folder)]
     findings = [replace(item, remedy=copyable(item.remedy, folder)) for item in found]
     marks = {"ok": ("ok    ", "green"), "note": ("note  ", "yellow"), "wrong": ("WRONG ", "bold red")}
@@ -42,7 +42,7 @@ def doctor_command(folder: Path) -> Answer:
 def _node(folder: Path) -> list[Finding]:
     if not (folder / "node.json").exists():
         return [
-            Finding("Node", "note", "there is none yet", "cloister node init NAME (tools work without one)")
+            Finding("Server", "note", "there is none yet", "cloister node init NAME (tools work without one)")
         ]
     try:
         with client(folder, timeout=10) as node:
@@ -54,9 +54,9 @@ def _node(folder: Path) -> list[Finding]:
                 relay_address(folder),
             )
     except Unreachable as error:
-        return [Finding("Node", "wrong", "it is not running", error.remedy)]
+        return [Finding("Server", "wrong", "it is not running", error.remedy)]
     except CloisterError as error:
-        return [Finding("Node", "wrong", error.what, error.remedy)]
+        return [Finding("Server", "wrong", error.what, error.remedy)]
 
 
 def _plain(item: Finding) -> dict[str, str]:

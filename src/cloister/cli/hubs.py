@@ -85,7 +85,11 @@ def init(name: str, folder: Path, keyring: bool) -> Answer:
 @click.option("--port", default=7447, show_default=True, help="Port of the relay.")
 @click.option("--enrol-port", default=7448, show_default=True, help="Port of the enrolment service.")
 @click.option(
-    "--name", "names", multiple=True, default=("localhost",), help="Name or address by which nodes reach it."
+    "--name",
+    "names",
+    multiple=True,
+    default=("localhost",),
+    help="Name or address by which servers reach it.",
 )
 @click.option(
     "--invitations", type=int, default=0, help="Write so many invitations into the folder at the start."

@@ -93,7 +93,7 @@ def register(group: click.Group) -> None:
     )
     @click.option("--to-keyring", is_flag=True, help="Let the system's keyring open the secrets from now on.")
     def passphrase(folder: Path, keyring: bool, new_file: Path | None, to_keyring: bool) -> Answer:
-        """Change what opens the node's secrets. The recovery keys keep their own passphrase."""
+        """Change what opens the server's secrets. The recovery keys keep their own passphrase."""
         from cloister.identity.keystore import Keystore, SystemKeyring
         from cloister.node.folder import Folder
         from cloister.storage.locking import FolderLock
@@ -115,12 +115,12 @@ def register(group: click.Group) -> None:
 
 def _recovery_options(function: click.decorators.FC) -> click.decorators.FC:
     function = click.option(
-        "--recovery", type=_file, help="The recovery keys' file; in the node's folder if absent."
+        "--recovery", type=_file, help="The recovery keys' file; in the server's folder if absent."
     )(function)
     function = click.option(
         "--recovery-passphrase",
         type=_file,
-        help="A private file that holds their passphrase; asked for, like the node's, if absent.",
+        help="A private file that holds their passphrase; asked for, like the server's, if absent.",
     )(function)
     return click.option(
         "--compromised-since",

@@ -26,7 +26,7 @@ def ledger_group() -> None:
 @command(ledger_group, "head")
 @folder_option
 def head(folder: Path) -> Answer:
-    """How long your node's log is, and who has witnessed it."""
+    """How long your server's log is, and who has witnessed it."""
     with client(folder) as node:
         told = node.get("/ledger")
     return Answer(
@@ -38,7 +38,7 @@ def head(folder: Path) -> Answer:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @folder_option
 def export(file: Path, folder: Path) -> Answer:
-    """Write your node's whole log to FILE; anybody can verify it without a node."""
+    """Write your server's whole log to FILE; anybody can verify it without a server."""
     with client(folder) as node:
         data = node.download("/ledger/export")
     write_atomically(file, data)
@@ -75,7 +75,7 @@ def verify(
     notes: tuple[Path, ...],
     folder: Path,
 ) -> Answer:
-    """Verify an exported log offline, or without FILE the running node's own."""
+    """Verify an exported log offline, or without FILE the running server's own."""
     from cloister.cli.checkpoints import EARLIER_LIMIT, checkpoints_in
     from cloister.foundation.files import read_limited
     from cloister.ledger.export import limited_lines, read_export, verify_export

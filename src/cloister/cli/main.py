@@ -19,7 +19,7 @@ COMMANDS = {
     ),
     "doctor": Entry("cloister.cli.diagnosis:doctor_command", "What is wrong, and what to do."),
     "node": Entry("cloister.cli.nodes:node_group", "Your Cloister server: make it, connect it, run it."),
-    "hub": Entry("cloister.cli.hubs:hub_group", "The relay that nodes connect out to."),
+    "hub": Entry("cloister.cli.hubs:hub_group", "The relay that servers connect out to."),
     "party": Entry("cloister.cli.parties:party_group", "The organisations you know, and whom you trust."),
     "dataset": Entry("cloister.cli.datasets:dataset_group", "Your datasets, and what others see of them."),
     "budget": Entry(
@@ -29,7 +29,7 @@ COMMANDS = {
     "model": Entry("cloister.cli.models:model_group", "What Cloister can do with an ONNX file."),
     "ask": Entry("cloister.cli.ask:ask_group", "Ask for a computation: read its plan, then send it."),
     "bench": Entry(
-        "cloister.cli.bench:bench_group", "Measure this node, so that plans know what work costs here."
+        "cloister.cli.bench:bench_group", "Measure this server, so that plans know what work costs here."
     ),
     "task": Entry("cloister.cli.tasks:task_group", "Tasks: approve others', watch them run."),
     "release": Entry("cloister.cli.releases:release_group", "Results that a quorum of owners has approved."),

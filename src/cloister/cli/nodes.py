@@ -43,7 +43,7 @@ def init(name: str, folder: Path, keyring: bool, roles: tuple[str, ...]) -> Answ
     made = init_node(folder.absolute(), name, roles, opener, recovery, SystemClock())
     return Answer(
         {"party": made.party, "name": name, "folder": str(made.folder), "recovery": str(made.recovery)},
-        f"Made the node of {name} in {made.folder}.\n"
+        f"Made the server of {name} in {made.folder}.\n"
         f"Fingerprint, to read out to others:\n  {made.fingerprint}\n"
         f"Move {made.recovery} to a place off this machine: it replaces the keys if they are lost or stolen.\n"
         "Next: cloister node connect INVITATION, then cloister node up",
@@ -79,7 +79,7 @@ def connect(invitation: str, folder: Path, keyring: bool) -> Answer:
 @keyring_option
 @page_options
 def up(folder: Path, keyring: bool, page: PageAt | None) -> Answer:
-    """Run the node and its page until it is told to stop (Ctrl-C)."""
+    """Run the server and its page until it is told to stop (Ctrl-C)."""
     run(folder, unlock(keyring=keyring), page)
     return Answer({"stopped": True}, "Stopped.")
 
@@ -88,7 +88,7 @@ def up(folder: Path, keyring: bool, page: PageAt | None) -> Answer:
 @wait_option
 @folder_option
 def status(folder: Path, wait: int) -> Answer:
-    """Who this node is, whether the relay is reached, who else is here. With --wait: once it runs."""
+    """Who this server is, whether the relay is reached, who else is here. With --wait: once it runs."""
     with client(folder) as node:
         told = node.wait_ready(wait) if wait else node.status()
         names = {item["party"]: item["name"] for item in node.get("/parties")}

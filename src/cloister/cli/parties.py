@@ -14,13 +14,13 @@ _TRUST = {"pinned": "trusted", "unpinned": "not trusted (compare fingerprints)"}
 
 @click.group("party")
 def party_group() -> None:
-    """The organisations that your node knows, and whom you trust."""
+    """The organisations that your server knows, and whom you trust."""
 
 
 @command(party_group, "list")
 @folder_option
 def parties(folder: Path) -> Answer:
-    """All organisations that your node knows."""
+    """All organisations that your server knows."""
     with client(folder) as node:
         told = node.get("/parties")
     lines = []
@@ -42,7 +42,7 @@ def add_party(file: Path, folder: Path) -> Answer:
         file,
         CONFIG_LIMIT,
         "a card file",
-        "Ask that organisation for the file card.json in its node's folder.",
+        "Ask that organisation for the file card.json in its server's folder.",
     )
     cards = [card.model_dump(mode="json") for card in read_cards(file)]
     with client(folder) as node:
@@ -67,7 +67,7 @@ def trust(fingerprint: str, folder: Path) -> Answer:
 @click.argument("fingerprint")
 @folder_option
 def distrust(fingerprint: str, folder: Path) -> Answer:
-    """Take back your trust in the organisation with FINGERPRINT: your node admits no more of its tasks."""
+    """Take back your trust in the organisation with FINGERPRINT: your server admits no more of its tasks."""
     party = "".join(fingerprint.split()).lower()
     with client(folder) as node:
         told = node.post(f"/parties/{party}/distrust")

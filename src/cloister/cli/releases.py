@@ -44,7 +44,7 @@ def _with_content(told: dict[str, Any]) -> dict[str, Any]:
         return told
     recipients = ", ".join(told["recipients"])
     raise NotFound(
-        f"This node holds the certificate only: under the agreement the result goes to {recipients}, not to owners.",
+        f"This server holds the certificate only: under the agreement the result goes to {recipients}, not to owners.",
         "What was agreed about recipients holds for owners too.",
         f"Ask {recipients} for it. The certificate in words: cloister release show {short(told['release'])}",
     )
@@ -96,7 +96,7 @@ def save(release: str, file: Path, folder: Path, wait: int) -> Answer:
     "--user",
     "for_user",
     is_flag=True,
-    help="Install for this user (cloister tool run), not for the node only.",
+    help="Install for this user (cloister tool run), not for the server only.",
 )
 @wait_option
 @folder_option
@@ -119,7 +119,7 @@ def install(release: str, tool: str, for_user: bool, folder: Path, wait: int) ->
 @click.option("--yes", is_flag=True, help="Do not ask; you know that it is final.")
 @folder_option
 def revoke(release: str, reason: str, yes: bool, folder: Path) -> Answer:
-    """Take RELEASE back, as one of the owners whose data it was made from: honest nodes use it no more."""
+    """Take RELEASE back, as one of the owners whose data it was made from: honest servers use it no more."""
     with client(folder) as node:
         digest = _find(node, release)
         if not yes:
@@ -138,7 +138,7 @@ def revoke(release: str, reason: str, yes: bool, folder: Path) -> Answer:
 @click.option("--owner", "owners", multiple=True, help="Fingerprint of an owner that you trust; repeat.")
 @click.option("--quorum", type=click.IntRange(min=1), default=None, help="How many of them must have signed.")
 def verify(file: Path, certificate: Path | None, owners: tuple[str, ...], quorum: int | None) -> Answer:
-    """Check offline that FILE is what a quorum of owners approved; needs no node."""
+    """Check offline that FILE is what a quorum of owners approved; needs no server."""
     import time
 
     from cloister.foundation.files import read_limited
@@ -165,7 +165,7 @@ def verify(file: Path, certificate: Path | None, owners: tuple[str, ...], quorum
     )
 
 
-_OFFLINE = "Checked offline: a revocation after the signing is not seen here; ask an owner, or a node that holds the release."
+_OFFLINE = "Checked offline: a revocation after the signing is not seen here; ask an owner, or a server that holds the release."
 
 
 def _find(node: Any, given: str, wait: int = 0) -> str:

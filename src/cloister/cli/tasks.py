@@ -16,7 +16,7 @@ from cloister.node.tasks.happenings import in_words
 
 @click.group("task")
 def task_group() -> None:
-    """Tasks that your node takes part in."""
+    """Tasks that your server takes part in."""
 
 
 @command(task_group, "list")
@@ -125,14 +125,16 @@ def refuse(task: str, reason: str, folder: Path) -> Answer:
 @click.option("--reason", default="", help="Told to the requester if the task has not started.")
 @folder_option
 def withdraw(task: str, reason: str, folder: Path) -> Answer:
-    """Take back your approval of TASK: it does not start, or your node leaves it before its next step.
+    """Take back your approval of TASK: it does not start, or your server leaves it before its next step.
 
-    What your node has sent so far stays where it is, and counts as an attempt. Once your node has voted on the release
+    What your server has sent so far stays where it is, and counts as an attempt. Once your server has voted on the release
     this is refused: a release is taken back by `cloister release revoke`.
     """
     with client(folder) as node:
         told = node.post(f"/tasks/{_find(node, task)}/withdraw", {"reason": reason})
-    left = "Your node has left the task." if told["status"] == "stopped" else "The task will not start here."
+    left = (
+        "Your server has left the task." if told["status"] == "stopped" else "The task will not start here."
+    )
     return Answer(told, f"Withdrawn. {left}")
 
 
@@ -141,7 +143,7 @@ def withdraw(task: str, reason: str, folder: Path) -> Answer:
 @click.option("--reason", default="", help="Told to the others.")
 @folder_option
 def stop(task: str, reason: str, folder: Path) -> Answer:
-    """Stop your node's part in TASK."""
+    """Stop your server's part in TASK."""
     with client(folder) as node:
         told = node.post(f"/tasks/{_find(node, task)}/stop", {"reason": reason})
     return Answer(told, "Stopped." if told["stopped"] else "It was over already.")

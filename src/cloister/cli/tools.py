@@ -34,7 +34,7 @@ def _node_folder(function: click.decorators.FC) -> click.decorators.FC:
         type=click.Path(path_type=Path, file_okay=False),
         envvar=FOLDER_VARIABLE,
         default=None,
-        help="Use the tools installed at the node in this folder.",
+        help="Use the tools installed at the server in this folder.",
     )(function)
 
 

@@ -72,7 +72,7 @@ DEFAULT_LIMITS = FrameLimits()
 
 def _bad(why: str) -> BadInput:
     return BadInput(
-        "A message between a node and its engine is malformed.", why, "Report this; the engine was stopped."
+        "A message between a server and its engine is malformed.", why, "Report this; the engine was stopped."
     )
 
 

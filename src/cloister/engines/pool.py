@@ -122,7 +122,7 @@ class Engine:
                 raise TaskFailed(
                     "The engine stopped unexpectedly.",
                     _cause(code),
-                    "Try again; see the node's log.",
+                    "Try again; see the server's log.",
                     phase="engine",
                 ) from None
             except CloisterError:
@@ -208,7 +208,7 @@ class Engine:
             raise Refused(
                 "The engine is not confined as demanded.",
                 reasons,
-                "Run on a system that offers it (Linux 5.13 or newer); an operator can accept less, see the node's settings.",
+                "Run on a system that offers it (Linux 5.13 or newer); an operator can accept less, see the server's settings.",
                 clause="sandbox",
             )
 

@@ -96,7 +96,7 @@ def _problem(error: BaseException) -> dict[str, Any]:
             "Use smaller batches or a larger limit.",
         ).problem()
     return CloisterError(
-        "The engine failed.", f"It stopped with {type(error).__name__}.", "See the node's log."
+        "The engine failed.", f"It stopped with {type(error).__name__}.", "See the server's log."
     ).problem()
 
 

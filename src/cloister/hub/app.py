@@ -69,7 +69,9 @@ def enrolment_app(desk: EnrolmentDesk, hub_cards: Callable[[], list[JSON]]) -> F
     @app.exception_handler(HTTPException)
     async def unknown(_: Request, error: HTTPException) -> Response:
         problem = NotFound(
-            "There is nothing here.", "This service only enrols nodes.", "Use the address in the invitation."
+            "There is nothing here.",
+            "This service only enrols servers.",
+            "Use the address in the invitation.",
         ).problem()
         return Response(canonical(problem), error.status_code, media_type=_PROBLEM)
 
@@ -77,9 +79,9 @@ def enrolment_app(desk: EnrolmentDesk, hub_cards: Callable[[], list[JSON]]) -> F
     async def failed(_: Request, error: Exception) -> Response:
         _LOG.error("Enrolment failed: %s", type(error).__name__)
         problem = CloisterError(
-            "The hub could not answer.",
+            "The relay could not answer.",
             "Something went wrong inside it.",
-            "Ask its operator to look at the hub's log.",
+            "Ask its operator to look at the relay's log.",
         ).problem()
         return Response(canonical(problem), 500, media_type=_PROBLEM)
 

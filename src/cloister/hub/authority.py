@@ -97,7 +97,7 @@ class EnrolmentDesk:
         name, _, rest = code.partition(".")
         expires, _, tag = rest.partition(".")
         if not expires.isdecimal() or len(expires) > 12 or not same(tag, self._mac(name, int(expires))):
-            raise _refused("It is not one of this hub's.")
+            raise _refused("It is not one of this relay's.")
         if int(expires) < self._clock.now():
             raise _refused("It has expired.")
         if self._members.code_used_by(name) not in {None, party}:
@@ -113,6 +113,6 @@ def _refused(why: str) -> Refused:
     return Refused(
         "The invitation's code is not accepted.",
         why,
-        "Ask the hub's operator for a new invitation.",
+        "Ask the relay's operator for a new invitation.",
         clause="invitation",
     )

@@ -75,7 +75,7 @@ class Logbook:
         if abs(read.at - now) > DRIFT:
             raise BadInput(
                 "A log entry is not dated now.",
-                f"It says {read.time}; the hub's clock says {rfc3339(now)}.",
+                f"It says {read.time}; the relay's clock says {rfc3339(now)}.",
                 "Compare the clocks of both machines.",
                 clause="time",
             )
@@ -131,7 +131,7 @@ class Logbook:
             held = kept.get(OWN, head.size)
             if held is None or Note.parse(held).text != note.text:
                 raise Conflict(
-                    "The hub did not sign this checkpoint.",
+                    "The relay did not sign this checkpoint.",
                     "It keeps none of that size, or another.",
                     "Keep it as evidence.",
                 )

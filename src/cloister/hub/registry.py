@@ -178,14 +178,14 @@ class Registry:
         with self._database.read() as tx:
             data = Documents(tx).get(digest)
         if data is None:
-            raise NotFound("The hub does not keep this document.", "", "Ask one of its signers for it.")
+            raise NotFound("The relay does not keep this document.", "", "Ask one of its signers for it.")
         return data
 
 
 def _keeps_too_much() -> Refused:
     return Refused(
-        "This party keeps too much at the hub.",
+        "This party keeps too much at the relay.",
         f"The limits are {MAX_PER_PARTY} documents and {MAX_BYTES_PER_PARTY >> 20} MiB.",
-        "Ask the hub's operator.",
+        "Ask the relay's operator.",
         clause="quota",
     )

@@ -185,9 +185,9 @@ class Router:
             if "in use" in str(error).lower():
                 raise port_in_use(self._host, self._port) from None
             raise CloisterError(
-                "The hub's relay could not be opened.",
+                "The relay could not be opened.",
                 str(error)[:300],
-                "Check the address to listen on, and the hub's certificates.",
+                "Check the address to listen on, and the relay's certificates.",
             ) from None
 
     def _shut(self) -> None:
@@ -226,7 +226,7 @@ def free_port(host: str, port: int) -> int:
 def port_in_use(host: str, port: int) -> Conflict:
     """The error for a port that another program holds, or an address that this machine does not have."""
     return Conflict(
-        f"The hub cannot listen on {host}:{port}.",
+        f"The relay cannot listen on {host}:{port}.",
         "Another program uses this port, or the address is not one of this machine's.",
         "Stop the other program, or choose another port or address.",
         port=port,

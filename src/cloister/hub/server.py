@@ -108,7 +108,7 @@ def create_hub(
     now = (clock or SystemClock()).now()
     if Keystore.exists(folder / "keys"):
         raise Conflict(
-            "There is a hub in this folder already.",
+            "There is a relay in this folder already.",
             "",
             "Start it with `cloister hub up`, or choose another.",
         )
@@ -178,7 +178,7 @@ class Hub:
     ) -> None:
         if not Keystore.exists(folder / "keys"):
             raise NotFound(
-                f"There is no hub in {folder}.", "It has no keystore.", "Make one with `cloister hub init`."
+                f"There is no relay in {folder}.", "It has no keystore.", "Make one with `cloister hub init`."
             )
         self._host, self._names = host, tuple(names)
         self._clock = clock or SystemClock()

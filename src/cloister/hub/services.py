@@ -147,7 +147,7 @@ def _read(kind: type[Kind], body: bytes) -> Kind:
         return kind.model_validate(parse_canonical(body, max_bytes=MAX_ASKED))
     except ValidationError:
         raise BadInput(
-            "A request to the hub could not be read.",
+            "A request to the relay could not be read.",
             "Fields are missing, unknown or of the wrong kind.",
-            "Use the same release of Cloister at the hub and here.",
+            "Use the same release of Cloister at the relay and here.",
         ) from None

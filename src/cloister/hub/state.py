@@ -36,7 +36,7 @@ def code_used() -> Refused:
     return Refused(
         "The invitation's code is not accepted.",
         "Another party has used it, or the one that did was dropped.",
-        "Ask the hub's operator for a new invitation.",
+        "Ask the relay's operator for a new invitation.",
         clause="invitation",
     )
 
@@ -73,9 +73,9 @@ class Members:
         """The party's present keys. Raises `NotTrusted` unless it is enrolled and its card speaks for it now."""
         if party not in self._members:
             raise NotTrusted(
-                "A party is not enrolled at this hub.",
+                "A party is not enrolled at this relay.",
                 "It never was, or was dropped.",
-                "Enrol with an invitation of the hub's operator.",
+                "Enrol with an invitation of the relay's operator.",
                 clause="not-enrolled",
             )
         return self.known.current(party, self._clock.now()).keys
@@ -101,7 +101,7 @@ class Members:
             if card.sequence >= MAX_CARDS and card.status != "revoked":
                 raise Refused(
                     "A party has rotated its keys too often.",
-                    f"A hub keeps chains of up to {MAX_CARDS} cards.",
+                    f"A relay keeps chains of up to {MAX_CARDS} cards.",
                     "It can revoke its identity and begin a new one.",
                     clause="quota",
                 )

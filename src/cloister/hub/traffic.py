@@ -88,5 +88,5 @@ def _malformed() -> BadInput:
     return BadInput(
         "A traffic report could not be read.",
         "Its form is not the one expected.",
-        "Use the same release of Cloister at the hub and here.",
+        "Use the same release of Cloister at the relay and here.",
     )

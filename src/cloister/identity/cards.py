@@ -222,7 +222,7 @@ def succeed(
         raise BadInput(
             "A card's chain cannot be changed by hand.",
             f"{', '.join(sorted(unknown))} follow from the chain.",
-            "Change the name, the roles, the contact or the hub only.",
+            "Change the name, the roles, the contact or the relay only.",
         )
     if "roles" in changes:
         changes["roles"] = sorted(set(changes["roles"]))

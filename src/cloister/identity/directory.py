@@ -408,7 +408,7 @@ def _rolled_back(held: Card, card: Card) -> NotTrusted:
     return NotTrusted(
         f"An outdated card of {held.name} was shown.",
         f"It is number {card.sequence}; number {held.sequence} is already known.",
-        "Ask the party for its latest card; if it is the one shown, its node was restored from an old backup.",
+        "Ask the party for its latest card; if it is the one shown, its server was restored from an old backup.",
         clause="card-rolled-back",
         party=held.party,
     )

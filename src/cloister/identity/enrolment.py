@@ -144,7 +144,7 @@ def issue(authority: Authority, csr: bytes, envelope: Envelope, directory: KeyDi
     if not now - REQUEST_LIFETIME <= issued <= now + TOLERANCE:
         raise _refused("The request is too old, or a clock is wrong.")
     if not same(asked.request, digest(csr)) or not same(asked.authority, authority.digest):
-        raise _refused("The party signed a request for another key or another hub.")
+        raise _refused("The party signed a request for another key or another relay.")
     public = _requested_key(csr, asked.party)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, asked.party)])
     return _end_certificate(
@@ -166,7 +166,7 @@ def issue_server(authority: Authority, hosts: Iterable[str], now: int) -> tuple[
                 raise BadInput(
                     "A host name is malformed.",
                     "Names have lower-case letters, digits, hyphens and dots.",
-                    "Give the name or address under which nodes reach this hub.",
+                    "Give the name or address under which servers reach this relay.",
                 ) from None
             names.append(x509.DNSName(host))
     if not names:
@@ -181,7 +181,7 @@ def common_name(certificate: bytes) -> str:
     """The common name of a certificate (PEM): a party's fingerprint, on transport certificates."""
     found = _load_certificate(certificate).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if len(found) != 1:
-        raise BadInput("A certificate has no single common name.", "", "Ask the hub for a new certificate.")
+        raise BadInput("A certificate has no single common name.", "", "Ask the relay for a new certificate.")
     return str(found[0].value)
 
 
@@ -210,7 +210,7 @@ def check_certificate(certificate: bytes, authority_certificate: bytes, party: s
     try:
         issued.verify_directly_issued_by(by)
     except (InvalidSignature, ValueError, TypeError):
-        raise _refused("It was not issued by this hub's authority.") from None
+        raise _refused("It was not issued by this relay's authority.") from None
     if common_name(certificate) != party:
         raise _refused("It is for another party.")
     if not int(issued.not_valid_before_utc.timestamp()) <= now < expires_at(certificate):
@@ -264,7 +264,7 @@ def _end_certificate(
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise BadInput("The enrolment authority's key is not an EC key.", "", "Create the authority again.")
     if now + LIFETIME > int(issuer.not_valid_after_utc.timestamp()):
-        raise _refused("The hub's authority itself is about to expire; its operator must make a new one.")
+        raise _refused("The relay's authority itself is about to expire; its operator must make a new one.")
     certificate = (
         _builder(subject, issuer.subject, public, now, LIFETIME)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

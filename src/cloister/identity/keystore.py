@@ -157,7 +157,7 @@ class SystemKeyring:
             raise NotFound(
                 "The system's keyring has no key for these secrets.",
                 "It may belong to another user or machine.",
-                "Run as the user who set the node up, or restore the keyring from a backup.",
+                "Run as the user who set the server up, or restore the keyring from a backup.",
             )
         return unb64(text)
 

@@ -43,7 +43,7 @@ def quorum_failed(task: TaskRow, answered: int, quorum: int, left: Sequence[str]
     return TaskFailed(
         f"The task failed in phase {task.phase}.",
         f"{answered} of the parties it waited for answered; {quorum} are needed. {' '.join(left)}".rstrip(),
-        "See which nodes are connected and what theirs say, and start the task again.",
+        "See which servers are connected and what theirs say, and start the task again.",
         phase=task.phase,
     )
 
@@ -53,7 +53,7 @@ def unexpected(task: TaskRow, error: BaseException) -> CloisterError:
     return CloisterError(
         f"A step failed unexpectedly in phase {task.phase}.",
         f"It ended with {type(error).__name__}.",
-        "Look into this node's own log, and report it to the authors of the protection.",
+        "Look into this server's own log, and report it to the authors of the protection.",
         phase=task.phase,
     )
 

@@ -97,13 +97,13 @@ def judge(view: View, header: Header) -> Verdict:
         raise Tampered(
             "A message differs from the one sent before under its number.",
             "A sender that resumes sends the same bytes again; these are others.",
-            "Ask the sender's people; one of the two messages is forged, or the node runs twice.",
+            "Ask the sender's people; one of the two messages is forged, or the server runs twice.",
             clause="message-twice",
         )
     if header.kind == NOTICE and (task.status != "running" or view.counters.gone):
         return Verdict.REPEATED
     if task.status != "running":
-        raise refuse("task-over", "The task is over at this node.")
+        raise refuse("task-over", "The task is over at this server.")
     if view.counters.gone:
         raise refuse("message-sender-left", "The sender has told that it left the task.")
     if header.sequence <= view.counters.taken:
@@ -206,7 +206,7 @@ def refuse(clause: str, why: str) -> Refused:
     return Refused(
         "A message was refused.",
         why,
-        "Nothing was changed. If the sender is honest, compare both nodes' versions and the signed plan.",
+        "Nothing was changed. If the sender is honest, compare both servers' versions and the signed plan.",
         clause=clause,
     )
 
@@ -230,7 +230,7 @@ def _require_known(view: View, kind: str, seat: str) -> None:
         return
     if knows(view.program, kind):
         raise refuse("message-wrong-seat", "Its kind does not come from the sender's seat.")
-    raise refuse("message-wrong-kind", "No phase of this node's program accepts its kind.")
+    raise refuse("message-wrong-kind", "No phase of this server's program accepts its kind.")
 
 
 def _in_order(view: View, sequence: int, phase: Phase) -> bool:

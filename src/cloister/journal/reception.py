@@ -89,8 +89,8 @@ class Reception:
         if row is None:
             raise Refused(
                 "A message was refused.",
-                "There is no such task at this node, or not yet.",
-                "It is sent again for a while; see whether this node admitted the task.",
+                "There is no such task at this server, or not yet.",
+                "It is sent again for a while; see whether this server admitted the task.",
                 clause="unknown-task",
             )
         live = self._live.get(task)

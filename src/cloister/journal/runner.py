@@ -249,7 +249,7 @@ class Runner:
         with self._durable.transaction() as records:
             row = records.tasks.get(task)
             if row is None:
-                raise NotFound("There is no such task here.", "", "List the tasks of this node.")
+                raise NotFound("There is no such task here.", "", "List the tasks of this server.")
             if row.status != "running":
                 return False
             if along is not None:
@@ -301,7 +301,7 @@ class Runner:
         """The task's row. Raises `NotFound`."""
         row = self._durable.task(task)
         if row is None:
-            raise NotFound("There is no such task here.", "", "List the tasks of this node.")
+            raise NotFound("There is no such task here.", "", "List the tasks of this server.")
         return row
 
     def tasks(self) -> list[TaskRow]:
@@ -381,7 +381,7 @@ class Runner:
             raise Conflict(
                 "A task was started twice, differently.",
                 "Its first start had other parties or another attempt.",
-                "List the tasks of this node; start another task for another plan.",
+                "List the tasks of this server; start another task for another plan.",
                 clause="task-started",
             )
         return False
@@ -391,7 +391,7 @@ class Runner:
         if self._party not in row.seats.get(row.seat, ()) or len(seated) != len(set(seated)):
             raise BadInput(
                 "A task's seats do not fit.",
-                "This node's party is not in the seat it is to take, or a party has two seats.",
+                "This server's party is not in the seat it is to take, or a party has two seats.",
                 "Have the task planned again.",
             )
 

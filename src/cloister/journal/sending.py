@@ -165,8 +165,8 @@ class Sender:
             log_frames(log, "sending a message", error)
             raise CloisterError(
                 "A message could not be sent.",
-                "Something went wrong inside this node.",
-                "See this node's log; the message is tried again.",
+                "Something went wrong inside this server.",
+                "See this server's log; the message is tried again.",
             ) from None
 
     def _done(self, message: Outgoing, event: str, error: CloisterError | None) -> None:

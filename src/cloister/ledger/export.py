@@ -133,7 +133,7 @@ def read_export(lines: Iterable[bytes]) -> Export:
             raise BadInput(
                 "A ledger's export is too large.",
                 f"The limit is {MAX_ENTRIES} entries and {MAX_CHECKPOINTS} checkpoints.",
-                "Verify it at the node that keeps the ledger.",
+                "Verify it at the server that keeps the ledger.",
             )
         try:
             kind, content = _line(line)

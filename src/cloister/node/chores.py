@@ -201,7 +201,7 @@ class Chores:
         # Twice: a connection that is being made anew may answer once more.
         found = another_instance(node, link.transport) and another_instance(node, link.transport)
         if found and not node.twin:
-            _LOG.warning("Another node is running with this party's identity. Stop one of the two.")
+            _LOG.warning("Another server is running with this party's identity. Stop one of the two.")
         node.twin = found
 
     def _report_traffic(self) -> None:
@@ -270,9 +270,9 @@ class Chores:
                 return
             if time.monotonic() > end:
                 raise Unreachable(
-                    "No witness has seen this node's log.",
-                    "Its node might have been restored from an old backup, and would then spend a privacy budget twice.",
-                    "See that this node and one of the agreement's witnesses are connected, then try again.",
+                    "No witness has seen this server's log.",
+                    "Its server might have been restored from an old backup, and would then spend a privacy budget twice.",
+                    "See that this server and one of the agreement's witnesses are connected, then try again.",
                 )
             time.sleep(_WITNESS_PAUSE)
 
@@ -327,6 +327,6 @@ class Chores:
         link = self._node.link
         if link is None:
             raise Unreachable(
-                "This node is connected to no relay.", "", "See: cloister node connect INVITATION"
+                "This server is connected to no relay.", "", "See: cloister node connect INVITATION"
             )
         return link

@@ -146,7 +146,7 @@ class DatasetsService:
             ) from None
         if not source.is_absolute():
             raise BadInput(
-                "The dataset's path is relative.", "The node may run elsewhere.", "Give an absolute path."
+                "The dataset's path is relative.", "The server may run elsewhere.", "Give an absolute path."
             )
         registration = register(source, made, secrets.token_bytes(32), now=self._clock.now())
         description = registration.description
@@ -288,7 +288,7 @@ class DatasetsService:
             registration = self.registration(commitment)
         except NotFound:
             raise Refused(
-                "The plan names a dataset that is not at this node.",
+                "The plan names a dataset that is not at this server.",
                 "Its commitment is unknown here.",
                 "Ask for the plan to be made again from the current catalogue.",
                 clause="dataset-known",
@@ -368,7 +368,7 @@ class DatasetsService:
 
 def _no_such() -> NotFound:
     return NotFound(
-        "There is no such dataset at this node.",
+        "There is no such dataset at this server.",
         "No registration has that commitment or name.",
         "See: cloister dataset list",
     )

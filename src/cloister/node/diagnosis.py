@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from cloister.foundation.errors import CloisterError
+from cloister.foundation.text import several
 from cloister.node.folder import Folder
 
 if TYPE_CHECKING:
@@ -113,14 +114,14 @@ def running(
         tasks: as `reports.tasks_view` lists them.
         relay: where it looks for its relay.
     """
-    found = [Finding("Node", "ok", f"{status['name']} is running")]
+    found = [Finding("Server", "ok", f"{status['name']} is running")]
     if status["locked"]:
         found.append(
             Finding(
                 "Log",
                 "wrong",
                 status["locked"]["why"],
-                "Stop a second node with the same keys, or restore the newest backup; else retire this identity.",
+                "Stop a second server with the same keys, or restore the newest backup; else retire this identity.",
             )
         )
     if budgets := status.get("budgets"):
@@ -141,7 +142,7 @@ def running(
                 "Relay",
                 "wrong",
                 "it showed two logs that contradict each other; both heads, signed by it, are kept here",
-                "Tell the other parties and the relay's operator; do not rely on its log.",
+                "Tell the other organisations and the relay's operator; do not rely on its log.",
             )
         )
     if status.get("twin"):
@@ -149,7 +150,7 @@ def running(
             Finding(
                 "Identity",
                 "wrong",
-                "another node runs with this party's keys; neither admits anything",
+                "another server runs with this organisation's keys; neither admits anything",
                 "Stop one of the two.",
             )
         )
@@ -158,7 +159,7 @@ def running(
             "Card",
             "note",
             f"{_short(item['card'])} was not learned: {item['reason']}",
-            "Ask that party.",
+            "Ask that organisation.",
             "/parties",
         )
         for item in status.get("cards_not_learned", ())
@@ -186,10 +187,12 @@ def running(
             )
         )
     else:
-        found.append(Finding("Relay", "ok", f"reached; {len(status['here'])} other node(s) are connected"))
+        found.append(
+            Finding("Relay", "ok", f"reached; {several(len(status['here']), 'other server')} connected")
+        )
     if abs(status["time"] - time.time()) > 5:
         found.append(
-            Finding("Clock", "wrong", "the node's clock differs from this machine's", "Set the clock.")
+            Finding("Clock", "wrong", "the server's clock differs from this machine's", "Set the clock.")
         )
     for sandbox in status["engines"].values():
         weak = [name for name, state in sandbox.items() if state != "enforced"]

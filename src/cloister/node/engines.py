@@ -329,6 +329,6 @@ def _no_room() -> TaskFailed:
 def _no_turn() -> Unreachable:
     return Unreachable(
         "No worker was free to look at the model.",
-        "This node looks at one foreign model at a time, and others are before it.",
+        "This server looks at one foreign model at a time, and others are before it.",
         "Try again later.",
     )

@@ -95,7 +95,7 @@ class Folder:
         """The node's configuration. Raises `NotFound` if there is no node here."""
         if not self.config_file.exists():
             raise NotFound(
-                f"There is no node in {self.root}.",
+                f"There is no server in {self.root}.",
                 "It has no node.json.",
                 f"Make one with: cloister node init NAME --folder {self.root}",
             )

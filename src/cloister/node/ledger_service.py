@@ -116,9 +116,9 @@ class LedgerService:
         found = self.locked
         if found is not None:
             raise Refused(
-                "This node's log contradicts what a witness has signed.",
-                f"{found['why']} Either an old backup was restored or a second node runs with the same keys.",
-                "Stop the other node, or restore the newest backup. If neither can be, retire this identity with its "
+                "This server's log contradicts what a witness has signed.",
+                f"{found['why']} Either an old backup was restored or a second server runs with the same keys.",
+                "Stop the other server, or restore the newest backup. If neither can be, retire this identity with its "
                 "recovery keys and make a new one.",
                 clause=str(found["clause"]),
             )

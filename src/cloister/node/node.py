@@ -341,7 +341,7 @@ class Node:
         """A call to another party's node. Raises `Unreachable` while this node is connected to no relay."""
         if self.link is None:
             raise Unreachable(
-                "This node is connected to no relay.", "", "See: cloister node connect INVITATION"
+                "This server is connected to no relay.", "", "See: cloister node connect INVITATION"
             )
         return self.link.transport.call(
             to, method, body, deadline=deadline, key=key, attached=attached, answer=answer

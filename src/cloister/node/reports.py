@@ -76,7 +76,7 @@ def population_view(node: Node, name: str) -> dict[str, Any]:
     for item in budgets_view(node)["populations"]:
         if item["population"] == name:
             return dict(item)
-    raise NotFound("This node has no population of that name.", "", "See: cloister budget list")
+    raise NotFound("This server has no population of that name.", "", "See: cloister budget list")
 
 
 def releases_view(node: Node) -> list[dict[str, Any]]:
@@ -142,7 +142,7 @@ def release_content(node: Node, digest: str) -> bytes:
         )
     if not found.facts.get("here"):
         raise NotFound(
-            "This node holds the certificate only.",
+            "This server holds the certificate only.",
             "Under the agreement the result goes to its recipients, and to owners only where they are among them.",
             "Ask one of the recipients for it: cloister release show RELEASE",
         )

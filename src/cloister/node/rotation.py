@@ -153,7 +153,7 @@ def load_current(store: Keystore, latest: Card) -> SecretKeys:
         store.remove(_NEXT)
         return fresh
     raise NotTrusted(
-        "This node's keys are not those of its card.",
+        "This server's keys are not those of its card.",
         "One of the two was restored from a backup older than the last rotation.",
         "Restore both from the newest backup, or use the recovery keys.",
         clause="own-keys",
@@ -162,7 +162,9 @@ def load_current(store: Keystore, latest: Card) -> SecretKeys:
 
 def _latest(cards: list[Envelope], clock: Clock) -> Card:
     if not cards:
-        raise CloisterError("This node has no card.", "Its card file is empty.", "Restore it from a backup.")
+        raise CloisterError(
+            "This server has no card.", "Its card file is empty.", "Restore it from a backup."
+        )
     latest = check_genesis(cards[0], clock.now())
     for envelope in cards[1:]:
         latest = check_next(latest, envelope, clock.now())

@@ -55,10 +55,12 @@ def init_node(
     place = Folder(folder)
     if place.config_file.exists() or Keystore.exists(place.secrets):
         raise Conflict(
-            f"There is a node in {folder} already.", "Its keys are not overwritten.", "Choose another folder."
+            f"There is a server in {folder} already.",
+            "Its keys are not overwritten.",
+            "Choose another folder.",
         )
     if not name.strip():
-        raise BadInput("A node needs a name.", "Others will see it.", "Give the organisation's name.")
+        raise BadInput("A server needs a name.", "Others will see it.", "Give the organisation's name.")
     place.private(folder)
     keys, spare = SecretKeys.generate(), SecretKeys.generate()
     card = genesis(name, _roles(roles), keys, spare.public, clock.now())
@@ -93,7 +95,7 @@ def socket_path_fits(folder: Path) -> None:
     path = os.fsencode(Folder(folder.absolute()).socket)
     if len(path) > 100:
         raise BadInput(
-            "The node's folder has too long a path.",
+            "The server's folder has too long a path.",
             f"Its socket's path would have {len(path)} bytes; systems allow about 100.",
             "Use a folder with a shorter path.",
         )
@@ -108,5 +110,5 @@ def _roles(roles: Iterable[str]) -> list[Role]:
                 f"There is no role {role[:40]!r}.", f"Roles are {', '.join(known)}.", "Choose among them."
             )
     if not found:
-        raise BadInput("A node needs a role.", f"Roles are {', '.join(known)}.", "Choose at least one.")
+        raise BadInput("A server needs a role.", f"Roles are {', '.join(known)}.", "Choose at least one.")
     return cast("list[Role]", found)

@@ -47,7 +47,7 @@ def sentences(cost: Cost) -> tuple[str, ...]:
     return (
         (
             f"Model updates of about {size(cost.bytes_up + cost.bytes_down)}; with signatures, votes and certificates"
-            f" at least {LEAST_PER_NODE} per node."
+            f" at least {LEAST_PER_NODE} per server."
         ),
         f"About {duration(cost.seconds)}. The time is a guess for an idle machine.",
         budget,

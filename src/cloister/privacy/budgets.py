@@ -205,7 +205,7 @@ def require_current(book: Book, logged: int) -> None:
     """Raises `Refused` if the log knows of more charges than the book (rule 6)."""
     if book.leaves() < logged:
         raise Refused(
-            "This node's memory of its privacy budgets is older than its log.",
+            "This server's memory of its privacy budgets is older than its log.",
             "A backup was restored that lacks the last charges; spending from it could spend twice.",
             "Restore the newest backup, or reconcile: write off what the missing charges may have spent.",
             clause="budget-restored",

@@ -82,7 +82,7 @@ def population(book: Book, name: str) -> Population:
     found = book.population(name)
     if found is None:
         raise NotFound(
-            "This node has no population of that name.",
+            "This server has no population of that name.",
             "Nobody has given it a privacy budget.",
             "Declare it with its unit and its limit.",
         )

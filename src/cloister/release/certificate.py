@@ -188,7 +188,7 @@ def statement(
                 title=terms.title,
                 purpose=request.purpose,
                 method=f"{offer.title}, computation of the kind {request.computation.kind}",
-                data=f"Records of {len(owners)} owners, at their own nodes.",
+                data=f"Records of {len(owners)} owners, at their own servers.",
                 quality=(
                     f"Each signing owner checked on its own validation records: {quality}."
                     if quality

@@ -124,6 +124,6 @@ def refusal(notice: messages.WithdrawnHeader) -> TaskFailed:
     return TaskFailed(
         f"The release was refused by {notice.refused} of {notice.owners} owners: {reasons}.",
         "Fewer owners approved it than the agreement asks for; nothing was released.",
-        "Ask the owners; their nodes show the reasons to their own people.",
+        "Ask the owners; their servers show the reasons to their own people.",
         phase="votes",
     )

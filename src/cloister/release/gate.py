@@ -222,7 +222,7 @@ def _trained(s: Submission) -> str | None:
 def _facts(s: Submission) -> str | None:
     assert s.weights is not None
     if s.seen is None:
-        return "This node did not see how it was made."
+        return "This server did not see how it was made."
     if s.plan.offer.holder == "owner":
         return _own_facts(s, s.seen)
     if s.facts.get("model") != s.plan.request.computation.contents.get("model"):
@@ -231,12 +231,12 @@ def _facts(s: Submission) -> str | None:
         return "Its weights are not those that the making ended with."
     differing = sorted(key for key, value in s.seen.items() if key not in s.facts or s.facts[key] != value)
     if differing:
-        return "This node saw otherwise: " + ", ".join(differing)[:200] + "."
+        return "This server saw otherwise: " + ", ".join(differing)[:200] + "."
     parameters = s.plan.offer.parameters
     for key in sorted(set(s.facts) - set(s.seen) - {"model", "weights"}):
         known = _answers(s) if key == "answers" else key in parameters and s.facts[key] == parameters[key]
         if not known:
-            return f"It says more than this node can know: {key[:100]}."
+            return f"It says more than this server can know: {key[:100]}."
     return None
 
 
@@ -248,9 +248,9 @@ def _own_facts(s: Submission, own: Mapping[str, JSON]) -> str | None:
         if key not in own or key not in s.facts or canonical(own[key]) != canonical(s.facts[key])
     )
     if differing:
-        return "This node would say otherwise: " + ", ".join(differing)[:200] + "."
+        return "This server would say otherwise: " + ", ".join(differing)[:200] + "."
     if s.facts.get("content") != digest(s.content) or s.facts.get("size") != len(s.content):
-        return "It is said to be something else than this node holds."
+        return "It is said to be something else than this server holds."
     return None
 
 
@@ -271,7 +271,7 @@ def _time(s: Submission) -> str | None:
 
 def _evidence(s: Submission) -> str | None:
     if any(s.admissions.get(party) != known for party, known in s.known_admissions.items()):
-        return "An admission that this node knows is missing or another."
+        return "An admission that this server knows is missing or another."
     if not set(s.admissions) <= s.plan.parties:
         return "An admission is of a party outside the task."
     if len(s.checkpoints) != 1:
@@ -286,7 +286,7 @@ def _evidence(s: Submission) -> str | None:
         return "The log head was not signed when the candidate was proposed."
     # What was witnessed about that time or later may be larger: a log goes on growing after the proposal.
     if s.witnessed is not None and s.witnessed[1] < head.at - CLOCK_TOLERANCE and head.size < s.witnessed[0]:
-        return "The log head is smaller than one that this node has witnessed before."
+        return "The log head is smaller than one that this server has witnessed before."
     return None
 
 

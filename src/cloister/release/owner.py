@@ -90,8 +90,8 @@ class Owner:
         certificate, content = receive(self.context, inbox)
         if certificate.content_digest != judged.content:
             raise Tampered(
-                f"The coordinator released something else than {'this node holds' if self.holds else 'it showed to this node'}.",
-                "The certificate is about another result than the candidate that this node judged.",
+                f"The coordinator released something else than {'this server holds' if self.holds else 'it showed to this server'}.",
+                "The certificate is about another result than the candidate that this server judged.",
                 "Tell the other owners; compare the certificate with theirs.",
                 clause="release-candidate",
             )
@@ -118,7 +118,7 @@ class Owner:
         candidate = self.context.candidate
         if candidate is None or not candidate.content:
             raise TaskFailed(
-                "This node holds no candidate.",
+                "This server holds no candidate.",
                 "Its own part of the task ended without one; it has nothing to judge, and cannot vote.",
                 "If the others release a result, ask them for its certificate.",
                 phase="candidate",

@@ -62,7 +62,7 @@ def exact(floor: QualityFloor, value: float) -> Judged:
     """A figure against the floor; NaN never holds."""
     return Judged(
         value >= floor.minimum,
-        f"{floor.metric} on this node's validation records is {value:.4g}; at least {floor.minimum:g} is agreed.",
+        f"{floor.metric} on this server's validation records is {value:.4g}; at least {floor.minimum:g} is agreed.",
     )
 
 
@@ -85,11 +85,11 @@ def noisy(plan: Plan, floor: QualityFloor, scores: NDArray[Any], secret: bytes) 
         raise _refused(error.why, error.remedy) from None
     if not found.units:
         return Judged(
-            found.reached, "No records are kept apart at this node; noise alone decided about its vote."
+            found.reached, "No records are kept apart at this server; noise alone decided about its vote."
         )
     return Judged(
         found.reached,
-        f"{floor.metric} on this node's validation records is {found.mean:.4g} ({found.units} kept apart); at least "
+        f"{floor.metric} on this server's validation records is {found.mean:.4g} ({found.units} kept apart); at least "
         f"{floor.minimum:g} is agreed. With noise, which decides, it is {found.noisy:.4g}.",
     )
 

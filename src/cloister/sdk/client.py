@@ -119,7 +119,7 @@ class Client:
                 yield from response.iter_bytes()
         except httpx.TransportError:
             raise Unreachable(
-                "The node did not finish its answer.", "It is busy or was stopped.", "Try again."
+                "The server did not finish its answer.", "It is busy or was stopped.", "Try again."
             ) from None
 
     def send_file(self, path: str, name: str, data: bytes, fields: Mapping[str, str] | None = None) -> Any:
@@ -161,7 +161,7 @@ class Client:
             response = self._http.request(method, path, **settings)
         except httpx.TimeoutException:
             raise Unreachable(
-                "The node did not answer in time.",
+                "The server did not answer in time.",
                 "It is busy or stopped.",
                 "Try again; see `cloister doctor`.",
             ) from None
@@ -187,7 +187,7 @@ class Client:
                 "Check the address, the certificate and that the server runs.",
             )
         return Unreachable(
-            "The node is not running.",
+            "The server is not running.",
             f"Nothing answers at {self.folder / SOCKET_NAME}.",
             f"Start it with: cloister node up --folder {self.folder}",
         )
@@ -287,6 +287,6 @@ def _error(response: httpx.Response) -> CloisterError:
         document = {}
     if not isinstance(document, dict) or "title" not in document:
         return CloisterError(
-            f"The node answered with status {response.status_code}.", "", "See the node's log."
+            f"The server answered with status {response.status_code}.", "", "See the server's log."
         )
     return from_problem(document, own=True)

@@ -143,8 +143,8 @@ class Blobs:
         except (KeyError, FileNotFoundError):
             raise NotFound(
                 "A stored body is missing.",
-                "Its file is not in the node's folder.",
-                "Restore the node's folder from a backup.",
+                "Its file is not in the server's folder.",
+                "Restore the server's folder from a backup.",
             ) from None
         if digest(body) != name:
             raise Tampered(

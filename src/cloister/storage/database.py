@@ -165,8 +165,8 @@ class Database:
             engine.dispose()
             raise Conflict(
                 "Another process uses this database.",
-                "Two nodes with one database would be one party with two memories.",
-                "Stop the other node, or give this one a database of its own.",
+                "Two servers with one database would be one party with two memories.",
+                "Stop the other server, or give this one a database of its own.",
                 clause="one-node-per-folder",
             )
         database = cls(engine, folder=None, lock=None, guard=guard)
@@ -283,19 +283,19 @@ class Database:
             return out_of_space()
         if code == sqlite3.SQLITE_BUSY:
             return Conflict(
-                "The node's database is held by another program.",
-                "It stayed locked for longer than this node waits.",
+                "The server's database is held by another program.",
+                "It stayed locked for longer than this server waits.",
                 "Close the other program (a backup, a database browser) and try again.",
             )
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return CloisterError(
-                "The node's database is damaged.",
+                "The server's database is damaged.",
                 "Its pages do not fit together.",
-                "Stop the node and restore the last backup; `cloister doctor` says more.",
+                "Stop the server and restore the last backup; `cloister doctor` says more.",
             )
         # The driver's text may repeat bound values, which may be data: only its class is told.
         return CloisterError(
-            "The node's database refused an operation.",
+            "The server's database refused an operation.",
             f"The driver reported {type(error.orig).__name__} ({code if code is not None else 'no code'}).",
             "Try again; if it repeats, run `cloister doctor`.",
         )
@@ -317,7 +317,7 @@ def _private(path: Path) -> None:
 def out_of_space() -> OutOfSpace:
     """The error for a full disk while writing the node's memory."""
     return OutOfSpace(
-        "There is no space left for the node's database.",
+        "There is no space left for the server's database.",
         "The disk or the quota is full; nothing was half-written.",
         "Free some space; unfinished tasks then go on by themselves.",
     )

@@ -27,8 +27,8 @@ class FolderLock:
             self._descriptor = None
             raise Conflict(
                 f"Another process uses the folder {folder.name}.",
-                "Two nodes with one folder would be one party with two memories.",
-                "Stop the other node, or give this one a folder of its own.",
+                "Two servers with one folder would be one party with two memories.",
+                "Stop the other server, or give this one a folder of its own.",
                 clause="one-node-per-folder",
             ) from None
 

@@ -84,7 +84,7 @@ class Secrets:
             raise Tampered(
                 "A stored secret could not be opened.",
                 "It was changed, or sealed with another storage key.",
-                "Restore the node's folder and key from the same backup.",
+                "Restore the server's folder and key from the same backup.",
                 clause="sealed-secret",
             ) from None
 

@@ -247,7 +247,7 @@ class Answering:
         served = self._served.get(name)
         if served is None:
             raise NotFound(
-                "The other party's node does not serve this.",
+                "The other party's server does not serve this.",
                 "It knows no such method.",
                 "Use the same release of Cloister at both parties.",
             )
@@ -268,9 +268,9 @@ class Answering:
         except Exception as error:
             _LOG.exception("The handler of %s failed: %s", call.method, type(error).__name__, exc_info=None)
             failed = CloisterError(
-                "The other party's node could not answer.",
+                "The other party's server could not answer.",
                 "Something went wrong inside it.",
-                "Ask its operator to look at the node's log.",
+                "Ask its operator to look at the server's log.",
             )
             return ("problem", problem(failed)), False
 
@@ -338,7 +338,7 @@ def seconds_left(until: float, to: str, closed: threading.Event) -> float:
     """Seconds to a deadline on the monotonic clock. Raises `Unreachable` if there are none, or the node is closing."""
     left = until - time.monotonic()
     if closed.is_set():
-        raise unreachable(to, "This node is shutting down.")
+        raise unreachable(to, "This server is shutting down.")
     if left <= 0:
         raise unreachable(to, "No answer came before the deadline.")
     return left

@@ -454,7 +454,7 @@ def _changed(why: str) -> Tampered:
     return Tampered(
         "A part of a large body is not what was offered.",
         why,
-        "Make the call again; if it happens again, ask the hub's operator.",
+        "Make the call again; if it happens again, ask the relay's operator.",
         clause="chunk",
     )
 

@@ -296,7 +296,7 @@ def _read_header(encoded: bytes) -> Header:
     if isinstance(value, dict) and value.get("version") != VERSION:
         raise BadInput(
             "A message has a version that is not known here.",
-            f"This node reads version {VERSION}.",
+            f"This server reads version {VERSION}.",
             "Use the same release of Cloister at both parties.",
             clause="version",
         )

@@ -111,15 +111,15 @@ def _post(url: str, body: bytes, authority: bytes, timeout: float) -> dict[str, 
         except httpx.HTTPError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise NotTrusted(
-                    "The hub's certificate does not hold.",
+                    "The relay's certificate does not hold.",
                     "It is not issued by the authority in the invitation, or is for another address.",
-                    "Ask the hub's operator for a new invitation; someone may stand between you and the hub.",
+                    "Ask the relay's operator for a new invitation; someone may stand between you and the relay.",
                     clause="hub-certificate",
                 ) from None
             raise Unreachable(
-                "The hub's enrolment service does not answer.",
+                "The relay's enrolment service does not answer.",
                 f"There was no answer at {url.removeprefix('https://').removesuffix('/enrol')}.",
-                "See whether the hub is running and whether a firewall is in between.",
+                "See whether the relay is running and whether a firewall is in between.",
             ) from None
     value = parse(bytes(data), max_bytes=_MAX_REPLY)
     if not isinstance(value, dict):
@@ -164,7 +164,7 @@ class HubClient:
         envelope = Envelope.decode(data)
         if envelope.digest != digest:
             raise NotTrusted(
-                "The hub gave another document than the one asked for.", "", "Ask the document's signer."
+                "The relay gave another document than the one asked for.", "", "Ask the document's signer."
             )
         return envelope
 
@@ -247,5 +247,7 @@ class _Answer(dict[str, Any]):
 
 def _unreadable(why: str) -> BadInput:
     return BadInput(
-        "The hub's answer could not be read.", why, "Use the same release of Cloister at the hub and here."
+        "The relay's answer could not be read.",
+        why,
+        "Use the same release of Cloister at the relay and here.",
     )

@@ -76,6 +76,6 @@ class Invitation(BaseModel):
 def _malformed() -> BadInput:
     return BadInput(
         "An invitation could not be read.",
-        "It is cut short, or no invitation of a Cloister hub.",
+        "It is cut short, or no invitation of a Cloister relay.",
         f"Copy the whole line that begins with {PREFIX}",
     )

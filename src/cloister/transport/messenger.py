@@ -136,7 +136,7 @@ class Messenger:
                 absent_since = (absent_since or now) if nothing.absent else None
                 if absent_since is not None and now - absent_since > self._tuning.patience:
                     raise unreachable(
-                        to, "The hub is not reached, or knows of no such node at the moment."
+                        to, "The relay is not reached, or knows of no such server at the moment."
                     ) from None
             else:
                 self._counter.add(to, received=len(reply))
@@ -158,7 +158,7 @@ class Messenger:
             raise BadInput(
                 "An answer is over the size limit.",
                 f"It has {size} bytes; the limit of what was asked is {largest}.",
-                "Ask the other organisation which version of Cloister its node runs.",
+                "Ask the other organisation which version of Cloister its server runs.",
                 clause="size",
             )
         return answer.body if offer is None else self._puller.pull(to, offer, lambda: self._left(until, to))

@@ -61,9 +61,9 @@ def read_problem(data: bytes) -> CloisterError:
 def unreachable(to: str, why: str, **detail: object) -> Unreachable:
     """The error of a call that was not answered."""
     return Unreachable(
-        "A party's node did not answer.",
+        "A party's server did not answer.",
         why,
-        "See whether its node is running and connected; the call may be repeated.",
+        "See whether its server is running and connected; the call may be repeated.",
         party=to,
         **detail,
     )

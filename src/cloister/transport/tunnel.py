@@ -173,7 +173,7 @@ class Tunnels:
     def _ask_for(self, stream: _Stream, gone: dict[str, str]) -> None:
         try:
             if self.send(stream.to, Frame(ASK, stream.id)) == GONE:
-                stream.close("The other node no longer knows the connection.")
+                stream.close("The other server no longer knows the connection.")
             else:
                 stream.seen()
         except CloisterError as error:
@@ -334,7 +334,7 @@ class _Stream:
                     break
             self.seen()
             if answer != TAKEN:
-                self.close("The other node no longer knows the connection.")
+                self.close("The other server no longer knows the connection.")
             elif frame.kind == END:
                 self._half()
         except CloisterError as error:

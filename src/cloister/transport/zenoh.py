@@ -100,9 +100,9 @@ class ZenohCarrier:
             if answer is None or links is not self._links:
                 continue
             leave = doubt.heard(answer, time.monotonic())
-            self._lost = "" if answer == "here" else "The hub does not answer at the moment."
+            self._lost = "" if answer == "here" else "The relay does not answer at the moment."
             if leave and not self._closed.is_set():
-                _LOG.warning("The hub is not reached over this connection (%s); connecting anew", answer)
+                _LOG.warning("The relay is not reached over this connection (%s); connecting anew", answer)
                 self._leave(links, lost=False)
 
     def _leave(self, links: Links, *, lost: bool) -> None:
@@ -210,5 +210,7 @@ def wait_for(transport: Messenger, party: str, seconds: float) -> None:
             return
         tick.wait(0.05)
     raise Unreachable(
-        "A party's node is not connected.", "The hub has not seen it.", "See whether its node is running."
+        "A party's server is not connected.",
+        "The relay has not seen it.",
+        "See whether its server is running.",
     )

@@ -56,7 +56,7 @@ class Links:
 
         self._zenoh = zenoh
         self._owner = owner
-        self.trouble = "The hub was not reached yet."
+        self.trouble = "The relay was not reached yet."
         self._kept: list[Any] = []
         self._served: set[str] = set()
         self._pending: set[threading.Event] = set()
@@ -70,9 +70,9 @@ class Links:
             self._configurations = {lane: configuration(client(endpoint, credentials)) for lane in _LANES}
         except zenoh.ZError as error:
             raise BadInput(
-                "The connection to the hub could not be set up.",
+                "The connection to the relay could not be set up.",
                 str(error)[:200],
-                "Check the hub's address, and enrol again if the certificate is damaged.",
+                "Check the relay's address, and enrol again if the certificate is damaged.",
             ) from None
         threading.Thread(target=self._open, name="cloister-connect", daemon=True).start()
 
@@ -86,7 +86,7 @@ class Links:
                 except self._zenoh.ZError as error:
                     trouble = str(error).partition(" at /")[0][:200]
                     if trouble != self.trouble:
-                        _LOG.warning("The hub is not reached: %s", trouble)
+                        _LOG.warning("The relay is not reached: %s", trouble)
                     self.trouble = trouble
                     # Not all nodes in the same moment.
                     if self._closed.wait(RETRY * (0.7 + secrets.randbelow(600) / 1000)):

@@ -59,7 +59,7 @@ def check_endpoint(text: str) -> None:
     match = _ENDPOINT.fullmatch(text)
     if match is None or not 0 < int(match[2]) < 65536:
         raise BadInput(
-            "The hub's address is malformed.", "It has the form host:port.", "Copy it from the invitation."
+            "The relay's address is malformed.", "It has the form host:port.", "Copy it from the invitation."
         )
 
 

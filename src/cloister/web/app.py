@@ -60,7 +60,7 @@ _SCREENS = (
 
 def make_app(site: Site) -> FastAPI:
     """The application. Doors say who comes in (`doors`); a route without a right answers nobody (`guard`)."""
-    app = FastAPI(title="Cloister node", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Cloister server", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.site = site
     pages = Pages(site)
     problems.add(app, pages)

@@ -136,8 +136,8 @@ def listen_socket(path: Path) -> Gate:
     if not hasattr(socket, "AF_UNIX"):
         raise CloisterError(
             "This system has no Unix sockets.",
-            "The node's interface for its operator needs one.",
-            "Run the node on Linux or macOS; tools run on every system without a node.",
+            "The server's interface for its operator needs one.",
+            "Run the server on Linux or macOS; tools run on every system without a server.",
         )
     # The node's folder is locked by this process (see `storage.locking`), so a socket that is there is left over.
     path.unlink(missing_ok=True)
@@ -148,7 +148,7 @@ def listen_socket(path: Path) -> Gate:
     except OSError:
         made.close()
         raise Conflict(
-            "The node's socket could not be made.", f"{path} cannot be bound.", "Check the folder."
+            "The server's socket could not be made.", f"{path} cannot be bound.", "Check the folder."
         ) from None
     finally:
         os.umask(before)

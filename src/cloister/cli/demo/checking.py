@@ -51,7 +51,7 @@ def forgery(stage: Stage, view: View, planned: Mapping[str, Any]) -> list[dict[s
 
     view.chapter(
         "A dishonest laboratory is refused",
-        "It signs a plan for another purpose with its own keys and sends it around its own node's checks.",
+        "It signs a plan for another purpose with its own keys and sends it around its own server's checks.",
     )
     stage.processes.all["Lab"].stop()
     document = {key: value for key, value in planned.items() if key not in {"task", "text"}}

@@ -102,7 +102,7 @@ def _card(view: View, told: Mapping[str, Any], keep: Path | None) -> None:
     view.console.print("Try a picture of your own:")
     view.console.print(f"  {_command()} tool run crystals PICTURE.jpg --out results")
     if keep is not None:
-        view.console.print(f"Everything is in {keep}: folders of the nodes, logs, results.")
+        view.console.print(f"Everything is in {keep}: folders of the servers, logs, results.")
 
 
 def _gave(quality: Mapping[str, float]) -> str:

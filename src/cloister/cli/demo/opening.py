@@ -26,7 +26,7 @@ from cloister.sdk.client import Client
 def start(stage: Stage, view: View) -> None:
     """Relay and nodes, each a process with a folder of its own."""
     view.chapter(
-        "Five organisations, a node each",
+        "Five organisations, a server each",
         "Three factories, a laboratory, and a fourth factory that gives no data. A relay stands between them.",
     )
     stage.open_relay()
@@ -96,7 +96,8 @@ def agree(stage: Stage, view: View) -> dict[str, Any]:
     from cloister.foundation.clock import rfc3339
 
     view.chapter(
-        "They sign an agreement", "Written from a template; each node will enforce exactly what stands in it."
+        "They sign an agreement",
+        "Written from a template; each server will enforce exactly what stands in it.",
     )
     terms = new_from_template(
         "factories-and-lab",
@@ -133,7 +134,7 @@ def agree(stage: Stage, view: View) -> dict[str, Any]:
         ),
     )
     shown = stage["North"].client.get(f"/agreements/{digest}")
-    view.good(f"Five signatures, two algorithms each; the agreement is {shown['state']} at every node.")
+    view.good(f"Five signatures, two algorithms each; the agreement is {shown['state']} at every server.")
     return {
         "agreement": digest,
         "state": shown["state"],

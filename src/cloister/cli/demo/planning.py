@@ -20,7 +20,7 @@ def plan(stage: Stage, view: View, agreement: str, rounds: int, pictures: int) -
     from cloister.applications.crystals.pipeline import shipped_model
 
     view.chapter(
-        "The laboratory asks, its node plans",
+        "The laboratory asks, its server plans",
         "Which method, who does what, what is promised and what is not.",
     )
     lab = stage["Lab"].client
@@ -53,8 +53,8 @@ def plan(stage: Stage, view: View, agreement: str, rounds: int, pictures: int) -
 def approve(stage: Stage, view: View, planned: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The plan goes to every node; people at the factories approve it; one refusal on the way."""
     view.chapter(
-        "Every node decides for itself",
-        "The plan is admitted by each party's own node, or refused by a clause.",
+        "Every server decides for itself",
+        "The plan is admitted by each party's own server, or refused by a clause.",
     )
     lab, task = stage["Lab"].client, str(planned["task"])
     refusals = [_refused_plan(stage, view, planned)]
@@ -90,6 +90,6 @@ def _refused_plan(stage: Stage, view: View, planned: Mapping[str, Any]) -> dict[
     except CloisterError as error:
         clause = str(error.detail.get("clause", ""))
         view.say("Lab", f"asks for another purpose: “{FORGED_PURPOSE}”")
-        view.bad(f"Refused by the laboratory's own node, clause “{clause}”: {error.why}")
+        view.bad(f"Refused by the laboratory's own server, clause “{clause}”: {error.why}")
         return {"where": "Lab", "clause": clause, "why": error.why, "remedy": error.remedy}
     raise CloisterError("A plan outside the agreement was made.", "", "This is a fault; please report it.")

@@ -154,7 +154,7 @@ class Stage:
         for name in self.actors:
             self.ready(name)
         self.until(
-            "the nodes to meet (each to hold every other's card)",
+            "the servers to meet (each to hold every other's card)",
             lambda: all(
                 {item["party"] for item in actor.client.get("/parties")} >= set(self.names())
                 for actor in self.actors.values()
@@ -167,7 +167,7 @@ class Stage:
             self.actors[name].client.wait_ready(seconds)
         except CloisterError as error:
             raise CloisterError(
-                f"The node of {name} did not start.",
+                f"The server of {name} did not start.",
                 self.processes.all[name].last_words(),
                 "See its log with --keep.",
             ) from error

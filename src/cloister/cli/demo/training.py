@@ -68,16 +68,16 @@ def train(
 
 def _kill(stage: Stage, view: View, name: str) -> dict[str, Any]:
     stage.processes.all[name].kill()
-    view.bad(f"{name}'s node is killed on purpose (SIGKILL), in the middle of a round.")
+    view.bad(f"{name}'s server is killed on purpose (SIGKILL), in the middle of a round.")
     killed = time.monotonic()
     stage.start_node(name)
     stage.ready(name)
     seconds = round(time.monotonic() - killed, 2)
     view.good(
-        f"{name}'s node is back after {seconds} s and goes on where it was: every step is on disk before it counts."
+        f"{name}'s server is back after {seconds} s and goes on where it was: every step is on disk before it counts."
     )
     return {
-        "fault": "kill -9 of an owner's node during training",
+        "fault": "kill -9 of an owner's server during training",
         "node": name,
         "back_after": seconds,
         "resumed": True,
@@ -88,7 +88,7 @@ def release(stage: Stage, view: View, planned: Mapping[str, Any]) -> dict[str, A
     """Gates, votes, certificate; the fourth factory receives the model."""
     view.chapter(
         "The owners' gates decide what leaves",
-        "Each factory's node examines the candidate on its own pictures and votes, with noise that its budget covers; a quorum of "
+        "Each factory's server examines the candidate on its own pictures and votes, with noise that its budget covers; a quorum of "
         "signatures releases it.",
     )
     task, coast = str(planned["task"]), stage["Coast"].client
@@ -118,7 +118,7 @@ def release(stage: Stage, view: View, planned: Mapping[str, Any]) -> dict[str, A
     )
     view.side_by_side(
         {name: _own_view(actor.client, task) for name, actor in stage.actors.items()},
-        "What each node sees now",
+        "What each server sees now",
     )
     return {
         "release": digest,

@@ -22,7 +22,7 @@ def use(stage: Stage, view: View, released: Mapping[str, Any]) -> tuple[dict[str
 
     view.chapter(
         "A fourth factory counts its own crystals",
-        "It gave no data and shows nobody its pictures: the tool runs at its own node, without a network.",
+        "It gave no data and shows nobody its pictures: the tool runs at its own server, without a network.",
     )
     coast = stage["Coast"]
     shown = coast.client.get(f"/releases/{released['release']}")
@@ -82,7 +82,7 @@ def compared(stage: Stage, view: View, others: Comparison, released: float) -> d
     view.table(["Trained", "Count accuracy"], rows, title="What it would have been otherwise")
     view.text(
         "The comparison is made by this demonstration, which has all pictures, from the same checkpoint with the same steps. "
-        "No node would compute it: the agreement permits no exact answer about these pictures.",
+        "No server would compute it: the agreement permits no exact answer about these pictures.",
         "How this was found",
     )
     return quality

@@ -75,7 +75,7 @@ class Health:
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
             raise Tampered(
                 "How many privacy charges there have been cannot be read.",
-                f"{path.name} in the node's folder was changed.",
+                f"{path.name} in the server's folder was changed.",
                 "Restore it from the newest backup.",
                 clause="budget-mark",
             )

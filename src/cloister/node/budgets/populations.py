@@ -71,7 +71,7 @@ class Populations:
         """Says that a dataset of this party belongs to a population, for good. Raises `Refused`, `NotFound`."""
         registration = self._datasets.named(dataset)
         if registration is None:
-            raise NotFound("There is no such dataset at this node.", "", "See: cloister dataset list")
+            raise NotFound("There is no such dataset at this server.", "", "See: cloister dataset list")
         with self._database.transaction() as tx:
             self._bind(tx, dataset, registration, name)
 

@@ -147,7 +147,7 @@ def hub_of(folder: Folder) -> tuple[Invitation, list[Envelope]]:
     """The invitation that was accepted and the hub's cards. Raises `NotFound` if there is none."""
     if not connected(folder):
         raise NotFound(
-            "This node is connected to no relay.",
+            "This server is connected to no relay.",
             "It was not enrolled at one.",
             "Ask a relay's operator for an invitation, then: cloister node connect INVITATION",
         )

@@ -93,7 +93,7 @@ class HubWitness:
             raise NotTrusted(
                 "The relay's log contradicts what it showed before.",
                 found.why,
-                "Tell the other parties; the proof is kept at this node (`cloister doctor`).",
+                "Tell the other parties; the proof is kept at this server (`cloister doctor`).",
                 clause=found.clause,
             )
         with self._database.transaction() as tx:

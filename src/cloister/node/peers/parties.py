@@ -112,7 +112,7 @@ class Parties:
         """Takes trust back."""
         if party == self.own.party:
             raise Refused(
-                "A node always trusts its own party.", "", "Revoke its card instead.", clause="own-party"
+                "A server always trusts its own party.", "", "Revoke its card instead.", clause="own-party"
             )
         with self._lock:
             self._directory.unpin(party)
@@ -128,7 +128,7 @@ class Parties:
             if not self.trusted(party):
                 raise Refused(
                     f"The party {self.name(party)} is not trusted here yet.",
-                    "Nobody at this node has compared its fingerprint, or its card no longer speaks.",
+                    "Nobody at this server has compared its fingerprint, or its card no longer speaks.",
                     f"Call them, compare the fingerprint, then: cloister party trust {party}",
                     clause="party-trusted",
                     party=party,

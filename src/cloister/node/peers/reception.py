@@ -60,9 +60,9 @@ def require_alone(node: Node) -> None:
         raise CloisterError(_TWIN, _TWIN_WHY, _TWIN_REMEDY)
 
 
-_TWIN = "Another node is running with this identity."
+_TWIN = "Another server is running with this identity."
 _TWIN_WHY = "It answered through the relay under this party's fingerprint."
-_TWIN_REMEDY = "Stop the other one; a party has one node."
+_TWIN_REMEDY = "Stop the other one; a party has one server."
 
 
 def serve(node: Node, transport: Messenger) -> None:
@@ -110,8 +110,8 @@ def _before_message(node: Node, call: Call) -> None:
         pass
     raise Refused(
         "A message was refused.",
-        "There is no such task at this node, or not yet.",
-        "It is sent again for a while; see whether this node admitted the task.",
+        "There is no such task at this server, or not yet.",
+        "It is sent again for a while; see whether this server admitted the task.",
         clause="unknown-task",
     )
 

@@ -132,7 +132,7 @@ class Admitting:
             raise NotTrusted(
                 "A plan came from another party than its requester.",
                 "Its signature is the requester's, its sender is not.",
-                "Ask the requester's own node to send it.",
+                "Ask the requester's own server to send it.",
                 clause="requester",
             )
         if self._parties.own.party not in plan.parties:
@@ -184,14 +184,14 @@ class Admitting:
         try:
             admission = self.decide_here(plan)
         except BeingDecided:
-            return canonical({"pending": "Its node is looking at it."})
+            return canonical({"pending": "Its server is looking at it."})
         except CloisterError as error:
             if not isinstance(error, REFUSALS):
                 raise
             self._records.refused(task, own, error)
             raise _outward(error) from None
         if admission is None:
-            return canonical({"pending": "A person at this node must approve the computation."})
+            return canonical({"pending": "A person at this server must approve the computation."})
         return canonical({"admission": admission.model_dump(mode="json")})
 
     def decide_here(self, plan: Plan, patience: float = 0.0) -> Envelope | None:
@@ -236,7 +236,7 @@ class Admitting:
         with self._turn:
             if not self._turn.wait_for(lambda: task not in self._deciding, patience):
                 raise BeingDecided(
-                    "This node is looking at the task already.",
+                    "This server is looking at the task already.",
                     "Its model is being checked.",
                     "Ask again soon.",
                 )
@@ -298,7 +298,7 @@ class Admitting:
         if protection is None:
             raise Refused(
                 "The plan's privacy method is not installed here.",
-                "This node would not know what it takes part in.",
+                "This server would not know what it takes part in.",
                 "Update Cloister here, or plan with another method.",
                 clause="protection",
             )

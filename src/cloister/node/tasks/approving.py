@@ -103,7 +103,7 @@ class Approving:
         """A person at this node refuses a task. Raises `Conflict` if it has started."""
         plan, own = self._records.plan(task), self._parties.own.party
         error = Refused(
-            "A person at this node refused the task.", reason[:200], "Ask them.", clause="approval"
+            "A person at this server refused the task.", reason[:200], "Ask them.", clause="approval"
         )
         document = Withdrawal(
             task=task,

@@ -158,7 +158,7 @@ class ComputationsService:
             raise NotFound(
                 "Not every owner's dataset is in the catalogue here.",
                 f"Missing: {', '.join(missing)}.",
-                "Wait until their nodes have been connected, or name the datasets to use.",
+                "Wait until their servers have been connected, or name the datasets to use.",
             )
         return found
 
@@ -175,7 +175,7 @@ class ComputationsService:
                 fits = Settings(tx).get(_fits(request.computation))
             if known is None:
                 raise BadInput(
-                    "The request's model is not at this node.",
+                    "The request's model is not at this server.",
                     "",
                     "Ask with: cloister ask train --model FILE",
                 )

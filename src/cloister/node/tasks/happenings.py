@@ -101,7 +101,7 @@ def _figures(figures: Mapping[str, Any]) -> str:
         text = f"round {figures.get('round')}: {several(figures['answers'], 'update')} averaged"
         return text + (f", {left} left out" if left else "")
     if "counted" in figures:
-        return f"round {figures.get('round')}: this node's update {'was' if figures['counted'] else 'was not'} counted"
+        return f"round {figures.get('round')}: this server's update {'was' if figures['counted'] else 'was not'} counted"
     if "gate" in figures:
         why = figures.get("why") or figures.get("check")
         return f"gate {figures['gate']}" + (f": {why}" if why else "")

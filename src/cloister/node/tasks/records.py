@@ -270,7 +270,7 @@ class TaskRecords:
         if len(buried) >= TOMBSTONES and not known:
             raise Refused(
                 "Too many plans of one party were refused here.",
-                f"People at this node refused {len(buried)} of its plans that are still valid.",
+                f"People at this server refused {len(buried)} of its plans that are still valid.",
                 f"Wait: a plan counts for {PLAN_LIFETIME // 86400} days.",
                 clause="quota",
             )

@@ -1,4 +1,4 @@
-"""What a person at this node can take back: their approval of a task.
+"""What a person at this node can take back: their approval of a task; and, whoever asked for it, a task that runs.
 
 Rules:
 1. Only an approval that was given here, to this very task, can be withdrawn. What the agreement itself lists needs no
@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import Clock, rfc3339
-from cloister.foundation.errors import Conflict, Refused
+from cloister.foundation.errors import CloisterError, Conflict, Refused
 from cloister.identity.envelopes import Envelope, sign
 from cloister.identity.keys import SecretKeys
 from cloister.journal.runner import Runner
@@ -106,10 +106,15 @@ class Withdrawing:
             )
         return envelope
 
+    def stop(self, task: str, reason: str) -> bool:
+        """Stops a task, for a person here; says whether it ran. Raises `NotFound`."""
+        error = CloisterError("The task was stopped by a person at one of its servers.", reason, "Ask them.")
+        return self._runner.stop(task, error)
+
     def _leave(self, tx: Transaction, row: TaskRow, envelope: Envelope) -> None:
         if row.program == RELEASE and row.phase == VOTED:
             raise Conflict(
-                "This node has voted on the task's release already.",
+                "This server has voted on the task's release already.",
                 "A signature that was given cannot be called back.",
                 "If there is a release, take that back: cloister release revoke RELEASE",
             )
@@ -119,6 +124,6 @@ class Withdrawing:
         if not self._records.withdraw_approvals(tx, envelope, task):
             raise Conflict(
                 "There is no approval of this task to withdraw.",
-                "Nobody at this node approved it; where the agreement lists a computation, nobody needs to.",
+                "Nobody at this server approved it; where the agreement lists a computation, nobody needs to.",
                 f"Before it starts: cloister task refuse {task}. While it runs: cloister task stop {task}",
             )

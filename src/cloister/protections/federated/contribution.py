@@ -114,7 +114,7 @@ def update(
         averaging.check(found, settings.parameters, settings.norm_limit)
     except BadInput as error:
         raise TaskFailed(
-            "This node's update was not sent.", error.why, error.remedy, phase=f"round-{number}"
+            "This server's update was not sent.", error.why, error.remedy, phase=f"round-{number}"
         ) from None
     return found
 

@@ -100,7 +100,7 @@ class _Coordinator:
             raise TaskFailed(
                 "Too few owners answered a training round.",
                 f"Round {number} has {len(updates)} valid answers; the plan needs {self.settings.minimum_answers}.",
-                "See which nodes are connected, and start the task again.",
+                "See which servers are connected, and start the task again.",
                 phase=f"collect-{number}",
             )
         try:
@@ -160,13 +160,13 @@ class _Coordinator:
             raise BadInput(
                 "An answer is of another round.",
                 "Its round or attempt is not the present one.",
-                "Nothing: the owner's node answers the present round by itself.",
+                "Nothing: the owner's server answers the present round by itself.",
             )
         if header.on != state.trail[-1].weights:
             raise BadInput(
                 "An answer is on other weights.",
                 "It does not start from this round's weights.",
-                "Ask the owner whether its node was restored from a backup, and start the task again.",
+                "Ask the owner whether its server was restored from a backup, and start the task again.",
             )
         averaging.check(update, self.settings.parameters, self.settings.norm_limit)
         return header, update

@@ -172,7 +172,7 @@ class _Owner:
             initial = worker.initial_weights(local, self.model, self.settings.parameters)
             seen, sent = (link(vector_digest(initial), {}),), {}
         if not continues(seen, trail):
-            raise _tampered("The weights do not follow from those that this node was shown before.")
+            raise _tampered("The weights do not follow from those that this server was shown before.")
         last = len(trail) - 1
         if trail[-1] != link(trail[-1].weights, answered):
             raise _tampered("The list of answers is not the one that the trail names.")
@@ -182,7 +182,7 @@ class _Owner:
             raise _tampered("A round has fewer answers than the plan needs, or answers of strangers.")
         mine = answered.get(local.party)
         if mine is not None and mine != sent.get(last):
-            raise _tampered("An answer is listed as this node's that it did not send.")
+            raise _tampered("An answer is listed as this server's that it did not send.")
         if last in sent:
             local.report({"round": last, "counted": mine is not None})
         return sent
@@ -200,6 +200,6 @@ def _tampered(why: str) -> Tampered:
     return Tampered(
         "The coordinator of a training shows something that cannot be.",
         why,
-        "This node leaves the task. Compare with the other owners, and tell the coordinator's people.",
+        "This server leaves the task. Compare with the other owners, and tell the coordinator's people.",
         clause="training-trail",
     )

@@ -63,7 +63,7 @@ VOTES = (
 _SUM_PROOF = "Bonawitz et al. 2017; docs/proofs/secure-aggregation.md"
 _OUTSIDE = ("hub", "outsider")
 _OTHERS = ("coordinator", "hub", "outsider", "owner")
-_RELAY = "The hub sees who talks to whom, when, and how much."
+_RELAY = "The relay sees who talks to whom, when, and how much."
 WAYS = {
     (False, False): "with updates seen by the coordinator",
     (True, False): "with secure sums",

@@ -188,9 +188,9 @@ class _Owner:
         local.report({"round": number, "answers": len(opened.contributors)})
         if local.party not in opened.contributors:
             raise TaskFailed(
-                "This node was too late for a round of the training.",
+                "This server was too late for a round of the training.",
                 f"The others went on without it in round {number}.",
-                "Nothing is wrong with the result; see why this node was slow, or agree on longer rounds.",
+                "Nothing is wrong with the result; see why this server was slow, or agree on longer rounds.",
                 phase=named("open", number),
             )
         if settings.private is not None:
@@ -307,9 +307,9 @@ def _require_apart(ranges: tuple[tuple[int, int], ...], settings: Settings) -> N
 
 def _damaged() -> Tampered:
     return Tampered(
-        "A node's own state of a training is not what it left.",
+        "A server's own state of a training is not what it left.",
         "It is of another round, or was damaged on disk.",
-        "Start the task again, as a new attempt; look after this node's disk.",
+        "Start the task again, as a new attempt; look after this server's disk.",
         clause="training-state",
     )
 

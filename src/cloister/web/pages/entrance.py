@@ -62,7 +62,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     def connect_page(request: Request) -> Response:
         return _connect(request)
 
-    def _connect(request: Request, error: CloisterError | None = None) -> Response:
+    def _connect(request: Request, invitation: str = "", error: CloisterError | None = None) -> Response:
         node = pages.node()
         return pages.show(
             request,
@@ -71,6 +71,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             lead="Servers of several organisations meet at a relay. It passes on what it cannot read.",
             bare=True,
             connected=node.link is not None,
+            invitation=invitation,
             recovery=str(site.recovery_file) if site.recovery_file.exists() else "",
             error=error,
         )
@@ -81,7 +82,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         try:
             site.join(invitation)
         except CloisterError as error:
-            return _connect(request, error)
+            return _connect(request, invitation, error)
         site.accounts.note(pages.caller(request), "connected the server to a relay")
         return pages.go(request, "/", told="Connected to the relay.")
 

@@ -98,7 +98,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     def relay(request: Request) -> Response:
         return _relay(request)
 
-    def _relay(request: Request, error: CloisterError | None = None) -> Response:
+    def _relay(request: Request, invitation: str = "", error: CloisterError | None = None) -> Response:
         node = site.node
         status = node.status() if node is not None else None
         names = node.parties.names() if node is not None else {}
@@ -109,6 +109,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             title="Settings",
             tabs=TABS,
             link=status,
+            invitation=invitation,
             address=relay_address(site.folder.root) if status and status["relay"]["hub"] else "",
             rows=[
                 {
@@ -127,7 +128,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         try:
             site.join(invitation)
         except CloisterError as error:
-            return _relay(request, error)
+            return _relay(request, invitation, error)
         site.accounts.note(pages.caller(request), "connected the server to a relay")
         return pages.go(request, "/settings/relay", told="Connected to the relay.")
 
@@ -187,8 +188,7 @@ def _shown(item: Finding) -> dict[str, Any]:
     """A finding for the page: commands stay with whoever has a terminal, links lead where the page does the same."""
     remedy = "" if "cloister " in item.remedy and item.page else item.remedy
     what = item.what[:1].upper() + item.what[1:]
-    about = "Server" if item.about == "Node" else item.about
-    return {"about": about, "state": item.state, "what": what, "remedy": remedy, "page": item.page}
+    return {"about": item.about, "state": item.state, "what": what, "remedy": remedy, "page": item.page}
 
 
 def _sizes(root: Path) -> list[tuple[str, int]]:

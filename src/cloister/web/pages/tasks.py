@@ -132,9 +132,8 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/tasks/{task}/stop", "tasks.stop")
     def stop(request: Request, task: str, reason: Annotated[str, _REASON] = "") -> Response:
-        why = CloisterError("The task was stopped by a person at one of its servers.", reason, "Ask them.")
         try:
-            stopped = pages.node().runner.stop(task, why)
+            stopped = pages.node().withdrawing.stop(task, reason)
         except NotFound as error:
             return _show(request, task, error)
         told = "Stopped. The others are told." if stopped else "It was over already."

@@ -41,7 +41,6 @@ def plan_view(node: Node, plan: Plan) -> dict[str, Any]:
         "purpose": plan.request.purpose,
         "done": told.get("What will be done", []),
         "seats": _seats(plan, names),
-        "relay": _relay(open_),
         "promised": promised,
         "open": open_,
         "cost": figures(plan),
@@ -88,12 +87,6 @@ def _seats(plan: Plan, names: Mapping[str, str]) -> list[dict[str, Any]]:
     ]
     order = {"coordinator": 0, "owner": 1, "recipient": 2}
     return sorted(rows, key=lambda row: (order.get(str(row["seat"]), 9), str(row["name"]).lower()))
-
-
-def _relay(open_: tuple[str, ...]) -> str:
-    """What the plan says that the relay sees; nothing is added to it."""
-    lead = "The hub sees "
-    return next((line.removeprefix(lead).rstrip(".") for line in open_ if line.startswith(lead)), "")
 
 
 def _rest(lines: list[str], plan: Plan) -> list[str]:
