@@ -6,14 +6,15 @@ import threading
 
 import pytest
 
+from cloister.agreements.lifecycle import State
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, OutOfSpace, Refused
 from cloister.node import drafts as drafts_module
 from cloister.node.drafts import not_built
 from cloister.node.signing import Signer
-from cloister.people.four_eyes import LASTS
+from cloister.people.four_eyes import LASTS, Wish
 from cloister.people.sessions import Person
 from cloister.storage.people import People
-from cloister.storage.signing import Signings
+from cloister.storage.signing import Signings, Wishes
 from cloister.storage.trail import Trail
 from node.town import LAB, PAIR, pair_terms, town, until
 
@@ -230,6 +231,79 @@ def test_the_name_is_on_disk_before_the_signature(pair, proposed, monkeypatch):
     monkeypatch.setattr(node.agreements, "sign", watched)
     node.signing.sign(proposed, ADA)
     assert seen == ["Ada"]
+
+
+# Resuming -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def suspended(pair, proposed):
+    node = pair["Ash"]
+    node.signing.sign(proposed, ADA)
+    until("the agreement is in force", lambda: node.agreements.state(proposed) is State.FINALIZED)
+    node.signing.move(proposed, State.SUSPENDED, None, ADA)
+    node.signing.set_two_people(needed=True, signer=ADA)
+    return proposed
+
+
+def state(here, digest):
+    return here["Ash"].agreements.state(digest)
+
+
+def test_rule_4_resuming_takes_two_people_and_suspending_one(pair, suspended):
+    signing = pair["Ash"].signing
+    with pytest.raises(BadInput):
+        signing.move(suspended, State.FINALIZED, None, ADA)
+    first = signing.resume(suspended, None, ADA)
+    assert not first.done
+    assert state(pair, suspended) is State.SUSPENDED
+    for signer in (ADA, SOCKET, CARL):
+        with pytest.raises(Refused) as refused:
+            signing.resume(suspended, None, signer)
+        assert refused.value.clause == "four-eyes"
+    assert state(pair, suspended) is State.SUSPENDED
+    until("a second after the suspension", lambda: resumed(signing, suspended))
+    assert state(pair, suspended) is State.FINALIZED
+    assert [(row.kind, row.first_name, row.name) for row in signing.signed_by(suspended)][-1] == (
+        "resume",
+        "Ada",
+        "Bob",
+    )
+    with pytest.raises(Conflict):
+        signing.resume(suspended, None, BOB)
+    assert signing.wishes() == []
+    signing.move(suspended, State.SUSPENDED, None, BOB)
+    assert state(pair, suspended) is State.SUSPENDED
+
+
+def test_rule_4_a_wish_to_resume_is_about_one_suspension_and_not_the_next(pair, suspended):
+    signing, node = pair["Ash"].signing, pair["Ash"]
+    since = node.agreements.suspended_since(suspended)
+    with node.durable.database.transaction() as tx:
+        Wishes(tx).put(Wish("resume", suspended, "ada", "Ada", since - 1, since + LASTS))
+    assert signing.wishes() == []
+    assert not signing.resume(suspended, None, BOB).done, "his is the first word about this one"
+    assert state(pair, suspended) is State.SUSPENDED
+    assert [item.name for item in signing.wishes()] == ["Bob"]
+
+
+def test_a_wish_to_resume_can_be_taken_back_and_what_another_suspended_is_not_resumed_here(pair, suspended):
+    signing = pair["Ash"].signing
+    signing.resume(suspended, None, ADA)
+    signing.withdraw("resume", suspended, BOB)
+    assert not signing.resume(suspended, None, BOB).done
+    lab = pair[LAB]
+    until("the suspension at the other", lambda: lab.agreements.state(suspended) is State.SUSPENDED)
+    with pytest.raises(Refused) as refused:
+        lab.signing.resume(suspended, None, SOCKET)
+    assert refused.value.clause == "lifecycle"
+
+
+def resumed(signing, digest):
+    try:
+        return signing.resume(digest, None, BOB).done
+    except Conflict:  # in the second of the suspension itself
+        return False
 
 
 # Drafts --------------------------------------------------------------------------------------------------------------

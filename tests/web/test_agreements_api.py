@@ -169,3 +169,43 @@ def test_with_four_eyes_the_first_answer_waits_also_here(houses):
         assert finn.post(f"{API}/agreements/{digest}/sign").json()["complete"]
     (signed,) = ash.node.signing.signed_by(digest)
     assert (signed.first_name, signed.name) == ("Eva", "Finn")
+
+
+def test_with_four_eyes_resuming_waits_for_a_second_person_and_suspending_does_not(houses):
+    """After the test above: Eva and Finn sign together at Ash."""
+    digest = offer(houses, title="Resumed by two")
+    ash = houses["Ash"]
+    state, path = f"{API}/agreements/{digest}/state", f"/agreements/{digest}"
+    with closing(ash.eva()) as eva, closing(ash.visitor()) as finn:
+        finn.sign_in("Finn", PASSWORD + " twice")
+        for person in (eva, finn):
+            person.post(f"{API}/agreements/{digest}/sign")
+        until("it to be in force", lambda: ash.node.agreements.state(digest) == "finalized")
+        assert eva.post(state, json={"to": "suspended"}).json()["waiting"] is None
+        asked = eva.post(state, json={"to": "finalized"}).json()
+        assert (asked["state"], asked["waiting"]["kind"], asked["waiting"]["name"]) == (
+            "suspended",
+            "resume",
+            "Eva",
+        )
+        assert eva.post(state, json={"to": "finalized"}).status_code == 403
+        assert eva.get(f"{API}/agreements/{digest}").json()["wish"]["kind"] == "resume"
+        for page, words in (
+            (eva.get(path), "You asked for this"),
+            (eva.get(f"{path}/resume"), "You asked for this"),
+            (finn.get(path), "Look and confirm"),
+            (finn.get(f"{path}/resume"), "Confirm and resume it"),
+            (finn.get("/agreements"), f"{path}/resume"),
+        ):
+            assert words in page.text
+        assert "It stays suspended: the wish is withdrawn." in eva.post(f"{path}/withdraw").text
+        assert "Ask a second person to resume it" in finn.get(f"{path}/resume").text
+        assert "Your word is kept" in finn.post(f"{path}/resume").text
+        assert ash.node.agreements.state(digest) == "suspended"
+        until(
+            "a second after the suspension",
+            lambda: "in force again" in eva.post(f"{path}/resume").text,
+        )
+    done = ash.node.signing.signed_by(digest)[-1]
+    assert (done.kind, done.first_name, done.name) == ("resume", "Finn", "Eva")
+    assert ash.node.agreements.state(digest) == "finalized"

@@ -33,6 +33,7 @@ from cloister.agreements.lifecycle import (
     sides,
     sign_act,
     state_of,
+    suspended_by,
 )
 from cloister.agreements.signing import (
     AGREEMENT_TYPE,
@@ -275,6 +276,14 @@ class AgreementsService:
     def state(self, digest: str) -> State:
         """Where it stands now."""
         return self._state(self.get(digest))
+
+    def suspended_since(self, digest: str) -> int | None:
+        """When this party suspended it last, if that suspension stands; seconds since the epoch."""
+        found, own = self.get(digest), self._parties.own.party
+        acts = self._acts(digest)
+        if own not in suspended_by(found, acts, self._clock.now()):
+            return None
+        return max(parse_rfc3339(item.time) for item in acts if item.by == own and item.to is State.SUSPENDED)
 
     def act_envelopes(self, digest: str) -> list[Envelope]:
         """Signed acts of one agreement; one that cannot be read counts for nothing."""

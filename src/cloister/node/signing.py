@@ -5,7 +5,8 @@ Every door (page, interface, socket) signs and offers agreements through here an
 2. Who it was is written before it is done, and taken back if it comes to nothing: no signature is here without a name (after a
    crash in between there may be a name without a signature; the agreement itself says who has signed).
 3. A wish is for the digest of the exact document. A draft that is changed has another, so that its wish counts no more.
-4. Stopping takes one person, always: what protects must not wait.
+4. Stopping takes one person, always: what protects must not wait. Resuming binds again, and takes as many as signing; a wish to
+   resume ends with the next suspension, since it was not about that one.
 5. Names and accounts stay at this node; other parties see the organisation's signature.
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 from cloister.agreements.lifecycle import State
 from cloister.agreements.terms import Terms
 from cloister.foundation.clock import Clock
-from cloister.foundation.errors import BadInput, Conflict, NotFound
+from cloister.foundation.errors import BadInput, Conflict, NotFound, Refused
 from cloister.node.agreements_service import AgreementsService
 from cloister.node.peers.parties import Parties
 from cloister.people import four_eyes
@@ -36,12 +37,12 @@ _OVER = (State.TERMINATED, State.REVOKED, State.EXPIRED)
 _WORDS: dict[Kind, tuple[str, str]] = {
     "sign": ("asked to sign an agreement", "signed an agreement"),
     "offer": ("asked to offer an agreement", "signed and offered an agreement"),
+    "resume": ("asked to resume an agreement", "resumed an agreement"),
     "one-person": ("asked to let one person sign", "let one person sign"),
 }
 
 _MOVES: dict[State, tuple[Deed, str]] = {
     State.SUSPENDED: ("suspend", "suspended an agreement"),
-    State.FINALIZED: ("resume", "resumed an agreement"),
     State.REVOKED: ("revoke", "revoked an agreement"),
     State.TERMINATED: ("decline", "declined an agreement"),
 }
@@ -147,8 +148,21 @@ class Signing:
         _, wish = self._bind("one-person", "", signer, off)
         return Outcome(wish is None, {}, wish)
 
+    def resume(self, digest: str, reason: str | None, signer: Signer) -> Outcome:
+        """Lifts this organisation's suspension of an agreement, or wishes to (rule 4).
+
+        Raises:
+            NotFound: there is no such agreement.
+            Conflict: this organisation has not suspended it; the first person's wish has lapsed.
+            Refused: not by this person (clause `four-eyes`), or as `AgreementsService.move`.
+        """
+        told, wish = self._bind(
+            "resume", digest, signer, lambda: self._agreements.move(digest, State.FINALIZED, reason)
+        )
+        return Outcome(wish is None, told or self._agreements.summary(digest), wish)
+
     def move(self, digest: str, to: State, reason: str | None, signer: Signer) -> dict[str, Any]:
-        """Suspends, resumes, revokes or declines an agreement (rule 4). Returns its summary; raises as `AgreementsService.move`."""
+        """Suspends, revokes or declines an agreement (rule 4). Returns its summary; raises as `AgreementsService.move`."""
         deed = _MOVES.get(to)
         if deed is None:
             raise BadInput(
@@ -160,6 +174,7 @@ class Signing:
         # What protects is done first and written down afterwards.
         name = signer.name or "somebody"
         with self._database.transaction() as tx:
+            Wishes(tx).remove("resume", digest)
             Signings(tx).add(Signed(self._clock.now(), deed[0], digest, signer.account, name))
             self._note(tx, signer, deed[1], digest)
         return told
@@ -204,7 +219,8 @@ class Signing:
     ) -> tuple[dict[str, Any] | None, Wish | None]:
         """Does it, or keeps the wish that it be done: what was told of it, or the wish. Raises `Conflict` if it is done."""
         with self._lock:
-            self._require_unsigned(subject)
+            # What would be refused at the end is refused to the first person already.
+            (self._require_suspended if kind == "resume" else self._require_unsigned)(subject)
             now = self._clock.now()
             with self._database.transaction() as tx:
                 two = bool(Settings(tx).get(_SETTING, default=False))
@@ -238,9 +254,30 @@ class Signing:
                 "Your organisation has signed this agreement.", "Once is enough.", "There is nothing to do."
             )
 
+    def _require_suspended(self, subject: str) -> None:
+        state = self._agreements.state(subject)
+        if state is not State.SUSPENDED:
+            raise Conflict(
+                f"The agreement is {state}, not suspended.",
+                "There is nothing to resume.",
+                "Look at it again.",
+            )
+        if self._agreements.suspended_since(subject) is None:
+            raise Refused(
+                "This party cannot resume the agreement.",
+                "Only a party that suspended it can.",
+                "Ask the party that suspended it.",
+                clause="lifecycle",
+            )
+
     def _standing(self, tx: Transaction, kind: Kind, subject: str, now: int) -> Wish | None:
-        """A wish that counts: it has not lapsed, and whose it is may still sign."""
+        """A wish that counts: it has not lapsed, is not older than what it is to lift, and whose it is may still sign."""
         found = Wishes(tx).get(kind, subject)
+        if found is not None and kind == "resume":
+            held = self._agreements.find(subject) is not None
+            since = self._agreements.suspended_since(subject) if held else None
+            if since is None or found.at < since:
+                return None
         counts = found is not None and found.alive(now) and four_eyes.may_bind(_person(tx, found.account))
         return found if counts else None
 

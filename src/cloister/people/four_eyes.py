@@ -27,8 +27,9 @@ from cloister.people.sessions import Person
 LASTS = 7 * 24 * 3600
 """Seconds that a wish waits for a second person."""
 
-Kind: TypeAlias = Literal["sign", "offer", "one-person"]
-"""What two people do: sign an agreement that is here, offer one of this organisation's, switch four eyes off."""
+Kind: TypeAlias = Literal["sign", "offer", "resume", "one-person"]
+"""What two people do: sign an agreement that is here, offer one of this organisation's, lift this organisation's suspension of
+one, switch four eyes off."""
 
 RIGHT: Right = "agreements.sign"
 """The right that both need."""

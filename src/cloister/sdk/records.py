@@ -94,7 +94,7 @@ class Agreement(_Live):
         return self._move("suspended", reason)
 
     def resume(self, reason: str = "") -> Self:
-        """Takes one's own suspension back."""
+        """Takes one's own suspension back; where two people are needed, `wish` in its facts waits for the second."""
         return self._move("finalized", reason)
 
     def revoke(self, reason: str = "") -> Self:

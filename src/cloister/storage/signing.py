@@ -14,7 +14,7 @@ from cloister.storage.database import Transaction
 from cloister.storage.tables import drafts, signings, wishes
 
 MAX_DOCUMENT = 4 << 20
-Deed: TypeAlias = Kind | Literal["suspend", "resume", "revoke", "decline"]
+Deed: TypeAlias = Kind | Literal["suspend", "revoke", "decline"]
 """What people do to an agreement for their organisation."""
 
 

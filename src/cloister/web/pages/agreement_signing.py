@@ -1,7 +1,7 @@
 """Signing, declining, suspending, resuming, revoking: what binds the organisation, and what frees it.
 
 Signing and resuming take the right to sign, also to look at the page: who may not, or has not just shown the password, gets no
-button. What stops something takes the right to stop, and first shows what it stops.
+button; with four eyes the second person's word does either. What stops something takes the right to stop, and first shows what it stops.
 """
 
 from __future__ import annotations
@@ -107,8 +107,14 @@ def _signing(routes: Routes, pages: Pages) -> None:
 
     @routes.post("/agreements/{digest}/withdraw", "agreements.sign")
     def withdraw(request: Request, digest: str) -> Response:
-        pages.node().signing.withdraw("sign", digest, signer(request))
-        return pages.go(request, f"/agreements/{digest}", told="The wish to sign is withdrawn.")
+        node = pages.node()
+        wish = views.wish_about(node, digest)
+        kind = "sign" if wish is None else wish.kind
+        node.signing.withdraw(kind, digest, signer(request))
+        told = "It stays suspended: the wish is withdrawn."
+        if kind == "sign":
+            told = "The wish to sign is withdrawn."
+        return pages.go(request, f"/agreements/{digest}", told=told)
 
     @routes.post("/agreements/drafts/{draft}/withdraw", "agreements.sign")
     def withdraw_draft(request: Request, draft: str) -> Response:
@@ -242,6 +248,7 @@ def _stopping(routes: Routes, pages: Pages) -> None:
         node = pages.node()
         terms = read_terms(node.agreements.envelope(digest))
         others = agreement_views.suspended(node, digest) - {node.party}
+        wish = node.signing.wish("resume", digest)
         return pages.show(
             request,
             "agreements/resume.html",
@@ -249,6 +256,9 @@ def _stopping(routes: Routes, pages: Pages) -> None:
             lead=terms.title,
             digest=digest,
             others=sorted(terms.name_of(party) for party in others),
+            two_people=node.signing.two_people,
+            wish=wish,
+            own_wish=wish is not None and wish.account == pages.caller(request).account,
             reason=reason,
             error=error,
         )
@@ -256,11 +266,13 @@ def _stopping(routes: Routes, pages: Pages) -> None:
     @routes.post("/agreements/{digest}/resume", "agreements.sign")
     def resume(request: Request, digest: str, reason: Annotated[str, _REASON] = "") -> Response:
         try:
-            told = pages.node().signing.move(digest, State.FINALIZED, _reason(reason), signer(request))
+            outcome = pages.node().signing.resume(digest, _reason(reason), signer(request))
         except CloisterError as error:
             return _resume(request, digest, reason, error)
         after = "The agreement is in force again."
-        if told["state"] != "finalized":
+        if not outcome.done:
+            after = _WAITS
+        elif outcome.told["state"] != "finalized":
             after = "Your suspension is lifted; another party's still stands."
         return pages.go(request, f"/agreements/{digest}", told=after)
 

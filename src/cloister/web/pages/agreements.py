@@ -86,7 +86,7 @@ def _page(pages: Pages, request: Request, digest: str, view: str) -> Response:
         versions=[item for item in versions if item["agreement"] != digest],
         suspended=sorted(terms.name_of(party) for party in agreement_views.suspended(node, digest)),
         ours=node.party in agreement_views.suspended(node, digest),
-        wish=node.signing.wish("sign", digest),
+        wish=views.wish_about(node, digest),
         own=node.party,
         states=views.STATES,
         task_words=task_views.WORDS,

@@ -59,6 +59,11 @@ def signer(request: Request) -> Signer:
     return Signer(caller.account, caller.name, visit.remote if isinstance(visit, Visit) else "")
 
 
+def wish_about(node: Node, digest: str) -> Wish | None:
+    """What a first person wants done to an agreement that is here: signed, or resumed."""
+    return node.signing.wish("sign", digest) or node.signing.wish("resume", digest)
+
+
 def require_may_move(caller: Caller, to: State) -> None:
     """What a step takes beyond the right to stop: signing again for what is in force again, the password for what is for ever.
 
@@ -114,12 +119,12 @@ def second_people(node: Node) -> list[dict[str, Any]]:
     for wish in wishes:
         draft = drafts.get(wish.subject)
         path, title = "/agreements/two-people", "One person may sign again"
-        if wish.kind == "sign":
+        if wish.kind in ("sign", "resume"):
             try:
                 title = node.agreements.get(wish.subject).terms.title
             except CloisterError:
                 continue
-            path = f"/agreements/{wish.subject}/sign"
+            path = f"/agreements/{wish.subject}/{wish.kind}"
         elif wish.kind == "offer":
             if draft is None:
                 continue
