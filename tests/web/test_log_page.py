@@ -41,6 +41,23 @@ def test_entries_are_listed_newest_first_and_lead_to_what_they_are_about(work, l
     assert f'href="/agreements/{work.agreement}"' in page.text
 
 
+def test_entries_name_what_this_server_knows_and_lead_there(work):
+    house = work["Ash"]
+    own = house.node.datasets.own()[0]
+    with closing(house.eva()) as ash:
+        page = ash.get("/log")
+        title = house.node.agreements.get(work.agreement).terms.title
+        assert f'<a href="/agreements/{work.agreement}">“{title}”</a>' in page.text
+        assert (
+            f'<a href="/datasets/own/{own["name"]}">“{own["catalogue"]["title"]}”, version 1</a>' in page.text
+        )
+        entry = look(house.node.durable.database, Wanted(kind="dataset")).entries[0]
+        assert own["catalogue"]["title"] in text_of(ash.get(f"/log/entries/{entry.index}").text)
+        export = ash.get("/log/export").text
+    assert title not in export
+    assert own["catalogue"]["title"] not in export
+
+
 def test_a_search_by_kind_day_and_digest_finds_what_fits(work, lab, database):
     everything = look(database, Wanted()).entries
     cards = look(database, Wanted(kind="card")).entries

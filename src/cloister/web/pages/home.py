@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request, Response
 
+from cloister.people.roles import Right
 from cloister.web.guard import OPEN
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
-from cloister.web.views.home import Waiting, happened
+from cloister.web.views.home.beginning import first_steps, running
+from cloister.web.views.home.happened import happened
+from cloister.web.views.home.waiting import Waiting
+from cloister.web.views.tools import who
+from cloister.web.words import shown_words
 
 
 def add(app: FastAPI, pages: Pages) -> None:
@@ -28,12 +33,27 @@ def add(app: FastAPI, pages: Pages) -> None:
         if pages.site.state == "closed" and "node.manage" in caller.rights:
             return pages.go(request, "/unlock")
         node = pages.site.node
+
+        def may(right: Right) -> bool:
+            return right in caller.rights
+
         return pages.show(
             request,
             "home/home.html",
             title="Home",
             lead="What needs you now.",
             items=[] if node is None else waiting.of(caller),
-            happened=[] if node is None else happened(node, lambda right: pages.may(request, right)),
-            alone=node is not None and node.link is None,
+            steps=first_steps(pages.site, who(request), may),
+            happened=[] if node is None else happened(node, may),
+            running=[] if node is None else running(node, waiting.in_force, may),
+        )
+
+    @routes.get("/words", "own-account")
+    def words(request: Request) -> Response:
+        return pages.show(
+            request,
+            "home/words.html",
+            title="Words used here",
+            lead="Each in a sentence or two.",
+            words=shown_words(),
         )

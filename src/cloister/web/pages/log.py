@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import time
 from dataclasses import replace
 from typing import Annotated, Any
@@ -11,9 +10,7 @@ from urllib.parse import urlencode
 
 from fastapi import FastAPI, Query, Request, Response
 
-from cloister.agreements.signing import AGREEMENT_TYPE
 from cloister.foundation.clock import parse_rfc3339
-from cloister.foundation.digests import DIGEST_PATTERN
 from cloister.foundation.errors import BadInput, CloisterError
 from cloister.identity.keys import grouped
 from cloister.ledger.export import limited_lines, read_export, verify_export
@@ -22,10 +19,10 @@ from cloister.ledger.verify import Report
 from cloister.node.entries import Entry, Wanted, checkpoints, look, one
 from cloister.node.node import Node
 from cloister.node.reports import export_ledger
-from cloister.release.certificate import PAYLOAD_TYPE
 from cloister.web.downloads import as_file
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
+from cloister.web.views.log import Known
 
 WORDS = {
     "agreement": "agreement",
@@ -63,13 +60,13 @@ def add(app: FastAPI, pages: Pages) -> None:
             found = look(node.durable.database, wanted)
         except BadInput as refused:
             error, found = refused, look(node.durable.database, Wanted())
-        head = node.ledger.head()
+        head, known = node.ledger.head(), Known(node)
         return pages.show(
             request,
             "log/list.html",
             title="Log",
             lead="Everything that binds your organisation, in an order that nobody can change unnoticed.",
-            entries=[shown(node, entry) for entry in found.entries],
+            entries=[shown(known, entry) for entry in found.entries],
             found=found,
             wanted=wanted,
             kinds=[("", "all kinds"), *((name, WORDS[name]) for name in KINDS)],
@@ -95,7 +92,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             lead=WORDS.get(found["kind"], "An entry that cannot be read").capitalize() + ".",
             entry=found,
             at=parse_rfc3339(found["time"]) if found["time"] else None,
-            path=_way(node, found["document"]),
+            about=Known(node).about(found["document"]),
         )
 
     @routes.get("/log/verify", "log.read")
@@ -124,8 +121,9 @@ def add(app: FastAPI, pages: Pages) -> None:
         )
 
 
-def shown(node: Node, entry: Entry) -> dict[str, Any]:
+def shown(known: Known, entry: Entry) -> dict[str, Any]:
     """An entry as a line of the list."""
+    about = known.about(entry.document)
     return {
         "index": entry.index,
         "kind": WORDS.get(entry.kind, "cannot be read"),
@@ -133,32 +131,9 @@ def shown(node: Node, entry: Entry) -> dict[str, Any]:
         "at": parse_rfc3339(entry.time) if entry.time else None,
         "digest": entry.digest,
         "document": entry.document or "",
-        "path": _way(node, entry.document),
+        "about": about.text,
+        "path": about.path,
     }
-
-
-def _way(node: Node, document: str | None) -> str:
-    """The page about a signed document that an entry is about; none where there is no such page."""
-    envelope = None if document is None else node.agreements.find(document)
-    if envelope is None:
-        return ""
-    try:
-        content = envelope.document()
-        if envelope.payloadType == AGREEMENT_TYPE:
-            return f"/agreements/{document}"
-        if envelope.payloadType == PAYLOAD_TYPE:
-            return f"/results/sha256:{content['subject'][0]['digest']['sha256']}"
-        for field, path in (("task", "/tasks/"), ("agreement", "/agreements/")):
-            if is_digest(content.get(field)):
-                return f"{path}{content[field]}"
-    except (CloisterError, LookupError, AttributeError, TypeError):
-        return ""
-    return ""
-
-
-def is_digest(value: object) -> bool:
-    """Whether something has the form of a digest."""
-    return isinstance(value, str) and re.fullmatch(DIGEST_PATTERN, value) is not None
 
 
 def _heads(node: Node) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -13,6 +14,7 @@ from cloister.node.toolroom.history import Pictures
 from cloister.node.toolroom.recent import Sample
 from cloister.storage.samples import Wanted
 from cloister.web.downloads import as_file
+from cloister.web.drawn import DRAWN, drawn_picture
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import samples as told
@@ -109,6 +111,16 @@ def add(app: FastAPI, pages: Pages) -> None:
         if removed:
             pages.site.accounts.note(pages.caller(request), "deleted samples", str(removed))
         return pages.go(request, "/samples", told=_several(removed, "was deleted.", "were deleted."))
+
+    @routes.post("/samples/drawn", "tools.use")
+    def drawn(request: Request) -> Response:
+        number = secrets.randbelow(DRAWN)
+        made = room.run(
+            "crystals", f"drawn-{number + 1}.png", drawn_picture(number), {}, None, view.who(request)
+        )
+        return pages.go(
+            request, f"/samples/{made.id}", told="This picture was drawn by this server, to try the tool on."
+        )
 
     @routes.get("/samples/{sample}", "samples.read")
     def show(request: Request, sample: str) -> Response:

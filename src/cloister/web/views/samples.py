@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ def figure_told(name: str) -> str:
 
 def bars(edges: Sequence[float]) -> list[str]:
     """Between which sizes each bar lies: all with as many decimals as tell neighbours apart."""
-    width = min((high - low for low, high in zip(edges, edges[1:], strict=False)), default=1.0)
+    width = min((high - low for low, high in itertools.pairwise(edges)), default=1.0)
     decimals = max(0, 1 - math.floor(math.log10(width))) if width > 0 else 0
     texts = [f"{edge:.{min(decimals, 9)}f}" for edge in edges]
-    return [f"{low} to {high}" for low, high in zip(texts, texts[1:], strict=False)]
+    return [f"{low} to {high}" for low, high in itertools.pairwise(texts)]
