@@ -326,7 +326,7 @@ def test_a_draft_is_offered_by_two_people_and_a_changed_one_begins_anew(pair):
     draft = node.drafts.from_template("one-researcher-one-owner", answers(pair), ADA)
     assert not node.signing.offer(draft.document, ADA).done
     changed = node.drafts.from_template(
-        "one-researcher-one-owner", answers(pair, title="Another"), BOB, draft.id
+        "one-researcher-one-owner", answers(pair, title="Another"), ADA, draft.id
     )
     assert changed.id == draft.id
     assert not node.signing.offer(changed.document, BOB).done, "nobody asked for this one yet"
@@ -343,13 +343,34 @@ def test_drafts_are_kept_changed_and_forgotten(pair):
     service = pair["Ash"].drafts
     one = service.from_template("one-researcher-one-owner", answers(pair), ADA)
     assert service.get(one.id).answers["title"] == "Strength together"
-    as_document = service.from_document(service.get(one.id).document, BOB, one.id)
-    assert (as_document.answers, as_document.name) == (None, "Bob")
+    as_document = service.from_document(service.get(one.id).document, ADA, one.id)
+    assert (as_document.answers, as_document.name) == (None, "Ada")
     service.remove(one.id)
     with pytest.raises(NotFound):
         service.get(one.id)
     with pytest.raises(NotFound):
-        service.from_document(as_document.document, BOB, one.id)
+        service.from_document(as_document.document, ADA, one.id)
+
+
+def test_a_draft_is_changed_by_whoever_wrote_it_and_others_go_on_with_a_copy(pair):
+    service = pair["Ash"].drafts
+    one = service.from_template("one-researcher-one-owner", answers(pair), ADA)
+    for work in (
+        lambda: service.from_document(one.document, BOB, one.id),
+        lambda: service.from_template("one-researcher-one-owner", answers(pair), BOB, one.id),
+        lambda: service.delete(one.id, BOB),
+        lambda: service.own(one.id, BOB),
+    ):
+        with pytest.raises(Refused) as refused:
+            work()
+        assert refused.value.clause == "draft"
+    copy = service.copy(one.id, BOB)
+    assert (copy.document, copy.answers, copy.name) == (one.document, one.answers, "Bob")
+    service.from_document(copy.document, BOB, copy.id)
+    assert service.get(one.id) == one
+    service.delete(one.id, ADA)
+    service.delete(copy.id, SOCKET)
+    assert service.all() == []
 
 
 def test_what_no_node_can_enforce_is_no_draft(pair):

@@ -276,6 +276,36 @@ def test_the_editor_names_each_clause_that_no_server_can_enforce(houses):
             assert "<h1>Edit the document</h1>" in answer.text
 
 
+def test_somebody_elses_draft_is_read_and_copied_but_not_changed(houses):
+    ash = houses["Ash"]
+    ash.site.accounts.add("Gus", ["analyst"], "nine grey geese swim")
+    with closing(ash.eva()) as eva, ash.visitor() as gus:
+        gus.sign_in("Gus", "nine grey geese swim")
+        draft = eva.post("/agreements/new/factories-and-lab", data=answers(houses, title="Eva's")).url.path
+        name = draft.rpartition("/")[2]
+        page = text(gus.get(draft))
+        assert "Only Eva changes it." in page
+        assert "Delete this draft" not in page
+        document = html.unescape(eva.get(f"{draft}/edit").text.split("<textarea")[1].split(">", 1)[1])
+        for answer in (
+            gus.get(f"{draft}/edit"),
+            gus.post(f"{draft}/edit", data={"document": document.split("</textarea>")[0]}),
+            gus.get(f"/agreements/new/factories-and-lab?draft={name}"),
+            gus.post(f"/agreements/new/factories-and-lab?draft={name}", data=answers(houses, title="Mine")),
+            gus.post(f"{draft}/delete"),
+            gus.delete(f"/api/v1/agreement-drafts/{name}"),
+        ):
+            assert answer.status_code == 403
+            assert "somebody else" in text(answer)
+        assert "Eva's" in html.unescape(text(eva.get(draft)))
+        copy = gus.post(f"{draft}/copy")
+        assert "This copy is yours." in text(copy)
+        assert copy.url.path != draft
+        assert gus.get(f"{copy.url.path}/edit").status_code == 200
+        assert "The draft is deleted." in text(gus.post(f"{copy.url.path}/delete"))
+        assert eva.get(draft).status_code == 200
+
+
 def test_a_draft_that_was_changed_meanwhile_is_not_signed(houses):
     with closing(houses[LAB].eva()) as eva:
         draft = eva.post("/agreements/new/factories-and-lab", data=answers(houses, title="Before")).url.path

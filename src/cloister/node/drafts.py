@@ -3,6 +3,8 @@
 A draft was shown to no other party. Rules:
 1. What is kept as a draft can be signed: it has the one written form, and no clause that no node can enforce.
 2. At most `MOST` drafts are kept; no draft of somebody else's goes for a new one.
+3. A draft is changed and deleted by whoever wrote it, and by the operator of the machine. Everybody else who may write drafts reads
+   it, and goes on with a copy.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from cloister.agreements.signing import amend
 from cloister.agreements.templates import new_from_template
 from cloister.agreements.terms import Terms
 from cloister.foundation.clock import Clock
-from cloister.foundation.errors import NotFound, OutOfSpace
+from cloister.foundation.errors import NotFound, OutOfSpace, Refused
 from cloister.node.protections import installed
 from cloister.node.signing import Signer
 from cloister.planner.satisfiable import Unmet, unmet
@@ -43,6 +45,11 @@ def kinds_of(template: str) -> tuple[str, ...]:
     return tuple(item.kind for item in new_from_template(template, _EXAMPLE).computations)
 
 
+def may_change(draft: Draft, account: str | None) -> bool:
+    """Whether an account may change a draft (rule 3); `None` is the operator of the machine."""
+    return account is None or account == draft.account
+
+
 class DraftsService:
     """Keeps drafts.
 
@@ -62,6 +69,7 @@ class DraftsService:
         Raises:
             BadInput: the answers do not fit the template.
             NotFound: there is no such earlier draft.
+            Refused: it is somebody else's (clause `draft`).
             OutOfSpace: there are too many drafts.
         """
         terms = new_from_template(template, answers)
@@ -72,13 +80,34 @@ class DraftsService:
 
         Raises:
             BadInput, Refused: as `Terms.from_odrl`.
-            NotFound, OutOfSpace: as `from_template`.
+            NotFound, Refused, OutOfSpace: as `from_template`.
         """
         return self._keep(Terms.from_odrl(document), signer, draft, None, None)
 
     def next_version(self, old: Terms, signer: Signer) -> Draft:
         """A draft of the version after `old`, with nothing changed yet."""
         return self._keep(amend(old, {}), signer, None, None, None)
+
+    def copy(self, name: str, signer: Signer) -> Draft:
+        """A draft of one's own that says the same as another. Raises `NotFound`, `OutOfSpace`."""
+        found = self.get(name)
+        return self._keep(Terms.from_odrl(found.document), signer, None, found.template, found.answers)
+
+    def own(self, name: str, signer: Signer) -> Draft:
+        """A draft that this person may change (rule 3). Raises `NotFound`, or `Refused` (clause `draft`)."""
+        found = self.get(name)
+        if not may_change(found, signer.account):
+            raise Refused(
+                "This draft is somebody else's.",
+                "Only whoever wrote a draft changes or deletes it.",
+                "Make a copy of it, and change that.",
+                clause="draft",
+            )
+        return found
+
+    def delete(self, name: str, signer: Signer) -> None:
+        """Forgets a draft on somebody's word (rule 3). Raises `NotFound`, or `Refused` (clause `draft`)."""
+        self.remove(self.own(name, signer).id)
 
     def get(self, name: str) -> Draft:
         """A draft. Raises `NotFound`."""
@@ -94,7 +123,7 @@ class DraftsService:
             return Drafts(tx).all()
 
     def remove(self, name: str) -> None:
-        """Forgets a draft; nothing happens if there is none."""
+        """Forgets a draft that was signed; nothing happens if there is none."""
         with self._database.transaction() as tx:
             Drafts(tx).remove(name)
 
@@ -106,7 +135,7 @@ class DraftsService:
         template: str | None,
         answers: dict[str, Any] | None,
     ) -> Draft:
-        name = self.get(draft).id if draft is not None else secrets.token_hex(8)
+        name = self.own(draft, signer).id if draft is not None else secrets.token_hex(8)
         made = Draft(name, terms.to_odrl(), template, answers, signer.account, signer.name, self._clock.now())
         with self._database.transaction() as tx:
             drafts = Drafts(tx)

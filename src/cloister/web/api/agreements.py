@@ -190,10 +190,9 @@ def _writing(routes: Routes, node: OpenNode) -> None:
         return _draft(node(), node().drafts.get(draft))
 
     @routes.delete("/api/v1/agreement-drafts/{draft}", "agreements.draft")
-    def forget(draft: str) -> Any:
+    def forget(request: Request, draft: str) -> Any:
         """Deletes a draft."""
-        node().drafts.get(draft)
-        node().drafts.remove(draft)
+        node().drafts.delete(draft, signer(request))
         return {"deleted": draft}
 
 

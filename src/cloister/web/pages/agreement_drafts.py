@@ -12,7 +12,7 @@ from cloister.agreements.terms import Terms
 from cloister.agreements.usual_cases import USUAL_CASES, UsualCase
 from cloister.foundation.canonical import parse
 from cloister.foundation.errors import CloisterError, NotFound
-from cloister.node.drafts import kinds_of, not_built
+from cloister.node.drafts import kinds_of, may_change, not_built
 from cloister.node.node import Node
 from cloister.planner.satisfiable import unmet
 from cloister.web.api.bodies import DOCUMENT_MOST
@@ -54,7 +54,7 @@ def _from_template(routes: Routes, pages: Pages) -> None:
         node, case = pages.node(), _case(template)
         answers = form.empty(case, node)
         if draft is not None:
-            kept = node.drafts.get(draft).answers
+            kept = node.drafts.own(draft, signer(request)).answers
             answers = form.from_kept(kept) if kept is not None else answers
         return _form(request, case, answers, draft)
 
@@ -122,12 +122,22 @@ def _drafts(routes: Routes, pages: Pages) -> None:
             strangers=_strangers(node, terms),
             member=terms.member(node.party) is not None,
             wish=node.signing.wish("offer", terms.digest),
+            own=may_change(found, signer(request).account),
         )
 
     @routes.post("/agreements/drafts/{draft}/delete", "agreements.draft")
     def delete(request: Request, draft: str) -> Response:
-        pages.node().drafts.remove(draft)
+        pages.node().drafts.delete(draft, signer(request))
         return pages.go(request, "/agreements", told="The draft is deleted.")
+
+    @routes.post("/agreements/drafts/{draft}/copy", "agreements.draft")
+    def copy(request: Request, draft: str) -> Response:
+        made = pages.node().drafts.copy(draft, signer(request))
+        return pages.go(
+            request,
+            f"/agreements/drafts/{made.id}",
+            told="This copy is yours. The other draft stays as it is.",
+        )
 
     @routes.post("/agreements/{digest}/next", "agreements.draft")
     def next_version(request: Request, digest: str) -> Response:
@@ -141,7 +151,7 @@ def _drafts(routes: Routes, pages: Pages) -> None:
 def _as_document(routes: Routes, pages: Pages) -> None:
     @routes.get("/agreements/drafts/{draft}/edit", "agreements.draft")
     def edit(request: Request, draft: str) -> Response:
-        return _editor(request, draft, views.pretty(pages.node().drafts.get(draft).document))
+        return _editor(request, draft, views.pretty(pages.node().drafts.own(draft, signer(request)).document))
 
     def _editor(
         request: Request, draft: str, text: str, error: CloisterError | None = None, found: Any = ()
