@@ -359,8 +359,8 @@ def test_a_tool_whose_certificate_is_not_there_is_not_run(tmp_path):
 def test_a_worker_is_ready_before_the_first_picture_comes(tmp_path):
     room = room_in(tmp_path, RoomLimits(live=1))
     try:
-        room.expect("nothing", ADA)
-        room.expect("discs", ADA)
+        opened = room.shelf.open("discs")
+        room.expect(opened, ADA)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not any(warm.loaded for warm in room.workers._warm.values()):
             time.sleep(0.02)
@@ -368,11 +368,43 @@ def test_a_worker_is_ready_before_the_first_picture_comes(tmp_path):
         pid = warm.loaded
         assert key[1] == ADA.key
         assert pid is not None
-        room._warm("discs", BEN)  # nobody loses a worker for somebody who only looks at the page
+        room._warm(opened, BEN)  # nobody loses a worker for somebody who only looks at the page
         assert list(room.workers._warm) == [key]
         drop(room)
         assert room.workers._warm[key].engine.pid == pid
     finally:
+        room.close()
+
+
+def test_a_page_that_is_looked_at_again_and_again_begins_one_warming_and_only_where_it_is_of_use(
+    tmp_path, monkeypatch
+):
+    room = room_in(tmp_path, RoomLimits(live=1))
+    begun, go_on = [], threading.Event()
+    real = room.workers.warm
+
+    def warm(package, owner):
+        begun.append(owner)
+        assert go_on.wait(30)
+        real(package, owner)
+
+    def warming():
+        return [thread for thread in threading.enumerate() if thread.name == "tool-warming"]
+
+    monkeypatch.setattr(room.workers, "warm", warm)
+    try:
+        opened = room.shelf.open("discs")
+        for who in (ADA, BEN) * 20:
+            room.expect(opened, who)
+        assert len(warming()) == 1
+        go_on.set()
+        warming()[0].join(60)
+        for who in (ADA, BEN) * 20:
+            room.expect(opened, who)
+        assert warming() == [], "it is warm, and there is no place for another"
+        assert begun == [ADA.key]
+    finally:
+        go_on.set()
         room.close()
 
 

@@ -35,6 +35,7 @@ from cloister.storage.database import Database
 from cloister.tools.serving import METHODS
 
 _MAX_NAME = 120
+_AGAIN = 30
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class ToolRoom:
         self._turns = Turns(limits.waiting)
         self._lock = threading.Lock()
         self._waiting_bytes = 0
+        self._warming: set[str] = set()
 
     def run(
         self,
@@ -141,17 +143,35 @@ class ToolRoom:
         self._recent.hold(sample, self._clock.now())
         return sample
 
-    def expect(self, tool: str, who: Who) -> None:
-        """Has a worker ready for a person who is about to drop a file, if one is free; returns at once and never fails."""
-        threading.Thread(target=self._warm, args=(tool, who), name="tool-warming", daemon=True).start()
+    def expect(self, opened: Opened, who: Who) -> None:
+        """Has a worker ready for a person who is about to drop a file, if one is free; returns at once and never fails.
 
-    def _warm(self, tool: str, who: Who) -> None:
-        # What goes wrong here goes wrong again, with an answer, when a file comes.
-        with contextlib.suppress(CloisterError, OSError, RuntimeError):
-            opened = self.shelf.open(tool)
-            with self._turns.turn(who.key, 0.0) as had:
+        One at a time for each tool: however often a page is looked at, no more is begun than is of use.
+        """
+        tool = opened.package.tool.digest
+        with self._lock:
+            if tool in self._warming or not self.workers.lacks(tool, who.key):
+                return
+            self._warming.add(tool)
+        thread = threading.Thread(target=self._warm, args=(opened, who), name="tool-warming", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more threads: the file will wait a little longer
+            with self._lock:
+                self._warming.discard(tool)
+
+    def _warm(self, opened: Opened, who: Who) -> None:
+        try:
+            # What goes wrong here goes wrong again, with an answer, when a file comes.
+            with (
+                contextlib.suppress(CloisterError, OSError, RuntimeError),
+                self._turns.turn(who.key, 0.0) as had,
+            ):
                 if had:
                     self.workers.warm(opened.package, who.key)
+        finally:
+            with self._lock:
+                self._warming.discard(opened.package.tool.digest)
 
     # Results -------------------------------------------------------------------------------------------------------
 
@@ -257,4 +277,5 @@ def _busy() -> Unreachable:
         "As many files wait as this server holds at a time.",
         "Try again in a minute.",
         clause="busy",
+        retry_after=_AGAIN,
     )

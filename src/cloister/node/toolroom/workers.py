@@ -122,15 +122,16 @@ class Workers:
             self._load(engine, package)
             return engine.sandbox_report()
 
+    def lacks(self, tool: str, owner: str) -> bool:
+        """Whether this person has no worker for a tool (by its digest), and one more would take nobody else's place."""
+        with self._lock:
+            free = not self._closed and len(self._warm) < self._limits.live
+            return free and (tool, owner) not in self._warm
+
     def warm(self, package: Package, owner: str) -> None:
         """Starts the worker that this person will need for a tool, if that takes nobody else's place."""
-        with self._lock:
-            if (
-                self._closed
-                or len(self._warm) >= self._limits.live
-                or (package.tool.digest, owner) in self._warm
-            ):
-                return
+        if not self.lacks(package.tool.digest, owner):
+            return
         warm = self._get(package.tool.digest, owner)
         self._load(warm.engine, package)
         warm.loaded = warm.engine.pid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import Depends, FastAPI, Query, Request, Response
@@ -17,6 +18,7 @@ from cloister.web.api.bodies import Body
 from cloister.web.downloads import as_file
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
+from cloister.web.slow import slow_of
 from cloister.web.uploads import Sent, body_limit, taking
 from cloister.web.views import tools as view
 
@@ -60,6 +62,7 @@ def _tools(app: FastAPI, pages: Pages) -> None:
     routes = Routes(app, "Tools")
     room = pages.site.tools
     one_file = Depends(taking(1))
+    slow = slow_of(app)
 
     @routes.get("/api/v1/tools", "tools.use")
     def tools() -> Any:
@@ -78,10 +81,15 @@ def _tools(app: FastAPI, pages: Pages) -> None:
         return Response(room.shelf.export(name), media_type="application/octet-stream", headers=headers)
 
     @routes.post("/api/v1/tools/{name}/samples", "tools.use", body=body_limit(room.limits.file_bytes))
-    def run(name: str, request: Request, sent: Sent = one_file) -> Any:
+    async def run(name: str, request: Request, sent: Sent = one_file) -> Any:
         """Runs a tool on one file: a form with `file`, and perhaps `um_per_pixel` and `set-NAME` for each setting."""
         if not sent.files:
             raise BadInput("No file came.", "", "Send it as `file` in a form (multipart/form-data).")
+        return await slow.run(view.who(request).key, partial(_run, name, request, sent))
+
+    _takes_a_file(app)
+
+    def _run(name: str, request: Request, sent: Sent) -> Any:
         manifest = room.shelf.open(name).manifest
         upload = sent.files[0]
         sample = room.run(
@@ -94,8 +102,6 @@ def _tools(app: FastAPI, pages: Pages) -> None:
         )
         return described(sample)
 
-    _takes_a_file(app)
-
     @routes.post("/api/v1/tools/{name}/rollback", "tools.install")
     def rollback(name: str, request: Request) -> Any:
         """Goes back to the version of a tool that was installed before."""
@@ -104,11 +110,12 @@ def _tools(app: FastAPI, pages: Pages) -> None:
         return state.model_dump(mode="json")
 
     @routes.post("/api/v1/tool-offers", "tools.install", body=body_limit(room.limits.tool_bytes))
-    def offer(request: Request, sent: Sent = one_file) -> Any:
+    async def offer(request: Request, sent: Sent = one_file) -> Any:
         """Looks at a tool's file; it is installed only by a second request."""
         if not sent.files:
             raise BadInput("No file came.", "", "Send it as `file` in a form (multipart/form-data).")
-        return _offer(room.shelf.offer(sent.files[0].data, view.who(request).key))
+        whose = view.who(request).key
+        return _offer(await slow.run(whose, partial(room.shelf.offer, sent.files[0].data, whose)))
 
     _takes_a_file(app)
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import Depends, FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from cloister.claims.statements import statements
 from cloister.foundation.clock import parse_rfc3339
-from cloister.foundation.errors import BadInput, CloisterError
+from cloister.foundation.errors import BadInput, CloisterError, Unreachable
+from cloister.node.toolroom.paces import TooOften
 from cloister.node.toolroom.recent import Sample
 from cloister.node.toolroom.shelf import Opened, signer_names
 from cloister.release.bundle import Checked
 from cloister.web.downloads import as_file
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
+from cloister.web.slow import slow_of
 from cloister.web.uploads import Sent, body_limit, taking
 from cloister.web.views import tools as view
 
@@ -37,6 +41,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     room = pages.site.tools
     pictures = Depends(taking(AT_ONCE))
     one_file = Depends(taking(1))
+    slow = slow_of(app)
 
     @routes.get("/tools", "tools.use")
     def listing(request: Request) -> Response:
@@ -65,7 +70,13 @@ def add(app: FastAPI, pages: Pages) -> None:
         )
 
     @routes.post("/tools/install", "tools.install", body=body_limit(room.limits.tool_bytes))
-    def upload(request: Request, sent: Sent = one_file) -> Response:
+    async def upload(request: Request, sent: Sent = one_file) -> Response:
+        try:
+            return await slow.run(view.who(request).key, partial(_upload, request, sent))
+        except (TooOften, Unreachable) as error:
+            return await run_in_threadpool(_install, request, error)
+
+    def _upload(request: Request, sent: Sent) -> Response:
         try:
             if not sent.files:
                 raise BadInput("No file was chosen.", "", "Choose a file that ends in .tool.")
@@ -112,8 +123,9 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.get("/tools/{name}", "tools.use")
     def tool(request: Request, name: str) -> Response:
-        answer = _tool(request, name)
-        room.expect(name, view.who(request))
+        opened = room.shelf.open(name)
+        answer = _tool(request, name, opened=opened)
+        room.expect(opened, view.who(request))
         return answer
 
     def _tool(
@@ -123,8 +135,9 @@ def add(app: FastAPI, pages: Pages) -> None:
         failed: tuple[_Failed, ...] = (),
         fields: dict[str, str] | None = None,
         error: CloisterError | None = None,
+        opened: Opened | None = None,
     ) -> Response:
-        opened = room.shelf.open(name)
+        opened = opened or room.shelf.open(name)
         return pages.show(
             request,
             "tools/tool.html",
@@ -155,7 +168,13 @@ def add(app: FastAPI, pages: Pages) -> None:
         )
 
     @routes.post("/tools/{name}", "tools.use", body=body_limit(room.limits.file_bytes, 2))
-    def run(request: Request, name: str, sent: Sent = pictures) -> Response:
+    async def run(request: Request, name: str, sent: Sent = pictures) -> Response:
+        try:
+            return await slow.run(view.who(request).key, partial(_run, request, name, sent))
+        except (TooOften, Unreachable) as error:
+            return await run_in_threadpool(_tool, request, name, fields=dict(sent.fields), error=error)
+
+    def _run(request: Request, name: str, sent: Sent) -> Response:
         made: list[Sample] = []
         failed: list[_Failed] = []
         fields = dict(sent.fields)
