@@ -33,6 +33,7 @@ from cloister.web.sessions import Sessions, as_caller
 from cloister.web.tokens import Tokens
 
 PEOPLE_MOST = 500
+_START_BYTES = 16
 _START_WAIT = 10.0
 
 
@@ -56,7 +57,7 @@ class Accounts(Sessions, Passwords):
         super().__init__(database, clock, steady)
         self._starts = Attempts(_START_WAIT)
         self._any = False
-        self.start_key = secrets.token_urlsafe(16)
+        self.start_key = secrets.token_urlsafe(_START_BYTES)
         self.passkeys = Passkeys(self, database, clock)
         self.tokens = Tokens(self, database, clock)
 
@@ -92,15 +93,20 @@ class Accounts(Sessions, Passwords):
         """Raises `Conflict` or `Refused` for whoever may not make the first account (rule 1)."""
         if not self.none_yet():
             raise Conflict("There is an account here already.", "", "Sign in.")
+        given, right = "".join(key.split()).encode("utf-8", "replace"), self.start_key.encode()
+        # The right key never waits, or a stranger who tries wrong ones would keep out who is to be the first. That whoever guesses
+        # may so learn of each guess whether it was right is no help: the key has 128 random bits, is compared in constant time and
+        # is another at every start: at a million guesses a second it takes 10^24 years. The pace of wrong ones,
+        # by address and gently for all together, only keeps a flood of them from costing much.
+        if secrets.compare_digest(given, right):
+            return
         with self.tried("", address, self._starts):
-            given, right = "".join(key.split()).encode("utf-8", "replace"), self.start_key.encode()
-            if not secrets.compare_digest(given, right):
-                raise Refused(
-                    "The start key is not right.",
-                    "The server showed one where it was started; each start has another.",
-                    "Copy it from there: the terminal, or the service's log.",
-                    clause="start-key",
-                )
+            raise Refused(
+                "The start key is not right.",
+                "The server showed one where it was started; each start has another.",
+                "Copy it from there: the terminal, or the service's log.",
+                clause="start-key",
+            )
 
     def make_first(
         self, tx: Transaction, name: str, kept: str | None, address: str, account: str = ""
