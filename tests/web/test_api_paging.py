@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from contextlib import closing
+from typing import Annotated, Any
 
 import pytest
 from fastapi import FastAPI, Request, Response
@@ -43,14 +44,24 @@ class Letters:
         return [item["name"] for item in answer.json()], link and link["url"]
 
 
-def test_a_handler_may_ask_for_the_request_itself():
+def of_the_request(request: Request, response: Response) -> list[dict[str, str]]:
+    response.headers["x-own"] = "yes"
+    return [{"name": name} for name in request.query_params["of"]]
+
+
+def under_other_names(
+    asked: Annotated[Request, "how"], answer: Annotated[Response, "so"], of: str = ""
+) -> Any:
+    assert asked.query_params["of"] == of
+    answer.headers["x-own"] = "yes"
+    return [{"name": name} for name in of]
+
+
+@pytest.mark.parametrize("handle", [of_the_request, under_other_names])
+def test_a_handler_may_ask_for_the_request_itself(handle):
     app = FastAPI()
     problems.add(app, _Pages())
-
-    @Routes(app, "Names").listing("/api/v1/names", "tasks.read", "name")
-    def names(request: Request, response: Response) -> list[dict[str, str]]:
-        response.headers["x-own"] = "yes"
-        return [{"name": name} for name in request.query_params["of"]]
+    Routes(app, "Names").listing("/api/v1/names", "tasks.read", "name")(handle)
 
     async def as_operator(scope, receive, send):
         scope[WHO] = OPERATOR

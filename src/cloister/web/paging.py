@@ -13,7 +13,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import quote, urlencode
 
 from fastapi import Query, Request, Response
@@ -34,9 +34,10 @@ def paged(handle: Callable[..., Sequence[Mapping[str, Any]]], key: str) -> Calla
     own = inspect.signature(handle, eval_str=True)
     # A handler may ask for the request itself; the framework gives it under one name only.
     asked = {
-        item.annotation: name
+        kind: name
         for name, item in own.parameters.items()
-        if item.annotation in {Request, Response}
+        for kind in (Request, Response)
+        if _bare(item.annotation) is kind
     }
     request_name, response_name = asked.get(Request, "page_request"), asked.get(Response, "page_response")
 
@@ -85,6 +86,10 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     }
 }
 """What the interface's description says of such an answer."""
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def _cursor(place: int, name: str) -> str:
