@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -11,6 +13,8 @@ from cloister.identity.keys import unb64
 from cloister.ledger.leaves import Leaf, Opening, verify_opening
 from cloister.ledger.tree import leaf_hash, verify_inclusion
 from cloister.node.entries import Wanted, look
+from cloister.node.toolroom.paces import TooOften
+from cloister.web import verdicts
 from web.street import PASSWORD
 from web.work import LAB, text_of, working
 
@@ -133,6 +137,43 @@ def test_the_export_verifies_and_the_servers_verdict_is_on_the_page(work, lab):
     page = text_of(lab.get("/log/verify?server=yes").text)
     assert "Nothing is wrong" in page
     assert "cloister ledger verify FILE --party" in page
+
+
+def test_the_server_verifies_its_log_for_one_at_a_time_and_others_are_told_when_to_come(
+    work, lab, monkeypatch
+):
+    began, go_on = threading.Event(), threading.Event()
+    real = verdicts.verify_export
+
+    def takes_long(*given, **named):
+        began.set()
+        assert go_on.wait(30)
+        return real(*given, **named)
+
+    monkeypatch.setattr(verdicts, "verify_export", takes_long)
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            first = pool.submit(lab.get, "/log/verify?server=yes")
+            assert began.wait(30)
+            answer = lab.get("/log/verify?server=yes")
+            assert answer.status_code == 429
+            assert int(answer.headers["retry-after"]) > 0
+            assert "verified for somebody else" in text_of(answer.text)
+            assert lab.get("/log/verify").status_code == 200
+        finally:
+            go_on.set()
+        assert "Nothing is wrong" in text_of(first.result().text)
+
+
+def test_what_took_long_is_not_done_again_at_once(work):
+    now = iter([0.0, 3.0, 14.0, 15.0, 15.5])
+    found = verdicts.Verdicts(lambda: next(now))
+    node = work[LAB].node
+    assert found.of(node).ok, "took three seconds"
+    with pytest.raises(TooOften) as caught:
+        found.of(node)
+    assert caught.value.detail["retry_after"] == 1
+    assert found.of(node).ok
 
 
 def test_the_server_names_the_first_entry_that_was_changed_in_its_own_log(work, lab, database):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import time
 from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -13,15 +11,16 @@ from fastapi import FastAPI, Query, Request, Response
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.errors import BadInput, CloisterError
 from cloister.identity.keys import grouped
-from cloister.ledger.export import limited_lines, read_export, verify_export
 from cloister.ledger.leaves import KINDS
 from cloister.ledger.verify import Report
 from cloister.node.entries import Entry, Wanted, checkpoints, look, one
 from cloister.node.node import Node
 from cloister.node.reports import export_ledger
+from cloister.node.toolroom.paces import TooOften
 from cloister.web.downloads import as_file
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
+from cloister.web.verdicts import Verdicts
 from cloister.web.views.log import Known
 
 WORDS = {
@@ -43,6 +42,7 @@ _DAY = Query(max_length=20)
 def add(app: FastAPI, pages: Pages) -> None:
     """Adds the routes."""
     routes = Routes(app, "Log", page=True)
+    verdicts = Verdicts()
 
     @routes.get("/log", "log.read")
     def log(
@@ -98,7 +98,13 @@ def add(app: FastAPI, pages: Pages) -> None:
     @routes.get("/log/verify", "log.read")
     def verify(request: Request, server: str = "") -> Response:
         node = pages.node()
-        report = _verdict(node) if server == "yes" else None
+        report: Report | None = None
+        error: CloisterError | None = None
+        if server == "yes":
+            try:
+                report = verdicts.of(node)
+            except TooOften as refused:
+                error = refused
         return pages.show(
             request,
             "log/verify.html",
@@ -109,6 +115,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             groups=grouped(node.party),
             origin=node.ledger.origin,
             report=report,
+            error=error,
         )
 
     @routes.get("/log/export", "log.read")
@@ -164,9 +171,3 @@ def _query(wanted: Wanted) -> dict[str, str]:
         "before": "" if wanted.before is None else str(wanted.before),
     }
     return {name: text for name, text in pairs.items() if text}
-
-
-def _verdict(node: Node) -> Report:
-    """What this server itself finds: with the witnesses that the log names, of which the reader is told."""
-    read = read_export(limited_lines(io.BytesIO(export_ledger(node))))
-    return verify_export(read, int(time.time()), party=node.party)
