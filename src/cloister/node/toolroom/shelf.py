@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cloister.foundation.clock import Clock, parse_rfc3339
 from cloister.foundation.errors import BadInput, CloisterError, NotFound
@@ -27,6 +27,7 @@ from cloister.tools.builtin import BUILTIN
 from cloister.tools.install import Entry, InstalledTools, State
 from cloister.tools.manifest import Manifest
 from cloister.tools.package import Package, pack, unpack
+from cloister.tools.released import install_counting, install_release
 from cloister.tools.trust import check_tool, verify_installed
 
 _OFFERED = 4
@@ -204,6 +205,16 @@ class Shelf:
         with self._lock:
             self._offers.pop(offer, None)
         return state
+
+    def install_release(self, name: str, content: bytes, told: Mapping[str, Any]) -> dict[str, Any]:
+        """Puts a released model into a tool that comes with Cloister, in place of its own. As `tools.released.install_release`."""
+        return install_release(name, content, told, self._tools.folder)
+
+    def install_counting(
+        self, name: str, content: bytes, told: Mapping[str, Any], **about: Any
+    ) -> dict[str, Any]:
+        """Makes a new tool of a released model. Arguments and errors are those of `tools.released.install_counting`."""
+        return install_counting(name, content, told, self._tools.folder, **about)
 
     def discard(self, offer: str, owner: str) -> None:
         """Forgets a file that was looked at. Raises `NotFound`."""

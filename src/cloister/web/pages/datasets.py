@@ -247,7 +247,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         try:
             present = views.population_of(node, name)
             if present is not None:
-                most = _limit(epsilon, delta)
+                most = wizard.limit(epsilon, delta)
                 populations.set_limit(present["population"], *most)
                 told = "The limit is set. What was spent stays spent."
             elif do == "bind":
@@ -255,17 +255,10 @@ def add(app: FastAPI, pages: Pages) -> None:
                 told = f"{name} belongs to “{known}” from now on."
             else:
                 unit = views.described(node.datasets.one(name)["catalogue"]).unit_of_privacy
-                called, most = wizard.population_name(population), _limit(epsilon, delta)
+                called, most = wizard.population_name(population), wizard.limit(epsilon, delta)
                 populations.open(called, unit.word, *most)
                 populations.bind(name, called)
                 told = f"“{called}” has a budget now, and {name} belongs to it."
         except CloisterError as error:
             return _budget(request, name, given, error)
         return pages.go(request, f"/datasets/own/{quote(name)}", told=told)
-
-
-def _limit(epsilon: str, delta: str) -> tuple[float, float]:
-    return (
-        wizard.number(epsilon, "Epsilon", least=0, most=1000),
-        wizard.number(delta, "Delta", least=-1, most=1),
-    )

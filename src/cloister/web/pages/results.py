@@ -7,14 +7,13 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Form, Request, Response
 
 from cloister.foundation.errors import BadInput, CloisterError
-from cloister.node.node import Node
 from cloister.node.reports import release_content, release_view
 from cloister.tools.builtin import BUILTIN
-from cloister.tools.released import install_counting, install_release
 from cloister.web.downloads import as_file
 from cloister.web.guard import allow
 from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
+from cloister.web.views import typed
 from cloister.web.views.results import bundle, listing, result_page
 
 _TEXT = Form(max_length=200)
@@ -122,7 +121,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         }  # fmt: skip
         allow(pages.caller(request), "results.read")
         try:
-            state = _installed(pages.node(), release, given)
+            state = _installed(pages, release, given)
         except CloisterError as error:
             return _tool(request, release, given, error)
         pages.site.accounts.note(
@@ -132,40 +131,22 @@ def add(app: FastAPI, pages: Pages) -> None:
         return pages.go(request, f"/results/{release}", told=told)
 
 
-def _installed(node: Node, release: str, given: dict[str, str]) -> dict[str, Any]:
-    told = release_view(node, release)
-    content = release_content(node, release)
-    folder = node.folder.root / "tools"
+def _installed(pages: Pages, release: str, given: dict[str, str]) -> dict[str, Any]:
+    told = release_view(pages.node(), release)
+    content = release_content(pages.node(), release)
+    shelf = pages.site.tools.shelf
     if given["how"] != "new":
-        return install_release(given["base"], content, told, folder)
-    numbers = {name: _whole(given, name) for name in ("tile", "overlap")}
-    return install_counting(
+        return shelf.install_release(given["base"], content, told)
+    return shelf.install_counting(
         given["name"],
         content,
         told,
-        folder,
         title=given["title"],
         counted=given["counted"] or "objects",
-        threshold=_share(given["threshold"]),
-        **numbers,
+        tile=typed.whole(given["tile"], "“Square, pixels”", least=1, most=999_999, example="256"),
+        overlap=typed.whole(given["overlap"], "“Overlap, pixels”", most=999_999, example="64"),
+        threshold=typed.number(given["threshold"], "The threshold", above=0, below=1, example="0.5"),
     )
-
-
-def _whole(given: dict[str, str], name: str) -> int:
-    text = given[name].strip()
-    if not text.isascii() or not text.isdecimal() or len(text) > 6:
-        raise BadInput(f"“{name}” is not a whole number.", "", "Correct it.")
-    return int(text)
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text.strip().replace(",", "."))
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise BadInput("The threshold is not a number between 0 and 1.", "", "Correct it.")
-    return value
 
 
 def _file(data: bytes, name: str, kind: str) -> Response:

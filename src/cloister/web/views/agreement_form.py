@@ -6,7 +6,7 @@ Everything stays text until it is sent, so that nothing typed is lost when somet
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -16,6 +16,7 @@ from cloister.data.schema import DatasetDescription, country
 from cloister.foundation.clock import parse_rfc3339, rfc3339
 from cloister.foundation.errors import BadInput
 from cloister.node.node import Node
+from cloister.web.views import typed
 
 DAY = 86400
 _TEXT = 200
@@ -124,22 +125,22 @@ def kept(answers: Answers, case: UsualCase, node: Node) -> dict[str, Any]:
         "days": _days(answers.until, starts),
         "residency": [country(item) for item in re.split(r"[\s,;]+", answers.residency) if item],
         "sensitivity": answers.sensitivity or None,
-        "dropouts": _whole(answers.dropouts or "0", "How many owners may drop out"),
+        "dropouts": typed.whole(answers.dropouts or "0", "How many owners may drop out", example="0"),
     }
     _check(found, case, answers)
     if case.groups:
-        found["minimum_group"] = _whole(answers.group or "1", "The smallest group")
+        found["minimum_group"] = typed.whole(answers.group or "1", "The smallest group")
     if answers.quorum.strip():
-        found["quorum"] = _whole(answers.quorum, "How many owners must sign a result")
+        found["quorum"] = typed.whole(answers.quorum, "How many owners must sign a result")
     if answers.metric:
         found["quality"] = {
             "metric": answers.metric.strip(),
-            "minimum": _real(answers.minimum, "The least quality"),
+            "minimum": typed.number(answers.minimum, "The least quality", example="0.8"),
         }
     if answers.noise == "yes" or case.always_noise:
         units = list(dict.fromkeys(item.unit_of_privacy.word for item in chosen))
-        found["epsilon"] = _real(answers.epsilon, "Epsilon")
-        found["delta"] = _real(answers.delta, "Delta")
+        found["epsilon"] = typed.number(answers.epsilon, "Epsilon", above=0, most=1000, example="1")
+        found["delta"] = typed.number(answers.delta, "Delta", least=0, below=1, example="0.00001")
         found["unit"] = " ".join(answers.unit.split()) or units[0]
         found["owners_per_unit"] = 1 if answers.disjoint == "yes" else None
     return {key: value for key, value in found.items() if value is not None}
@@ -244,28 +245,11 @@ def _line(text: str, what: str) -> str:
 
 
 def _days(until: str, starts: int) -> int:
-    try:
-        end = date.fromisoformat(until.strip())
-    except ValueError:
-        raise BadInput("The last day is no date.", "", "Choose the last day on which it holds.") from None
+    end = typed.day(until, "The last day")
     days = (end - datetime.fromtimestamp(starts, UTC).date()).days + 1
     if not 1 <= days <= 36500:
         raise BadInput("The last day is not in the future.", "", "Choose a later day.")
     return days
-
-
-def _whole(text: str, what: str) -> int:
-    plain = text.strip()
-    if not plain.isascii() or not plain.isdigit() or len(plain) > 9:
-        raise BadInput(f"{what} is no number.", "", "Write a whole number.")
-    return int(plain)
-
-
-def _real(text: str, what: str) -> float:
-    try:
-        return float(text.strip().replace(",", "."))
-    except ValueError:
-        raise BadInput(f"{what} is no number.", "", "Write a number such as 0.8.") from None
 
 
 def _number(value: float) -> str:

@@ -18,6 +18,7 @@ from cloister.foundation.canonical import parse
 from cloister.foundation.errors import BadInput, CloisterError, Conflict
 from cloister.node.node import Node
 from cloister.node.tasks.asked import keep
+from cloister.web.views import typed
 from cloister.web.views.plans import figures
 
 WHOLE = ("rounds", "local_steps", "dropouts", "units", "batch")
@@ -89,14 +90,9 @@ class Wanted:
             if name in WORDS:
                 found[name] = text
                 continue
-            plain = text.replace(",", ".") if name in NUMBERS else text
-            try:
-                found[name] = float(plain) if name in NUMBERS else int(plain)
-            except ValueError:
-                kind = "a number" if name in NUMBERS else "a whole number"
-                raise BadInput(
-                    f"“{name.replace('_', ' ')}” is not {kind}.", "", "Correct it, or leave it empty."
-                ) from None
+            found[name] = (
+                typed.number(text, _quoted(name)) if name in NUMBERS else typed.whole(text, _quoted(name))
+            )
         return found
 
 
@@ -193,8 +189,8 @@ def recipe_of(form: Mapping[str, str]) -> dict[str, Any]:
         output=form.get("output", "").strip(),
         loss=form.get("loss", ""),
         metric=form.get("metric", ""),
-        learning_rate=_number(form, "learning_rate"),
-        batch=int(_number(form, "batch")),
+        learning_rate=typed.number(form.get("learning_rate", ""), _quoted("learning_rate"), example="0.05"),
+        batch=typed.whole(form.get("batch", ""), _quoted("batch"), example="32"),
         classes=_names(form.get("classes", "")),
     )
 
@@ -203,11 +199,8 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.replace("\n", ",").split(",") if name.strip()]
 
 
-def _number(form: Mapping[str, str], name: str) -> float:
-    try:
-        return float(form.get(name, "").strip().replace(",", "."))
-    except ValueError:
-        raise BadInput(f"“{name.replace('_', ' ')}” is not a number.", "", "Correct it.") from None
+def _quoted(name: str) -> str:
+    return f"“{name.replace('_', ' ')}”"
 
 
 def plan_of(node: Node, wanted: Wanted, computation: Computation) -> Plan:

@@ -17,6 +17,7 @@ from cloister.foundation.text import acts
 from cloister.node.datasets_service import NOTES_MOST
 from cloister.node.node import Node
 from cloister.web.desk.dataset_drafts import Draft
+from cloister.web.views import typed
 from cloister.web.views.datasets import Profile, described
 
 STEPS = ("The data", "What it holds", "Its rules", "Review")
@@ -183,8 +184,7 @@ def _check_population(draft: Draft, found: Profile, node: Node) -> None:
         raise Conflict(
             "There is a protected population of that name already.", "", "Choose it, or another name."
         )
-    number(draft.epsilon, "Epsilon", least=0, most=1000)
-    number(draft.delta, "Delta", least=-1, most=1)
+    limit(draft.epsilon, draft.delta)
 
 
 def budgets(node: Node) -> list[dict[str, Any]]:
@@ -207,25 +207,19 @@ def population_name(text: str) -> str:
     return name
 
 
-def number(text: str, what: str, *, least: float, most: float) -> float:
-    """A number as a person types it, with a point or a comma. Raises `BadInput`."""
-    try:
-        value = float(text.replace(",", ".").strip())
-    except ValueError:
-        value = float("nan")
-    if not least < value <= most:
-        low = "at least 0" if least < 0 else "above 0"
-        raise BadInput(
-            f"{what} cannot be used.",
-            f"It is a number {low} and at most {most:g}.",
-            "For example 1 for epsilon, 0.00001 for delta.",
-        )
-    return value
+def limit(epsilon: str, delta: str) -> tuple[float, float]:
+    """The most that may be spent of a population. Raises `BadInput`."""
+    return (
+        typed.number(epsilon, "Epsilon", above=0, most=1000, example="1"),
+        typed.number(delta, "Delta", least=0, below=1, example="0.00001"),
+    )
 
 
 def micrometres(draft: Draft) -> float | None:
     """The scale of pictures, if it was told. Raises `BadInput`."""
-    return None if not draft.micrometres else number(draft.micrometres, "The scale", least=0, most=999_999)
+    return (
+        None if not draft.micrometres else typed.number(draft.micrometres, "The scale", above=0, most=999_999)
+    )
 
 
 def code(draft: Draft) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Literal
 
 from fastapi import Request, Response
 
-from cloister.foundation.errors import BadInput, NotFound
+from cloister.foundation.errors import BadInput, NotAllowed, NotFound
 from cloister.foundation.text import acts
 from cloister.node.toolroom.recent import Sample, new_id
 from cloister.node.toolroom.room import ToolRoom, Who
@@ -25,6 +24,7 @@ from cloister.tools.manifest import Manifest
 from cloister.tools.serving import FILES
 from cloister.web.doors import SITE, Visit
 from cloister.web.guard import caller_of
+from cloister.web.views import typed
 
 _TEXT_MOST = 100
 
@@ -62,6 +62,24 @@ def who(request: Request) -> Who:
         return Who(f"account:{caller.account}", caller.name, visit.remote)
     # A browser without its cookie is one that nothing is known of: it has dropped nothing yet.
     return Who(f"visitor:{stored(visit.visitor or new_id())}", caller.name, visit.remote)
+
+
+def is_own(request: Request, sample: Sample) -> bool:
+    """Whether whoever asks may label and delete a sample: it is one's own, or one manages everybody's."""
+    return "samples.manage" in caller_of(request).rights or bool(
+        sample.owner and sample.owner == who(request).key
+    )
+
+
+def require_own(request: Request, sample: Sample) -> None:
+    """Returns if whoever asks may label and delete a sample. Raises `NotAllowed`."""
+    if not is_own(request, sample):
+        raise NotAllowed(
+            "This sample is somebody else's.",
+            "Samples are labelled and deleted by whoever kept them.",
+            "Ask that person, or whoever runs this server.",
+            right="samples.manage",
+        )
 
 
 # What people set -------------------------------------------------------------------------------------------------------
@@ -107,7 +125,7 @@ def chosen(manifest: Manifest, fields: Mapping[str, str]) -> dict[str, Any]:
 
 def micrometres(text: str) -> float | None:
     """The size of a pixel as somebody wrote it; `None` where nobody did. Raises `BadInput`."""
-    return _number(text, "The size of a pixel") if text.strip() else None
+    return typed.number(text, "The size of a pixel") if text.strip() else None
 
 
 def _value(setting: Setting, text: str) -> Any:
@@ -115,28 +133,9 @@ def _value(setting: Setting, text: str) -> Any:
         return text in ("yes", "true", "on", "1")
     if setting.kind == "text":
         return text[:200]
-    number = _number(text, setting.title)
     if setting.kind == "number":
-        return number
-    if not number.is_integer():
-        raise BadInput(f"{setting.title} is not usable.", "It is a whole number.", "Leave out the fraction.")
-    return int(number)
-
-
-def _number(text: str, what: str) -> float:
-    # People of many countries write 0,65.
-    plain = text.strip().replace(",", ".")
-    if not re.fullmatch(
-        r"[+-]?\d{0,9}\.?\d{0,12}(e[+-]?\d{1,3})?", plain, re.ASCII | re.IGNORECASE
-    ) or not any(letter.isdigit() for letter in plain):
-        raise BadInput(f"{what} is not usable.", "It must be a number.", "For example 0.65")
-    try:
-        number = float(plain)
-    except ValueError:
-        raise BadInput(f"{what} is not usable.", "It must be a number.", "For example 0.65") from None
-    if not math.isfinite(number):
-        raise BadInput(f"{what} is not usable.", "It is too large.", "For example 0.65")
-    return number
+        return typed.number(text, setting.title)
+    return typed.whole(text, setting.title, least=-999_999_999)
 
 
 # What people look for --------------------------------------------------------------------------------------------------
@@ -158,11 +157,7 @@ def wanted(tool: str = "", label: str = "", text: str = "", since: str = "", unt
 def _day(text: str) -> int | None:
     if not text.strip():
         return None
-    try:
-        found = date.fromisoformat(text.strip()[:10])
-    except ValueError:
-        raise BadInput("A day could not be read.", "It is written 2026-11-23.", "Choose it again.") from None
-    return int(datetime(found.year, found.month, found.day, tzinfo=UTC).timestamp())
+    return typed.begins(typed.day(text, "A day"))
 
 
 # What is told ----------------------------------------------------------------------------------------------------------
