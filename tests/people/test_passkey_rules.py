@@ -151,7 +151,7 @@ def test_rule_5_another_algorithm_or_attestation_is_refused(device):
     for change in (
         {"fmt": "tpm"},
         {"fmt": "fido-u2f"},
-        {"authData": attested["authData"].replace(b"\x26", b"\x38", 1)},
+        {"authData": attested["authData"].replace(b"\x01\x02\x03\x26", b"\x01\x02\x03\x38", 1)},
     ):
         told["response"]["attestationObject"] = b64(cbor2.dumps(attested | change))
         refused(lambda: passkeys.made(told, challenge, HOST, ORIGINS))

@@ -86,7 +86,11 @@ def test_a_picture_gives_a_result_that_can_be_kept_or_not(visitor):
     assert "a.png" in words(visitor.get("/samples?label=Line+1"))
     assert visitor.get(f"/samples/{sample}/original.png").status_code == 404
     assert "label is changed" in visitor.post(f"/samples/{sample}/label", data={"label": "Line 2"}).text
-    assert "sample is deleted" in visitor.post(f"/samples/{sample}/delete").text
+    assert "This cannot be undone." in visitor.post("/samples/delete", data={"sample": sample}).text
+    assert visitor.get(f"/samples/{sample}").status_code == 200
+    assert (
+        "sample was deleted" in visitor.post("/samples/delete", data={"sample": sample, "sure": "yes"}).text
+    )
     assert visitor.get(f"/samples/{sample}").status_code == 404
 
 
@@ -244,7 +248,11 @@ def test_samples_are_searched_drawn_and_exported(visitor):
     listed = answer.text.partition('action="/samples/delete"')[2]
     ids = re.findall(r'name="sample" value="([0-9a-f]{48})"', listed)
     assert len(ids) == 3
-    assert "3 samples were deleted." in visitor.post("/samples/delete", data={"sample": ids}).text
+    asked = visitor.post("/samples/delete", data={"sample": ids}).text
+    assert "Delete these 3 samples" in asked
+    assert all(name in asked for name in ids)
+    done = visitor.post("/samples/delete", data={"sample": ids, "sure": "yes"})
+    assert "3 samples were deleted." in done.text
 
 
 def test_several_results_are_kept_with_one_label(visitor):

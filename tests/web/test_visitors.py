@@ -65,3 +65,41 @@ def test_what_is_kept_by_browsers_or_asked_by_programs_sets_no_cookie(house):
             answer = browser.get(path, headers=head)
             assert answer.status_code in (200, 401)
             assert "set-cookie" not in answer.headers
+
+
+def test_what_another_kept_is_read_by_all_but_labelled_and_deleted_by_nobody_else(house):
+    with closing(house.visitor()) as mine, closing(house.visitor()) as other:
+        sample = dropped(mine)["id"]
+        mine.post(f"/samples/{sample}/keep", data={"label": "mine"})
+        page = other.get(f"/samples/{sample}")
+        assert "Samples are labelled and deleted by whoever kept them" in page.text
+        assert "Change the label" not in page.text
+        assert f'value="{sample}"' not in other.get("/samples").text
+        for answer in (
+            other.post(f"/samples/{sample}/label", data={"label": "theirs"}),
+            other.post(f"/api/v1/samples/{sample}/label", json={"label": "theirs"}),
+            other.delete(f"/api/v1/samples/{sample}"),
+        ):
+            assert answer.status_code == 403
+        refused = other.post("/samples/delete", data={"sample": sample, "sure": "yes"})
+        assert "nothing here that you may delete" in refused.text
+        assert mine.get(f"/api/v1/samples/{sample}").json()["label"] == "mine"
+        assert mine.post(f"/api/v1/samples/{sample}/label", json={"label": "again"}).status_code == 200
+        assert mine.delete(f"/api/v1/samples/{sample}").status_code == 200
+        assert mine.get(f"/api/v1/samples/{sample}").status_code == 404
+
+
+def test_whoever_runs_the_server_labels_and_deletes_what_others_kept(tmp_path):
+    with tool_house(tmp_path, people=True) as made:
+        made.site.accounts.add("Tess", ["tool-user"], "nine grey geese swim")
+        with closing(made.visitor()) as tess, closing(made.eva()) as eva:
+            tess.sign_in("Tess", "nine grey geese swim")
+            sample = dropped(tess)["id"]
+            tess.post(f"/samples/{sample}/keep", data={})
+            assert "The label is changed." in eva.post(f"/samples/{sample}/label", data={"label": "x"}).text
+            evas = dropped(eva)["id"]
+            eva.post(f"/samples/{evas}/keep", data={})
+            both = {"sample": [sample, evas], "sure": "yes"}
+            assert "1 sample was deleted." in tess.post("/samples/delete", data=both).text
+            assert eva.get(f"/samples/{evas}").status_code == 200
+            assert "1 sample was deleted." in eva.post("/samples/delete", data=both).text

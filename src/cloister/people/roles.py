@@ -21,6 +21,7 @@ Right: TypeAlias = Literal[
     "tools.install",
     "samples.read",
     "samples.write",
+    "samples.manage",
     "datasets.read",
     "datasets.write",
     "agreements.read",
@@ -70,7 +71,15 @@ RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
         "auditor": _READ | {"own-account", "people.read"},
         "operator": _TOOLS
         | _READ
-        | {"tools.install", "datasets.write", "tasks.stop", "people.read", "people.manage", "node.manage"},
+        | {
+            "tools.install",
+            "samples.manage",
+            "datasets.write",
+            "tasks.stop",
+            "people.read",
+            "people.manage",
+            "node.manage",
+        },
     }
 )
 """What each role may do."""
@@ -103,7 +112,8 @@ RIGHT_WORDS: Mapping[Right, str] = MappingProxyType(
         "tools.use": "Use the tools",
         "tools.install": "Install tools",
         "samples.read": "See samples and their results",
-        "samples.write": "Keep and remove samples",
+        "samples.write": "Keep samples, and remove one's own",
+        "samples.manage": "Label and remove samples of others",
         "datasets.read": "See which datasets there are",
         "datasets.write": "Register datasets",
         "agreements.read": "Read agreements",

@@ -3,7 +3,8 @@
 Rules:
 1. A sample is kept as it was measured; only its label can be changed afterwards.
 2. Pictures are kept only if that was asked for, each within a limit; what was left out is told.
-3. What one person keeps, everybody at this server with the right to read samples sees: it is the plant's record.
+3. What one person keeps, everybody at this server with the right to read samples sees: it is the plant's record. It remembers whose
+   it is (`Who.key`), so that doors let only that person, or whoever manages samples, label or delete it.
 """
 
 from __future__ import annotations
@@ -135,6 +136,7 @@ class History:
             sample.count,
             facts_of(sample),
             sum(len(content) for content in files.values()),
+            sample.owner,
         )
         with self._database.transaction() as tx:
             samples = Samples(tx)

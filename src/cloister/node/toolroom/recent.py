@@ -47,7 +47,7 @@ class Sample:
 
     Attributes:
         id: unguessable.
-        owner: who dropped it; nobody else is given it before it is kept.
+        owner: who dropped it; nobody else is given it before it is kept. Empty where that is not known of a kept one.
         at: when, seconds since the epoch.
         tool: the tool's name.
         title: of the tool, for people.

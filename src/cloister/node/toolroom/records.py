@@ -81,7 +81,7 @@ def restored(row: SampleRow, files: Mapping[str, bytes]) -> Sample:
     size = None if facts["width"] is None else (facts["width"], facts["height"])
     return Sample(
         row.id,
-        "",
+        row.owner,
         row.at,
         row.tool,
         facts["title"],

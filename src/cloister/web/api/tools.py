@@ -16,7 +16,7 @@ from cloister.node.toolroom.shelf import Offer
 from cloister.storage.samples import Wanted
 from cloister.web.api.bodies import Body
 from cloister.web.downloads import as_file
-from cloister.web.pages.frame import Pages
+from cloister.web.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.slow import slow_of
 from cloister.web.uploads import Sent, body_limit, taking
@@ -208,21 +208,23 @@ def _samples(app: FastAPI, pages: Pages) -> None:
         return {**described(room.history.get(sample)), "left_out": list(left_out)}
 
     @routes.post("/api/v1/samples/{sample}/label", "samples.write")
-    def relabel(sample: str, body: Label) -> Any:
-        """Changes a kept sample's label."""
+    def relabel(sample: str, body: Label, request: Request) -> Any:
+        """Changes the label of a sample that one kept; with the right to manage samples, of any."""
+        view.require_own(request, room.history.get(sample))
         room.history.relabel(sample, body.label)
         return described(room.history.get(sample))
 
     @routes.delete("/api/v1/samples/{sample}", "samples.write")
     def remove(sample: str, request: Request) -> Any:
-        """Forgets a result of one's own, or deletes a kept sample."""
+        """Forgets a result of one's own, or deletes a sample that one kept; with the right to manage samples, any."""
         found = room.sample(sample, view.who(request))
         if found.state == "recent":
             room.drop(sample, view.who(request))
-        elif room.history.remove([sample]):
-            pages.site.accounts.note(pages.caller(request), "deleted a sample", sample[:12])
-        else:
+            return {"removed": sample}
+        view.require_own(request, found)
+        if not room.history.remove([sample]):
             raise NotFound("There is no such sample.", "", "See the list of samples.")
+        pages.site.accounts.note(pages.caller(request), "deleted a sample", sample[:12], kind="own")
         return {"removed": sample}
 
 

@@ -15,7 +15,7 @@ from cloister.node.toolroom.recent import Sample
 from cloister.storage.samples import Wanted
 from cloister.web.downloads import as_file
 from cloister.web.drawn import DRAWN, drawn_picture
-from cloister.web.pages.frame import Pages
+from cloister.web.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import samples as told
 from cloister.web.views import tools as view
@@ -62,6 +62,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             title="Samples",
             lead="What was kept of what the tools found here.",
             page=page,
+            own=[view.is_own(request, item) for item in page.samples],
             asked=asked,
             figure=figure,
             figures=known,
@@ -104,12 +105,29 @@ def add(app: FastAPI, pages: Pages) -> None:
         return pages.go(request, "/samples", told=_several(kept, "is kept.", "are kept."))
 
     @routes.post("/samples/delete", "samples.write")
-    def delete_several(
-        request: Request, sample: Annotated[list[str] | None, Form(max_length=500)] = None
+    def delete(
+        request: Request,
+        sample: Annotated[list[str] | None, Form(max_length=500)] = None,
+        sure: Annotated[str, _WORD] = "",
     ) -> Response:
-        removed = room.history.remove(one[:100] for one in sample or [])
+        """Asks first; what is somebody else's is left out, and said."""
+        found = []
+        for one in dict.fromkeys(sample or []):
+            with contextlib.suppress(NotFound):
+                found.append(room.history.get(one[:100]))
+        own = [item for item in found if view.is_own(request, item)]
+        if sure != "yes" or not own:
+            return pages.show(
+                request,
+                "samples/delete.html",
+                title="Delete samples" if len(own) > 1 else "Delete a sample",
+                samples=own,
+                others=len(found) - len(own),
+                view=view,
+            )
+        removed = room.history.remove(item.id for item in own)
         if removed:
-            pages.site.accounts.note(pages.caller(request), "deleted samples", str(removed))
+            pages.site.accounts.note(pages.caller(request), "deleted samples", str(removed), kind="own")
         return pages.go(request, "/samples", told=_several(removed, "was deleted.", "were deleted."))
 
     @routes.post("/samples/drawn", "tools.use")
@@ -137,6 +155,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             lead=f"{sample.title}, version {sample.version}",
             sample=sample,
             label=label or sample.label,
+            own=view.is_own(request, sample),
             labels=room.history.labels(),
             manifest=None if opened is None else opened.manifest,
             without_size=told.without_size(sample, opened),
@@ -178,17 +197,12 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/samples/{sample}/label", "samples.write")
     def relabel(request: Request, sample: str, label: Annotated[str, _WORD] = "") -> Response:
+        view.require_own(request, room.history.get(sample))
         try:
             room.history.relabel(sample, label)
         except BadInput as error:
             return _show(request, room.sample(sample, view.who(request)), label, error)
         return pages.go(request, f"/samples/{sample}", told="The label is changed.")
-
-    @routes.post("/samples/{sample}/delete", "samples.write")
-    def delete(request: Request, sample: str) -> Response:
-        if room.history.remove([sample]):
-            pages.site.accounts.note(pages.caller(request), "deleted a sample", sample[:12])
-        return pages.go(request, "/samples", told="The sample is deleted.")
 
 
 def _several(number: int, one: str, more: str) -> str:
