@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 
@@ -84,3 +85,11 @@ def test_rule_3_no_account_takes_as_long_as_a_wrong_password():
 
 def test_rule_3_no_password_matches_nobody():
     assert not passwords.matches("nobody has this account", None)
+
+
+def test_a_first_password_is_drawn_good_enough_and_read_out_easily():
+    found = {passwords.drawn() for _ in range(200)}
+    assert len(found) == 200
+    for password in found:
+        passwords.check(password, "Eva Ash")
+        assert re.fullmatch(r"([a-hj-km-np-z2-9]{4}-){3}[a-hj-km-np-z2-9]{4}", password)

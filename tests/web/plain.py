@@ -12,9 +12,9 @@ from fastapi import FastAPI, Request, Response
 
 from cloister.web import assets, problems
 from cloister.web.doors import NetworkDoor
+from cloister.web.frame import Pages
 from cloister.web.guard import OPEN
 from cloister.web.listening import PageAt, listen_page
-from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.server import Server
 from cloister.web.site import Site

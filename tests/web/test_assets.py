@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from cloister.web import assets, problems
-from cloister.web.pages.frame import Pages
+from cloister.web.frame import Pages
 from cloister.web.site import Site
 
 FOLDER = resources.files("cloister.web") / "static"

@@ -9,7 +9,7 @@ from urllib.parse import urldefrag, urlsplit
 import pytest
 from playwright.sync_api import Page
 
-from cloister.web.pages.frame import SCREENS
+from cloister.web.frame import SCREENS
 from node.town import LAB
 from web.browser import Visit, check_page, tab_through
 from web.street import EVA, PASSWORD

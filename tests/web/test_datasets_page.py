@@ -85,7 +85,7 @@ def test_a_table_is_registered_step_by_step_and_nothing_typed_is_lost(ash, eva):
     wrong = {
         "name": "Press Line!",
         "title": "Press line 4",
-        "residency": "Austria",
+        "residency": "Au",
         "tell_size": "yes",
         "notes": "Maintenance only.",
     }
@@ -95,8 +95,11 @@ def test_a_table_is_registered_step_by_step_and_nothing_typed_is_lost(ash, eva):
     kept = fields(page, f"{address}/rules")
     assert {key: kept[key] for key in wrong} == wrong
     page = eva.post(f"{address}/rules", data=wrong | {"name": "press-line"})
+    assert "no country" not in alert(page), "Au is Australia's code"
+    page = eva.post(f"{address}/rules", data=wrong | {"name": "press-line", "residency": "Aus"})
     assert "no country" in alert(page)
-    page = eva.post(f"{address}/rules", data=wrong | {"name": "press-line", "residency": "at"})
+    assert '<option value="Austria">AT</option>' in page.text
+    page = eva.post(f"{address}/rules", data=wrong | {"name": "press-line", "residency": "Austria"})
     assert heading(page) == "Who will see what"
     own, others = page.text.split('id="others"')
     for secret in ("300", "Okafor", "press line.csv", "Maintenance only."):

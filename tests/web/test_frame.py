@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloister.web import filters
-from cloister.web.pages.frame import here_only
+from cloister.web.frame import here_only
 
 
 @pytest.mark.parametrize(

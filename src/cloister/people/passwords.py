@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import secrets
 import unicodedata
 
 from argon2 import PasswordHasher
@@ -17,6 +18,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from cloister.foundation.errors import BadInput
 
 LEAST, MOST = 10, 256
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another
 _COMMON = frozenset(
     {
         "1234567890",
@@ -75,6 +77,11 @@ def matches(password: str, stored: str | None) -> bool:
     except (VerificationError, InvalidHashError):
         return False
     return found and stored is not None
+
+
+def drawn() -> str:
+    """A first password for somebody else: drawn and not chosen, so that nobody hands over one of the own; easy to read out. 79 bits."""
+    return "-".join("".join(secrets.choice(_LETTERS) for _ in range(4)) for _ in range(4))
 
 
 def _normal(password: str) -> str:

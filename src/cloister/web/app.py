@@ -12,6 +12,7 @@ from cloister.web.api import people as people_api
 from cloister.web.api import settings as settings_api
 from cloister.web.api import tasks as tasks_api
 from cloister.web.api import tools as tools_api
+from cloister.web.frame import Pages
 from cloister.web.pages import (
     account,
     ask,
@@ -29,7 +30,6 @@ from cloister.web.pages import (
 from cloister.web.pages import agreements as agreements_pages
 from cloister.web.pages import datasets as datasets_pages
 from cloister.web.pages import parties as parties_pages
-from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.site import Site
 

@@ -38,6 +38,10 @@ _FIELD = "x-cloister-right"
 _BODY = "x-cloister-body-bytes"
 BODY_MOST = 1 << 20
 """Bytes of a request's body, unless its route says otherwise."""
+DOCUMENT_MOST = 8 << 20
+"""Bytes of a body that holds a document as it is signed."""
+MODEL_BODY_MOST = 128 << 20
+"""Bytes of a body that holds a model, in base64."""
 BODY_SECONDS, BODY_PACE = 30.0, 16_384
 """So many seconds a body may be waited for; so many bytes that come earn a second again, never more than there were at first: whoever
 sent much at once does not rest on it."""

@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import BadInput, CloisterError, NotFound, NotFresh, NotSignedIn, OutOfSpace
+from cloister.web.frame import Pages, headers_of
 from cloister.web.guard import NOBODY, Caller
-from cloister.web.pages.frame import Pages, headers_of
 
 _LOG = logging.getLogger("cloister.web")
 _PROBLEM = "application/problem+json"

@@ -20,9 +20,9 @@ from cloister.web import assets, problems
 from cloister.web.accounts import Accounts
 from cloister.web.api import passkeys
 from cloister.web.doors import NetworkDoor
+from cloister.web.frame import Pages, Screen
 from cloister.web.listening import PageAt, check_tls, listen_page
 from cloister.web.pages import account, people, relay, signing_in
-from cloister.web.pages.frame import Pages, Screen
 from cloister.web.server import Server
 from cloister.web.site import Site
 

@@ -24,8 +24,8 @@ from cloister.node.node import Node
 from cloister.node.signing import Outcome
 from cloister.planner.satisfiable import unmet
 from cloister.storage.signing import Draft
-from cloister.web.api.bodies import DOCUMENT_MOST, Body, OpenNode
-from cloister.web.guard import caller_of
+from cloister.web.api.bodies import Body, OpenNode
+from cloister.web.guard import DOCUMENT_MOST, caller_of
 from cloister.web.routes import Routes
 from cloister.web.views import agreements as views
 from cloister.web.views.agreements import require_may_move, signer

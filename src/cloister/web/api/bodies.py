@@ -13,12 +13,6 @@ OpenNode: TypeAlias = Callable[[], Node]
 """The node. Raises `Conflict` while it is closed, or there is none."""
 
 
-DOCUMENT_MOST = 8 << 20
-"""Bytes of a body that holds a document as it is signed."""
-MODEL_BODY_MOST = 128 << 20
-"""Bytes of a body that holds a model, in base64."""
-
-
 class Body(BaseModel):
     """A request's body: a field that is not known is an error, not a wish that is ignored."""
 

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from cloister.identity.envelopes import Envelope
 from cloister.node.chores import DOCUMENTS
-from cloister.web.api.bodies import DOCUMENT_MOST, Body, OpenNode
+from cloister.web.api.bodies import Body, OpenNode
+from cloister.web.guard import DOCUMENT_MOST
 from cloister.web.routes import Routes
 
 

@@ -14,8 +14,8 @@ from pydantic import Field
 from cloister.people.passkeys import MOST_ANSWER
 from cloister.web.api.bodies import Body
 from cloister.web.cookies import with_session
+from cloister.web.frame import Pages, here_only
 from cloister.web.guard import OPEN
-from cloister.web.pages.frame import Pages, here_only
 from cloister.web.routes import Routes
 
 _LINE = Field(default="", max_length=1000)

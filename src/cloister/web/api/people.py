@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from fastapi import FastAPI, Request
 from pydantic import Field
 
+from cloister.people import passwords
 from cloister.people.sessions import Person
 from cloister.web.api.bodies import Body
-from cloister.web.pages.frame import Pages
+from cloister.web.frame import Pages
 from cloister.web.routes import Routes
 
 _TRAIL_MOST = 10_000
@@ -43,7 +43,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     @routes.post("/api/v1/people", "people.manage", secret=True)
     def new(request: Request, body: NewPerson) -> Any:
         """Adds somebody; the answer holds a first password to hand over, told once."""
-        password = first_password()
+        password = passwords.drawn()
         made = accounts.add(body.name, body.roles, password, given=True, by=pages.caller(request))
         return _told(made) | {"first_password": password}
 
@@ -56,7 +56,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     @routes.post("/api/v1/people/{account}/password", "people.manage", secret=True)
     def new_password(request: Request, account: str) -> Any:
         """Gives somebody a new first password to hand over, told once; the sessions of the account end."""
-        password = first_password()
+        password = passwords.drawn()
         accounts.set_password(account, password, given=True, by=pages.caller(request))
         return {"account": account, "first_password": password}
 
@@ -64,12 +64,6 @@ def add(app: FastAPI, pages: Pages) -> None:
     def trail() -> Any:
         """Lists what people did here, newest first."""
         return [vars(entry) for entry in accounts.trail(_TRAIL_MOST)]
-
-
-def first_password() -> str:
-    """Made here and not chosen, so that nobody uses one of the own; easy to read out."""
-    letters = "abcdefghjkmnpqrstuvwxyz23456789"
-    return "-".join("".join(secrets.choice(letters) for _ in range(4)) for _ in range(4))
 
 
 def _told(person: Person) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from cloister.node.tasks.crossing import crossed, events_of
 from cloister.node.tasks.known import known_models
 from cloister.node.tasks.records import parse_plan
 from cloister.planner.explain import explain
-from cloister.web.api.bodies import DOCUMENT_MOST, MODEL_BODY_MOST, Body, OpenNode, Reason
+from cloister.web.api.bodies import Body, OpenNode, Reason
+from cloister.web.guard import DOCUMENT_MOST, MODEL_BODY_MOST
 from cloister.web.routes import Routes
 from cloister.web.streaming import TEXT, happenings, stream
 from cloister.web.views.tasks import ENDED, status_of

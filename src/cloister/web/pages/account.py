@@ -14,8 +14,8 @@ from cloister.people.passkeys import host_of
 from cloister.people.roles import RIGHT_WORDS, ROLE_NAMES, WORDS
 from cloister.people.sessions import stored
 from cloister.storage.people import Token
+from cloister.web.frame import Pages
 from cloister.web.guard import BINDING, Caller, require_fresh
-from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views.browsers import named
 

@@ -15,8 +15,8 @@ from cloister.foundation.errors import CloisterError, NotFound
 from cloister.node.drafts import kinds_of, may_change, not_built
 from cloister.node.node import Node
 from cloister.planner.satisfiable import unmet
-from cloister.web.api.bodies import DOCUMENT_MOST
-from cloister.web.pages.frame import Pages
+from cloister.web.frame import Pages
+from cloister.web.guard import DOCUMENT_MOST
 from cloister.web.routes import Routes
 from cloister.web.views import agreement_form as form
 from cloister.web.views import agreements as views

@@ -19,7 +19,7 @@ from cloister.node.node import Node
 from cloister.node.signing import Outcome
 from cloister.people.four_eyes import Kind
 from cloister.planner.satisfiable import unmet
-from cloister.web.pages.frame import Pages
+from cloister.web.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import agreements as views
 from cloister.web.views.agreements import require_may_move, signer

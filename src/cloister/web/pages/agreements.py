@@ -12,8 +12,8 @@ from cloister.foundation.canonical import canonical
 from cloister.node import agreement_views
 from cloister.node.node import Node
 from cloister.web.downloads import as_file
+from cloister.web.frame import Pages
 from cloister.web.pages import agreement_drafts, agreement_signing
-from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import agreements as views
 from cloister.web.views import tasks as task_views

@@ -16,7 +16,7 @@ from cloister.foundation.canonical import canonical, parse
 from cloister.foundation.errors import BadInput, CloisterError, Refused
 from cloister.node.tasks.asked import keep, kept
 from cloister.node.tasks.records import parse_plan
-from cloister.web.pages.frame import Pages
+from cloister.web.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views.asking import (
     COMPARABLE,

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import Depends, FastAPI, File, Form, Request, Response, UploadFile
 
+from cloister.data.countries import COUNTRIES
 from cloister.data.profile import PicturesProfile, TableProfile
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, Refused
 from cloister.node.chores import DOCUMENTS
@@ -22,7 +23,7 @@ from cloister.node.data_folders import UPLOAD_MOST, Place
 from cloister.node.node import Node
 from cloister.web.desk.dataset_drafts import Draft, Drafts
 from cloister.web.desk.work import Piece, Work
-from cloister.web.pages.frame import Pages
+from cloister.web.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import dataset_wizard as wizard
 from cloister.web.views import datasets as views
@@ -232,6 +233,7 @@ def add(app: FastAPI, pages: Pages, profiles: views.Profiles, work: Work) -> Non
             bound=bound,
             known=[item for item in wizard.budgets(node) if item["unit"] == word],
             amount=views.amount,
+            countries=COUNTRIES.items(),
         )
 
     @routes.post("/datasets/new/{draft}/rules", "datasets.write")

@@ -17,8 +17,8 @@ from cloister.foundation.errors import CloisterError, NotFound
 from cloister.node.chores import DOCUMENTS
 from cloister.web.desk.dataset_drafts import Drafts
 from cloister.web.desk.work import Piece, Work
+from cloister.web.frame import Pages
 from cloister.web.pages import dataset_wizard
-from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import dataset_wizard as wizard
 from cloister.web.views import datasets as views

@@ -12,9 +12,9 @@ from fastapi import FastAPI, Form, Request, Response
 from cloister.foundation.errors import CloisterError
 from cloister.identity.keystore import Passphrase
 from cloister.identity.passphrases import clean
+from cloister.web.frame import Pages
 from cloister.web.guard import require_fresh
 from cloister.web.pages.account import account_of
-from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 
 _TEXT = Form(max_length=1000)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import FastAPI, Request, Response
 
 from cloister.people.roles import Right
+from cloister.web.frame import Pages
 from cloister.web.guard import OPEN
-from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views.home.beginning import first_steps, running
 from cloister.web.views.home.happened import happened

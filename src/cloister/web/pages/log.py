@@ -18,7 +18,7 @@ from cloister.node.node import Node
 from cloister.node.reports import export_ledger
 from cloister.node.toolroom.paces import TooOften
 from cloister.web.downloads import as_file
-from cloister.web.pages.frame import Pages
+from cloister.web.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.verdicts import Verdicts
 from cloister.web.views.log import Known

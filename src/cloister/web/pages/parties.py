@@ -16,7 +16,7 @@ from cloister.foundation.errors import CloisterError, TooLarge
 from cloister.foundation.files import read_limited
 from cloister.node.chores import DOCUMENTS
 from cloister.web.downloads import as_file
-from cloister.web.pages.frame import Pages
+from cloister.web.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import parties as views
 from cloister.web.views.agreements import STATES

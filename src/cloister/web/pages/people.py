@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import FastAPI, Form, Request, Response
 
 from cloister.foundation.errors import CloisterError
+from cloister.people import passwords
 from cloister.people.roles import RIGHT_WORDS, RIGHTS, ROLE_NAMES, WORDS
-from cloister.web.api.people import first_password
+from cloister.web.frame import Pages
 from cloister.web.pages.account import tabs
-from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views.browsers import named
 
@@ -71,7 +71,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         name: Annotated[str, _TEXT] = "",
         roles: Annotated[list[str] | None, Form(max_length=10)] = None,
     ) -> Response:
-        password = first_password()
+        password = passwords.drawn()
         try:
             made = accounts.add(name, roles or (), password, given=True, by=pages.caller(request))
         except CloisterError as error:
@@ -133,7 +133,7 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/people/of/{account}/password", "people.manage")
     def new_password(request: Request, account: str) -> Response:
-        person, password = accounts.get(account), first_password()
+        person, password = accounts.get(account), passwords.drawn()
         accounts.set_password(account, password, given=True, by=pages.caller(request))
         return _handed(request, person.name, password, account)
 

@@ -10,9 +10,9 @@ from cloister.foundation.errors import CloisterError, NotFound
 from cloister.hub.server import Hub
 from cloister.ledger.checkpoints import Checkpoint
 from cloister.ledger.notes import Note
+from cloister.web.frame import Pages
 from cloister.web.guard import OPEN
 from cloister.web.pages.account import fresh
-from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 
 

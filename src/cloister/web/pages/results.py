@@ -10,8 +10,8 @@ from cloister.foundation.errors import BadInput, CloisterError
 from cloister.node.reports import release_content, release_view
 from cloister.tools.builtin import BUILTIN
 from cloister.web.downloads import as_file
+from cloister.web.frame import Pages
 from cloister.web.guard import allow
-from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import typed
 from cloister.web.views.results import bundle, listing, result_page

@@ -16,10 +16,10 @@ from cloister.foundation.errors import CloisterError, NotFresh
 from cloister.node.backup import SUFFIX, write
 from cloister.node.diagnosis import Finding, disk, installation, of_node, relay_address
 from cloister.node.peers.quotas import LIMITS
-from cloister.web.api.settings import begin_backup
+from cloister.web.backups import begin_backup
 from cloister.web.downloads import as_file
+from cloister.web.frame import Pages
 from cloister.web.guard import require_fresh
-from cloister.web.pages.frame import Pages
 from cloister.web.routes import Routes
 
 _TEXT = Form(max_length=1100)

@@ -8,9 +8,9 @@ from fastapi import FastAPI, Form, Request, Response
 
 from cloister.foundation.errors import CloisterError, Refused
 from cloister.web.cookies import with_session
+from cloister.web.frame import Pages, here_only
 from cloister.web.guard import OPEN
 from cloister.web.pages.account import account_of, passkey_trouble
-from cloister.web.pages.frame import Pages, here_only
 from cloister.web.routes import Routes
 
 _TEXT = Form(max_length=1000)

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Form, Request, Response
 
 from cloister.foundation.errors import CloisterError, NotFound, Refused
 from cloister.node.node import Node
-from cloister.web.pages.frame import Pages
+from cloister.web.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.streaming import Sent, stream
 from cloister.web.views.plans import plan_view

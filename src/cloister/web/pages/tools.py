@@ -16,7 +16,7 @@ from cloister.node.toolroom.recent import Sample
 from cloister.node.toolroom.shelf import Opened, signer_names
 from cloister.release.bundle import Checked
 from cloister.web.downloads import as_file
-from cloister.web.pages.frame import Pages
+from cloister.web.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.slow import slow_of
 from cloister.web.uploads import Sent, body_limit, taking
