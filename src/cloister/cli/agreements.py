@@ -94,7 +94,7 @@ def agreement_group() -> None:
 def new(folder: Path, out: Path, **given: Any) -> Answer:
     """Write an agreement from a template; PARTY is a name or fingerprint that your server knows. Nothing is sent."""
     from cloister.agreements.templates import new_from_template
-    from cloister.data.schema import country
+    from cloister.data.countries import country
     from cloister.foundation.canonical import canonical
     from cloister.foundation.clock import rfc3339
     from cloister.node.protections import installed

@@ -25,8 +25,8 @@ def dataset_group() -> None:
 @click.option(
     "--residency",
     required=True,
-    metavar="CC",
-    help="Country where the data lies, two letters of ISO 3166: AT is Austria.",
+    metavar="COUNTRY",
+    help="Country where the data lies: its English name, or two letters of ISO 3166 (Austria or AT).",
 )
 @click.option(
     "--sensitivity", multiple=True, metavar="[COLUMN=]LEVEL", help="public, internal, confidential, personal."
@@ -58,7 +58,7 @@ def add_dataset(
     version: int,
 ) -> Answer:
     """Register SOURCE (a folder of pictures with labels, or a CSV or Parquet table) as the dataset NAME."""
-    from cloister.data.schema import country
+    from cloister.data.countries import country
 
     fields: dict[str, Any] = {
         "name": name,

@@ -16,11 +16,11 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
+from cloister.data.countries import COUNTRIES
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.digests import DIGEST_PATTERN
 from cloister.foundation.documents import Document, parse_document
-from cloister.foundation.errors import BadInput
-from cloister.foundation.text import acts, readable
+from cloister.foundation.text import acts
 
 Sensitivity: TypeAlias = Literal["public", "internal", "confidential", "personal"]
 ColumnKind: TypeAlias = Literal["boolean", "integer", "real", "text", "timestamp"]
@@ -50,29 +50,6 @@ def _seen(text: str) -> str:
 Line: TypeAlias = Annotated[str, StringConstraints(max_length=200), AfterValidator(_seen)]
 ColumnName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_seen)]
 Digest: TypeAlias = Annotated[str, StringConstraints(pattern=DIGEST_PATTERN)]
-
-_ISO_3166 = (
-    "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA "
-    "CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA "
-    "GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP "
-    "KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS "
-    "MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS "
-    "RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW "
-    "TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW"
-)
-COUNTRIES = frozenset(_ISO_3166.split())
-
-
-def country(given: str) -> str:
-    """A country as two letters of ISO 3166-1, in capitals. Raises `BadInput` for what is none."""
-    code = given.strip().upper()
-    if code not in COUNTRIES:
-        raise BadInput(
-            "That is no country's code.",
-            f"Two letters of ISO 3166 are needed, for example AT; “{readable(given[:40])}” was given.",
-            "Write for example --residency AT",
-        )
-    return code
 
 
 class Column(Document):

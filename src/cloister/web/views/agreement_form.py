@@ -5,14 +5,14 @@ Everything stays text until it is sent, so that nothing typed is lost when somet
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from cloister.agreements.usual_cases import UsualCase
-from cloister.data.schema import DatasetDescription, country
+from cloister.data.countries import countries
+from cloister.data.schema import DatasetDescription
 from cloister.foundation.clock import parse_rfc3339, rfc3339
 from cloister.foundation.errors import BadInput
 from cloister.node.node import Node
@@ -123,7 +123,7 @@ def kept(answers: Answers, case: UsualCase, node: Node) -> dict[str, Any]:
         "purposes": [" ".join(line.split()) for line in answers.purposes.splitlines() if line.strip()],
         "starts": rfc3339(starts),
         "days": _days(answers.until, starts),
-        "residency": [country(item) for item in re.split(r"[\s,;]+", answers.residency) if item],
+        "residency": countries(answers.residency),
         "sensitivity": answers.sensitivity or None,
         "dropouts": typed.whole(answers.dropouts or "0", "How many owners may drop out", example="0"),
     }

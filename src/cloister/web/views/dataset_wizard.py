@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from cloister.data.countries import country
 from cloister.data.profile import PicturesProfile, TableProfile
-from cloister.data.schema import ColumnKind, Sensitivity, country, size_band
+from cloister.data.schema import ColumnKind, Sensitivity, size_band
 from cloister.foundation.errors import BadInput, Conflict, NotFound
 from cloister.foundation.text import acts
 from cloister.node.datasets_service import NOTES_MOST
@@ -223,13 +224,8 @@ def micrometres(draft: Draft) -> float | None:
 
 
 def code(draft: Draft) -> str:
-    """The country. Raises `BadInput` in the page's words."""
-    try:
-        return country(draft.residency)
-    except BadInput as error:
-        raise BadInput(
-            "That is no country's code.", error.why, "Write two letters, for example AT for Austria."
-        ) from None
+    """The country's code. Raises `BadInput`."""
+    return country(draft.residency)
 
 
 def _seen(text: str, what: str) -> None:
