@@ -9,6 +9,7 @@ what is code is typed, opened or chosen:
     Write **the start key** into **Start key**.   something that only the reader has, from `given`
     Choose `pictures/a.png` at **Pictures**. a file, by a button or a field; or the entry of a list
     Tick **I have read it**.                 a box or a choice
+    Tick **Our plant** under **The owner**.  one of those under a heading
     You read **Nothing left this machine**.  must be visible, anywhere on the page
 
 A step in which none of them stands is a mistake of the page's author, and so is a bold name that no sentence used.
@@ -30,7 +31,7 @@ _SENTENCES = (
     ("write", re.compile(r"\b[Ww]rite `([^`]+)` into \*\*([^*]+)\*\*")),
     ("given", re.compile(r"\b[Ww]rite \*\*(the [^*]+)\*\* into \*\*([^*]+)\*\*")),
     ("choose", re.compile(r"\b[Cc]hoose `([^`]+)` at \*\*([^*]+)\*\*")),
-    ("tick", re.compile(r"\b[Tt]ick \*\*([^*]+)\*\*()")),
+    ("tick", re.compile(r"\b[Tt]ick \*\*([^*]+)\*\*(?: under \*\*([^*]+)\*\*)?")),
     ("read", re.compile(r"\b[Yy]ou read \*\*([^*]+)\*\*()")),
 )
 
@@ -49,7 +50,7 @@ def actions(text: str) -> Iterator[list[Action]]:
     for found in _STEP.finditer(text):
         step = " ".join(found[1].split())
         done = sorted(
-            (match.start(), Action(kind, match[1], match[2]))
+            (match.start(), Action(kind, match[1], match[2] or ""))
             for kind, pattern in _SENTENCES
             for match in pattern.finditer(step)
         )
@@ -81,7 +82,8 @@ def _do(page: Page, action: Action, folder: Path, url: str, given: Mapping[str, 
         text = given[action.what] if action.kind == "given" else action.what
         page.get_by_label(action.where, exact=True).fill(text)
     elif action.kind == "tick":
-        page.get_by_label(action.what, exact=True).first.check()
+        place = page.get_by_role("group", name=action.where, exact=True) if action.where else page
+        place.get_by_label(action.what, exact=True).first.check()
     elif action.kind == "choose":
         page.wait_for_load_state()  # scripts may put a button in a plain field's place
         button = page.get_by_role("button", name=action.where, exact=True).filter(visible=True).first

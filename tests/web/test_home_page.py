@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import closing
 
 import pytest
 
 from cloister.privacy.filters import pair
 from cloister.storage.budgets import BudgetRows
 from cloister.storage.events import Events
-from node.town import LAB, pair_terms, table, until
+from node.town import COLUMNS, LAB, UNLOCK, pair_terms, table, until
 from web.plenty import heading, person, town_of, two_houses
+from web.street import EVA, PASSWORD, new_house
 
 CALM = "Nothing waits for you."
 
@@ -59,6 +61,39 @@ def test_where_nothing_waits_it_says_so_calmly(houses):
     assert CALM in page.text
     assert waiting(page) == {}
     assert counts(page) == {}
+
+
+def test_a_new_server_begins_with_three_things_and_each_is_gone_once_it_is_done(houses, tmp_path):
+    with new_house(tmp_path / "new") as house:
+        house.site.accounts.first(EVA, PASSWORD, house.site.accounts.start_key)
+        house.site.found("New", ("owner",), UNLOCK, UNLOCK)
+        with closing(house.eva()) as browser:
+            assert begun(browser.get("/")) == ["/tools/crystals", "/datasets/new", "/connect"]
+            drawn = browser.post("/samples/drawn")
+            assert heading(drawn).startswith("drawn-")
+            assert "was drawn by this server" in drawn.text
+            assert begun(browser.get("/")) == ["/datasets/new", "/connect"]
+            fields = {"name": "tests", "title": "Tests", "residency": "DE"}
+            columns = dict.fromkeys(COLUMNS, "internal")
+            house.node.datasets.add(table(tmp_path / "a.csv", 5), {**fields, "sensitivity": columns})
+            page = browser.get("/")
+            assert begun(page) == ["/connect"]
+            assert "none: this server works alone" in page.text
+            assert "1 registered" in page.text
+        user = person(house, "Tom", "tool-user")
+        assert begun(user.get("/")) == ["/tools/crystals"]
+        assert "What runs here" not in user.get("/").text
+
+
+def begun(page):
+    """Where the first steps of the page lead."""
+    return re.findall(r'<article class="card step">.*?href="([^"]*)"', page.text, re.DOTALL)
+
+
+def test_the_words_used_are_there_for_everybody_with_an_account(houses):
+    page = person(houses["Ash"], "Tina W", "tool-user").get("/words")
+    assert heading(page) == "Words used here"
+    assert '<div id="epsilon-delta">' in page.text
 
 
 def test_recovery_keys_are_asked_to_be_moved_until_they_are(houses, eva):
