@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from urllib.parse import urldefrag, urlsplit
 
 import pytest
@@ -18,6 +20,7 @@ from web.work import working
 OWNER = "Ash"
 _MOST = 24
 _NAMED = re.compile(r"(?<=/)(sha256:)?([0-9a-f]{12,}|[0-9]+)|(?<==)[^&]*")
+_LED_TO = re.compile(r'\b(?:href|src)="([^"]*)"')
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +84,35 @@ def test_every_screen_holds_what_screens_hold(visit, work, house, screen):
             raise AssertionError(f"{kind(address)}: {error}") from None
         to_see.extend(links(page, screen))
     assert seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("house", [OWNER, LAB])
+def test_every_link_leads_somewhere_for_a_person_with_all_rights(work, house):
+    """By what the server sends, without a browser: links, pictures, plots' files and downloads; of one kind of address, the first."""
+    with closing(work[house].eva()) as browser:
+        to_see: list[tuple[str, str]] = [("", screen.path) for screen in SCREENS]
+        seen: dict[str, str] = {}
+        broken = []
+        while to_see:
+            where, address = to_see.pop(0)
+            if kind(address) in seen:
+                continue
+            seen[kind(address)] = address
+            answer = browser.get(address)
+            if answer.status_code >= 400 or "/sign-in" in str(answer.url):
+                broken.append(f"{where} leads to {address}: {answer.status_code} {answer.url}")
+            if answer.headers.get("content-type", "").startswith("text/html"):
+                here = urlsplit(str(answer.url))
+                found = [html.unescape(one) for one in _LED_TO.findall(answer.text)]
+                to_see += [(here.path, one) for one in found if one.startswith("/")]
+                # Of this page itself: an anchor that is there.
+                ids = set(re.findall(r'\bid="([^"]+)"', answer.text))
+                broken += [
+                    f"{here.path} has no {one}" for one in found if one.startswith("#") and one[1:] not in ids
+                ]
+        assert not broken, "\n".join(broken)
+        assert len(seen) > 40
 
 
 @pytest.mark.parametrize("house", [OWNER, LAB])
