@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +67,12 @@ def test_colours_are_named_once():
     assert set(re.findall(r"#[0-9a-f]{3,8}\b", rest)) <= {"#fff"}
     for line in re.findall(r"--[a-z-]+: (#[^;]+);", root):
         pytest.fail(f"{line} has no counterpart in the dark")
+
+
+def test_every_class_of_the_style_sheet_is_used():
+    scripts = [item.read_text("utf-8") for item in (_WEB / "static").iterdir() if item.name.endswith(".js")]
+    sources = [path.read_text("utf-8") for path in Path(str(_WEB)).rglob("*.py")]
+    told = "\n".join([*TEMPLATES.values(), *scripts, *sources])
+    libraries = {"htmx-request", "u-cursor-x", "u-hz"}  # htmx and uPlot give these
+    unused = {name for name in _DEFINED - libraries if not re.search(rf"(?<![\w-]){name}(?![\w-])", told)}
+    assert not unused
