@@ -54,6 +54,6 @@ def test_values_are_written_for_people():
     written = '<time datetime="1970-01-01T00:00:00Z" data-when>1 Jan 1970 00:00 UTC</time>'
     assert str(filters.when(0)) == str(filters.when("1970-01-01T00:00:00Z")) == written
     advice = filters.advice("3 of 9 lie outside (8 to 90 pixels): try --set scale=0.75")
-    assert advice.endswith(": try again with “Scale” set to 0.75, under “Calibration and settings”")
+    assert advice.endswith(": try again with “Scale” set to 0.75, under “Calibration and settings”.")
     assert filters.advice("Nothing to set.") == "Nothing to set."
     assert "5.0 s ago" in filters.ago(100, now=105)

@@ -77,13 +77,14 @@ def percent(value: float | None) -> str:
 
 def advice(text: str) -> str:
     """What a tool advises, in the page's words where it speaks of the command line."""
-    return _SETTING.sub(
+    told = _SETTING.sub(
         lambda found: (
             f"try again with “{found[1].replace('_', ' ').capitalize()}” set to {found[2]},"
             " under “Calibration and settings”"
         ),
         text,
     )
+    return told if told.endswith((".", "!", "?")) else f"{told}."
 
 
 def short(digest: str | None) -> str:
