@@ -12,14 +12,18 @@ from cloister.hub.server import Hub, create_hub
 from cloister.hub.traffic import Passed
 from cloister.identity.cards import genesis
 from cloister.identity.keys import SecretKeys
+from cloister.node.node import Node
 from cloister.people.roles import ALL
 from cloister.transport.invitation import Invitation
 from cloister.web.guard import right_of
 from cloister.web.listening import PageAt
 from cloister.web.relay import RelayPage
-from node.town import UNLOCK
+from cloister.web.server import Serving
+from cloister.web.site import Site
+from node.town import UNLOCK, LocalEngines, until
 from web.browser import Visit, check_page
 from web.street import EVA, PASSWORD, Browser
+from web.work import text_of
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +148,22 @@ def test_the_relays_screens_hold(page, visit: Visit):
     for path in ("/", "/traffic", "/log", "/invitations", "/people", "/people/all"):
         shown.goto(page.url + path)
         check_page(shown)
+
+
+def test_a_server_that_is_connected_shows_where_its_relay_is_and_that_it_is_reached(hub, page, tmp_path):
+    site = Site(tmp_path / "n", make=lambda *a: Node(*a[:3], engines=LocalEngines, database=a[3]))
+    with contextlib.closing(site), Serving(site, PageAt(port=0)) as serving:
+        site.accounts.first(EVA, PASSWORD, site.accounts.start_key)
+        site.found("Cedar", ["owner"], UNLOCK, UNLOCK)
+        site.join(hub.invite().encode())
+        until("the relay", lambda: site.node.status()["relay"]["reached"])
+        relay = site.node.link.hub
+        until("what was exchanged with it", lambda: relay in site.node.traffic())
+        with Browser(serving.url) as eva:
+            eva.sign_in()
+            told = text_of(eva.get("/settings/relay").text)
+        assert f":{hub.status().relay.port}" in told
+        assert "Reached" in told
+        assert "Away" not in told.partition("Exchanged since the start")[2]
+        assert "Connected" in told.partition("Exchanged since the start")[2]
+        assert "Cedar" in text_of(signed_in(page).get("/").text)

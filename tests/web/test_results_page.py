@@ -36,7 +36,7 @@ def user(work):
 def test_a_result_is_shown_with_who_signed_what_was_checked_and_where_it_comes_from(user, release):
     assert f'href="/results/{release}"' in user.get("/results").text
     said = text_of(user.get(f"/results/{release}").text)
-    assert "3 of 3 owners signed it; 3 are needed." in said
+    assert "3 of 3 owners signed it; needed: 3." in said
     assert "The file here is the one that was signed, byte for byte." in said
     assert "does not hold" not in said
     chain = said.partition("Where it comes from")[2].partition("Who signed")[0]

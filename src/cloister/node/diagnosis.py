@@ -88,14 +88,19 @@ def disk(folder: Path) -> list[Finding]:
 _CONNECT = "Ask a relay's operator for an invitation (a file), then: cloister node connect INVITATION"
 
 
+_SOMEWHERE = "its address"
+
+
 def relay_address(folder: Path) -> str:
     """Where the node looks for its relay, from the invitation that it accepted."""
+    from cloister.transport.invitation import Invitation  # `doctor` also runs where libraries are missing
+
     place = Folder(folder.absolute())
     try:
         told = place.read_json(place.hub_file)
+        return Invitation.decode(str(told.get("invitation"))).relay if isinstance(told, dict) else _SOMEWHERE
     except (CloisterError, OSError):
-        return "its address"
-    return str(told.get("relay") or "its address")[:200] if isinstance(told, dict) else "its address"
+        return _SOMEWHERE
 
 
 def running(

@@ -12,6 +12,7 @@ from typing import Any
 from cloister.agreements.words import KINDS, Section, Sentence, join, printed
 from cloister.claims.offers import Plan
 from cloister.claims.statements import statements
+from cloister.foundation.text import party_name
 from cloister.planner.cost import sentences
 
 
@@ -52,7 +53,7 @@ def _start(plan: Plan, models: Mapping[str, str] | None) -> tuple[Sentence, ...]
     if found is None:
         return ()
     digest = str(found["model"])[:23]
-    what = f"{found['name']} ({digest}…)" if found["name"] else f"the model {digest}…"
+    what = f"{found['name']} ({digest}…)" if found["name"] else f"the model whose digest begins with {digest}"
     lines = [
         f"It starts from {what}.",
         "Everybody who takes part gets that model as it is: it counts as public, and what it holds already is not protected.",
@@ -88,7 +89,7 @@ def sections(
     known = names or {}
 
     def name(party: str) -> str:
-        return known.get(party, f"{party[:8]}…")
+        return party_name(party, known)
 
     request, offer = plan.request, plan.offer
     promised, open_ = statements(offer.claims)

@@ -36,6 +36,7 @@ from cloister.foundation.canonical import JSON, canonical
 from cloister.foundation.clock import parse_rfc3339, rfc3339
 from cloister.foundation.digests import digest, raw, same
 from cloister.foundation.errors import BadInput, NotTrusted
+from cloister.foundation.text import several
 from cloister.identity.envelopes import Envelope, KeyDirectory, signers
 from cloister.identity.keys import PartyId
 from cloister.release.evidence import MAX_HEAD
@@ -188,7 +189,7 @@ def statement(
                 title=terms.title,
                 purpose=request.purpose,
                 method=f"{offer.title}, computation of the kind {request.computation.kind}",
-                data=f"Records of {len(owners)} owners, at their own servers.",
+                data=f"Records of {several(len(owners), 'owner')}, at {'its own server' if len(owners) == 1 else 'their own servers'}.",
                 quality=(
                     f"Each signing owner checked on its own validation records: {quality}."
                     if quality
@@ -336,7 +337,7 @@ def in_words(certificate: Certificate, names: Mapping[str, str] | None = None) -
     predicate, card = certificate.predicate, certificate.predicate.card
 
     def named(parties: tuple[str, ...] | list[str]) -> str:
-        return ", ".join((names or {}).get(party, f"{party[:8]}…") for party in parties)
+        return ", ".join(party_name(party, names or {}) for party in parties)
 
     approved = f"{len(certificate.signed_by)} of {len(predicate.gates.owners)}"
     lines = [

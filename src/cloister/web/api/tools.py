@@ -106,7 +106,7 @@ def _tools(app: FastAPI, pages: Pages) -> None:
     def rollback(name: str, request: Request) -> Any:
         """Goes back to the version of a tool that was installed before."""
         state = room.shelf.rollback(name)
-        pages.site.accounts.note(pages.caller(request), "went back to an earlier version of the tool", name)
+        view.note_going_back(pages.site.accounts, pages.caller(request), state)
         return state.model_dump(mode="json")
 
     @routes.post("/api/v1/tool-offers", "tools.install", body=body_limit(room.limits.tool_bytes))

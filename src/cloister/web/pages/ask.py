@@ -14,6 +14,7 @@ from cloister.applications.trainings import TABLE_LOSSES, TABLE_METRICS
 from cloister.claims.offers import Plan
 from cloister.foundation.canonical import canonical, parse
 from cloister.foundation.errors import BadInput, CloisterError, Refused
+from cloister.node.node import Node
 from cloister.node.tasks.asked import keep, kept
 from cloister.node.tasks.records import parse_plan
 from cloister.web.frame import Pages
@@ -64,7 +65,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             agreements=[(item["digest"], item["title"], f"Version {item['version']}") for item in possible],
             agreement=agreement or (possible[0]["digest"] if possible else ""),
             whats=_WHAT,
-            what=what or "crystals",
+            what=what or _usual(pages.node(), agreement or (possible[0]["digest"] if possible else "")),
             most=MODEL_MOST >> 20,
             error=error,
         )
@@ -230,6 +231,15 @@ def add(app: FastAPI, pages: Pages) -> None:
             [] if everybody else list(asked.datasets),
         )
         return pages.go(request, wanted.path())
+
+
+def _usual(node: Node, agreement: str) -> str:
+    """What is chosen at first: what can be trained on the data of the agreement."""
+    try:
+        terms = node.agreements.in_force(agreement).terms
+    except CloisterError:
+        return "crystals"
+    return "model" if columns(node, terms) else "crystals"
 
 
 def _uploaded(model: UploadFile | None) -> bytes:

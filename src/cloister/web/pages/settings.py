@@ -103,6 +103,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         status = node.status() if node is not None else None
         names = node.parties.names() if node is not None else {}
         traffic = node.traffic() if node is not None else {}
+        here = node.link.transport.here() if node is not None and node.link is not None else frozenset()
         return pages.show(
             request,
             "settings/relay.html",
@@ -114,7 +115,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             rows=[
                 {
                     "name": names.get(party, party[:12]),
-                    "here": party in (status or {}).get("here", ()),
+                    "here": party in here,
                     **counts,
                 }
                 for party, counts in sorted(traffic.items(), key=lambda item: names.get(item[0], ""))

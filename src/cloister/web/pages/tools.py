@@ -224,11 +224,8 @@ def add(app: FastAPI, pages: Pages) -> None:
             state = room.shelf.rollback(name)
         except CloisterError as error:
             return _tool(request, name, error=error)
-        version = state.current.version
-        pages.site.accounts.note(
-            pages.caller(request), "went back to an earlier version of the tool", f"{name} {version}"
-        )
-        return pages.go(request, f"/tools/{name}", told=f"Version {version} is in use again.")
+        view.note_going_back(pages.site.accounts, pages.caller(request), state)
+        return pages.go(request, f"/tools/{name}", told=f"Version {state.current.version} is in use again.")
 
 
 def _signers(opened: Opened) -> tuple[str, ...]:

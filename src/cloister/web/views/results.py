@@ -10,6 +10,7 @@ from cloister.claims.statements import statements
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.errors import CloisterError
+from cloister.foundation.text import several
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import grouped
 from cloister.node.node import Node
@@ -90,7 +91,7 @@ def result_page(node: Node, digest: str) -> dict[str, Any]:
     names = node.parties.names()
 
     def named(party: str) -> str:
-        return names.get(party, f"{party[:8]}…")
+        return party_name(party, names)
 
     checked, checks = _checks(node, told)
     signed = sorted(told.get("signed_by", ()), key=named)
@@ -135,7 +136,7 @@ def _checks(node: Node, told: dict[str, Any]) -> tuple[Checked | None, list[Chec
     predicate = checked.certificate.predicate
     found = [
         Check(
-            f"{len(checked.certificate.signed_by)} of {len(owners)} owners signed it; {terms.release.quorum} are needed.",
+            f"{len(checked.certificate.signed_by)} of {several(len(owners), 'owner')} signed it; needed: {terms.release.quorum}.",
             True,
             "By the owners and the quorum of the agreement that this server holds.",
         ),
@@ -234,7 +235,7 @@ def _lineage(
     links.append(
         Link(
             "Candidate",
-            f"A {predicate.kind} after {rounds} rounds" if rounds else f"A {predicate.kind}",
+            f"A {predicate.kind} after {several(rounds, 'round')}" if rounds else f"A {predicate.kind}",
             f"{predicate.size:,} bytes",
         )
     )
@@ -242,7 +243,7 @@ def _lineage(
     links.append(
         Link(
             "Owners' gates",
-            f"{votes} of {len(predicate.gates.owners)} owners approved",
+            f"{votes} of {several(len(predicate.gates.owners), 'owner')} approved",
             predicate.card.quality,
         )
     )

@@ -9,6 +9,7 @@ from typing import Any
 from cloister.claims.offers import Plan
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.errors import CloisterError, from_problem
+from cloister.foundation.text import party_name
 from cloister.journal.phases import MAX_NAME
 from cloister.node.node import Node
 from cloister.node.reports import task_view, tasks_view
@@ -55,7 +56,7 @@ def status_of(node: Node, task: str) -> str:
 def _listed(node: Node, item: dict[str, Any]) -> dict[str, Any]:
     return {
         **item,
-        "by": item["names"].get(item["requester"], item["requester"][:8]),
+        "by": party_name(item["requester"], item["names"]),
         "at": parse_rfc3339(item["created"]),
         "state": WORDS.get(item["status"], item["status"]),
         "kind_of_state": _KINDS.get(item["status"], ""),
@@ -68,7 +69,7 @@ def where(node: Node, item: dict[str, Any]) -> str:
     names = item["names"]
 
     def named(parties: Any) -> str:
-        return ", ".join(sorted(names.get(party, party[:8]) for party in parties))
+        return ", ".join(sorted(party_name(party, names) for party in parties))
 
     match item["status"]:
         case "pending":
@@ -101,7 +102,7 @@ _STEPS = {
     "start": "Preparing.",
     "gather": "Owners make keys for round {}.",
     "relay": "Owners exchange key shares for round {}.",
-    "collect": "Owners train; their masked contributions to round {} are collected.",
+    "collect": "Owners train; their contributions to round {} are collected.",
     "confirm": "Owners confirm who is in the sum of round {}.",
     "total": "The sum of round {} is made.",
     "share": "Making keys for round {}.",
@@ -159,7 +160,7 @@ def _failure(item: dict[str, Any]) -> CloisterError | None:
     if item["refusals"]:
         party, problem = min(item["refusals"].items())
         error = from_problem(problem)
-        error.what = f"{item['names'].get(party, party[:8])}: {error.what}"
+        error.what = f"{party_name(party, item['names'])}: {error.what}"
         return error
     return None
 
@@ -254,7 +255,7 @@ def _by_kind(found: Sequence[Crossed], item: dict[str, Any]) -> list[dict[str, A
             (one.direction, one.about),
             {"direction": one.direction, "about": one.about, "names": set(), "messages": 0, "size": 0},
         )
-        row["names"].add(item["names"].get(one.party, one.party[:8]))
+        row["names"].add(party_name(one.party, item["names"]))
         row["messages"] += one.messages
         row["size"] += one.size
     rows = [{**row, "names": sorted(row["names"], key=str.lower)} for row in sums.values()]

@@ -20,10 +20,12 @@ from cloister.people.sessions import stored
 from cloister.release.bundle import Checked
 from cloister.storage.samples import Wanted
 from cloister.tools.check import parameters_of
+from cloister.tools.install import State
 from cloister.tools.manifest import Manifest
 from cloister.tools.serving import FILES
+from cloister.web.diary import Diary
 from cloister.web.doors import SITE, Visit
-from cloister.web.guard import caller_of
+from cloister.web.guard import Caller, caller_of
 from cloister.web.views import typed
 
 _TEXT_MOST = 100
@@ -62,6 +64,11 @@ def who(request: Request) -> Who:
         return Who(f"account:{caller.account}", caller.name, visit.remote)
     # A browser without its cookie is one that nothing is known of: it has dropped nothing yet.
     return Who(f"visitor:{stored(visit.visitor or new_id())}", caller.name, visit.remote)
+
+
+def note_going_back(diary: Diary, caller: Caller, state: State) -> None:
+    """Writes down that somebody went back to an earlier version of a tool, which is now `state`."""
+    diary.note(caller, "went back to an earlier version of the tool", f"{state.name} {state.current.version}")
 
 
 def is_own(request: Request, sample: Sample) -> bool:
