@@ -38,6 +38,7 @@ from cloister.claims.vocabulary import Claim, Claims
 from cloister.data.schema import DatasetDescription
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.digests import digest_json
+from cloister.foundation.text import party_name
 from cloister.identity.keys import PartyId
 
 __all__ = [
@@ -140,7 +141,7 @@ class Terms(BaseModel):
         witness = (
             next((w for w in self.witnesses.parties if w.party == party), None) if self.witnesses else None
         )
-        return member.name if member else witness.name if witness else f"{party[:8]}…"
+        return member.name if member else witness.name if witness else party_name(party, {})
 
     # -- what ----------------------------------------------------------------------------------------------------
 

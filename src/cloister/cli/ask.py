@@ -15,6 +15,7 @@ from cloister.cli.common import brief, client, decimal_point, elsewhere, folder_
 from cloister.cli.output import Answer, command, confirm, say
 from cloister.foundation.errors import BadInput, from_problem
 from cloister.foundation.files import read_limited
+from cloister.foundation.text import party_name
 
 if TYPE_CHECKING:
     from cloister.sdk.client import Client
@@ -119,11 +120,11 @@ def train(folder: Path, yes: bool, what_if: bool, **given: Any) -> Answer:
     if task["refusals"]:
         party, problem = min(task["refusals"].items())
         error = from_problem(problem)
-        name = told["names"].get(party, party[:8])
+        name = party_name(party, told["names"])
         error.args = (f"{name}: {error.what}",)
         error.what = f"{name}: {error.what}"
         raise elsewhere(error)
-    waiting = ", ".join(told["names"].get(party, party[:8]) for party in task["waiting"])
+    waiting = ", ".join(party_name(party, told["names"]) for party in task["waiting"])
     text = f"Task {short(task['task'])}: {task['status']}." + (f" Waiting for: {waiting}." if waiting else "")
     if not reached:
         text += "\nThe relay is not reached; it goes out when it is."

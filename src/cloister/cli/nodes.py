@@ -11,6 +11,7 @@ from cloister.cli import accounts, backups, keys
 from cloister.cli.common import client, folder_option, keyring_option, openers, unlock, wait_option
 from cloister.cli.output import Answer, command
 from cloister.cli.pages import page_options, run
+from cloister.foundation.text import party_name
 
 if TYPE_CHECKING:
     from cloister.web.listening import PageAt
@@ -92,7 +93,7 @@ def status(folder: Path, wait: int) -> Answer:
     with client(folder) as node:
         told = node.wait_ready(wait) if wait else node.status()
         names = {item["party"]: item["name"] for item in node.get("/parties")}
-    here = ", ".join(names.get(party, party[:8]) for party in told["here"]) or "nobody else"
+    here = ", ".join(party_name(party, names) for party in told["here"]) or "nobody else"
     relay = "reached" if told["relay"]["reached"] else "not reached" if told["relay"]["hub"] else "none"
     lines = [f"{told['name']}  {told['party']}", f"Relay: {relay}. Here now: {here}."]
     if told["locked"]:

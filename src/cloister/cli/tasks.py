@@ -11,6 +11,7 @@ import click
 from cloister.cli.common import brief, client, elsewhere, folder_option, short, soon, table, wait_option
 from cloister.cli.output import Answer, command, confirm, say
 from cloister.foundation.errors import Refused, from_problem
+from cloister.foundation.text import party_name
 from cloister.node.tasks.happenings import in_words
 
 
@@ -31,7 +32,7 @@ def tasks(folder: Path) -> Answer:
             item["kind"],
             item["status"]
             + (f" ({item['phase']})" if item.get("phase") and item["status"] == "running" else ""),
-            item["names"].get(item["requester"], item["requester"][:8]),
+            party_name(item["requester"], item["names"]),
             item["purpose"],
         ]
         for item in told
@@ -55,7 +56,7 @@ def show(task: str, folder: Path, wait: int) -> Answer:
         )
     for party, problem in told["refusals"].items():
         lines.append(
-            f"Refused by {told['names'].get(party, party[:8])}: {problem.get('detail')} [{problem.get('clause')}]"
+            f"Refused by {party_name(party, told['names'])}: {problem.get('detail')} [{problem.get('clause')}]"
         )
     return Answer(told, "\n".join(lines))
 
@@ -176,7 +177,7 @@ def watch(task: str, seconds: int, folder: Path) -> Answer:
     if told.get("failure"):
         raise elsewhere(from_problem(told["failure"]))
     if told["status"] not in _ENDED:
-        waiting = ", ".join(told["names"].get(party, party[:8]) for party in told.get("waiting") or ())
+        waiting = ", ".join(party_name(party, told["names"]) for party in told.get("waiting") or ())
         lasted = f"{seconds} second{'' if seconds == 1 else 's'}"
         text = f"Still {told['status']} after {lasted}." + (f" Waiting for: {waiting}." if waiting else "")
         return Answer(told, text, exit_code=4)

@@ -10,6 +10,8 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 REPLACEMENT = "\ufffd"
 
 
@@ -41,3 +43,13 @@ _BREAKS = "\t\r\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029"
 def several(number: object, word: str) -> str:
     """A number of things in words: one of them, or several."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def party_name(party: str, names: Mapping[str, str]) -> str:
+    """What an organisation is called; the start of its fingerprint where nobody here knows it.
+
+    Args:
+        party: its fingerprint.
+        names: by fingerprint, of those that are known.
+    """
+    return names.get(party) or f"{party[:8]}…"

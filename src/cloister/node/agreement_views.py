@@ -12,6 +12,7 @@ from cloister.agreements.timeline import DID, MOVED, SIGNED, STOPPED, Happening,
 from cloister.claims.offers import PLAN_TYPE
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.errors import CloisterError
+from cloister.foundation.text import party_name
 from cloister.node.budgets import views
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events
@@ -169,7 +170,7 @@ def _namer(node: Node, terms: Terms) -> Any:
     own = node.parties.names()
 
     def name(party: str) -> str:
-        return terms.name_of(party) if terms.member(party) is not None else own.get(party, f"{party[:8]}…")
+        return terms.name_of(party) if terms.member(party) is not None else party_name(party, own)
 
     return name
 

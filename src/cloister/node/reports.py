@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cloister.claims.offers import Plan
 from cloister.foundation.clock import rfc3339
 from cloister.foundation.errors import BadInput, CloisterError, NotFound, Refused
+from cloister.foundation.text import party_name
 from cloister.identity.envelopes import Envelope
 from cloister.ledger.checkpoints import party_of
 from cloister.ledger.export import write_export
@@ -115,7 +116,7 @@ def _revocation(item: Release, names: Mapping[str, str]) -> str:
     if item.status != "revoked":
         return ""
     by = str(item.facts.get("revoked_by") or "")
-    who = f" by {names.get(by, f'{by[:8]}…')}" if by else ""
+    who = f" by {party_name(by, names)}" if by else ""
     # One line, ended as a sentence, whatever its writer wrote.
     reason = " ".join(str(item.facts.get("revoked_reason") or "").split()).rstrip(".")
     return f"REVOKED{who}{f': {reason}' if reason else ''}. Do not use it; delete your copies.\n\n"

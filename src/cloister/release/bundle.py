@@ -17,6 +17,7 @@ from functools import partial
 from cloister.foundation.canonical import parse
 from cloister.foundation.clock import rfc3339
 from cloister.foundation.errors import BadInput
+from cloister.foundation.text import party_name
 from cloister.identity.directory import Directory
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import grouped
@@ -56,12 +57,12 @@ class Checked:
         return "\n".join(lines)
 
     def _head(self, head: Head) -> str:
-        name = self.names.get(head.party, f"{head.party[:8]}…")
+        name = party_name(head.party, self.names)
         text = f"  {name}'s log had {head.size:,} entries, root {head.root}: "
         if not head.checked:
             return text + "not checked, since the file has no card of that party"
         text += "signed by that log" + (f" at {rfc3339(head.at)}" if head.at is not None else "")
-        seen = ", ".join(self.names.get(party, f"{party[:8]}…") for party in head.cosigned_by)
+        seen = ", ".join(party_name(party, self.names) for party in head.cosigned_by)
         return text + (f", cosigned by {seen}" if seen else "")
 
 

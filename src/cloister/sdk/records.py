@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 from cloister.foundation.errors import CloisterError, NotFound, TaskFailed, Unreachable, from_problem
 from cloister.foundation.files import write_atomically
+from cloister.foundation.text import party_name
 from cloister.sdk.client import Client
 from cloister.sdk.progress import watching
 from cloister.sdk.tables import Record, asked
@@ -302,6 +303,6 @@ def _not_done(facts: Mapping[str, Any]) -> CloisterError:
     if refusals:
         party, problem = min(refusals.items())
         error = from_problem(problem)
-        named = (facts.get("names") or {}).get(party, party[:8])
-        return type(error)(f"{named}: {error.what}", error.why, error.remedy, **error.detail)
+        who = party_name(party, facts.get("names") or {})
+        return type(error)(f"{who}: {error.what}", error.why, error.remedy, **error.detail)
     return TaskFailed(f"The task was {facts['status']}.", "", "Ask whoever did it.")

@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from cloister.foundation.clock import parse_rfc3339
+from cloister.foundation.text import party_name
 
 _SETTING = re.compile(r"\btry --set (\w+)=([\w.+-]+)")
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
@@ -100,6 +101,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "seconds": seconds,
         "percent": percent,
         "short": short,
+        "named": party_name,
         "advice": advice,
     }
 )

@@ -15,6 +15,7 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from cloister.foundation.errors import CloisterError, Conflict
+from cloister.foundation.text import party_name
 from cloister.node.node import Node
 from cloister.people.roles import Right
 from cloister.web import filters
@@ -243,9 +244,7 @@ class Pages:
         return caller.account or f"at {visit.remote if isinstance(visit, Visit) else ''}"
 
     def _name(self, party: str) -> str:
-        if self.site.node is None:
-            return party[:12]
-        return self.site.node.parties.names().get(party, party[:12])
+        return party_name(party, {} if self.site.node is None else self.site.node.parties.names())
 
 
 def headers_of(error: CloisterError | None) -> dict[str, str]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from cloister.foundation.clock import Clock
 from cloister.foundation.errors import CloisterError, Refused
+from cloister.foundation.text import party_name
 from cloister.identity.cards import Card
 from cloister.identity.cards import read as read_card
 from cloister.identity.directory import Directory
@@ -138,7 +139,7 @@ class Parties:
         """The party's name on its card, or the start of its fingerprint."""
         if party in self._directory:
             return self._directory.card(party).name
-        return f"{party[:8]}…"
+        return party_name(party, {})
 
     def names(self) -> dict[str, str]:
         """Names by fingerprint of all known parties."""

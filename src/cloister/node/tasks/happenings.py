@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cloister.foundation.text import several
+from cloister.foundation.text import party_name, several
 
 _LONGEST = 300
 
@@ -30,7 +30,7 @@ def in_words(
 
     def name(key: str) -> str:
         party = str(facts.get(key, "?"))
-        return names.get(party, party[:8])
+        return party_name(party, names)
 
     match event["kind"]:
         case "task.proposed":
@@ -123,7 +123,7 @@ def _delivered(confirmed: Any, names: Mapping[str, str], task: Mapping[str, Any]
     """Who has confirmed what: recipients get the result, owners that are none the certificate only."""
     recipients, owners = set(task.get("recipients") or ()), set(task.get("owners") or ())
     coordinators = set((task.get("seats") or {}).get("coordinator") or ())
-    whole = sorted(names.get(party, party[:8]) for party in recipients - coordinators)
+    whole = sorted(party_name(party, names) for party in recipients - coordinators)
     bare = owners - recipients - coordinators
     if confirmed != len(whole) + len(bare):
         return f"{several(confirmed, 'confirmation')} of what was delivered"

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from cloister.foundation.clock import Clock, parse_rfc3339
 from cloister.foundation.errors import BadInput, CloisterError, NotFound
+from cloister.foundation.text import party_name
 from cloister.node.toolroom.limits import RoomLimits
 from cloister.node.toolroom.recent import new_id
 from cloister.node.toolroom.workers import Workers
@@ -270,4 +271,4 @@ class Shelf:
 
 def signer_names(checked: Checked) -> list[str]:
     """The names that the signers' cards give them; the beginning of the fingerprint where there is none."""
-    return [checked.names.get(party, f"{party[:8]}…") for party in sorted(checked.certificate.signed_by)]
+    return [party_name(party, checked.names) for party in sorted(checked.certificate.signed_by)]

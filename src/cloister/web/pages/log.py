@@ -10,6 +10,7 @@ from fastapi import FastAPI, Query, Request, Response
 
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.errors import BadInput, CloisterError
+from cloister.foundation.text import party_name
 from cloister.identity.keys import grouped
 from cloister.ledger.leaves import KINDS
 from cloister.ledger.verify import Report
@@ -146,7 +147,7 @@ def shown(known: Known, entry: Entry) -> dict[str, Any]:
 def _heads(node: Node) -> list[dict[str, Any]]:
     names = node.parties.names()
     return [
-        {**head, "witnesses": [names.get(party, f"{party[:8]}…") for party in head["cosigned_by"]]}
+        {**head, "witnesses": [party_name(party, names) for party in head["cosigned_by"]]}
         for head in checkpoints(node.durable.database, node.ledger.origin)
     ]
 
@@ -155,7 +156,7 @@ def _seen(node: Node) -> list[dict[str, Any]]:
     names = node.parties.names()
     return sorted(
         (
-            {"name": names.get(party, f"{party[:8]}…"), "size": seen["size"], "at": seen["time"]}
+            {"name": party_name(party, names), "size": seen["size"], "at": seen["time"]}
             for party, seen in node.ledger.witnessed().items()
         ),
         key=lambda item: str(item["name"]).lower(),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Form, Request, Response
 
 from cloister.foundation.errors import CloisterError, NotFound
+from cloister.foundation.text import party_name
 from cloister.hub.server import Hub
 from cloister.ledger.checkpoints import Checkpoint
 from cloister.ledger.notes import Note
@@ -140,7 +141,7 @@ def name_of(hub: Hub, party: str) -> str:
     """A party's name on its card, as far as the relay knows it."""
     if party == hub.party:
         return hub.name
-    return hub.members.known.card(party).name if party in hub.members.known else f"{party[:8]}…"
+    return hub.members.known.card(party).name if party in hub.members.known else party_name(party, {})
 
 
 def _head(note: bytes) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from cloister import __version__
 from cloister.foundation.clock import rfc3339
 from cloister.foundation.errors import CloisterError, NotFresh
+from cloister.foundation.text import party_name
 from cloister.node.backup import SUFFIX, write
 from cloister.node.diagnosis import Finding, disk, installation, of_node, relay_address
 from cloister.node.peers.quotas import LIMITS
@@ -114,7 +115,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             address=relay_address(site.folder.root) if status and status["relay"]["hub"] else "",
             rows=[
                 {
-                    "name": names.get(party, party[:12]),
+                    "name": party_name(party, names),
                     "here": party in here,
                     **counts,
                 }

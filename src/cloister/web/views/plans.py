@@ -7,6 +7,7 @@ from typing import Any
 
 from cloister.claims.offers import Declined, Plan
 from cloister.claims.statements import statements
+from cloister.foundation.text import party_name
 from cloister.node.node import Node
 from cloister.node.tasks.known import known_models
 from cloister.planner.cost import LEAST_PER_NODE, duration, sentences, size
@@ -77,7 +78,7 @@ def _seats(plan: Plan, names: Mapping[str, str]) -> list[dict[str, Any]]:
     rows = [
         {
             "party": party,
-            "name": names.get(party, f"{party[:8]}…"),
+            "name": party_name(party, names),
             "seat": seat,
             "does": SEATS.get(seat, seat),
             "learns": list(plan.offer.discloses.get(seat, ())),

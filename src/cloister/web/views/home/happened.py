@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cloister.foundation.errors import CloisterError
+from cloister.foundation.text import party_name
 from cloister.node.node import Node
 from cloister.node.tasks.happenings import in_words
 from cloister.people.roles import Right
@@ -62,7 +63,7 @@ def _told(node: Node, item: Event, names: Mapping[str, str]) -> Happening | None
             return None
         link = f"/agreements/{digest}"
         if item.kind == "agreement.signatures":
-            signed = [names.get(party, party[:8]) for party in facts.get("signed") or ()]
+            signed = [party_name(party, names) for party in facts.get("signed") or ()]
             return Happening(item.at, f"“{title}” is signed by {', '.join(signed)}", link)
         if facts.get("to") not in {"finalized", "suspended", "revoked", "terminated"}:
             return None
