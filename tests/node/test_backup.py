@@ -182,8 +182,13 @@ def test_rule_3_a_restore_replaces_nothing(node, tmp_path, there):
 
 
 def test_rule_3_an_empty_folder_is_fine(node, tmp_path):
-    (tmp_path / "again").mkdir()
-    restore(made(node, tmp_path / "b"), Folder(tmp_path / "again"), BACKUP)
+    again = Folder(tmp_path / "again")
+    again.root.mkdir()
+    about = restore(made(node, tmp_path / "b"), again, BACKUP)
+    assert about.party == node.party == again.config().party
+    assert stat.S_IMODE(again.root.stat().st_mode) == 0o700
+    contents = {path.name: path.read_bytes() for path in (node.folder.root / "contents").iterdir()}
+    assert contents == {path.name: path.read_bytes() for path in (again.root / "contents").iterdir()}
 
 
 @pytest.mark.parametrize("how", ["cut", "bent", "wrong passphrase", "not a backup"])

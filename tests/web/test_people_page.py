@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from contextlib import closing
 
@@ -65,7 +66,11 @@ def test_a_person_is_added_handed_a_password_and_can_do_nothing_but_choose_anoth
         assert answer.url.path == "/people/password"
         assert bob.get("/people/all").status_code == 403
         assert bob.get("/tools").status_code == 403
-        answer = bob.post("/people/password", data={"password": OTHER})
+        for again in ("", OTHER + "x"):
+            asked = bob.post("/people/password", data={"password": OTHER, "again": again})
+            assert asked.status_code == 422
+            assert "The two passwords are not the same." in asked.text
+        answer = bob.post("/people/password", data={"password": OTHER, "again": OTHER})
         assert answer.url.path == "/people"
         assert "Approver" in answer.text
     assert ("First password" in eva.get("/people/all").text) is False
@@ -138,7 +143,7 @@ def test_what_changes_who_may_sign_in_takes_the_password_once_more(house, eva, p
     ("path", "data"),
     [
         ("/people/new", {"name": "Bob", "roles": "operator"}),
-        ("/people/password", {"password": OTHER}),
+        ("/people/password", {"password": OTHER, "again": OTHER}),
         ("/people/password/remove", {}),
         ("/people/tokens", {"title": "x", "scopes": "tasks.read", "days": "1"}),
     ],
@@ -149,6 +154,12 @@ def test_a_session_that_is_not_fresh_changes_nothing(house, eva, path, data):
     assert [person.name for person in house.site.accounts.all()] == [EVA]
     assert house.site.accounts.tokens.of(account(house, EVA)) == []
     assert house.site.accounts.sign_in(EVA, PASSWORD, "", "")
+
+
+def test_who_forgot_the_password_is_told_what_to_do_also_as_the_only_one(house):
+    with house.visitor() as browser:
+        told = html.unescape(browser.get("/sign-in").text)
+    assert 'cloister node password "YOUR NAME"' in told
 
 
 def test_showing_the_password_again_leads_nowhere_else(eva):

@@ -72,7 +72,12 @@ def test_the_first_account_with_a_passkey_alone_then_signing_in_with_it(house, v
     page.get_by_role("button", name="Sign out", exact=True).click()
     left(page, "/people")
     check_page(page)
-    assert tab_through(page)[-3:] == ["Password", "Sign in", "Sign in with a passkey"]
+    assert tab_through(page)[-4:] == [
+        "Password",
+        "Sign in",
+        "Sign in with a passkey",
+        "Forgotten your password?",
+    ]
     page.get_by_role("button", name="Sign in with a passkey").click()
     left(page, "/sign-in")
     page.goto(local(house) + "/people")
@@ -139,15 +144,25 @@ def test_a_page_opened_by_its_address_says_why_it_has_no_passkeys(house, visit: 
 
 
 def test_the_first_visit_works_without_script(house, visit: Visit):
+    visit.expect(422)
     page = visit(local(house) + "/welcome", script=False)
     assert page.get_by_role("button", name="passkey").count() == 0
     page.get_by_label("Start key", exact=True).fill(house.site.accounts.start_key)
     page.get_by_label("Your name").fill(EVA)
     page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("The same again").fill(PASSWORD + "x")
+    page.get_by_role("button", name="Create the account").click()
+    page.wait_for_load_state()
+    assert page.get_by_role("alert").filter(has_text="not the same").is_visible()
+    assert page.get_by_label("Your name").input_value() == EVA
+    assert page.get_by_label("Start key", exact=True).input_value() == house.site.accounts.start_key
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("The same again").fill(PASSWORD)
     page.get_by_role("button", name="Create the account").click()
     left(page, "/welcome")
     page.get_by_label("Name of the organisation").fill("Sugar works Tulln")
     page.get_by_label("Passphrase of the server").fill("four random words here")
+    page.get_by_label("The same again").fill("four random words here")
     page.get_by_role("button", name="Make the keys").click()
     left(page, "/organisation")
     page.get_by_role("link", name="Work alone for now").click()

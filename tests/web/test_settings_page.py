@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from cloister.identity.keystore import Passphrase
+from cloister.identity.keystore import Passphrase, read_recovery
 from cloister.node.folder import Folder
 from cloister.node.restoring import check, restore
 from cloister.node.setup import RECOVERY_FILE
@@ -15,6 +15,7 @@ from web.browser import Visit, check_page
 from web.street import EVA, PASSWORD, Browser, new_house
 
 BACKUP = "other words for a backup"
+WORDS = "four random words here"
 PATHS = ("/settings", "/settings/health", "/settings/relay", "/settings/backup")
 
 
@@ -22,7 +23,7 @@ PATHS = ("/settings", "/settings/health", "/settings/relay", "/settings/backup")
 def house(tmp_path):
     with new_house(tmp_path / "n") as made:
         made.site.accounts.first(EVA, PASSWORD, made.site.accounts.start_key)
-        opener = Passphrase(b"four random words here")
+        opener = Passphrase(WORDS.encode())
         made.site.found("Sugar works Tulln", ["owner"], opener, opener)
         yield made
 
@@ -87,7 +88,7 @@ def test_an_invitation_that_is_none_is_told_and_stays_in_its_field(eva, path):
 
 
 def test_a_backup_is_downloaded_and_comes_back(house, eva, tmp_path):
-    answer = eva.post("/settings/backup", data={"passphrase": BACKUP, "where": "download"})
+    answer = eva.post("/settings/backup", data={"passphrase": BACKUP, "again": BACKUP, "where": "download"})
     assert answer.status_code == 200
     name = answer.headers["content-disposition"]
     assert re.fullmatch(r'attachment; filename="sugar-works-tulln-\d{8}t\d{6}z\.cloister-backup"', name)
@@ -99,7 +100,7 @@ def test_a_backup_is_downloaded_and_comes_back(house, eva, tmp_path):
 
 
 def test_a_backup_is_made_on_the_server_and_listed(house, eva):
-    answer = eva.post("/settings/backup", data={"passphrase": BACKUP, "where": "here"})
+    answer = eva.post("/settings/backup", data={"passphrase": BACKUP, "again": BACKUP, "where": "here"})
     assert "Move it off this machine" in answer.text
     (made,) = (house.site.folder.root / "backups").iterdir()
     assert made.name in answer.text
@@ -107,12 +108,39 @@ def test_a_backup_is_made_on_the_server_and_listed(house, eva):
 
 
 def test_a_backup_takes_the_password_once_more_and_a_good_passphrase(house, eva):
-    assert eva.post("/settings/backup", data={"passphrase": "short"}).status_code == 422
+    assert eva.post("/settings/backup", data={"passphrase": "short", "again": "short"}).status_code == 422
     stale(house)
     assert eva.get("/settings/backup").url.path == "/confirm"
-    answer = eva.post("/settings/backup", data={"passphrase": BACKUP}, follow_redirects=False)
+    answer = eva.post(
+        "/settings/backup", data={"passphrase": BACKUP, "again": BACKUP}, follow_redirects=False
+    )
     assert (answer.status_code, answer.headers["location"]) == (303, "/confirm?next=/settings/backup")
     assert not (house.site.folder.root / "backups").exists()
+
+
+def test_a_backup_whose_passphrase_was_mistyped_is_not_made(house, eva):
+    answer = eva.post("/settings/backup", data={"passphrase": BACKUP, "again": BACKUP + "x", "where": "here"})
+    assert answer.status_code == 422
+    assert "The two passphrases are not the same." in answer.text
+    assert not (house.site.folder.root / "backups").exists()
+
+
+def test_the_recovery_keys_are_taken_along_as_a_file_that_opens(house, eva, tmp_path):
+    page = eva.get("/settings").text
+    assert "chosen when the keys were made" in page
+    answer = eva.get("/settings/recovery-keys")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.headers["content-disposition"] == (
+        'attachment; filename="sugar-works-tulln-recovery-keys.txt"'
+    )
+    (tmp_path / "keys").write_bytes(answer.content)
+    assert read_recovery(tmp_path / "keys", Passphrase(WORDS.encode())).public
+    assert "Downloaded the recovery keys" in eva.get("/people/trail").text
+    stale(house)
+    assert eva.get("/settings/recovery-keys").url.path == "/confirm"
+    house.site.recovery_file.rename(tmp_path / "moved")
+    eva.post("/confirm", data={"password": PASSWORD})
+    assert eva.get("/settings/recovery-keys").status_code == 404
 
 
 def test_a_token_makes_no_backup(house, eva):
@@ -126,10 +154,12 @@ def test_a_token_makes_no_backup(house, eva):
 
 
 def test_no_secret_is_in_an_address_or_shown_again(eva):
-    answer = eva.post("/settings/backup", data={"passphrase": BACKUP, "where": "here"})
+    answer = eva.post("/settings/backup", data={"passphrase": BACKUP, "again": BACKUP, "where": "here"})
     assert BACKUP not in answer.text
     assert all(BACKUP not in str(item.url) for item in (*answer.history, answer))
-    assert "passphrase=" not in eva.post("/settings/backup", data={"passphrase": "short"}).text
+    assert (
+        "passphrase=" not in eva.post("/settings/backup", data={"passphrase": "short", "again": "short"}).text
+    )
 
 
 def test_the_passphrase_of_a_closed_server_is_tried_at_a_pace(house, eva):
@@ -169,6 +199,7 @@ def test_the_screens_of_settings_hold(house, visit: Visit):
         page.goto(house.url + path)
         check_page(page)
     page.get_by_label("Passphrase of this backup").fill(BACKUP)
+    page.get_by_label("The same again").fill(BACKUP)
     for _ in range(2):  # the form is usable again after a download
         with page.expect_download() as got:
             page.get_by_role("button", name="Make the backup").click()

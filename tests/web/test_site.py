@@ -25,7 +25,8 @@ def place():
 def began(house: House):
     browser = house.visitor()
     answer = browser.post(
-        "/welcome", data={"name": EVA, "password": PASSWORD, "key": house.site.accounts.start_key}
+        "/welcome",
+        data={"name": EVA, "password": PASSWORD, "again": PASSWORD, "key": house.site.accounts.start_key},
     )
     assert answer.url.path == "/organisation", answer.text
     return browser
@@ -36,18 +37,29 @@ def test_from_nothing_to_an_open_server_on_the_page_and_again_after_it_was_stopp
         assert house.site.state == "new"
         with contextlib.closing(began(house)) as browser:
             assert browser.get("/").url.path == "/organisation"
-            asked = browser.post("/organisation", data={"name": "Our plant", "passphrase": "short"})
+            asked = browser.post(
+                "/organisation", data={"name": "Our plant", "passphrase": "short", "again": "short"}
+            )
             assert asked.status_code == 422
             assert "too short" in asked.text
             assert "Our plant" in asked.text, "what was typed is not lost"
+            words = "four random words here"
+            for again in ({}, {"again": "four random words hear"}):
+                typo = {"name": "Our plant", "passphrase": words, **again}
+                asked = browser.post("/organisation", data=typo)
+                assert asked.status_code == 422
+                assert "The two passphrases are not the same." in asked.text
+                assert "Our plant" in asked.text
+                assert words not in asked.text
+            assert house.site.state == "new"
             made = browser.post(
-                "/organisation", data={"name": "Our plant", "passphrase": "four random words here"}
+                "/organisation", data={"name": "Our plant", "passphrase": words, "again": words}
             )
             assert made.url.path == "/connect"
             assert house.site.state == "open"
             assert browser.get("/api/v1/status").json()["name"] == "Our plant"
             again = browser.post(
-                "/organisation", data={"name": "Another", "passphrase": "four random words here"}
+                "/organisation", data={"name": "Another", "passphrase": words, "again": words}
             )
             assert again.status_code == 409, "keys are never overwritten"
     with new_house(place) as house:

@@ -17,6 +17,7 @@ from cloister.storage.people import Token
 from cloister.web.frame import Pages
 from cloister.web.guard import BINDING, Caller, require_fresh
 from cloister.web.routes import Routes
+from cloister.web.twice import require_same
 from cloister.web.views.browsers import named
 
 _TEXT = Form(max_length=1000)
@@ -99,9 +100,12 @@ def add(app: FastAPI, pages: Pages) -> None:
         )
 
     @routes.post("/people/password", "own-account")
-    def set_password(request: Request, password: Annotated[str, _TEXT] = "") -> Response:
+    def set_password(
+        request: Request, password: Annotated[str, _TEXT] = "", again: Annotated[str, _TEXT] = ""
+    ) -> Response:
         caller = fresh(pages, request)
         try:
+            require_same(password, again, "passwords")
             accounts.set_password(account_of(caller), password, but=pages.visit(request).cookie, by=caller)
         except CloisterError as error:
             return _password(request, error)

@@ -16,6 +16,7 @@ from cloister.web.frame import Pages
 from cloister.web.guard import require_fresh
 from cloister.web.pages.account import account_of
 from cloister.web.routes import Routes
+from cloister.web.twice import require_same
 
 _TEXT = Form(max_length=1000)
 _PARTY_ROLES = ("owner", "researcher", "user", "witness")
@@ -47,10 +48,14 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/organisation", "node.manage")
     def found(
-        request: Request, name: Annotated[str, _TEXT] = "", passphrase: Annotated[str, _TEXT] = ""
+        request: Request,
+        name: Annotated[str, _TEXT] = "",
+        passphrase: Annotated[str, _TEXT] = "",
+        again: Annotated[str, _TEXT] = "",
     ) -> Response:
         require_fresh(pages.caller(request), _BINDS)
         try:
+            require_same(passphrase, again, "passphrases")
             opener = Passphrase(clean(passphrase, new=True))
             site.found(name.strip(), _PARTY_ROLES, opener, opener)
         except CloisterError as error:

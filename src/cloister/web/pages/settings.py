@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from cloister import __version__
 from cloister.foundation.clock import rfc3339
-from cloister.foundation.errors import CloisterError, NotFresh
+from cloister.foundation.errors import CloisterError, NotFound, NotFresh
 from cloister.foundation.text import party_name
 from cloister.node.backup import SUFFIX, write
 from cloister.node.diagnosis import Finding, disk, installation, of_node, relay_address
@@ -22,6 +22,7 @@ from cloister.web.downloads import as_file
 from cloister.web.frame import Pages
 from cloister.web.guard import require_fresh
 from cloister.web.routes import Routes
+from cloister.web.twice import require_same
 
 _TEXT = Form(max_length=1100)
 TABS = (
@@ -62,6 +63,20 @@ def add(app: FastAPI, pages: Pages) -> None:
             parts=_sizes(site.folder.root),
             quotas=sorted(LIMITS.items()),
         )
+
+    @routes.get("/settings/recovery-keys", "node.manage")
+    def recovery_keys(request: Request) -> Response:
+        """The sealed file, as text; its passphrase is known to people only."""
+        caller = pages.caller(request)
+        require_fresh(caller, "The recovery keys stand for your organisation.")
+        if not site.recovery_file.exists():
+            raise NotFound(
+                "The recovery keys are not on this machine.", "They were moved.", "Look where they are kept."
+            )
+        content = site.recovery_file.read_bytes()
+        site.accounts.note(caller, "downloaded the recovery keys")
+        headers = as_file(f"{_plain(site.organisation)}-recovery-keys.txt")
+        return Response(content, media_type="text/plain; charset=utf-8", headers=headers)
 
     # Health --------------------------------------------------------------------------------------------------------
 
@@ -157,11 +172,16 @@ def add(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/settings/backup", "node.manage")
     def make(
-        request: Request, passphrase: Annotated[str, _TEXT] = "", where: Annotated[str, _TEXT] = "download"
+        request: Request,
+        passphrase: Annotated[str, _TEXT] = "",
+        again: Annotated[str, _TEXT] = "",
+        where: Annotated[str, _TEXT] = "download",
     ) -> Response:
         caller = pages.caller(request)
         name = _file_name(site.organisation, site.clock.now())
         try:
+            require_fresh(caller, "A backup is everything here.")
+            require_same(passphrase, again, "passphrases")
             pieces = begin_backup(site, caller, passphrase)
             if where == "download":
                 headers = as_file(name)
@@ -180,10 +200,14 @@ def add(app: FastAPI, pages: Pages) -> None:
 
 
 def _file_name(organisation: str, now: int) -> str:
-    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in organisation)
-    plain = "-".join(part for part in plain.lower().split("-") if part)[:40] or "cloister"
     moment = rfc3339(now).replace(":", "").replace("-", "").lower()
-    return f"{plain}-{moment}{SUFFIX}"
+    return f"{_plain(organisation)}-{moment}{SUFFIX}"
+
+
+def _plain(organisation: str) -> str:
+    """An organisation's name as a part of a file's."""
+    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in organisation)
+    return "-".join(part for part in plain.lower().split("-") if part)[:40] or "cloister"
 
 
 def _shown(item: Finding) -> dict[str, Any]:

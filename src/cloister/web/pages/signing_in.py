@@ -12,6 +12,7 @@ from cloister.web.frame import Pages, here_only
 from cloister.web.guard import OPEN
 from cloister.web.pages.account import account_of, passkey_trouble
 from cloister.web.routes import Routes
+from cloister.web.twice import require_same
 
 _TEXT = Form(max_length=1000)
 
@@ -27,7 +28,9 @@ def add(app: FastAPI, pages: Pages) -> None:
             return pages.go(request, "/sign-in")
         return _welcome(request)
 
-    def _welcome(request: Request, *, name: str = "", error: CloisterError | None = None) -> Response:
+    def _welcome(
+        request: Request, *, name: str = "", key: str = "", error: CloisterError | None = None
+    ) -> Response:
         return pages.show(
             request,
             "entrance/welcome.html",
@@ -35,6 +38,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             lead="Nobody has an account here yet. The first one runs this server.",
             bare=True,
             name=name,
+            key=key,
             trouble=passkey_trouble(request),
             tools=hasattr(site, "tools"),
             error=error,
@@ -46,12 +50,16 @@ def add(app: FastAPI, pages: Pages) -> None:
         name: Annotated[str, _TEXT] = "",
         password: Annotated[str, _TEXT] = "",
         key: Annotated[str, _TEXT] = "",
+        again: Annotated[str, _TEXT] = "",
     ) -> Response:
         try:
+            require_same(password, again, "passwords")
             site.accounts.first(name, password, key, pages.visit(request).remote)
             return _signed_in(request, name, password, "/")
         except CloisterError as error:
-            return _welcome(request, name=name, error=error)
+            # Whoever typed the start key has it; a wrong one is not worth keeping.
+            wrong = isinstance(error, Refused) and error.clause == "start-key"
+            return _welcome(request, name=name, key="" if wrong else key, error=error)
 
     def _signed_in(request: Request, name: str, password: str, path: str) -> Response:
         visit = pages.visit(request)
@@ -75,6 +83,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             bare=True,
             next=path,
             name=name,
+            command="cloister node password" if hasattr(site, "tools") else "",
             trouble=passkey_trouble(request),
             error=error,
         )
