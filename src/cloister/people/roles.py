@@ -87,10 +87,10 @@ RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
 WORDS: Mapping[Role, str] = MappingProxyType(
     {
         "operator": "Runs this server: people, data, tools, settings. Does not sign for the organisation.",
-        "approver": "Signs and stops agreements and approves tasks for the organisation.",
+        "approver": "Signs and stops agreements, approves tasks, revokes results, sets budgets and trusts organisations.",
         "analyst": "Asks for computations and works with what comes of them.",
         "tool-user": "Uses the tools.",
-        "auditor": "Reads agreements, tasks, budgets, the log and what people did; changes nothing.",
+        "auditor": "Reads agreements, organisations, datasets, tasks, results, budgets, the log and what people did; changes nothing.",
     }
 )
 """Each role in a sentence, for whoever gives it to somebody."""

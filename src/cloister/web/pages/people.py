@@ -159,7 +159,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             request,
             "people/trail.html",
             title="What people did",
-            lead="Signing in, people, tokens, and what bound the organisation. The newest 10,000 entries are kept.",
+            lead="Signing in, people, tokens, and what bound the organisation. The newest are kept of each person, and signing in pushes out nothing else.",
             tabs=tabs(pages, request),
             entries=entries[:_PAGE],
             newer="/people/trail" if before is not None else "",
