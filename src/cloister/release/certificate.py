@@ -36,7 +36,7 @@ from cloister.foundation.canonical import JSON, canonical
 from cloister.foundation.clock import parse_rfc3339, rfc3339
 from cloister.foundation.digests import digest, raw, same
 from cloister.foundation.errors import BadInput, NotTrusted
-from cloister.foundation.text import several
+from cloister.foundation.text import party_name, several
 from cloister.identity.envelopes import Envelope, KeyDirectory, signers
 from cloister.identity.keys import PartyId
 from cloister.release.evidence import MAX_HEAD

@@ -10,7 +10,7 @@ from cloister.claims.statements import statements
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.errors import CloisterError
-from cloister.foundation.text import several
+from cloister.foundation.text import party_name, several
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import grouped
 from cloister.node.node import Node
