@@ -106,10 +106,8 @@ def test_the_way_to_the_signature_can_be_gone_by_keyboard(houses, visit):
     page.goto(f"{cedar.url}/agreements/{digest}/sign")
     password(page)
     stops = tab_through(page)
-    read, sign = (
-        next(n for n, text in enumerate(stops) if text.startswith(word))
-        for word in ("I have read it", "Sign")
-    )
+    read = next(n for n, text in enumerate(stops) if text.startswith("I have read it"))
+    sign = stops.index("Sign")  # not “Sign out”, which stands before the page's content
     assert read < sign
     page.get_by_label("I have read it").focus()
     page.keyboard.press("Space")
