@@ -50,6 +50,7 @@ def test_values_are_written_for_people():
     assert filters.size(None) == "unknown"
     assert filters.seconds(0.012) == "12 ms"
     assert filters.seconds(7200) == "2 hours"
+    assert [filters.pressure(share) for share in (0.79, 0.8, 0.999, 1.0)] == ["", "warn", "warn", "bad"]
     assert filters.short("sha256:" + "ab" * 32) == "abababababab"
     written = '<time datetime="1970-01-01T00:00:00Z" data-when>1 Jan 1970 00:00 UTC</time>'
     assert str(filters.when(0)) == str(filters.when("1970-01-01T00:00:00Z")) == written

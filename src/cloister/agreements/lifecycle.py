@@ -59,6 +59,9 @@ class State(StrEnum):
     EXPIRED = "expired"
 
 
+ENDED = frozenset({State.TERMINATED, State.REVOKED, State.EXPIRED})
+"""Nothing leads on from these; as a `StrEnum`'s, its members are the words that programs use, too."""
+
 Side: TypeAlias = Literal["consumer", "provider", "any"]
 
 TRANSITIONS: dict[tuple[State, State], Side] = {

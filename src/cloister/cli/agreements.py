@@ -230,7 +230,7 @@ def sign(agreement: str, folder: Path, yes: bool, wait: int) -> Answer:
 def _settled(node: Client, told: dict[str, Any]) -> dict[str, Any]:
     """The agreement read again for a moment: signatures and the nodes' confirmations may be on their way."""
     end = time.monotonic() + _MOMENT
-    while told["state"] not in _SETTLED and time.monotonic() < end:
+    while not _at_rest(told["state"]) and time.monotonic() < end:
         time.sleep(0.25)
         told = node.get(f"/agreements/{told['agreement']}")
     return told
@@ -252,16 +252,20 @@ def watch(agreement: str, seconds: int, folder: Path) -> Answer:
         digest = find_agreement(node, agreement, seconds)
         while True:
             told = node.get(f"/agreements/{digest}")
-            if told["state"] in _SETTLED or time.monotonic() > end:
+            if _at_rest(told["state"]) or time.monotonic() > end:
                 break
             time.sleep(0.5)
     missing = ", ".join(party["name"] for party in told["parties"] if not party["signed"])
-    code = 0 if told["state"] == "finalized" else 3 if told["state"] in _SETTLED else 4
+    code = 0 if told["state"] == "finalized" else 3 if _at_rest(told["state"]) else 4
     words = f"The agreement is {_state(told)}." + (f" Not signed yet by: {missing}." if missing else "")
     return Answer(told, words, exit_code=code)
 
 
-_SETTLED = frozenset({"finalized", "suspended", "revoked", "terminated", "expired"})
+def _at_rest(state: str) -> bool:
+    """Whether an agreement moves on only if people want it to."""
+    from cloister.agreements.lifecycle import ENDED, State
+
+    return state in ENDED | {State.FINALIZED, State.SUSPENDED}
 
 
 def _mover(name: str, to: str, help_text: str) -> None:

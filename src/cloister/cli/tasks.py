@@ -12,6 +12,7 @@ from cloister.cli.common import brief, client, elsewhere, folder_option, short, 
 from cloister.cli.output import Answer, command, confirm, say
 from cloister.foundation.errors import Refused, from_problem
 from cloister.foundation.text import party_name
+from cloister.journal.statuses import ENDED
 from cloister.node.tasks.happenings import in_words
 
 
@@ -168,15 +169,15 @@ def watch(task: str, seconds: int, folder: Path) -> Answer:
         seen = 0
         while True:
             told = node.task(digest)
-            for event in node.events(seen, wait=0.0 if told["status"] in _ENDED else 2.0):
+            for event in node.events(seen, wait=0.0 if told["status"] in ENDED else 2.0):
                 seen = max(seen, int(event["id"]))
                 if event["task"] == digest and (line := in_words(event, told["names"], told)):
                     say(line)
-            if told["status"] in _ENDED or time.monotonic() > end:
+            if told["status"] in ENDED or time.monotonic() > end:
                 break
     if told.get("failure"):
         raise elsewhere(from_problem(told["failure"]))
-    if told["status"] not in _ENDED:
+    if told["status"] not in ENDED:
         waiting = ", ".join(party_name(party, told["names"]) for party in told.get("waiting") or ())
         lasted = f"{seconds} second{'' if seconds == 1 else 's'}"
         text = f"Still {told['status']} after {lasted}." + (f" Waiting for: {waiting}." if waiting else "")
@@ -184,9 +185,6 @@ def watch(task: str, seconds: int, folder: Path) -> Answer:
     return Answer(
         told, f"{short(digest)} is {told['status']}.", exit_code=3 if told["status"] == "refused" else 0
     )
-
-
-_ENDED = frozenset({"done", "failed", "stopped", "refused"})
 
 
 def _find(node: Any, given: str, wait: int = 0) -> str:

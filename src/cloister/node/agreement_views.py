@@ -13,6 +13,7 @@ from cloister.claims.offers import PLAN_TYPE
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.errors import CloisterError
 from cloister.foundation.text import party_name
+from cloister.journal.statuses import ENDED
 from cloister.node.budgets import views
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events
@@ -21,7 +22,6 @@ from cloister.storage.releases import Release, Releases
 if TYPE_CHECKING:
     from cloister.node.node import Node
 
-ENDED = frozenset({"done", "failed", "stopped", "refused"})
 _DEEDS = {
     "sign": "signed here",
     "offer": "signed and offered it here",

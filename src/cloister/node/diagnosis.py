@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
+from cloister.agreements.lifecycle import ENDED
 from cloister.foundation.errors import CloisterError
 from cloister.foundation.text import several
 from cloister.node.folder import Folder
@@ -224,7 +225,7 @@ def running(
     ]
     for item in agreements:
         own = [party for party in item["parties"] if party["party"] == status["party"]]
-        if own and not own[0]["signed"] and item["state"] not in {"terminated", "revoked", "expired"}:
+        if own and not own[0]["signed"] and item["state"] not in ENDED:
             found.append(
                 Finding(
                     "Agreement",

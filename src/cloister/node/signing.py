@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cloister.agreements.lifecycle import State
+from cloister.agreements.lifecycle import ENDED, State
 from cloister.agreements.terms import Terms
 from cloister.foundation.clock import Clock
 from cloister.foundation.errors import BadInput, Conflict, NotFound, Refused
@@ -33,7 +33,6 @@ from cloister.storage.signing import Deed, Signed, Signings, Wishes
 from cloister.storage.trail import Entry, Trail
 
 _SETTING = "signing/two-people"
-_OVER = (State.TERMINATED, State.REVOKED, State.EXPIRED)
 _WORDS: dict[Kind, tuple[str, str]] = {
     "sign": ("asked to sign an agreement", "signed an agreement"),
     "offer": ("asked to offer an agreement", "signed and offered an agreement"),
@@ -107,7 +106,7 @@ class Signing:
         terms = self._agreements.get(digest).terms
         # What would be refused at the end is refused to the first person already.
         self._parties.require_trusted(terms.parties)
-        if self._agreements.state(digest) in _OVER:
+        if self._agreements.state(digest) in ENDED:
             raise Conflict(
                 "The agreement was stopped, or has ended.",
                 "It can no longer be signed.",

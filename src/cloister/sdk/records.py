@@ -11,12 +11,12 @@ from typing import Any, Self, TypeVar
 from cloister.foundation.errors import CloisterError, NotFound, TaskFailed, Unreachable, from_problem
 from cloister.foundation.files import write_atomically
 from cloister.foundation.text import party_name
+from cloister.journal.statuses import ENDED
 from cloister.sdk.client import Client
 from cloister.sdk.progress import watching
 from cloister.sdk.tables import Record, asked
 
 T = TypeVar("T")
-ENDED = frozenset({"done", "failed", "stopped", "refused", "withdrawn"})
 
 
 class Dataset(Record):

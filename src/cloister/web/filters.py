@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup
 
@@ -88,6 +88,15 @@ def advice(text: str) -> str:
     return told if told.endswith((".", "!", "?")) else f"{told}."
 
 
+NEARLY, SPENT = 0.8, 1.0
+"""Shares of a budget from which on people are told: that it is nearly spent, that it is."""
+
+
+def pressure(share: float) -> Literal["", "warn", "bad"]:
+    """How to show that so much of a budget is spent, on meters and at home alike."""
+    return "bad" if share >= SPENT else "warn" if share >= NEARLY else ""
+
+
 def short(digest: str | None) -> str:
     """As much of a digest as tells it from others."""
     return (digest or "").removeprefix("sha256:")[:12]
@@ -101,6 +110,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "seconds": seconds,
         "percent": percent,
         "short": short,
+        "pressure": pressure,
         "named": party_name,
         "advice": advice,
     }

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query, Request, Response
 
 from cloister.identity.keys import unb64
+from cloister.journal.statuses import ENDED
 from cloister.node.reports import task_view, tasks_view
 from cloister.node.tasks.crossing import crossed, events_of
 from cloister.node.tasks.known import known_models
@@ -17,7 +18,7 @@ from cloister.web.api.bodies import Body, OpenNode, Reason
 from cloister.web.guard import DOCUMENT_MOST, MODEL_BODY_MOST
 from cloister.web.routes import Routes
 from cloister.web.streaming import TEXT, happenings, stream
-from cloister.web.views.tasks import ENDED, status_of
+from cloister.web.views.tasks import status_of
 
 
 class NewModel(Body):

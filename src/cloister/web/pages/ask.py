@@ -17,6 +17,7 @@ from cloister.foundation.errors import BadInput, CloisterError, Refused
 from cloister.node.node import Node
 from cloister.node.tasks.asked import keep, kept
 from cloister.node.tasks.records import parse_plan
+from cloister.web import filters
 from cloister.web.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views.asking import (
@@ -33,7 +34,7 @@ from cloister.web.views.asking import (
 )
 from cloister.web.views.plans import alternative, plan_view
 
-MODEL_MOST = 64 << 20
+MODEL_MOST = 64_000_000
 """Bytes of a model that is uploaded here; the command line takes larger ones."""
 _PATIENCE = 3.0
 """Seconds that a person waits here for the others' answers; what comes later is on the task's page."""
@@ -66,7 +67,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             agreement=agreement or (possible[0]["digest"] if possible else ""),
             whats=_WHAT,
             what=what or _usual(pages.node(), agreement or (possible[0]["digest"] if possible else "")),
-            most=MODEL_MOST >> 20,
+            most=MODEL_MOST,
             error=error,
         )
 
@@ -249,7 +250,7 @@ def _uploaded(model: UploadFile | None) -> bytes:
     if len(data) > MODEL_MOST:
         raise BadInput(
             "The model is too large for the page.",
-            f"It takes {MODEL_MOST >> 20} MB at most.",
+            f"It takes {filters.size(MODEL_MOST)} at most.",
             "Ask from the command line: cloister ask train --model FILE",
         )
     return data

@@ -17,6 +17,7 @@ from cloister.foundation.text import party_name
 from cloister.node.backup import SUFFIX, write
 from cloister.node.diagnosis import Finding, disk, installation, of_node, relay_address
 from cloister.node.peers.quotas import LIMITS
+from cloister.web import filters
 from cloister.web.backups import begin_backup
 from cloister.web.downloads import as_file
 from cloister.web.frame import Pages
@@ -195,7 +196,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         return pages.go(
             request,
             "/settings/backup",
-            told=f"The backup {name} is made ({size / 1e6:.1f} MB). Move it off this machine.",
+            told=f"The backup {name} is made ({filters.size(size)}). Move it off this machine.",
         )
 
 

@@ -13,12 +13,13 @@ from typing import Annotated
 from fastapi import FastAPI, Form, Request, Response
 
 from cloister.foundation.errors import CloisterError, NotFound, Refused
+from cloister.journal.statuses import ENDED
 from cloister.node.node import Node
 from cloister.web.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.streaming import Sent, stream
 from cloister.web.views.plans import plan_view
-from cloister.web.views.tasks import ENDED, listing, status_of, task_page
+from cloister.web.views.tasks import listing, status_of, task_page
 
 _REASON = Form(max_length=200)
 _SHOWN = 50

@@ -10,7 +10,7 @@ from fastapi import Request
 
 from cloister.agreements.changes import Difference
 from cloister.agreements.differences import differences
-from cloister.agreements.lifecycle import State
+from cloister.agreements.lifecycle import ENDED, State
 from cloister.agreements.places import resolve
 from cloister.agreements.signing import read_terms
 from cloister.agreements.terms import Terms
@@ -48,7 +48,6 @@ KINDS: Mapping[str, str] = {
 }
 """A kind of work as people say it."""
 OPEN = frozenset({"requested", "offered", "accepted", "none"})
-OVER = frozenset({"revoked", "terminated", "expired"})
 _WIDTH, _BESIDE = 88, 60
 
 
@@ -81,13 +80,14 @@ def card(node: Node, digest: str) -> dict[str, Any]:
     text, kind = STATES[told["state"]]
     missing = [item["name"] for item in told["parties"] if not item["signed"]]
     mine = any(item["party"] == node.party and not item["signed"] for item in told["parties"])
-    waits = mine and told["state"] not in OVER
+    waits = mine and told["state"] not in ENDED
     return {
         **told,
         "words": "waits for your signature" if waits else text,
         "mark": "warn" if waits else kind,
         "missing": missing,
         "waits": waits,
+        "over": told["state"] in ENDED,
         "asked": waits and node.signing.wish("sign", digest) is not None,
         "until": parse_rfc3339(told["valid_until"]),
         "from": parse_rfc3339(told["valid_from"]),
@@ -101,11 +101,9 @@ def listing(node: Node) -> dict[str, list[dict[str, Any]]]:
         "waiting": [item for item in found if item["waits"] and not item["asked"]],
         "others": [item for item in found if not item["waits"] and item["state"] in OPEN],
         "running": [
-            item
-            for item in found
-            if not item["waits"] and item["state"] not in OPEN and item["state"] not in OVER
+            item for item in found if not item["waits"] and item["state"] not in OPEN and not item["over"]
         ],
-        "over": [item for item in found if item["state"] in OVER],
+        "over": [item for item in found if item["over"]],
     }
 
 

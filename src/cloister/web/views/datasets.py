@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from cloister.agreements.lifecycle import ENDED, State
 from cloister.data.profile import PicturesProfile, TableProfile, profile
 from cloister.data.schema import ColumnKind, DatasetDescription, UnitOfPrivacy, parse_description
 from cloister.foundation.errors import CloisterError
@@ -39,7 +40,7 @@ LABELS: Mapping[str, str] = {
 }
 WORDS: Mapping[str, Any] = {"kinds": KINDS, "sensitivities": SENSITIVITIES, "labels": LABELS}
 """For templates."""
-LIVE = frozenset({"finalized", "verified", "agreed", "accepted", "offered", "requested", "suspended"})
+LIVE = frozenset(State) - ENDED - {State.NONE}
 _KEPT = 8
 _SECONDS = 60.0
 

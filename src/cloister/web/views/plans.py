@@ -10,8 +10,9 @@ from cloister.claims.statements import statements
 from cloister.foundation.text import party_name
 from cloister.node.node import Node
 from cloister.node.tasks.known import known_models
-from cloister.planner.cost import LEAST_PER_NODE, duration, sentences, size
+from cloister.planner.cost import LEAST_PER_NODE, sentences
 from cloister.planner.explain import sections
+from cloister.web import filters
 
 SEATS = {
     "coordinator": "leads the task from step to step",
@@ -59,9 +60,9 @@ def figures(plan: Plan) -> dict[str, Any]:
     exchanged = cost.bytes_up + cost.bytes_down
     return {
         "seconds": cost.seconds,
-        "duration": duration(cost.seconds),
+        "duration": filters.seconds(cost.seconds),
         "bytes": exchanged,
-        "size": size(exchanged),
+        "size": filters.size(exchanged),
         "least": LEAST_PER_NODE,
         "epsilon": cost.epsilon,
     }

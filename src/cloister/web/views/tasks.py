@@ -11,13 +11,13 @@ from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.errors import CloisterError, from_problem
 from cloister.foundation.text import party_name
 from cloister.journal.phases import MAX_NAME
+from cloister.journal.statuses import ENDED
 from cloister.node.node import Node
 from cloister.node.reports import task_view, tasks_view
 from cloister.node.tasks.crossing import CONTENTS, Crossed, crossed, events_of, stem
 from cloister.node.tasks.happenings import in_words
 from cloister.storage.events import Event
 
-ENDED = frozenset({"done", "failed", "stopped", "refused"})
 _KINDS = {"done": "good", "failed": "bad", "stopped": "bad", "refused": "bad", "pending": "warn"}
 WORDS = {
     "proposed": "waiting for others",

@@ -189,11 +189,6 @@ def figure(value: float | None, unit: str = "") -> str:
     return f"{text}\u00a0{unit}" if unit else text
 
 
-def duration(seconds: float) -> str:
-    """How long a tool took."""
-    return f"{seconds:.1f}\u00a0s" if seconds < 60 else f"{seconds:.0f}\u00a0s"
-
-
 def sizes(sample: Sample) -> list[tuple[str, str]]:
     """The sizes that are looked at first: the middle one, and between which most lie."""
     values, units = sample.figures.values, sample.figures.units

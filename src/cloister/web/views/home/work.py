@@ -10,11 +10,10 @@ from cloister.foundation.clock import parse_rfc3339
 from cloister.node.node import Node
 from cloister.node.reports import budgets_view
 from cloister.people.roles import Right
+from cloister.web.filters import pressure
 from cloister.web.views import datasets as datasets_view
 from cloister.web.views.home.items import Item, events_of
 
-NEARLY = 0.8
-"""Of a budget: from then on people are told."""
 _TASKS = 300
 _FAILED_DAYS = 7
 
@@ -65,18 +64,18 @@ def of_budgets(node: Node) -> Iterable[Item]:
             kind="bad",
         )  # fmt: skip
     for item in view["populations"]:
-        share = _share(item)
-        if share < NEARLY or not item["datasets"]:
+        kind = pressure(_share(item))
+        if not kind or not item["datasets"]:
             continue
         yield Item(
             "/datasets",
             cares,
-            f"The privacy budget of “{item['population']}” is {'spent' if share >= 1 else 'nearly spent'}:"
+            f"The privacy budget of “{item['population']}” is {'spent' if kind == 'bad' else 'nearly spent'}:"
             f" epsilon {datasets_view.amount(item['spent']['epsilon'])} of {datasets_view.amount(item['limit']['epsilon'])}.",
             f"/datasets/own/{quote(item['datasets'][0])}#budget",
             "See what spent it",
             max((parse_rfc3339(charge["at"]) for charge in item["charges"]), default=None),
-            "bad" if share >= 1 else "warn",
+            kind,
         )
 
 
