@@ -21,12 +21,13 @@ from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFou
 from cloister.node.chores import DOCUMENTS
 from cloister.node.data_folders import UPLOAD_MOST, Place
 from cloister.node.node import Node
-from cloister.web.desk.dataset_drafts import Draft, Drafts
+from cloister.web.desk.dataset_drafts import Drafts
 from cloister.web.desk.work import Piece, Work
 from cloister.web.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.views import dataset_wizard as wizard
 from cloister.web.views import datasets as views
+from cloister.web.views.dataset_draft import Draft
 
 _PATIENCE = 8.0
 _FIELDS_MOST = 2000

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import FastAPI, Request, Response
 
 from cloister.people.roles import Right
+from cloister.web.desk.waiting import Waiting
 from cloister.web.frame import Pages
 from cloister.web.guard import OPEN
 from cloister.web.routes import Routes
 from cloister.web.views.home.beginning import first_steps, running
 from cloister.web.views.home.happened import happened
-from cloister.web.views.home.waiting import Waiting
 from cloister.web.views.tools import who
 from cloister.web.words import shown_words
 

@@ -17,8 +17,8 @@ from cloister.foundation.errors import BadInput, Conflict, NotFound
 from cloister.foundation.text import acts
 from cloister.node.datasets_service import NOTES_MOST
 from cloister.node.node import Node
-from cloister.web.desk.dataset_drafts import Draft
 from cloister.web.views import typed
+from cloister.web.views.dataset_draft import Draft
 from cloister.web.views.datasets import Profile, described
 
 STEPS = ("The data", "What it holds", "Its rules", "Review")

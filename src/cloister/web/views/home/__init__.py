@@ -1,1 +1,1 @@
-"""What home shows: what waits for whom, what happened lately, what a new server begins with."""
+"""What home shows: the parts of what waits for whom, what happened lately, what a new server begins with."""
