@@ -97,8 +97,8 @@ def test_a_decimal_comma_is_declared_or_refused_and_what_was_read_is_printed(nod
     ("options", "told"),
     [
         (
-            ["--residency", "Austria"],
-            "Two letters of ISO 3166 are needed, for example AT; “Austria” was given.",
+            ["--residency", "Atlantis"],
+            "Its English name or its two letters are needed; “Atlantis” was given.",
         ),
         (["--residency", "AT", "--unit", "plant"], "--unit with one of: load, failed."),
         (["--residency", "AT", "--unit", "image"], "A table has no pictures."),
