@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from identity_parties import NOW, genesis, keys, known
 
 from cloister.foundation.canonical import canonical
+from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, CloisterError, NotTrusted
 from cloister.identity import envelopes
 from cloister.identity.envelopes import (
@@ -198,3 +199,15 @@ def test_an_envelope_that_is_put_together_can_be_read_again(monkeypatch) -> None
     monkeypatch.setattr(envelopes, "MAX_ENVELOPE_BYTES", len(full.encode()) - 1)
     with pytest.raises(BadInput):
         with_signatures(envelope, many[:64])
+
+
+def test_a_changed_copy_of_an_envelope_remembers_nothing_of_what_it_was_made_from() -> None:
+    envelope = sign(KIND, {"a": 1}, known()[1].party, keys("plant"))
+    assert envelope.digest == digest(envelope.content)
+    assert envelope.encoded
+    changed = envelope.model_copy(update={"payload": b64(canonical({"other": 1}))})
+    assert changed.content == canonical({"other": 1})
+    assert changed.digest == digest(changed.content) != envelope.digest
+    assert changed.encode() != envelope.encode()
+    assert Envelope.decode(changed.encode()) == changed
+    assert Envelope.decode(envelope.encode()) == envelope

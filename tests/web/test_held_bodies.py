@@ -10,8 +10,7 @@ import pytest
 
 from cloister.foundation.errors import Unreachable
 from cloister.web import held
-from cloister.web.guard import MODEL_BODY_MOST
-from cloister.web.guard import GuardedRoute
+from cloister.web.guard import MODEL_BODY_MOST, GuardedRoute
 from cloister.web.held import SMALL, Held, held_of
 from web.toolhouse import PLAIN, tool_house
 

@@ -12,12 +12,13 @@ Rules:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
 
 from cloister.agreements.terms import Terms
-from cloister.foundation.canonical import canonical
+from cloister.foundation.canonical import canonical, parse_canonical
 from cloister.foundation.clock import rfc3339
 from cloister.foundation.documents import invalid
 from cloister.foundation.errors import NotTrusted, Refused
@@ -26,6 +27,7 @@ from cloister.identity.envelopes import Envelope, KeyDirectory
 from cloister.identity.keys import SecretKeys
 
 AGREEMENT_TYPE = "application/vnd.cloister.agreement+json"
+_REMEMBERED, _REMEMBERED_BYTES = 128, 64 << 10  # agreements, and the size of the largest
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,15 @@ def read_terms(envelope: Envelope) -> Terms:
             "Choose the agreement's file.",
             clause="payload-type",
         )
-    return Terms.from_odrl(envelope.document())
+    if len(envelope.content) > _REMEMBERED_BYTES:
+        return Terms.from_odrl(envelope.document())
+    return _terms(envelope.content)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _terms(content: bytes) -> Terms:
+    # Terms cannot change, and nothing but the bytes decides what they say: a running node reads the same ones all the time.
+    return Terms.from_odrl(parse_canonical(content))
 
 
 def view(envelope: Envelope, directory: KeyDirectory) -> AgreementView:

@@ -72,15 +72,17 @@ def parse_canonical(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     return value
 
 
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _check_depth(data: bytes, limit: int) -> None:
     # Before json.loads, whose recursion is deeper than ours may be; strings are skipped whole.
+    if data.count(b"[") + data.count(b"{") <= limit:
+        return  # it cannot be nested more deeply than it has brackets
     depth = 0
-    for match in _STRUCTURE.finditer(data):
-        token = match.group()
-        if token in (b"[", b"{"):
+    for bracket in _STRING.sub(b"", data).translate(None, _NOT_BRACKETS):
+        if bracket in b"[{":
             depth += 1
             if depth > limit:
                 raise BadInput(
@@ -88,7 +90,7 @@ def _check_depth(data: bytes, limit: int) -> None:
                     f"The limit is {limit} levels.",
                     "Send a flatter document.",
                 )
-        elif token in (b"]", b"}"):
+        else:
             depth -= 1
 
 

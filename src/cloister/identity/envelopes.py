@@ -16,8 +16,9 @@ Source: DSSE 1.0 (github.com/secure-systems-lab/dsse, protocol.md and envelope.m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from functools import cached_property, lru_cache
+from typing import Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -28,6 +29,7 @@ from cloister.identity.keys import PublicKeys, SecretKeys, Signature, b64, unb64
 
 MAX_ENVELOPE_BYTES = 8 << 20
 MAX_SIGNATURES = 64
+_REMEMBERED, _REMEMBERED_BYTES = 256, 64 << 10  # envelopes, and the size of the largest: 16 MiB at most
 _KEYID = re.compile(r"([a-z2-7]{52})/([0-9a-f]{32})")
 
 
@@ -55,12 +57,14 @@ class Envelope(BaseModel):
     payload: str = Field(max_length=MAX_ENVELOPE_BYTES)
     signatures: tuple[EnvelopeSignature, ...] = Field(max_length=MAX_SIGNATURES)
 
-    @property
+    # An envelope cannot change, and a running node asks the same ones for these again and again.
+
+    @cached_property
     def content(self) -> bytes:
         """The payload's bytes (not yet verified)."""
         return unb64(self.payload)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The digest of the payload: the document's name, whoever signed it."""
         return digest(self.content)
@@ -69,14 +73,26 @@ class Envelope(BaseModel):
         """The payload as JSON (not yet verified). Raises `BadInput` unless canonical."""
         return parse_canonical(self.content)
 
-    def encode(self) -> bytes:
+    @cached_property
+    def encoded(self) -> bytes:
         """The envelope as canonical JSON."""
         return canonical(self.model_dump(mode="json"))
+
+    def encode(self) -> bytes:
+        """The envelope as canonical JSON (`encoded`)."""
+        return self.encoded
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy that remembers nothing of what was made of this one: it may have been changed."""
+        copied = super().model_copy(update=update, deep=deep)
+        for made in ("content", "digest", "encoded"):
+            copied.__dict__.pop(made, None)
+        return copied
 
     @classmethod
     def decode(cls, data: bytes) -> Envelope:
         """Reads what `encode` wrote. Raises `BadInput`."""
-        return cls.from_json(parse(data, max_bytes=MAX_ENVELOPE_BYTES))
+        return _decoded(bytes(data)) if len(data) <= _REMEMBERED_BYTES else _decode(data)
 
     @classmethod
     def from_json(cls, value: Any) -> Envelope:
@@ -98,6 +114,14 @@ class Envelope(BaseModel):
                 "Sign a smaller document.",
             )
         return made
+
+
+def _decode(data: bytes) -> Envelope:
+    return Envelope.from_json(parse(data, max_bytes=MAX_ENVELOPE_BYTES))
+
+
+# What stands in the database is read many times a second; nothing but the bytes decides what is in them.
+_decoded = lru_cache(maxsize=_REMEMBERED)(_decode)
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
