@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -14,7 +15,7 @@ from cloister.ledger.leaves import Leaf, Opening, verify_opening
 from cloister.ledger.tree import leaf_hash, verify_inclusion
 from cloister.node.entries import Wanted, look
 from cloister.node.toolroom.paces import TooOften
-from cloister.web import verdicts
+from cloister.web import paced
 from web.street import PASSWORD
 from web.work import LAB, text_of, working
 
@@ -143,14 +144,14 @@ def test_the_server_verifies_its_log_for_one_at_a_time_and_others_are_told_when_
     work, lab, monkeypatch
 ):
     began, go_on = threading.Event(), threading.Event()
-    real = verdicts.verify_export
+    real = paced.verify_export
 
     def takes_long(*given, **named):
         began.set()
         assert go_on.wait(30)
         return real(*given, **named)
 
-    monkeypatch.setattr(verdicts, "verify_export", takes_long)
+    monkeypatch.setattr(paced, "verify_export", takes_long)
     with ThreadPoolExecutor(1) as pool:
         try:
             first = pool.submit(lab.get, "/log/verify?server=yes")
@@ -158,7 +159,7 @@ def test_the_server_verifies_its_log_for_one_at_a_time_and_others_are_told_when_
             answer = lab.get("/log/verify?server=yes")
             assert answer.status_code == 429
             assert int(answer.headers["retry-after"]) > 0
-            assert "verified for somebody else" in text_of(answer.text)
+            assert "done for somebody else" in text_of(answer.text)
             assert lab.get("/log/verify").status_code == 200
         finally:
             go_on.set()
@@ -167,13 +168,38 @@ def test_the_server_verifies_its_log_for_one_at_a_time_and_others_are_told_when_
 
 def test_what_took_long_is_not_done_again_at_once(work):
     now = iter([0.0, 3.0, 14.0, 15.0, 15.5])
-    found = verdicts.Verdicts(lambda: next(now))
+    found = paced.LogWork(lambda: next(now))
     node = work[LAB].node
-    assert found.of(node).ok, "took three seconds"
+    assert found.verdict(node).ok, "took three seconds"
     with pytest.raises(TooOften) as caught:
-        found.of(node)
+        found.verdict(node)
     assert caught.value.detail["retry_after"] == 1
-    assert found.of(node).ok
+    assert "let your browser" in caught.value.remedy
+    assert found.verdict(node).ok
+
+
+def test_a_log_that_takes_long_to_write_out_is_not_written_out_for_everybody_at_once(work, lab):
+    now = iter([0.0, 3.0, 14.0])
+    export = lab.get("/log/export").content
+    slow = paced.LogWork(lambda: next(now))
+    assert slow.export(work[LAB].node).splitlines()[0] == export.splitlines()[0]
+    with pytest.raises(TooOften) as caught:
+        slow.export(work[LAB].node)
+    assert caught.value.detail["retry_after"] == 1
+
+
+def test_the_page_and_the_interface_share_the_pace_of_the_log(work, lab):
+    app = work[LAB].serving._app
+    shared = paced.log_work_of(app)
+    shared._export._next = time.monotonic() + 60
+    try:
+        for path in ("/log/export", "/api/v1/ledger/export"):
+            answer = lab.get(path)
+            assert answer.status_code == 429
+            assert 50 <= int(answer.headers["retry-after"]) <= 60
+    finally:
+        shared._export._next = 0.0
+    assert lab.get("/log/export").status_code == 200
 
 
 def test_the_server_names_the_first_entry_that_was_changed_in_its_own_log(work, lab, database):

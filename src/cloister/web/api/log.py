@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query
 
 from cloister.node.entries import SHOWN, Wanted, checkpoints, look, one
-from cloister.node.reports import export_ledger
 from cloister.web.api.bodies import OpenNode
+from cloister.web.paced import log_work_of
 from cloister.web.routes import Routes
 
 _TEXT = Query(max_length=100)
@@ -19,7 +19,7 @@ _INDEX = Query(ge=0, lt=1 << 53)
 
 def add(app: FastAPI, node: OpenNode) -> None:
     """Adds the routes."""
-    routes = Routes(app, "Log")
+    routes, work = Routes(app, "Log"), log_work_of(app)
 
     @routes.get("/api/v1/ledger", "log.read")
     def ledger() -> Any:
@@ -29,7 +29,7 @@ def add(app: FastAPI, node: OpenNode) -> None:
     @routes.get("/api/v1/ledger/export", "log.read")
     def export() -> Any:
         """Hands out the whole log, as `cloister ledger verify` takes it."""
-        return {"content": base64.b64encode(export_ledger(node())).decode()}
+        return {"content": base64.b64encode(work.export(node())).decode()}
 
     @routes.get("/api/v1/ledger/checkpoints", "log.read")
     def heads(limit: Annotated[int, Query(ge=1, le=500)] = 20) -> Any:

@@ -16,12 +16,11 @@ from cloister.ledger.leaves import KINDS
 from cloister.ledger.verify import Report
 from cloister.node.entries import Entry, Wanted, checkpoints, look, one
 from cloister.node.node import Node
-from cloister.node.reports import export_ledger
 from cloister.node.toolroom.paces import TooOften
 from cloister.web.downloads import as_file
 from cloister.web.frame import Pages
+from cloister.web.paced import log_work_of
 from cloister.web.routes import Routes
-from cloister.web.verdicts import Verdicts
 from cloister.web.views.log import Known
 
 WORDS = {
@@ -43,7 +42,7 @@ _DAY = Query(max_length=20)
 def add(app: FastAPI, pages: Pages) -> None:
     """Adds the routes."""
     routes = Routes(app, "Log", page=True)
-    verdicts = Verdicts()
+    work = log_work_of(app)
 
     @routes.get("/log", "log.read")
     def log(
@@ -103,7 +102,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         error: CloisterError | None = None
         if server == "yes":
             try:
-                report = verdicts.of(node)
+                report = work.verdict(node)
             except TooOften as refused:
                 error = refused
         return pages.show(
@@ -123,7 +122,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     def export() -> Response:
         node = pages.node()
         return Response(
-            export_ledger(node),
+            work.export(node),
             media_type="application/x-ndjson",
             headers=as_file(f"{node.party[:8]}.log.jsonl") | {"cache-control": "no-store"},
         )
