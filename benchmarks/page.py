@@ -1,4 +1,4 @@
-"""What people wait for at the page: a screen, the first picture, a picture; and how it grows with what there is.
+"""What people wait for at the page: a screen, the first picture, a picture.
 
     python benchmarks/page.py [--quick] [--json FILE|-]
 
@@ -34,7 +34,7 @@ UNLOCK = Passphrase(b"a passphrase of the benchmark", Cost(1, 1, 64))
 def signed_in(url: str, site: Site) -> httpx.Client:
     """A browser without script, signed in as the first person."""
     browser = httpx.Client(base_url=url, headers={"origin": url}, follow_redirects=True, timeout=120)
-    form = {"name": "Eva", "password": PASSWORD, "key": site.accounts.start_key}
+    form = {"name": "Eva", "password": PASSWORD, "again": PASSWORD, "key": site.accounts.start_key}
     browser.post("/welcome", data=form).raise_for_status()
     return browser
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import stat
+from contextlib import closing
 
 import pytest
 
@@ -64,6 +66,13 @@ def test_the_next_free_port_is_taken_unless_one_was_named():
     finally:
         first.close()
         second.close()
+
+
+def test_answers_do_not_wait_for_the_other_sides_acknowledgement():
+    with closing(listen_page(PageAt(port=0))) as door, closing(socket.create_connection(door.getsockname())):
+        taken, _ = door.accept()
+        with closing(taken):
+            assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_the_operators_socket_is_private_and_replaces_one_that_was_left_over(tmp_path):
