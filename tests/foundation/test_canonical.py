@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloister.foundation.canonical import MAX_SAFE_INTEGER, canonical, parse, parse_canonical
+from cloister.foundation.canonical import MAX_SAFE_INTEGER, _check_depth, canonical, parse, parse_canonical
 from cloister.foundation.errors import BadInput, CloisterError
 
 # RFC 8785, appendix B: IEEE 754 bits and the text that ECMAScript gives.
@@ -169,3 +170,44 @@ def test_hostile_strings_are_scanned_in_one_pass(piece: bytes) -> None:
     # A scanner that started anew at every quote would need hours for this.
     with pytest.raises(BadInput):
         parse(b'"' + piece * 500_000)
+
+
+@pytest.mark.parametrize("piece", [b'"",\n', b'"\\\\\\"",', b"[],", b'{"a":[1]},', b"1,"])
+def test_how_deep_a_document_is_takes_no_memory_to_find_out(piece: bytes) -> None:
+    data = b"[" + b"[]," * 100 + piece * ((1 << 18) // len(piece)) + b"0]"
+    tracemalloc.start()
+    try:
+        _check_depth(data, 64)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 16 << 10
+
+
+@given(
+    st.lists(st.sampled_from(['"', "\\", "[", "]", "{", "}", "x", "é", "\n"]), max_size=60), st.integers(0, 5)
+)
+def test_only_brackets_outside_of_strings_count(pieces: list[str], limit: int) -> None:
+    text = "".join(pieces)
+    deepest = depth = 0
+    inside = escaped = False
+    for letter in text:
+        if inside:
+            if escaped:
+                escaped = False
+            elif letter == "\\":
+                escaped = True
+            elif letter == '"':
+                inside = False
+        elif letter == '"':
+            inside = True
+        elif letter in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif letter in "]}":
+            depth -= 1
+    if deepest > limit:
+        with pytest.raises(BadInput):
+            _check_depth(text.encode(), limit)
+    else:
+        _check_depth(text.encode(), limit)

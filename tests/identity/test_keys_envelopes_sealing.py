@@ -211,3 +211,12 @@ def test_a_changed_copy_of_an_envelope_remembers_nothing_of_what_it_was_made_fro
     assert changed.encode() != envelope.encode()
     assert Envelope.decode(changed.encode()) == changed
     assert Envelope.decode(envelope.encode()) == envelope
+
+
+@pytest.mark.parametrize("name", ["payload", "signatures", "content", "digest", "encoded", "other"])
+def test_nothing_of_an_envelope_can_be_set(name: str) -> None:
+    envelope = Envelope.stored(sign(KIND, {"a": 1}, known()[1].party, keys("plant")).encode())
+    assert envelope.encoded
+    with pytest.raises(TypeError):
+        setattr(envelope, name, b"forged")
+    assert Envelope.stored(envelope.encode()) == envelope

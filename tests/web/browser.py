@@ -282,19 +282,23 @@ def tab_through(page: Page, most: int = 200) -> list[str]:
     return stops
 
 
-def shoot(page: Page, name: str, tmp: Path | None = None, *, whole: bool = False) -> Path:
+def shoot(page: Page, name: str, tmp: Path | None = None, *, tallest: int = 800) -> Path:
     """A picture of the screen: into the documentation if CLOISTER_SCREENS=write is set, else into a temporary folder.
 
     Args:
-        page: at the screen; its viewport becomes 1280 by 800, light.
+        page: at the screen; its viewport becomes 1280 wide, light.
         name: of the picture, without `.png`; lower case with hyphens.
         tmp: the temporary folder; without it, nothing is written unless it is for the documentation.
-        whole: the whole page instead of what fits.
+        tallest: as much of the page as so many pixels hold, and at least 800.
     """
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
     page.set_viewport_size({"width": 1280, "height": 800})
     page.evaluate("() => { document.activeElement?.blur(); window.scrollTo(0, 0); }")
     settle(page)
+    if tallest > 800:
+        height = page.evaluate("() => document.documentElement.scrollHeight")
+        page.set_viewport_size({"width": 1280, "height": max(800, min(tallest, height))})
+        settle(page)
     path = SCREENS / f"{name}.png"
     if not _WRITE:
         folder = tmp or os.environ.get("CLOISTER_SCREENS_TRIAL")
@@ -302,5 +306,5 @@ def shoot(page: Page, name: str, tmp: Path | None = None, *, whole: bool = False
             return path
         path = Path(folder) / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=path, full_page=whole, caret="hide", animations="disabled")
+    page.screenshot(path=path, caret="hide", animations="disabled")
     return path

@@ -47,7 +47,7 @@ def at(work, visit: Visit, name: str, path: str = "/") -> Page:
 def seen(page: Page, name: str, tmp_path: Path) -> None:
     """The screen holds what screens have to hold, and is kept as a picture."""
     check_page(page)
-    shoot(page, name, tmp_path)
+    shoot(page, name, tmp_path, tallest=1900)
 
 
 def go(page: Page, screen: str, heading: str = "") -> None:

@@ -116,6 +116,14 @@ def test_what_is_no_log_is_told_as_such(page, body):
     assert verdict(page) == "unread"
 
 
+def test_a_server_that_cannot_write_its_log_out_now_says_when_to_come_again(page, visit: Visit):
+    visit.expect(429)
+    page.route("**/log/export", lambda route: route.fulfill(status=429, headers={"retry-after": "7"}))
+    assert verdict(page) == "later"
+    assert "Try again in 7 seconds" in page.locator("[data-outcome]").inner_text()
+    check_page(page)
+
+
 def test_an_entry_is_proven_by_the_browser(work, page):
     page.goto(f"{work[LAB].url}/log/entries/3")
     said = page.locator("[data-outcome] [data-verdict=holds]")

@@ -133,7 +133,7 @@ def test_a_passkey_shows_again_who_one_is_and_the_same_device_is_not_added_twice
     page.goto(local(house) + "/people")
     assert "used" in page.get_by_text("Passkey for localhost").inner_text()
     check_page(page)
-    shoot(page, "my-account", tmp_path, whole=True)
+    shoot(page, "my-account", tmp_path, tallest=2400)
 
 
 def test_a_page_opened_by_its_address_says_why_it_has_no_passkeys(house, visit: Visit):

@@ -193,7 +193,7 @@ def test_a_signed_tool_is_installed_and_its_certificate_reads_as_a_page(visit, p
     expect(page.get_by_text("North", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name="What was protected")).to_be_visible()
     check_page(page)
-    shoot(page, "tool-certificate", tmp_path, whole=True)
+    shoot(page, "tool-certificate", tmp_path, tallest=2400)
     page.goto(peopled.url + "/tools")
     expect(page.get_by_text("Signed by North, River")).to_be_visible()
     # A file that nobody signed does not take its place.

@@ -14,6 +14,13 @@ KINDS: Mapping[str, str] = {
     "scoring": "score records with a model",
     "statement": "prove a statement about it",
 }
+WORK: Mapping[str, str] = {
+    **KINDS,
+    "training": "train a model",
+    "query": "count and average",
+    "statement": "prove a statement",
+}
+"""The same, where the data is named elsewhere."""
 ROLES: Mapping[str, str] = {
     "owner": "gives data to work on",
     "researcher": "may ask for work to be done",

@@ -14,9 +14,9 @@ from cloister.agreements import promises, uses
 from cloister.agreements.places import Places
 from cloister.agreements.plain import Reader, Section, Sentence, join
 from cloister.agreements.terms import Terms
-from cloister.agreements.uses import KINDS
+from cloister.agreements.uses import WORK
 
-__all__ = ["KINDS", "Section", "Sentence", "describe", "join", "printed", "sections"]
+__all__ = ["WORK", "Section", "Sentence", "describe", "join", "printed", "sections"]
 
 
 def sections(terms: Terms, names: Mapping[str, str] | None = None) -> tuple[Section, ...]:

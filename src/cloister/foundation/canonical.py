@@ -72,17 +72,18 @@ def parse_canonical(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     return value
 
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+# Up to the next bracket that is in no string; strings are skipped whole, also one that does not end. Nothing is kept but one match.
+_TO_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]|\\.)*+"?)*+([\[\]{}]?)', re.DOTALL)
 
 
 def _check_depth(data: bytes, limit: int) -> None:
-    # Before json.loads, whose recursion is deeper than ours may be; strings are skipped whole.
+    # Before json.loads, whose recursion is deeper than ours may be.
     if data.count(b"[") + data.count(b"{") <= limit:
         return  # it cannot be nested more deeply than it has brackets
     depth = 0
-    for bracket in _STRING.sub(b"", data).translate(None, _NOT_BRACKETS):
-        if bracket in b"[{":
+    for match in _TO_BRACKET.finditer(data):
+        bracket = match[1]
+        if bracket in (b"[", b"{"):
             depth += 1
             if depth > limit:
                 raise BadInput(
@@ -90,7 +91,7 @@ def _check_depth(data: bytes, limit: int) -> None:
                     f"The limit is {limit} levels.",
                     "Send a flatter document.",
                 )
-        else:
+        elif bracket:
             depth -= 1
 
 

@@ -142,7 +142,7 @@ class TooLarge(CloisterError):
 
 
 class NotFresh(CloisterError):
-    """The person may do this once the password or passkey was shown again."""
+    """The person may do this once the password was entered, or the passkey used, again."""
 
     type = "not-fresh"
     status = 403

@@ -29,7 +29,10 @@ from cloister.identity.keys import PublicKeys, SecretKeys, Signature, b64, unb64
 
 MAX_ENVELOPE_BYTES = 8 << 20
 MAX_SIGNATURES = 64
-_REMEMBERED, _REMEMBERED_BYTES = 256, 64 << 10  # envelopes, and the size of the largest: 16 MiB at most
+_STORED, _STORED_BYTES = (
+    128,
+    64 << 10,
+)  # envelopes remembered, and the size of the largest: with all that is made of them 50 MiB at most
 _KEYID = re.compile(r"([a-z2-7]{52})/([0-9a-f]{32})")
 
 
@@ -57,7 +60,7 @@ class Envelope(BaseModel):
     payload: str = Field(max_length=MAX_ENVELOPE_BYTES)
     signatures: tuple[EnvelopeSignature, ...] = Field(max_length=MAX_SIGNATURES)
 
-    # An envelope cannot change, and a running node asks the same ones for these again and again.
+    # A running node asks the same envelopes for these again and again.
 
     @cached_property
     def content(self) -> bytes:
@@ -82,17 +85,26 @@ class Envelope(BaseModel):
         """The envelope as canonical JSON (`encoded`)."""
         return self.encoded
 
+    def __setattr__(self, name: str, value: object) -> None:
+        # pydantic's frozen models still let cached properties be set.
+        raise TypeError("An envelope does not change; make another one.")
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy that remembers nothing of what was made of this one: it may have been changed."""
         copied = super().model_copy(update=update, deep=deep)
-        for made in ("content", "digest", "encoded"):
-            copied.__dict__.pop(made, None)
+        for made in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[made]
         return copied
 
     @classmethod
     def decode(cls, data: bytes) -> Envelope:
         """Reads what `encode` wrote. Raises `BadInput`."""
-        return _decoded(bytes(data)) if len(data) <= _REMEMBERED_BYTES else _decode(data)
+        return cls.from_json(parse(data, max_bytes=MAX_ENVELOPE_BYTES))
+
+    @classmethod
+    def stored(cls, data: bytes) -> Envelope:
+        """As `decode`, for what stands in this node's own database and is read again and again: remembered by its bytes."""
+        return _stored(data) if len(data) <= _STORED_BYTES else cls.decode(data)
 
     @classmethod
     def from_json(cls, value: Any) -> Envelope:
@@ -116,12 +128,9 @@ class Envelope(BaseModel):
         return made
 
 
-def _decode(data: bytes) -> Envelope:
-    return Envelope.from_json(parse(data, max_bytes=MAX_ENVELOPE_BYTES))
-
-
-# What stands in the database is read many times a second; nothing but the bytes decides what is in them.
-_decoded = lru_cache(maxsize=_REMEMBERED)(_decode)
+@lru_cache(maxsize=_STORED)
+def _stored(data: bytes) -> Envelope:
+    return Envelope.decode(data)
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:

@@ -24,6 +24,7 @@ from typing import Any
 
 from cloister.agreements.lifecycle import (
     ACT_TYPE,
+    ENDED,
     TRANSITIONS,
     Act,
     State,
@@ -251,7 +252,7 @@ class AgreementsService:
         """An agreement's envelope, or `None`."""
         with self._database.read() as tx:
             data = Documents(tx).get(digest)
-        return Envelope.decode(data) if data is not None else None
+        return Envelope.stored(data) if data is not None else None
 
     def envelope(self, digest: str) -> Envelope:
         """An agreement's envelope. Raises `NotFound`."""
@@ -292,7 +293,7 @@ class AgreementsService:
         found = []
         for name, data in rows:
             try:
-                found.append(Envelope.decode(data))
+                found.append(Envelope.stored(data))
             except BadInput as error:
                 _LOG.error("the act %s cannot be read: %s", name, error.why)
         return found
@@ -329,8 +330,7 @@ class AgreementsService:
         found = self._view(envelope)
         if found.complete:
             return "taken"
-        ended = (State.TERMINATED, State.REVOKED, State.EXPIRED)
-        return "spent" if self._state(found) in ended else "waiting"
+        return "spent" if self._state(found) in ENDED else "waiting"
 
     def _forget(self, digest: str) -> None:
         """Deletes a draft that came to nothing, and its acts. The log keeps that it was here."""
@@ -343,7 +343,7 @@ class AgreementsService:
 
     def _trouble(self, digest: str, data: bytes) -> str | None:
         try:
-            self._view(Envelope.decode(data))
+            self._view(Envelope.stored(data))
         except CloisterError as error:
             if digest not in self._told:  # it is looked at every other second
                 self._told.add(digest)

@@ -247,7 +247,7 @@ class DatasetsService:
             Datasets(tx).remove(commitment)
             own, documents = self._parties.own.party, Documents(tx)
             for digest, data in documents.find(CATALOGUE_TYPE, owner=own):
-                if Envelope.decode(data).document().get("name") == name:
+                if Envelope.stored(data).document().get("name") == name:
                     documents.remove(digest)
             act: JSON = {
                 "type": "cloister/dataset-withdrawal@1",
@@ -324,7 +324,7 @@ class DatasetsService:
         with self._database.read() as tx:
             rows = Documents(tx).find(CATALOGUE_TYPE)
         return [
-            parse_description(json.dumps(Envelope.decode(data).document()).encode()) for _digest, data in rows
+            parse_description(json.dumps(Envelope.stored(data).document()).encode()) for _digest, data in rows
         ]
 
     def catalogue(self, wanted: Mapping[str, str] | None = None) -> dict[str, DatasetDescription]:
@@ -350,7 +350,7 @@ class DatasetsService:
                 if owner
                 else Documents(tx).find(CATALOGUE_TYPE)
             )
-        return [Envelope.decode(data) for _digest, data in rows]
+        return [Envelope.stored(data) for _digest, data in rows]
 
     def _keep(self, tx: Transaction, envelope: Envelope, description: DatasetDescription) -> None:
         Documents(tx).put(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cloister.agreements.words import KINDS, Section, Sentence, join, printed
+from cloister.agreements.words import WORK, Section, Sentence, join, printed
 from cloister.claims.offers import Plan
 from cloister.claims.statements import statements
 from cloister.foundation.text import party_name
@@ -94,7 +94,7 @@ def sections(
     request, offer = plan.request, plan.offer
     promised, open_ = statements(offer.claims)
     predicted = offer.prediction.sentences if offer.prediction is not None else ()
-    lead = f"{name(request.requester)} asks to {KINDS[request.computation.kind]}, for: {request.purpose}."
+    lead = f"{name(request.requester)} asks to {WORK[request.computation.kind]}, for: {request.purpose}."
     experimental = " It is experimental." if offer.maturity == "experimental" else ""
     seats = [
         Sentence(f"{join([name(party) for party in parties])}: {seat}.", "seats")

@@ -80,9 +80,9 @@ def allow(caller: Caller, needed: str | None) -> None:
     if needed in caller.rights:
         if needed in BINDING and not caller.fresh:
             raise NotFresh(
-                "Show your password again.",
+                "Enter your password, or use your passkey, again.",
                 "This binds your organisation, or changes who may.",
-                "Enter the password, then go on.",
+                "Do so, then go on.",
             )
         return
     if caller.account is None and not caller.name:
@@ -104,7 +104,7 @@ def caller_of(request: Request) -> Caller:
 def require_fresh(caller: Caller, why: str) -> None:
     """Returns if the person has just shown the password or passkey, or it is the machine's operator; else raises `NotFresh`."""
     if not caller.fresh:
-        raise NotFresh("Show your password or passkey again.", why, "Then go on.")
+        raise NotFresh("Enter your password, or use your passkey, again.", why, "Then go on.")
 
 
 def needs(right: Needed, body: int = BODY_MOST) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Work over the whole log, which costs the machine time whoever asks for it: done one at a time, and at a pace.
+"""Work over the whole log, which costs the machine time whoever asks for it: verifying it, and writing it out.
 
-Rules:
-1. One goes on at a time. Who asks meanwhile waits a moment for it to end, and is then told to come again.
-2. After one that took long, the next waits `REST` times as long: it takes a fifth of one core, whoever asks and how often.
+Rules, for each of the two:
+1. One goes on at a time. Who asks meanwhile is told to come again; nobody waits, since a wait would hold a thread that answers others.
+2. After one that took longer than `SHORT`, who asked for it waits `REST` times as long before the next: nobody keeps the others, or
+   the machine, from theirs. Whoever runs the machine waits for no rest.
 3. Nothing is remembered. A log of the same size is not the same log: an entry that was changed on the disk since changes neither its
    size nor its signed head, and is what is looked for.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -26,7 +28,10 @@ from cloister.node.toolroom.paces import TooOften
 REST = 4
 SHORT = 1.0
 """Seconds; what took no longer needs no rest."""
-_SOON = 10
+_SOON = 5
+_CALLERS = 1000
+OPERATOR = ""
+"""Whoever runs the machine, at the server's socket."""
 T = TypeVar("T")
 
 
@@ -34,42 +39,45 @@ class Paced:
     """One kind of work.
 
     Args:
-        refusal: what is said of it to who has to wait.
-        instead: what may be done instead of waiting, or nothing.
-        patience: seconds for which somebody waits for the one before.
+        refusal: what is said of it to who has to come again.
+        instead: what may be done meanwhile, or nothing.
         steady: seconds of a clock that never goes back.
     """
 
-    def __init__(
-        self,
-        refusal: str,
-        instead: str = "",
-        patience: float = 0.0,
-        steady: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._refusal, self._instead, self._patience, self._steady = refusal, instead, patience, steady
+    def __init__(self, refusal: str, instead: str = "", steady: Callable[[], float] = time.monotonic) -> None:
+        self._refusal, self._instead, self._steady = refusal, instead, steady
         self._busy = threading.Lock()
-        self._next = 0.0
+        self._next: OrderedDict[str, float] = OrderedDict()
 
-    def do(self, work: Callable[[], T]) -> T:
-        """What `work` gives. Raises `TooOften` where rules 1 and 2 say so, and what `work` raises."""
-        if not self._busy.acquire(timeout=self._patience):
-            raise self._wait("It is being done for somebody else at this moment.", _SOON)
+    def do(self, whose: str, work: Callable[[], T]) -> T:
+        """What `work` gives. Raises `TooOften` where rules 1 and 2 say so, and what `work` raises.
+
+        Args:
+            whose: tells callers apart; `OPERATOR` has no rest.
+            work: takes long.
+        """
+        if not self._busy.acquire(blocking=False):
+            raise self._later("It is being done for somebody else at this moment.", _SOON)
         try:
             begun = self._steady()
-            if begun < self._next:
-                raise self._wait(
-                    "It was done a moment ago, which took long.", max(1, round(self._next - begun))
-                )
+            wait = self._next.get(whose, begun) - begun
+            if wait > 0:
+                raise self._later("It was done for you a moment ago, which took long.", max(1, round(wait)))
             try:
                 return work()
             finally:
-                took = self._steady() - begun
-                self._next = begun + took * (1 + REST) if took > SHORT else 0.0
+                self._took(whose, begun, self._steady() - begun)
         finally:
             self._busy.release()
 
-    def _wait(self, why: str, seconds: int) -> TooOften:
+    def _took(self, whose: str, begun: float, seconds: float) -> None:
+        self._next.pop(whose, None)
+        if seconds > SHORT and whose != OPERATOR:
+            self._next[whose] = begun + seconds * (1 + REST)
+            while len(self._next) > _CALLERS:
+                self._next.popitem(last=False)
+
+    def _later(self, why: str, seconds: int) -> TooOften:
         remedy = f"Try again in {seconds} seconds{', or ' + self._instead if self._instead else ''}."
         return TooOften(self._refusal, why, remedy, clause="too-often", retry_after=seconds)
 
@@ -79,22 +87,22 @@ class LogWork:
 
     def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
         self._verify = Paced(
-            "This server does not verify its log right now.", "let your browser verify it", steady=steady
+            "This server does not verify its log right now.", "let your browser verify it", steady
         )
-        self._export = Paced("This server does not write its log out right now.", patience=5.0, steady=steady)
+        self._export = Paced("This server does not write its log out right now.", steady=steady)
 
-    def verdict(self, node: Node) -> Report:
+    def verdict(self, node: Node, whose: str) -> Report:
         """What is found now, with the witnesses that the log names. Raises `TooOften`."""
 
         def work() -> Report:
             read = read_export(limited_lines(io.BytesIO(export_ledger(node))))
             return verify_export(read, int(time.time()), party=node.party)
 
-        return self._verify.do(work)
+        return self._verify.do(whose, work)
 
-    def export(self, node: Node) -> bytes:
-        """The whole log as a file that anybody can verify offline. Raises `TooOften`."""
-        return self._export.do(lambda: export_ledger(node))
+    def export(self, node: Node, whose: str, form: Callable[[bytes], bytes] = bytes) -> bytes:
+        """The whole log as a file that anybody can verify offline, in a form that is made within the pace. Raises `TooOften`."""
+        return self._export.do(whose, lambda: form(export_ledger(node)))
 
 
 def log_work_of(app: FastAPI) -> LogWork:

@@ -123,7 +123,7 @@ def _page(pages: Pages, request: Request, error: CloisterError, status: int | No
     if isinstance(error, NotSignedIn):
         back, text = "/sign-in", "Sign in"
     elif isinstance(error, NotFresh):
-        back, text = "/confirm", "Show the password again"
+        back, text = "/confirm", "Enter the password again"
     elif pages.site.node is None and "node.manage" in pages.caller(request).rights:
         new = pages.site.state == "new"
         back, text = ("/organisation", "Name the organisation") if new else ("/unlock", "Open the server")

@@ -118,7 +118,7 @@ class TaskRecords:
             data = Documents(tx).get(task)
         if data is None:
             raise NotFound("There is no such task here.", "", "See: cloister task list")
-        return Envelope.decode(data)
+        return Envelope.stored(data)
 
     def keep_plan(self, envelope: Envelope, plan: Plan) -> None:
         """Keeps a plan whose signature was checked; again is harmless."""
@@ -148,7 +148,7 @@ class TaskRecords:
         """Party → its signed admission."""
         with self._database.read() as tx:
             rows = Documents(tx).find(ADMISSION_TYPE, task=task)
-        found = [Envelope.decode(data) for _, data in rows]
+        found = [Envelope.stored(data) for _, data in rows]
         return {str(item.document()["party"]): item for item in found}
 
     def keep_admission(self, envelope: Envelope, admission: Admission, *, own: bool) -> None:

@@ -9,17 +9,15 @@ Rules:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from pydantic import Field
 
 from cloister.node.chores import DOCUMENTS
-from cloister.web.api.bodies import Body, OpenNode
-from cloister.web.guard import OPERATOR, Caller, caller_of
+from cloister.web.api.bodies import Asker, Body, OpenNode
+from cloister.web.guard import OPERATOR, Caller
 from cloister.web.routes import Routes
-
-Asker = Annotated[Caller, Depends(caller_of)]
 
 
 class NewDataset(Body):

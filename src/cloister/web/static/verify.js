@@ -238,16 +238,19 @@
     place.append(make("p", `Root: ${found.root}`, "soft small"));
   };
 
+  class Later extends Error {}
+
   const run = async (place, load, expected, linked) => {
     place.setAttribute("aria-busy", "true");
     place.replaceChildren(make("p", "Getting the log…", "busy"));
     try {
       const found = await verify(await load(), expected, (done, all) => place.replaceChildren(make("p", `${done} of ${all} entries…`, "busy")));
       show(place, found, linked);
-    } catch {
-      const note_ = make("div", "", "note bad");
-      note_.dataset.verdict = "unread";
-      note_.append(make("strong", "It could not be read as an exported log."));
+    } catch (error) {
+      const later = error instanceof Later;
+      const note_ = make("div", "", later ? "note" : "note bad");
+      note_.dataset.verdict = later ? "later" : "unread";
+      note_.append(make("strong", later ? error.message : "It could not be read as an exported log."));
       place.replaceChildren(note_);
     }
     place.removeAttribute("aria-busy");
@@ -259,6 +262,7 @@
     const place = page.querySelector("[data-outcome]");
     page.querySelector("[data-verify]").addEventListener("click", () => run(place, async () => {
       const answer = await fetch(page.dataset.logExport, { cache: "no-store" });
+      if (answer.status === 429) throw new Later(`This server writes its log out for somebody at this moment, or has just done so. Try again in ${Number(answer.headers.get("retry-after")) || 10} seconds.`);
       if (!answer.ok) throw new Error("refused");
       return new Uint8Array(await answer.arrayBuffer());
     }, page.dataset.party, true));
