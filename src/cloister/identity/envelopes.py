@@ -29,10 +29,8 @@ from cloister.identity.keys import PublicKeys, SecretKeys, Signature, b64, unb64
 
 MAX_ENVELOPE_BYTES = 8 << 20
 MAX_SIGNATURES = 64
-_STORED, _STORED_BYTES = (
-    128,
-    64 << 10,
-)  # envelopes remembered, and the size of the largest: with all that is made of them 50 MiB at most
+# Envelopes remembered, and the size of the largest: with all that is made of them 50 MiB at most.
+_STORED, _STORED_BYTES = 128, 64 << 10
 _KEYID = re.compile(r"([a-z2-7]{52})/([0-9a-f]{32})")
 
 

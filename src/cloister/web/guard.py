@@ -78,12 +78,8 @@ def allow(caller: Caller, needed: str | None) -> None:
     if needed is None or needed not in ALL:
         raise NotAllowed("This is closed.", "Nothing says who may do it.", "Tell the makers of this version.")
     if needed in caller.rights:
-        if needed in BINDING and not caller.fresh:
-            raise NotFresh(
-                "Enter your password, or use your passkey, again.",
-                "This binds your organisation, or changes who may.",
-                "Do so, then go on.",
-            )
+        if needed in BINDING:
+            require_fresh(caller, "This binds your organisation, or changes who may.")
         return
     if caller.account is None and not caller.name:
         raise NotSignedIn("Nobody is signed in.", "This is not open to everybody.", "Sign in.")
@@ -104,7 +100,7 @@ def caller_of(request: Request) -> Caller:
 def require_fresh(caller: Caller, why: str) -> None:
     """Returns if the person has just shown the password or passkey, or it is the machine's operator; else raises `NotFresh`."""
     if not caller.fresh:
-        raise NotFresh("Enter your password, or use your passkey, again.", why, "Then go on.")
+        raise NotFresh("Enter your password, or use your passkey, again.", why, "Do so, then go on.")
 
 
 def needs(right: Needed, body: int = BODY_MOST) -> dict[str, Any]:

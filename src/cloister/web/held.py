@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from fastapi import FastAPI
 
 from cloister.foundation.errors import Unreachable
+from cloister.web.shared import shared
 
 HELD_MOST = 640 << 20
 EACH_MOST = 256 << 20
@@ -70,10 +71,7 @@ class Held:
 
 def held_of(app: FastAPI) -> Held:
     """The one budget of an application."""
-    if not hasattr(app.state, "held"):
-        app.state.held = Held()
-    found: Held = app.state.held
-    return found
+    return shared(app, Held)
 
 
 def _busy() -> Unreachable:

@@ -24,14 +24,13 @@ from cloister.ledger.verify import Report
 from cloister.node.node import Node
 from cloister.node.reports import export_ledger
 from cloister.node.toolroom.paces import TooOften
+from cloister.web.shared import shared
 
 REST = 4
 SHORT = 1.0
 """Seconds; what took no longer needs no rest."""
 _SOON = 5
 _CALLERS = 1000
-OPERATOR = ""
-"""Whoever runs the machine, at the server's socket."""
 T = TypeVar("T")
 
 
@@ -47,13 +46,13 @@ class Paced:
     def __init__(self, refusal: str, instead: str = "", steady: Callable[[], float] = time.monotonic) -> None:
         self._refusal, self._instead, self._steady = refusal, instead, steady
         self._busy = threading.Lock()
-        self._next: OrderedDict[str, float] = OrderedDict()
+        self._next: OrderedDict[str | None, float] = OrderedDict()
 
-    def do(self, whose: str, work: Callable[[], T]) -> T:
+    def do(self, whose: str | None, work: Callable[[], T]) -> T:
         """What `work` gives. Raises `TooOften` where rules 1 and 2 say so, and what `work` raises.
 
         Args:
-            whose: tells callers apart; `OPERATOR` has no rest.
+            whose: the caller's account; `None` for whoever runs the machine, at the server's socket, who has no rest.
             work: takes long.
         """
         if not self._busy.acquire(blocking=False):
@@ -70,9 +69,9 @@ class Paced:
         finally:
             self._busy.release()
 
-    def _took(self, whose: str, begun: float, seconds: float) -> None:
+    def _took(self, whose: str | None, begun: float, seconds: float) -> None:
         self._next.pop(whose, None)
-        if seconds > SHORT and whose != OPERATOR:
+        if seconds > SHORT and whose is not None:
             self._next[whose] = begun + seconds * (1 + REST)
             while len(self._next) > _CALLERS:
                 self._next.popitem(last=False)
@@ -91,7 +90,7 @@ class LogWork:
         )
         self._export = Paced("This server does not write its log out right now.", steady=steady)
 
-    def verdict(self, node: Node, whose: str) -> Report:
+    def verdict(self, node: Node, whose: str | None) -> Report:
         """What is found now, with the witnesses that the log names. Raises `TooOften`."""
 
         def work() -> Report:
@@ -100,14 +99,11 @@ class LogWork:
 
         return self._verify.do(whose, work)
 
-    def export(self, node: Node, whose: str, form: Callable[[bytes], bytes] = bytes) -> bytes:
+    def export(self, node: Node, whose: str | None, form: Callable[[bytes], bytes] = bytes) -> bytes:
         """The whole log as a file that anybody can verify offline, in a form that is made within the pace. Raises `TooOften`."""
         return self._export.do(whose, lambda: form(export_ledger(node)))
 
 
 def log_work_of(app: FastAPI) -> LogWork:
     """That of an application."""
-    if not hasattr(app.state, "log_work"):
-        app.state.log_work = LogWork()
-    found: LogWork = app.state.log_work
-    return found
+    return shared(app, LogWork)

@@ -20,6 +20,7 @@ from fastapi import FastAPI
 
 from cloister.foundation.errors import Unreachable
 from cloister.node.toolroom.paces import TooOften
+from cloister.web.shared import shared
 
 MOST, EACH = 32, 8
 _AGAIN = 15
@@ -84,7 +85,4 @@ class Slow:
 
 def slow_of(app: FastAPI) -> Slow:
     """The places of an application."""
-    if not hasattr(app.state, "slow"):
-        app.state.slow = Slow()
-    found: Slow = app.state.slow
-    return found
+    return shared(app, Slow)

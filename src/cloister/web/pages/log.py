@@ -19,7 +19,7 @@ from cloister.node.node import Node
 from cloister.node.toolroom.paces import TooOften
 from cloister.web.downloads import as_file
 from cloister.web.frame import Pages
-from cloister.web.paced import OPERATOR, log_work_of
+from cloister.web.paced import log_work_of
 from cloister.web.routes import Routes
 from cloister.web.views.log import Known
 
@@ -102,7 +102,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         error: CloisterError | None = None
         if server == "yes":
             try:
-                report = work.verdict(node, pages.caller(request).account or OPERATOR)
+                report = work.verdict(node, pages.caller(request).account)
             except TooOften as refused:
                 error = refused
         return pages.show(
@@ -122,7 +122,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     def export(request: Request) -> Response:
         node = pages.node()
         return Response(
-            work.export(node, pages.caller(request).account or OPERATOR),
+            work.export(node, pages.caller(request).account),
             media_type="application/x-ndjson",
             headers=as_file(f"{node.party[:8]}.log.jsonl") | {"cache-control": "no-store"},
         )
