@@ -92,6 +92,97 @@ def counting_tool(model: bytes, parameters: Counting, about: Mapping[str, Any]) 
     return tool
 
 
+@dataclass(frozen=True)
+class Outlining:
+    """What an outlining tool needs to know about its model, which answers as `data.stars` says.
+
+    Args:
+        tile: side of a square, pixels, a multiple of 16.
+        overlap: pixels shared by neighbouring squares; at least twice the network's context.
+        typical: diameter, pixels, of the objects that the model knows best.
+        threshold: the lowest probability of a centre that counts.
+        most_common: highest intersection over union that two different objects may have.
+        counted: plural noun for reports.
+    """
+
+    tile: int
+    overlap: int
+    typical: float
+    threshold: float = 0.5
+    most_common: float = 0.5
+    counted: str = "objects"
+
+
+def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]) -> Tool:
+    """A tool that counts, outlines and measures objects that may overlap, with a model that answers with star-convex polygons.
+
+    Args:
+        model: ONNX bytes.
+        parameters: see `Outlining`.
+        about: the manifest's descriptive fields, as of `counting_tool`.
+
+    Raises:
+        BadInput: a field is malformed, or the model does not fit.
+    """
+    p = parameters
+    whole = [{"column": "border", "comparison": "==", "value": 0.0}]
+    told = {"figures": "figures", "table": "objects", "overlay": "overlay", "chart": "sizes"}
+    pipeline = [
+        _use("picture", "decode@1", {"file": "photo"}),
+        _use("sized", "fit_scale@1", {"image": "picture"}, model="objects", typical=float(p.typical)),
+        _use("light", f"normalise@{NORMALISATION_VERSION}", {"image": "sized"}),
+        _use("squares", "tile@1", {"field": "light"}, size=p.tile, overlap=p.overlap, multiple=16),
+        _use(
+            "outlines",
+            "stars@1",
+            {"tiles": "squares"},
+            model="objects",
+            threshold=float(p.threshold),
+            overlap=float(p.most_common),
+        ),
+        _use("objects", "measure_outlines@1", {"outlines": "outlines"}),
+        _use("figures", "aggregate@1", {"table": "objects"}, column="diameter", measured_where=whole),
+        _use("overlay", "overlay@1", {"image": "picture", "outlines": "outlines", "table": "objects"}),
+        _use(
+            "sizes", "chart@1", {"figures": "figures"}, column="diameter", title=f"Diameters of {p.counted}"
+        ),
+        _use("report", "report@1", told, counted=p.counted),
+    ]
+    content: dict[str, Any] = {
+        "type": "cloister/tool@1",
+        **about,
+        "inputs": {"photo": {"kind": "file", "columns": []}},
+        "models": {"objects": digest(model)},
+        "pipeline": pipeline,
+        "adjustable": {
+            "scale": {
+                "step": "sized",
+                "parameter": "factor",
+                "about": "Size of the copy that is looked at, over the picture's own; 0 chooses it by what is in the picture.",
+                "lowest": 0.0,
+                "highest": 4.0,
+            },
+            "threshold": {
+                "step": "outlines",
+                "parameter": "threshold",
+                "about": "Between 0 and 1; higher counts fewer objects, surer ones.",
+                "lowest": 0.05,
+                "highest": 0.95,
+            },
+        },
+        "outputs": {
+            "overlay": {"source": "overlay", "kind": "picture"},
+            "objects": {"source": "objects", "kind": "table"},
+            "figures": {"source": "figures", "kind": "figures"},
+            "sizes": {"source": "sizes", "kind": "picture"},
+            "report": {"source": "report", "kind": "report"},
+        },
+    }
+    tool = Tool(parse_manifest(canonical(content)), {"objects": model})
+    tool.load(threads=1)
+    return tool
+
+
 def _pipeline(p: Counting) -> list[dict[str, Any]]:
     inner = [{"column": "border", "comparison": "==", "value": 0.0}]
     bodies = p.body if p.body is not None else p.heat

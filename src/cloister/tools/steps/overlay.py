@@ -50,9 +50,13 @@ def overlay(
     image: t.Image,
     regions: t.Regions | None = None,
     points: t.Points | None = None,
+    outlines: t.Outlines | None = None,
     table: t.Table | None = None,
 ) -> t.Picture:
-    """Outlines (of regions) and crosses (at points) over the picture; with a table, only of the objects in it."""
+    """Outlines and crosses (at points) over the picture; with a table, only of the objects in it.
+
+    Objects of one agglomerate, where the table tells it, have one colour.
+    """
     from PIL import Image
 
     pixels = image.pixels if image.pixels.ndim == 3 else np.repeat(image.pixels[:, :, None], 3, axis=2)
@@ -64,12 +68,23 @@ def overlay(
         _outlines(canvas, regions, wanted, thickness)
     marks = _marks(points, table, wanted)
     drawn = Image.fromarray(canvas)
+    if outlines is not None:
+        _polygons(drawn, outlines, table, wanted, thickness)
     if points is not None or parameters.numbers:
         _write(drawn, marks, crosses=points is not None, numbers=parameters.numbers, thickness=thickness)
     stream = io.BytesIO()
     # Level 1 is a third of the time of the default for about a tenth more bytes.
     drawn.save(stream, format="PNG", compress_level=1)
-    count = len(wanted) if wanted is not None else (regions.count if regions is not None else len(marks))
+    if wanted is not None:
+        count = len(wanted)
+    else:
+        count = (
+            len(outlines.stars)
+            if outlines is not None
+            else regions.count
+            if regions is not None
+            else len(marks)
+        )
     return t.Picture(
         stream.getvalue(), "image/png", f"{context.subject or 'The picture'} with {count} objects marked"
     )
@@ -98,6 +113,24 @@ def _outlines(canvas: NDArray[np.uint8], regions: t.Regions, wanted: set[int] | 
         wide = ndimage.binary_dilation(edge, iterations=thickness - 1) & (numbers > 0)
         edge |= wide
     canvas[edge] = _PALETTE[(numbers[edge] - 1) % len(_PALETTE)]
+
+
+def _polygons(
+    drawn: Any, outlines: t.Outlines, table: t.Table | None, wanted: set[int] | None, thickness: int
+) -> None:
+    from PIL import ImageDraw
+
+    pen = ImageDraw.Draw(drawn)
+    group: dict[int, int] = {}
+    if table is not None and {"number", "agglomerate"} <= set(table.columns):
+        pairs = zip(table.columns["number"], table.columns["agglomerate"], strict=True)
+        group = {int(number): int(of) for number, of in pairs if of}
+    for number, corners in enumerate(outlines.stars.polygons(), 1):
+        if wanted is not None and number not in wanted:
+            continue
+        colour = tuple(int(part) for part in _PALETTE[(group.get(number, number) - 1) % len(_PALETTE)])
+        path = [(float(x), float(y)) for x, y in corners]
+        pen.line([*path, path[0], path[1]], fill=colour, width=thickness, joint="curve")
 
 
 def _marks(
@@ -147,9 +180,11 @@ def _write(
 def _something_to_draw(
     inputs: Mapping[str, t.ValueType], _parameters: Any, _models: Mapping[str, Any]
 ) -> t.ValueType:
-    if "regions" not in inputs and "points" not in inputs:
+    if not {"regions", "points", "outlines"} & set(inputs):
         raise BadInput(
-            "There is nothing to draw.", "Neither regions nor points are given.", "Name one of them."
+            "There is nothing to draw.",
+            "Neither regions, points nor outlines are given.",
+            "Name one of them.",
         )
     return t.ValueType("picture")
 
@@ -163,6 +198,7 @@ STEPS = (
             "image": Slot("image"),
             "regions": Slot("regions", optional=True),
             "points": Slot("points", optional=True),
+            "outlines": Slot("outlines", optional=True),
             "table": Slot("table", optional=True),
         },
         "picture",
