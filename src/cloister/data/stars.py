@@ -40,6 +40,9 @@ CHANNELS: Final = FOLDED + RAYS + 3
 SHORTEST, LONGEST = 0.5, 1000.0
 """Limits of a ray, pixels: what lies outside was not learnt."""
 
+NEAR: Final = 1.0
+"""Pixels by which outlines are made wider to see whether they meet."""
+
 Floats = NDArray[np.float64]
 
 
@@ -166,7 +169,7 @@ def suppress(stars: Stars, most_common: float = 0.5) -> Stars:
 def together(stars: Stars, threshold: float = 0.5) -> NDArray[np.int64]:
     """Which objects make an agglomerate: its number from 1 for each object, 0 for those that are alone.
 
-    Objects belong together whose polygons, a pixel wider, meet, and which both say that they have grown together with others:
+    Objects belong together whose polygons, made wider by `NEAR`, meet, and which both say that they have grown together with others:
     those that merely lie over each other differ in depth, and the network sees that in their sharpness.
     """
     from scipy.sparse import coo_array
@@ -179,7 +182,7 @@ def together(stars: Stars, threshold: float = 0.5) -> NDArray[np.int64]:
     first, second = first[both], second[both]
     if not len(first):
         return np.zeros(count, dtype=np.int64)
-    meet = overlaps(stars, first, second, wider=1.0) > 0.0
+    meet = _meet(stars, first, second) | _meet(stars, second, first)
     first, second = first[meet], second[meet]
     graph = coo_array((np.ones(len(first)), (first, second)), shape=(count, count))
     _, group = connected_components(graph, directed=False)
@@ -190,19 +193,16 @@ def together(stars: Stars, threshold: float = 0.5) -> NDArray[np.int64]:
     return numbers
 
 
-def overlaps(
-    stars: Stars, first: NDArray[np.intp], second: NDArray[np.intp], *, wider: float = 0.0, grid: int = 20
-) -> Floats:
+def overlaps(stars: Stars, first: NDArray[np.intp], second: NDArray[np.intp], *, grid: int = 20) -> Floats:
     """Intersection over union of pairs of polygons, measured at grid x grid points of the smaller one's surroundings.
 
     Args:
         stars: the objects.
         first: positions of one of each pair.
         second: positions of the other.
-        wider: pixels by which every ray is lengthened before.
         grid: points along each side.
     """
-    rays = stars.rays + wider
+    rays = stars.rays
     area = star_area(rays)
     small = np.where(area[first] <= area[second], first, second)
     large = np.where(small == first, second, first)
@@ -220,6 +220,14 @@ def overlaps(
         common = (here & there).sum(axis=(1, 2)) * cell
         made[start : start + 4096] = common / np.maximum(area[a] + area[b] - common, 1e-9)
     return np.minimum(made, 1.0)
+
+
+def _meet(stars: Stars, first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Whether a corner of the first lies within the second, both made wider by `NEAR`."""
+    corners = replace(stars, rays=stars.rays + NEAR).polygons()[first]
+    u, v = corners[:, :, 0] - stars.x[second, None], corners[:, :, 1] - stars.y[second, None]
+    within: NDArray[np.bool_] = _inside(stars.rays[second] + NEAR, u[:, None], v[:, None]).any(axis=(1, 2))
+    return within
 
 
 def _inside(rays: Floats, u: Floats, v: Floats) -> NDArray[np.bool_]:

@@ -127,6 +127,7 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
     p = parameters
     whole = [{"column": "border", "comparison": "==", "value": 0.0}]
     told = {"figures": "figures", "table": "objects", "overlay": "overlay", "chart": "sizes"}
+    told["outlines"] = "outlines"
     pipeline = [
         _use("picture", "decode@1", {"file": "photo"}),
         _use("sized", "fit_scale@1", {"image": "picture"}, model="objects", typical=float(p.typical)),
