@@ -16,6 +16,7 @@ from cloister.data.stars import (
     Stars,
     find_stars,
     joined,
+    merged,
     overlaps,
     star_area,
     suppress,
@@ -124,6 +125,18 @@ def test_suppression_does_not_depend_on_what_lies_elsewhere() -> None:
     both = joined([many, apart])
     kept = suppress(both)
     assert len(kept) == 2 * len(suppress(many))
+
+
+def test_large_objects_come_from_afar_small_ones_from_close_and_pieces_of_large_ones_go() -> None:
+    close = discs((100, 100, 12), (108, 96, 14), (300, 300, 12), (500, 100, 70))
+    far = discs((100, 100, 60), (300, 300, 13), (700, 100, 50))
+    found = merged(close, far, 80.0)
+    seen = sorted(zip(found.x.tolist(), found.rays[:, 0].tolist(), strict=True))
+    assert seen == [(100.0, 60.0), (300.0, 12.0), (700.0, 50.0)]
+    assert np.all(np.diff(found.strength) <= 0)
+    none = joined([])
+    assert len(merged(none, far, 80.0)) == 2
+    assert len(merged(close, none, 80.0)) == 3
 
 
 def test_only_those_that_touch_and_say_so_are_an_agglomerate() -> None:

@@ -166,6 +166,34 @@ def suppress(stars: Stars, most_common: float = 0.5) -> Stars:
     return stars.pick(alive)
 
 
+def merged(small: Stars, large: Stars, boundary: float, contained: float = 0.7) -> Stars:
+    """What a close look and one from farther away say of the same picture, as one list, strongest first.
+
+    The close look decides about objects below `boundary` in diameter, the other about those above. A network that has never seen
+    objects as large as some here sees pieces of them: what lies within a large object is taken for a piece of it.
+
+    Args:
+        small: of the close look.
+        large: of the other, in the same picture's pixels.
+        boundary: diameter of the circle of the same area, pixels.
+        contained: share of a small object's area from which it counts as lying within.
+    """
+    limit = np.pi * boundary**2 / 4
+    small, large = small.pick(star_area(small.rays) < limit), large.pick(star_area(large.rays) >= limit)
+    if not len(large) or not len(small):
+        return joined([small, large])
+    every = Stars(*(np.concatenate([getattr(small, f.name), getattr(large, f.name)]) for f in fields(Stars)))
+    first, second = _neighbours(every)
+    across = (first < len(small)) & (second >= len(small))
+    first, second = first[across], second[across]
+    shared = overlaps(every, first, second)
+    area = star_area(every.rays)
+    common = shared / (1.0 + shared) * (area[first] + area[second])
+    alive = np.ones(len(every), dtype=bool)
+    alive[first[common > contained * area[first]]] = False
+    return joined([every.pick(alive)])
+
+
 def together(stars: Stars, threshold: float = 0.5) -> NDArray[np.int64]:
     """Which objects make an agglomerate: its number from 1 for each object, 0 for those that are alone.
 
@@ -226,8 +254,8 @@ def _meet(stars: Stars, first: NDArray[np.intp], second: NDArray[np.intp]) -> ND
     """Whether a corner of the first lies within the second, both made wider by `NEAR`."""
     corners = replace(stars, rays=stars.rays + NEAR).polygons()[first]
     u, v = corners[:, :, 0] - stars.x[second, None], corners[:, :, 1] - stars.y[second, None]
-    within: NDArray[np.bool_] = _inside(stars.rays[second] + NEAR, u[:, None], v[:, None]).any(axis=(1, 2))
-    return within
+    within = _inside(stars.rays[second] + NEAR, u[:, None], v[:, None])
+    return np.asarray(within.any(axis=(1, 2)))
 
 
 def _inside(rays: Floats, u: Floats, v: Floats) -> NDArray[np.bool_]:

@@ -264,7 +264,9 @@ def _checked(polygons: NDArray[Any]) -> Floats:
         )
     if not np.isfinite(points).all():
         raise BadInput(
-            "These outlines cannot be measured.", "A corner is not a finite number.", "Leave such outlines out."
+            "These outlines cannot be measured.",
+            "A corner is not a finite number.",
+            "Leave such outlines out.",
         )
     return points
 

@@ -92,6 +92,10 @@ def counting_tool(model: bytes, parameters: Counting, about: Mapping[str, Any]) 
     return tool
 
 
+LARGE = 3.0
+"""Diameters over the typical one from which the look from farther away decides."""
+
+
 @dataclass(frozen=True)
 class Outlining:
     """What an outlining tool needs to know about its model, which answers as `data.stars` says.
@@ -102,6 +106,7 @@ class Outlining:
         typical: diameter, pixels, of the objects that the model knows best.
         threshold: the lowest probability of a centre that counts.
         most_common: highest intersection over union that two different objects may have.
+        farther: factor of the smaller copy at which large objects are looked for; 0 for none.
         counted: plural noun for reports.
     """
 
@@ -110,6 +115,7 @@ class Outlining:
     typical: float
     threshold: float = 0.5
     most_common: float = 0.5
+    farther: float = 0.0
     counted: str = "objects"
 
 
@@ -131,16 +137,20 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
     pipeline = [
         _use("picture", "decode@1", {"file": "photo"}),
         _use("sized", "fit_scale@1", {"image": "picture"}, model="objects", typical=float(p.typical)),
-        _use("light", f"normalise@{NORMALISATION_VERSION}", {"image": "sized"}),
-        _use("squares", "tile@1", {"field": "light"}, size=p.tile, overlap=p.overlap, multiple=16),
-        _use(
-            "outlines",
-            "stars@1",
-            {"tiles": "squares"},
-            model="objects",
-            threshold=float(p.threshold),
-            overlap=float(p.most_common),
-        ),
+        *_look(p, "sized", "outlines" if not p.farther else "close"),
+    ]
+    if p.farther:
+        pipeline += [
+            _use("small", "rescale@1", {"image": "sized"}, factor=float(p.farther)),
+            *_look(p, "small", "far"),
+            _use(
+                "outlines",
+                "merge_outlines@1",
+                {"close": "close", "far": "far"},
+                boundary=LARGE * float(p.typical),
+            ),
+        ]
+    pipeline += [
         _use("objects", "measure_outlines@1", {"outlines": "outlines"}),
         _use("figures", "aggregate@1", {"table": "objects"}, column="diameter", measured_where=whole),
         _use("overlay", "overlay@1", {"image": "picture", "outlines": "outlines", "table": "objects"}),
@@ -164,11 +174,11 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
                 "highest": 4.0,
             },
             "threshold": {
-                "step": "outlines",
+                "step": "close" if p.farther else "outlines",
                 "parameter": "threshold",
                 "about": "Between 0 and 1; higher counts fewer objects, surer ones.",
-                "lowest": 0.05,
-                "highest": 0.95,
+                "lowest": 0.0,
+                "highest": 1.0,
             },
         },
         "outputs": {
@@ -182,6 +192,22 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
     tool = Tool(parse_manifest(canonical(content)), {"objects": model})
     tool.load(threads=1)
     return tool
+
+
+def _look(p: Outlining, image: str, outlines: str) -> list[dict[str, Any]]:
+    light, squares = f"{image}_light", f"{image}_squares"
+    return [
+        _use(light, f"normalise@{NORMALISATION_VERSION}", {"image": image}),
+        _use(squares, "tile@1", {"field": light}, size=p.tile, overlap=p.overlap, multiple=16),
+        _use(
+            outlines,
+            "stars@1",
+            {"tiles": squares},
+            model="objects",
+            threshold=float(p.threshold),
+            overlap=float(p.most_common),
+        ),
+    ]
 
 
 def _pipeline(p: Counting) -> list[dict[str, Any]]:

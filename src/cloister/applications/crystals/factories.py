@@ -35,6 +35,7 @@ class Factory:
         agglomerates: share of places that hold an agglomerate of two or more primaries instead of one crystal.
         bubbles: air bubbles per picture.
         bubble_radius: of the bubbles.
+        odd_bubbles: share of bubbles that look otherwise than a usual condenser shows them.
         dust: specks per picture.
         fibres: threads per picture.
         scratches: per picture.
@@ -63,6 +64,7 @@ class Factory:
     agglomerates: Range = (0.0, 0.0)
     bubbles: Range = (0, 8)
     bubble_radius: Range = (5, 22)
+    odd_bubbles: Range = (0.0, 0.0)
     dust: Range = (0, 40)
     fibres: Range = (0, 1.5)
     scratches: Range = (0, 3)

@@ -18,7 +18,7 @@ from cloister.applications.crystals.polyhedra import HABITS, Habit
 LIGHTS: Final[dict[Light, float]] = {"bright": 0.56, "polarised": 0.26, "reflected": 0.18}
 
 CALM, CROWDED, FOAMY, GROWN, BARE = "calm", "crowded", "foamy", "grown", "bare"
-KINDS: Final[dict[str, float]] = {CALM: 0.3, CROWDED: 0.24, GROWN: 0.22, FOAMY: 0.2, BARE: 0.04}
+KINDS: Final[dict[str, float]] = {CALM: 0.28, CROWDED: 0.2, GROWN: 0.2, FOAMY: 0.28, BARE: 0.04}
 """Share of pictures with separate crystals, with many that overlap, with agglomerates, with bubbles above all, and empty."""
 
 MOST = 700.0
@@ -72,6 +72,7 @@ _ANYTHING: Final[dict[str, Range]] = {
     "crowding": (0.75, 1.15),
     "bubbles": (0, 14),
     "bubble_radius": (3, 30),
+    "odd_bubbles": (0, 1),
     "dust": (0, 160),
     "fibres": (0, 4),
     "scratches": (0, 6),
@@ -99,7 +100,7 @@ _KIND: Final[dict[str, dict[str, Range]]] = {
     CALM: {},
     CROWDED: {"cover": (0.2, 0.55), "crowding": (0.42, 0.8), "agglomerates": (0, 0.15)},
     GROWN: {"cover": (0.06, 0.35), "agglomerates": (0.15, 0.8)},
-    FOAMY: {"cover": (0.0, 0.08), "bubbles": (15, 160), "bubble_radius": (2, 34)},
+    FOAMY: {"cover": (0.0, 0.15), "bubbles": (15, 260), "bubble_radius": (2, 34)},
     BARE: {"cover": (0.0, 0.003), "bubbles": (0, 10)},
 }
 _SELDOM: Final = ("hairs", "fibres", "scratches")

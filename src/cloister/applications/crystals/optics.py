@@ -198,6 +198,46 @@ def show_bubble(
     return Appearance((-0.5 * disc).astype(np.float32), np.repeat(lit[..., None], 3, 2), left, top)
 
 
+def show_odd_bubble(
+    rng: np.random.Generator, x: float, y: float, radius: float, depth: float, optics: Optics
+) -> Appearance:
+    """A bubble as other lamps and condensers show it: a ring, a filled disc or a dark ball, slightly oval, with highlights.
+
+    Each of its parts (body, rim inside and outside, up to three highlights) has a strength and a sign of its own.
+    """
+    blur = blur_at(depth, optics)
+    oval, turn = float(rng.uniform(1.0, 1.25)), float(rng.uniform(0, np.pi))
+    reach = radius * oval + 3.0 * blur + 5.0
+    left, top, side = int(np.floor(x - reach)), int(np.floor(y - reach)), int(2 * reach) + 2
+    u = (np.arange(left, left + side, dtype=np.float32) - np.float32(x))[None, :]
+    v = (np.arange(top, top + side, dtype=np.float32) - np.float32(y))[:, None]
+    along = (u * np.cos(turn) + v * np.sin(turn)) / np.float32(oval * radius)
+    across = (v * np.cos(turn) - u * np.sin(turn)) / np.float32(radius)
+    r = np.sqrt(along * along + across * across)
+    disc = np.clip((1.0 - r) * radius + 0.5, 0.0, 1.0)
+    wide = float(rng.uniform(0.05, 0.3))
+    rim = np.exp(-0.5 * ((1.0 - r) / wide) ** 2) * disc
+    line = np.exp(-0.5 * ((r - 1.0) * radius / float(rng.uniform(0.7, 1.8))) ** 2)
+    middle = np.exp(-0.5 * (r / float(rng.uniform(0.15, 0.6))) ** 2) * disc
+    made = (
+        float(rng.normal(0.0, 0.45)) * disc
+        + float(rng.normal(0.0, 0.6)) * rim
+        + float(rng.normal(0.0, 0.6)) * line
+        + float(rng.normal(0.0, 0.5)) * middle
+    )
+    for _ in range(int(rng.integers(0, 4))):
+        at, angle = float(rng.uniform(0.2, 0.85)), float(rng.uniform(0, 2 * np.pi))
+        spread = float(rng.uniform(0.05, 0.22))
+        off = (along - at * np.cos(angle)) ** 2 + (across - at * np.sin(angle)) ** 2
+        made = made + float(rng.uniform(0.3, 1.4)) * np.exp(-0.5 * off / spread**2)
+    made = ndimage.gaussian_filter((max(optics.contrast, 0.4) * made).astype(np.float32), blur)
+    if optics.light == "bright":
+        return Appearance(np.minimum(made, 0.6).astype(np.float32), None, left, top)
+    return Appearance(
+        (-0.4 * disc).astype(np.float32), np.repeat(np.maximum(made, 0.0)[..., None], 3, 2), left, top
+    )
+
+
 def _trace(
     parts: Sequence[Part], u: Patch, v: Patch
 ) -> tuple[

@@ -33,6 +33,7 @@ from cloister.applications.crystals.optics import (
     blur_at,
     show_bubble,
     show_crystals,
+    show_odd_bubble,
 )
 from cloister.applications.crystals.outlines import hidden_shares
 from cloister.applications.crystals.polyhedra import Polyhedron, make_crystal
@@ -152,7 +153,9 @@ def synthesise(factory: Factory, seed: int | tuple[int, ...]) -> Micrograph:
         radius = float(
             np.exp(_draw(rng, (np.log(factory.bubble_radius[0]), np.log(factory.bubble_radius[1]))))
         )
-        _compose(dark, glow, show_bubble(rng, x, y, radius, float(rng.uniform(-1, 1)), optics))
+        odd = factory.odd_bubbles[1] > 0 and rng.random() < _draw(rng, factory.odd_bubbles)
+        show = show_odd_bubble if odd else show_bubble
+        _compose(dark, glow, show(rng, x, y, radius, float(rng.uniform(-1, 1)), optics))
         bubbles.append((x, y, radius))
     seen: list[Crystal] = []
     everything: list[NDArray[np.float64]] = []

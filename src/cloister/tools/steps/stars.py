@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from cloister.data.normalise import normalise_micrograph
-from cloister.data.stars import CHANNELS, MULTIPLE, Stars, find_stars, joined, suppress
+from cloister.data.stars import CHANNELS, MULTIPLE, STRIDE, Stars, find_stars, joined, merged, suppress
 from cloister.foundation.errors import BadInput
 from cloister.tools import types as t
 from cloister.tools.manifest import Word
@@ -31,7 +32,7 @@ FEW = 5
 KEEP = (0.6, 1.5)
 """Typical sizes over the wanted one that need no rescaling: the model knows a range, and resampling costs sharpness."""
 
-Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class FindStars(Parameters):
@@ -68,18 +69,26 @@ class FitScale(Parameters):
     factor: Annotated[float, Field(ge=0, le=4)] = 0.0
 
 
+class MergeOutlines(Parameters):
+    """Who decides.
+
+    Args:
+        boundary: diameter in pixels of the closer look's copy: below it the closer look decides, above it the other.
+    """
+
+    boundary: Annotated[float, Field(gt=0, le=10_000)]
+
+
 def stars(context: Context, parameters: FindStars, *, tiles: t.Tiles) -> t.Outlines:
     """Runs the model on every tile and gathers the objects it outlines.
 
-    The model takes normalised tiles of one channel whose sides are multiples of 16, and answers on a grid of a quarter of their size.
+    The model takes normalised tiles of one channel, filled up to multiples of 16, and answers on a grid of a quarter of their size.
     """
     model = context.models[parameters.model]
     parts: list[Stars] = []
     done, found = 0, 0
     for row, column, square in tiles.produce():
-        answers = model(np.ascontiguousarray(square.transpose(2, 0, 1)[None]))[0]
-        _fits(answers.shape, square.shape)
-        seen = find_stars(answers, parameters.threshold).moved(column, row)
+        seen = _seen(model, square[:, :, 0], parameters.threshold).moved(column, row)
         top, bottom = middle(row, tiles.height, tiles)
         left, right = middle(column, tiles.width, tiles)
         # Centres lie between pixels: the middle of a tile begins half a pixel before its first one.
@@ -122,27 +131,39 @@ def fit_scale(context: Context, parameters: FitScale, *, image: t.Image) -> t.Im
     return rescale(context, Rescale(factor=factor), image=image)
 
 
+def merge_outlines(
+    _context: Context, parameters: MergeOutlines, *, close: t.Outlines, far: t.Outlines
+) -> t.Outlines:
+    """Puts together what a close look and one at a smaller copy say, each about the sizes that it sees best.
+
+    Small objects that lie within a large one are taken for pieces of it.
+    """
+    kept = merged(close.stars, far.stars, parameters.boundary * close.scale)
+    return t.Outlines(kept, close.height, close.width, close.scale)
+
+
 def _glance(context: Context, parameters: FitScale, image: t.Image) -> np.ndarray[Any, Any]:
     """Diameters of what the model sees on a small copy, pixels of that copy, the sure ones only."""
-    normal = normalise_micrograph(image.pixels)
-    height, width = normal.shape
-    padded = np.pad(normal, ((0, -height % MULTIPLE), (0, -width % MULTIPLE)))
-    answers = context.models[parameters.model](padded[None, None])[0]
-    _fits(answers.shape, padded.shape)
-    found = find_stars(answers, parameters.threshold)
-    _limit(len(found))
-    found = suppress(found)
+    model = context.models[parameters.model]
+    found = suppress(_seen(model, normalise_micrograph(image.pixels), parameters.threshold))
     sizes: np.ndarray[Any, Any] = 2.0 * np.sqrt((found.rays**2).mean(axis=1))
     return sizes
 
 
-def _fits(answered: tuple[int, ...], given: tuple[int, ...]) -> None:
-    if answered != (CHANNELS, given[0] // 4, given[1] // 4):
+def _seen(model: Model, values: NDArray[np.float32], threshold: float) -> Stars:
+    """What a model says of a normalised picture, filled up with background to the sizes that networks take."""
+    height, width = values.shape
+    padded = np.pad(values, ((0, -height % MULTIPLE), (0, -width % MULTIPLE)))
+    answers = model(padded[None, None])
+    if answers.shape != (1, CHANNELS, padded.shape[0] // STRIDE, padded.shape[1] // STRIDE):
         raise BadInput(
             "The model's answer is not one of outlines.",
-            f"For {given[0]} x {given[1]} pixels it gave an output of shape {list(answered)}.",
+            f"For {padded.shape[0]} x {padded.shape[1]} pixels it gave an output of shape {list(answers.shape)}.",
             f"Use a model with {CHANNELS} output channels on a grid of a quarter of its input.",
         )
+    found = find_stars(answers[0], threshold)
+    _limit(len(found))
+    return found
 
 
 def _limit(count: int) -> None:
@@ -207,5 +228,14 @@ STEPS = (
         stars,
         _outlines,
         model="model",
+    ),
+    Step(
+        "merge_outlines",
+        1,
+        "Takes small objects from a close look, large ones from a look at a smaller copy.",
+        {"close": Slot("outlines"), "far": Slot("outlines")},
+        "outlines",
+        MergeOutlines,
+        merge_outlines,
     ),
 )
