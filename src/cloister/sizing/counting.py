@@ -35,7 +35,7 @@ from cloister.foundation.errors import BadInput
 MAX_COVERAGE: Final = 0.95
 """Above, three times as much lies in the picture as fits side by side, and the model has little to say."""
 MAX_REACH: Final = 20.0
-MAX_FOUND: Final = 200_000
+MAX_FOUND: Final = 50_000
 _LEAST_RECALL: Final = 0.05
 _TAIL: Final = 1e-10
 
@@ -126,7 +126,9 @@ def reach_from(share: float, coverage: float) -> float:
     if share >= 1.0:
         return 0.0
     if found_share(coverage, MAX_REACH) > share:
-        raise _refused("Fewer were found than hiding explains; the finder misses particles in plain sight (recall).")
+        raise _refused(
+            "Fewer were found than hiding explains; the finder misses particles in plain sight (recall)."
+        )
     return float(brentq(lambda reach: found_share(coverage, reach) - share, 0.0, MAX_REACH, xtol=1e-9))
 
 
@@ -145,13 +147,13 @@ def _true_found(found: int, probabilities: NDArray[Any] | None) -> tuple[int, ND
     while len(parts) > 1:
         pairs = zip(parts[::2], parts[1::2], strict=False)
         odd = parts[-1:] if len(parts) % 2 else []
-        parts = [np.convolve(a, b) if len(a) < 64 else np.maximum(fftconvolve(a, b), 0.0) for a, b in pairs] + odd
+        parts = [
+            np.convolve(a, b) if len(a) < 64 else np.maximum(fftconvolve(a, b), 0.0) for a, b in pairs
+        ] + odd
     return certain, parts[0] if parts else np.ones(1)
 
 
-def _total(
-    base: int, true_found: NDArray[np.float64], shares: Mapping[float, float]
-) -> NDArray[np.float64]:
+def _total(base: int, true_found: NDArray[np.float64], shares: Mapping[float, float]) -> NDArray[np.float64]:
     """The chances of `base` particles in all and of each one more.
 
     By generating functions on the unit circle: each true one found brings itself and a geometric number of hidden ones.
@@ -165,12 +167,16 @@ def _total(
     transform = np.zeros(len(circle), dtype=np.complex128)
     for share, weight in shares.items():
         hidden = share / (1.0 - (1.0 - share) * circle)
-        transform += weight * hidden ** (base + 0.5) * np.polynomial.polynomial.polyval(circle * hidden, true_found)
+        transform += (
+            weight * hidden ** (base + 0.5) * np.polynomial.polynomial.polyval(circle * hidden, true_found)
+        )
     chances: NDArray[np.float64] = np.maximum(np.fft.irfft(transform, length), 0.0)
     return chances
 
 
-def _shares(found: int, coverage: float, reach: float, recall: float, area_variation: float) -> dict[float, float]:
+def _shares(
+    found: int, coverage: float, reach: float, recall: float, area_variation: float
+) -> dict[float, float]:
     """Found shares and their weights: one, or several where areas vary and so the coverage says less exactly how many there are."""
     expected = found_share(coverage, reach) * recall
     if area_variation == 0.0 or coverage == 0.0 or reach == 0.0:
@@ -193,4 +199,8 @@ def _between(value: float, name: str, low: float, high: float) -> float:
 
 
 def _refused(why: str) -> BadInput:
-    return BadInput("No range can be given for this count.", why, "Give values in these ranges, or take less crowded pictures.")
+    return BadInput(
+        "No range can be given for this count.",
+        why,
+        "Give values in these ranges, or take less crowded pictures.",
+    )

@@ -70,7 +70,7 @@ def describe(polygons: NDArray[Any], *, micrometres_per_pixel: float | None = No
 
 def form_factor(columns: Mapping[str, NDArray[Any]]) -> Floats:
     """Form factor 4π·area / perimeter² (ISO 9276-6): the square of `describe`'s circularity; called circularity elsewhere."""
-    return np.asarray(columns["circularity"], dtype=np.float64) ** 2
+    return np.square(np.asarray(columns["circularity"], dtype=np.float64))
 
 
 def from_rays(centres: NDArray[Any], radii: NDArray[Any]) -> Floats:
@@ -264,7 +264,9 @@ def _checked(polygons: NDArray[Any]) -> Floats:
         )
     if not np.isfinite(points).all():
         raise BadInput(
-            "These outlines cannot be measured.", "A corner is not a finite number.", "Leave such outlines out."
+            "These outlines cannot be measured.",
+            "A corner is not a finite number.",
+            "Leave such outlines out.",
         )
     return points
 

@@ -115,7 +115,7 @@ class Distribution:
 
     @property
     def geometric_standard_deviation(self) -> float:
-        """exp of the standard deviation of ln(size); 1 if all sizes are equal. Of a log-normal distribution it does not depend on r."""
+        """The exponential of the standard deviation of ln(size); 1 if all sizes are equal; of a log-normal the same for every r."""
         logs = np.log(self.sizes)
         mean = float(self.shares @ logs)
         return float(np.exp(np.sqrt(self.shares @ (logs - mean) ** 2)))
@@ -191,7 +191,9 @@ def preferred_classes(low: float, high: float, series: Series = "R10") -> Floats
     first, last = int(np.floor(np.log10(low))) - 1, int(np.floor(np.log10(high))) + 1
     if (last - first) * len(PREFERRED[series]) > MAX_CLASSES:
         raise _range_refused()
-    numbers = np.array([float(f"{value}e{power}") for power in range(first, last + 1) for value in PREFERRED[series]])
+    numbers = np.array(
+        [float(f"{value}e{power}") for power in range(first, last + 1) for value in PREFERRED[series]]
+    )
     start = int(np.searchsorted(numbers, low, side="right")) - 1
     end = int(np.searchsorted(numbers, high, side="right"))
     return numbers[start : end + 1]
@@ -213,9 +215,7 @@ def logarithmic_classes(low: float, high: float, per_decade: int = 20) -> Floats
     return 10.0 ** (np.arange(first, last + 1) / per_decade)
 
 
-def mean_diameter(
-    sizes: NDArray[Any], p: int, q: int, weights: NDArray[Any] | None = None
-) -> float:
+def mean_diameter(sizes: NDArray[Any], p: int, q: int, weights: NDArray[Any] | None = None) -> float:
     """The moment-ratio mean D[p,q] = (Σ d^p / Σ d^q)^(1/(p-q)) of ISO 9276-2.
 
     D[1,0] is the arithmetic mean by number, D[3,2] the Sauter diameter (volume to surface), D[4,3] the arithmetic mean by
@@ -278,7 +278,9 @@ def _given(values: NDArray[Any], sizes: Floats) -> Floats:
 
 
 def _unusable(why: str) -> BadInput:
-    return BadInput("These sizes have no distribution.", why, "Give at least one measured particle, and only such.")
+    return BadInput(
+        "These sizes have no distribution.", why, "Give at least one measured particle, and only such."
+    )
 
 
 def _range(low: float, high: float) -> None:

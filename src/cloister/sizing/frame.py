@@ -66,13 +66,18 @@ def seen_whole(widths: NDArray[Any], heights: NDArray[Any], frame: tuple[float, 
         raise _mismatch()
     size = np.array(frame, dtype=np.float64)
     lengths = np.concatenate([across, down])
-    if not np.isfinite(lengths).all() or (lengths < 0).any() or not (np.isfinite(size).all() and (size > 0).all()):
+    if (
+        not np.isfinite(lengths).all()
+        or (lengths < 0).any()
+        or not (np.isfinite(size).all() and (size > 0).all())
+    ):
         raise BadInput(
             "Sizes cannot be corrected for the picture's edge.",
             "Widths, heights and the picture's size have to be positive numbers.",
             "Give them in pixels.",
         )
-    return np.maximum(1.0 - across / size[0], 0.0) * np.maximum(1.0 - down / size[1], 0.0)
+    shares: Floats = np.maximum(1.0 - across / size[0], 0.0) * np.maximum(1.0 - down / size[1], 0.0)
+    return shares
 
 
 def touches_edge(polygons: NDArray[Any], frame: tuple[int, int], margin: float = 0.5) -> NDArray[np.bool_]:

@@ -34,7 +34,12 @@ MAX_SPREAD: Final = 10.0
 
 
 def particles_for_mean(
-    geometric_standard_deviation: float, *, power: int, weight: int, error: float = 0.05, confidence: float = 0.95
+    geometric_standard_deviation: float,
+    *,
+    power: int,
+    weight: int,
+    error: float = 0.05,
+    confidence: float = 0.95,
 ) -> int:
     """Answer 1 for the mean of x^`power` weighted by x^`weight`; for example 3 and 0 for the mean volume, 1 and 3 for D[4,3].
 
@@ -123,7 +128,7 @@ def error_of_percentile(
 
 
 def percentile_variance(geometric_standard_deviation: float, percent: float, weighting: Weighting) -> float:
-    """n times the large-sample variance of ln of a percentile read from the measured curve of a log-normal distribution.
+    """The large-sample variance of ln of a percentile read from the measured curve of a log-normal distribution, times n.
 
     Raises:
         BadInput: a value out of range.

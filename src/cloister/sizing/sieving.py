@@ -59,7 +59,9 @@ def mean_aperture(
     lengths = widths if feret is None else np.asarray(feret, dtype=np.float64)
     if lengths.shape != widths.shape:
         raise BadInput(
-            "No mean aperture can be given.", "Widths and lengths differ in number.", "Give both of each crystal."
+            "No mean aperture can be given.",
+            "Widths and lengths differ in number.",
+            "Give both of each crystal.",
         )
     curve = Distribution.of(widths, weights=weights, amounts=widths**2 * lengths)
     d16, middle, d84 = curve.percentile(np.array([16.0, 50.0, 84.0]))
@@ -124,7 +126,9 @@ def _passing(apertures: NDArray[Any], retained: NDArray[Any], pan: float) -> tup
     order = np.argsort(openings)
     openings, masses = openings[order], masses[order]
     if (np.diff(openings) <= 0).any():
-        raise BadInput("This sieve analysis cannot be used.", "Two apertures are equal.", "Add their masses up.")
+        raise BadInput(
+            "This sieve analysis cannot be used.", "Two apertures are equal.", "Add their masses up."
+        )
     below = pan + np.concatenate([[0.0], np.cumsum(masses)[:-1]])
     return openings, below / (masses.sum() + pan)
 
