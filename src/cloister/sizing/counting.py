@@ -42,7 +42,16 @@ _TAIL: Final = 1e-10
 
 @dataclass(frozen=True)
 class Count:
-    """Attributes: found: by the model. count: best estimate (the median). count_low, count_high: of `level`. hidden_share: of all particles, 0..1, expected not to be found."""
+    """A count and the range that the truth lies in.
+
+    Attributes:
+        found: particles found.
+        count: best estimate of how many there are (the median).
+        count_low: lower end of the range.
+        count_high: upper end of the range.
+        level: probability of the range.
+        hidden_share: share of all particles, 0..1, that is expected not to be found.
+    """
 
     found: int
     count: int

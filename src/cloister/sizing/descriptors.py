@@ -96,7 +96,8 @@ def from_rays(centres: NDArray[Any], radii: NDArray[Any]) -> Floats:
         )
     angles = 2.0 * np.pi * np.arange(radii.shape[1]) / max(1, radii.shape[1])
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    return centres[:, None, :] + radii[:, :, None] * directions[None]
+    polygons: Floats = centres[:, None, :] + radii[:, :, None] * directions[None]
+    return polygons
 
 
 def stack(outlines: Sequence[NDArray[Any]]) -> Floats:

@@ -3,8 +3,8 @@
 Equally spaced lines are one frequency and its multiples. The picture's Fourier transform has its highest peak there; the peak
 is then refined by climbing the spectrum between its grid points, so that the period comes out to a small fraction of
 a pixel however the lines are turned. A scale with every fifth or tenth line longer has weaker peaks at fractions of that
-frequency, and these are not taken. Each third of the picture along the scale, refined alone, has to agree: how far they differ is the uncertainty, and it
-contains the distortion of the optics.
+frequency, and these are not taken. Each third of the picture along the scale, refined alone, has to agree: how far they
+differ is the uncertainty, and it contains the distortion of the optics.
 """
 
 from __future__ import annotations
@@ -32,7 +32,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RuledLines:
-    """Attributes: period: between neighbouring lines at right angles to them, pixels. uncertainty: standard, pixels. angle: of the direction across the lines against x, degrees, -90..90."""
+    """What was found.
+
+    Attributes:
+        period: between neighbouring lines, at right angles to them, pixels.
+        uncertainty: standard, of the period, pixels.
+        angle: of the direction across the lines against x, degrees, -90..90.
+    """
 
     period: float
     uncertainty: float

@@ -34,7 +34,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class MeanAperture:
-    """Attributes: aperture: MA, in the unit of the sizes. variation: CV, per cent. d16, d84: masses of 16 % and 84 % pass these."""
+    """MA and CV.
+
+    Attributes:
+        aperture: MA, in the unit of the sizes.
+        variation: CV, per cent.
+        d16: aperture that 16 % of the mass passes.
+        d84: aperture that 84 % of the mass passes.
+    """
 
     aperture: float
     variation: float
