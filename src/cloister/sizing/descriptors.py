@@ -70,7 +70,7 @@ def describe(polygons: NDArray[Any], *, micrometres_per_pixel: float | None = No
 
 def form_factor(columns: Mapping[str, NDArray[Any]]) -> Floats:
     """Form factor 4π·area / perimeter² (ISO 9276-6): the square of `describe`'s circularity; called circularity elsewhere."""
-    return np.asarray(columns["circularity"], dtype=np.float64) ** 2
+    return np.square(np.asarray(columns["circularity"], dtype=np.float64))
 
 
 def from_rays(centres: NDArray[Any], radii: NDArray[Any]) -> Floats:
@@ -96,7 +96,8 @@ def from_rays(centres: NDArray[Any], radii: NDArray[Any]) -> Floats:
         )
     angles = 2.0 * np.pi * np.arange(radii.shape[1]) / max(1, radii.shape[1])
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    return centres[:, None, :] + radii[:, :, None] * directions[None]
+    polygons: Floats = centres[:, None, :] + radii[:, :, None] * directions[None]
+    return polygons
 
 
 def stack(outlines: Sequence[NDArray[Any]]) -> Floats:
