@@ -52,6 +52,7 @@ PARAMETERS = {
     "stars@1": [{"model": "o", "threshold": 0.02}, {"model": "o", "threshold": 0.9, "overlap": 0.1}],
     "merge_outlines@1": [{"boundary": 12.0}],
     "measure_outlines@1": [{}],
+    "size_figures@1": [{}, {"reach": 0.2, "recall": 0.9, "bins": 5}],
     "filter@1": [{"where": [CONDITION]}],
     "scale@1": [{"columns": [{"column": "area", "offset": 1.0, "divisor": 2.0}]}],
     "score@1": [{"model": "m", "columns": ["area"], "outputs": ["score"]}],

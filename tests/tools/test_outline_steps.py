@@ -12,14 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cloister.data.stars import CHANNELS, FOLDED, RAYS, RAYS_FROM, UNIT
+from cloister.data.stars import CHANNELS, FOLDED, RAYS, RAYS_FROM, UNIT, Stars
 from cloister.foundation.errors import BadInput
+from cloister.sizing.descriptors import extents
+from cloister.sizing.frame import miles_lantuejoul
 from cloister.tools import types as t
 from cloister.tools.steps.base import Context
 from cloister.tools.steps.imaging import NoParameters
 from cloister.tools.steps.outlined import COLUMNS, measure_outlines
 from cloister.tools.steps.overlay import Overlay, overlay
 from cloister.tools.steps.reporting import Report, report
+from cloister.tools.steps.size_figures import SizeFigures, size_figures
 from cloister.tools.steps.stars import FindStars, FitScale, fit_scale, stars
 from cloister.tools.steps.tiling import Tile, tile
 
@@ -205,3 +208,73 @@ def test_the_overlay_draws_on_the_outlines_and_nowhere_else():
     ]
     assert np.min(gaps, axis=0).max() < 2.5
     assert len(rows) > 200
+
+
+def figures_of(values, **parameters):
+    outlines = found(values=values)
+    table = measure_outlines(CONTEXT, NoParameters(), outlines=outlines)
+    return size_figures(CONTEXT, SizeFigures(**parameters), outlines=outlines, table=table), table
+
+
+def test_figures_give_count_range_and_sizes_by_number_and_volume():
+    places = [(60.0, 50.0, 10.0), (120.0, 50.0, 10.0), (200.0, 60.0, 10.0), (280.0, 180.0, 30.0)]
+    made, table = figures_of(scene(places=places))
+    values = made.values
+    assert (values["count"], values["diameter_measured"]) == (4, 4)
+    assert values["count_low"] <= 4 <= values["count_high"] <= 6
+    assert values["diameter_d50"] == pytest.approx(20.0, rel=0.03)
+    assert values["diameter_by_volume_d50"] > 50.0
+    sizes = table.columns["diameter"]
+    assert min(sizes) < values["diameter_sauter"] < values["diameter_brouckere"] <= max(sizes)
+    # Discs pass the sieve of their own diameter; nine tenths of the mass is in the largest.
+    assert values["mean_aperture"] > 50.0
+    assert made.units["diameter_by_volume_d50"] == "px"
+    assert sum(made.histograms["diameter"][1]) == 4
+
+
+def test_what_hides_more_leaves_more_doubt():
+    places = [(40.0 + 55 * i, 40.0 + 55 * j, 24.0) for i in range(6) for j in range(4)]
+    seen = scene(places=places)
+    wide, narrow = figures_of(seen, reach=1.0)[0].values, figures_of(seen, reach=0.1)[0].values
+    assert wide["count_high"] - wide["count_low"] > narrow["count_high"] - narrow["count_low"]
+    assert wide["count"] == narrow["count"] == 24
+
+
+def test_large_objects_that_the_edge_cuts_more_often_are_made_up_for():
+    """Discs at random, also across the edge: without the correction the mean of whole ones is too small."""
+    rng = np.random.default_rng(4)
+    corrected, plain, true = [], [], []
+    for _ in range(300):
+        n = 12
+        radius = rng.choice([12.0, 55.0], n)
+        x, y = rng.uniform(-60, 460, n), rng.uniform(-60, 320, n)
+        inside = (x >= -0.5) & (x < 399.5) & (y >= -0.5) & (y < 259.5)
+        if not inside.any():
+            continue
+        true.append((radius[inside].sum(), inside.sum()))
+        rays = np.repeat(radius[inside, None], RAYS, axis=1)
+        ones = np.ones(inside.sum())
+        outlines = t.Outlines(Stars(x[inside], y[inside], ones, rays, ones, 0 * ones, 0 * ones), 260, 400)
+        table = measure_outlines(CONTEXT, NoParameters(), outlines=outlines)
+        whole = table.columns["border"] == 0
+        widths, heights = extents(outlines.stars.polygons())
+        weights = miles_lantuejoul(widths, heights, ~whole, (400.0, 260.0))
+        corrected.append(((weights * radius[inside]).sum(), weights.sum()))
+        plain.append((radius[inside][whole].sum(), whole.sum()))
+    wanted, made, naive = (np.sum(part, axis=0) for part in (true, corrected, plain))
+    assert made[0] / made[1] == pytest.approx(wanted[0] / wanted[1], rel=0.05)
+    assert naive[0] / naive[1] < 0.9 * wanted[0] / wanted[1]
+
+
+def test_one_object_as_large_as_the_picture_is_measured_all_the_same():
+    made, _ = figures_of(scene(width=64, height=64, places=[(31.5, 31.5, 31.0)]))
+    assert made.values["count"] == 1
+    assert made.values["diameter_measured"] in (0, 1)
+
+
+def test_no_objects_have_no_sizes_and_no_error():
+    values = figures_of(np.zeros((40, 60), np.float32))[0].values
+    assert values["count"] == 0
+    assert values["diameter_d50"] is None
+    assert values["mean_aperture"] is None
+    assert values["count_low"] == 0

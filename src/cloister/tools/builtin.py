@@ -60,6 +60,8 @@ def builtin_tool(name: str) -> Tool:
         threshold=float(told["threshold"]),
         most_common=float(told["most_common"]),
         farther=float(told.get("farther", 0.0)),
+        reach=float(told.get("reach", 1.0)),
+        recall=float(told.get("recall", 1.0)),
         counted=entry.counted,
     )
     return outlining_tool(module.shipped_outliner(), parameters, _about(entry, told, scaled=True))

@@ -107,6 +107,8 @@ class Outlining:
         threshold: the lowest probability of a centre that counts.
         most_common: highest intersection over union that two different objects may have.
         farther: factor of the smaller copy at which large objects are looked for; 0 for none.
+        reach: how near another object has to lie to hide one, and
+        recall: the share of objects in plain sight that are found: see `size_figures@1`.
         counted: plural noun for reports.
     """
 
@@ -116,6 +118,8 @@ class Outlining:
     threshold: float = 0.5
     most_common: float = 0.5
     farther: float = 0.0
+    reach: float = 1.0
+    recall: float = 1.0
     counted: str = "objects"
 
 
@@ -131,7 +135,6 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
         BadInput: a field is malformed, or the model does not fit.
     """
     p = parameters
-    whole = [{"column": "border", "comparison": "==", "value": 0.0}]
     told = {"figures": "figures", "table": "objects", "overlay": "overlay", "chart": "sizes"}
     told["outlines"] = "outlines"
     pipeline = [
@@ -152,7 +155,13 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
         ]
     pipeline += [
         _use("objects", "measure_outlines@1", {"outlines": "outlines"}),
-        _use("figures", "aggregate@1", {"table": "objects"}, column="diameter", measured_where=whole),
+        _use(
+            "figures",
+            "size_figures@1",
+            {"outlines": "outlines", "table": "objects"},
+            reach=float(p.reach),
+            recall=float(p.recall),
+        ),
         _use("overlay", "overlay@1", {"image": "picture", "outlines": "outlines", "table": "objects"}),
         _use(
             "sizes", "chart@1", {"figures": "figures"}, column="diameter", title=f"Diameters of {p.counted}"

@@ -29,6 +29,12 @@ FARTHER = 0.33
 MOST_COMMON = 0.5
 """Two outlines that share more of their union than this are one crystal."""
 
+REACH = 0.3
+"""How near another crystal has to lie to hide one, in mean areas; measured on the crowded trial."""
+
+RECALL = 0.99
+"""Share of crystals in plain sight that are found; measured on the seed-like trial."""
+
 BODY_THRESHOLD = 0.5
 """Probability from which a pixel belongs to a crystal."""
 
@@ -65,7 +71,8 @@ def crystals_outlines() -> dict[str, object]:
     Returns:
         `normalisation`: version of `normalise_micrograph`; `tile`: side of a tile; `overlap`: pixels shared by neighbouring tiles
         on each side; `threshold`: lowest probability of a crystal's centre that counts; `most_common`: highest intersection over
-        union of two crystals; `farther`: factor of the copy at which the largest are looked for; `diameters`: smallest, typical and largest crystal, pixels, that the model was trained on;
+        union of two crystals; `farther`: factor of the copy at which the largest are looked for; `reach`
+        and `recall`: see `sizing.counting`; `diameters`: smallest, typical and largest crystal, pixels, that the model was trained on;
         `border`: rule for counting.
     """
     return {
@@ -75,6 +82,8 @@ def crystals_outlines() -> dict[str, object]:
         "threshold": CENTRE_THRESHOLD,
         "most_common": MOST_COMMON,
         "farther": FARTHER,
+        "reach": REACH,
+        "recall": RECALL,
         "diameters": {"smallest": 6, "typical": 26, "largest": 100},
         "border": "a crystal counts where its centre lies in the picture",
     }
