@@ -92,6 +92,9 @@ def counting_tool(model: bytes, parameters: Counting, about: Mapping[str, Any]) 
     return tool
 
 
+LONGEST_OVERLAY = 2600
+"""Pixels of an overlay's longer side at most: outlines at full size are in the JSON and SVG beside it."""
+
 LARGE = 3.0
 """Diameters over the typical one from which the look from farther away decides."""
 
@@ -162,7 +165,12 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
             reach=float(p.reach),
             recall=float(p.recall),
         ),
-        _use("overlay", "overlay@1", {"image": "picture", "outlines": "outlines", "table": "objects"}),
+        _use(
+            "overlay",
+            "overlay@1",
+            {"image": "picture", "outlines": "outlines", "table": "objects"},
+            longest=LONGEST_OVERLAY,
+        ),
         _use(
             "sizes", "chart@1", {"figures": "figures"}, column="diameter", title=f"Diameters of {p.counted}"
         ),
