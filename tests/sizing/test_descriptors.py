@@ -207,7 +207,13 @@ def test_five_thousand_outlines_take_a_fraction_of_a_second() -> None:
 
 @pytest.mark.parametrize(
     "polygons",
-    [np.zeros((4, 2)), np.zeros((1, 2, 2)), np.zeros((1, 5, 3)), np.full((1, 4, 2), np.nan), np.zeros((1, 5000, 2))],
+    [
+        np.zeros((4, 2)),
+        np.zeros((1, 2, 2)),
+        np.zeros((1, 5, 3)),
+        np.full((1, 4, 2), np.nan),
+        np.zeros((1, 5000, 2)),
+    ],
 )
 def test_what_is_no_outline_is_refused(polygons: np.ndarray) -> None:
     with pytest.raises(BadInput):

@@ -45,9 +45,12 @@ def test_a_fitted_mean_keeps_its_error_as_often_as_wanted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weighting", "percent"), [("number", 50.0), ("number", 90.0), ("volume", 50.0), ("volume", 10.0), ("volume", 90.0)]
+    ("weighting", "percent"),
+    [("number", 50.0), ("number", 90.0), ("volume", 50.0), ("volume", 10.0), ("volume", 90.0)],
 )
-def test_a_percentile_read_from_the_curve_keeps_its_error_as_often_as_wanted(weighting: str, percent: float) -> None:
+def test_a_percentile_read_from_the_curve_keeps_its_error_as_often_as_wanted(
+    weighting: str, percent: float
+) -> None:
     from scipy.special import ndtri
 
     spread, error, r = 0.3, 0.06, WEIGHTINGS[weighting]
@@ -55,7 +58,9 @@ def test_a_percentile_read_from_the_curve_keeps_its_error_as_often_as_wanted(wei
     truth = r * spread**2 + spread * float(ndtri(percent / 100))
     rng = np.random.default_rng(int(percent) + r)
     logs = [
-        math.log(Distribution.of(np.exp(rng.normal(0.0, spread, needed)), weighting=weighting).percentile(percent))
+        math.log(
+            Distribution.of(np.exp(rng.normal(0.0, spread, needed)), weighting=weighting).percentile(percent)
+        )
         for _ in range(500)
     ]
     assert (np.abs(np.array(logs) - truth) <= error).mean() == pytest.approx(0.95, abs=0.035)
@@ -63,7 +68,9 @@ def test_a_percentile_read_from_the_curve_keeps_its_error_as_often_as_wanted(wei
 
 def test_reading_the_curve_takes_more_particles_than_fitting() -> None:
     for weighting in ("number", "volume"):
-        assert particles_for_percentile(1.5, weighting=weighting) > particles_for_median(1.5, weighting=weighting)
+        assert particles_for_percentile(1.5, weighting=weighting) > particles_for_median(
+            1.5, weighting=weighting
+        )
 
 
 @given(st.floats(1.05, 2.0), st.floats(1.0, 99.0), st.floats(0.01, 0.3), st.floats(0.5, 0.99))
@@ -77,14 +84,25 @@ def test_the_error_of_that_many_particles_is_the_wanted_one(
 
 
 def test_equal_particles_need_one() -> None:
-    assert particles_for_median(1.0) == particles_for_percentile(1.0) == particles_for_mean(1.0, power=1, weight=0) == 1
+    assert (
+        particles_for_median(1.0)
+        == particles_for_percentile(1.0)
+        == particles_for_mean(1.0, power=1, weight=0)
+        == 1
+    )
 
 
 def test_values_out_of_range_are_refused() -> None:
     for spread in (0.9, MAX_SPREAD + 1, math.nan):
         with pytest.raises(BadInput):
             particles_for_median(spread)
-    for values in ({"error": 0.0}, {"error": 1.5}, {"confidence": 1.0}, {"confidence": 0.0}, {"percent": 0.5}):
+    for values in (
+        {"error": 0.0},
+        {"error": 1.5},
+        {"confidence": 1.0},
+        {"confidence": 0.0},
+        {"percent": 0.5},
+    ):
         with pytest.raises(BadInput):
             particles_for_percentile(1.5, **values)
     with pytest.raises(BadInput):

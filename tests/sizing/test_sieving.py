@@ -93,7 +93,9 @@ def test_a_curve_that_does_not_span_16_to_84_per_cent_is_not_extrapolated() -> N
         ([200.0, 400.0], [1.0], 0.0),
     ],
 )
-def test_what_is_no_sieve_analysis_is_refused(apertures: list[float], retained: list[float], pan: float) -> None:
+def test_what_is_no_sieve_analysis_is_refused(
+    apertures: list[float], retained: list[float], pan: float
+) -> None:
     with pytest.raises(BadInput):
         from_sieves(np.array(apertures), np.array(retained), pan)
     with pytest.raises(BadInput):

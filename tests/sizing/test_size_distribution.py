@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -44,7 +46,9 @@ def test_percentiles_of_a_log_normal_sample_are_those_of_theory(sample: np.ndarr
 
 
 @pytest.mark.parametrize(("p", "q"), [(1, 0), (3, 2), (4, 3), (3, 0), (2, 2), (3, 3)])
-def test_mean_diameters_of_a_log_normal_sample_are_those_of_theory(sample: np.ndarray, p: int, q: int) -> None:
+def test_mean_diameters_of_a_log_normal_sample_are_those_of_theory(
+    sample: np.ndarray, p: int, q: int
+) -> None:
     # D[p,q] = median · exp((p + q)·s²/2), ISO 9276-5.
     assert mean_diameter(sample, p, q) == pytest.approx(50.0 * np.exp((p + q) * SPREAD**2 / 2), rel=0.01)
 
@@ -101,7 +105,7 @@ def test_percentiles_ascend_stay_within_the_sizes_and_scale_with_them(
 @settings(max_examples=100, deadline=None)
 def test_means_of_higher_powers_are_larger(sizes: np.ndarray) -> None:
     means = [mean_diameter(sizes, p, q) for p, q in ((1, 0), (2, 1), (3, 2), (4, 3), (4, 4))]
-    assert all(a <= b * (1 + 1e-9) for a, b in zip(means, means[1:], strict=False))
+    assert all(a <= b * (1 + 1e-9) for a, b in pairwise(means))
     assert sizes.min() * (1 - 1e-9) <= means[0]
     assert means[-1] <= sizes.max() * (1 + 1e-9)
 
