@@ -27,6 +27,7 @@ Pixels: TypeAlias = NDArray[np.uint8]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 _ORIENTATION = 0x0112
+_PNG_END = b"IEND\xaeB`\x82"
 _INTEGER_DEPTHS = (255, 1023, 4095, 16383, 65535)
 
 
@@ -66,6 +67,8 @@ def decode_image(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: st
     data = _content(source, limits, label)
     picture = _open(data, limits, label)
     try:
+        if data.startswith(b"\x89PNG") and _PNG_END not in data:
+            raise EOFError  # all pixels may be there, but its writer had not finished
         if has_deep_planes(picture):
             raise BadInput(
                 f"{label} keeps its colours apart, with 16 bits each.",

@@ -87,7 +87,7 @@ class Settling:
     @property
     def remembered(self) -> int:
         """How many files are remembered."""
-        return len(self._pending) + len(self._known)
+        return len(self._pending.keys() | self._known.keys())
 
     def look(self, listed: dict[str, Signature], now: float) -> list[str]:
         """The files to try now, in the order of the listing.
@@ -103,6 +103,7 @@ class Settling:
         due = []
         for path, signature in listed.items():
             if self._known.get(path) == signature:
+                self._pending.pop(path, None)
                 continue
             pending = self._pending.get(path)
             if pending is None or pending.signature != signature:
