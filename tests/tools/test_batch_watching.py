@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -127,7 +128,7 @@ def test_renaming_into_the_folder_is_seen_and_what_is_not_renamed_yet_is_not(cam
     content = shot(5, seed=9)
     other.write_bytes(content + bytes(max(0, before.st_size - len(content))))
     os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
-    os.replace(other, camera.folder / "b.png")
+    other.replace(camera.folder / "b.png")
     camera.after()
     assert camera.after(3) == [("result", "b.png")]
     assert camera.counts() == [5, 5]
@@ -176,7 +177,7 @@ def test_a_batch_over_the_same_folder_finds_what_the_watch_did(camera, prepared)
     (camera.folder / "day").mkdir()
     (camera.folder / "day" / "a.png").write_bytes(shot(3))
     camera.after()
-    assert camera.after(3) == [("result", os.path.join("day", "a.png"))]
+    assert camera.after(3) == [("result", str(Path("day", "a.png")))]
     done = list(run_batch(prepared, discover([camera.folder]), camera.held))
     assert [item.before for item in done] == [True]
 
