@@ -52,12 +52,16 @@ def together(upper: NDArray[np.uint8], lower: NDArray[np.uint8], form: str) -> N
     A channel of alpha has its upper byte in both, so that 255 is opaque as with 8 bits.
     """
     if form.startswith("LA"):
-        grey: NDArray[np.uint16] = (lower[:, :, 0].astype(np.uint16) << 8) | lower[:, :, 1].astype(np.uint16)
-        return np.stack([grey, grey, grey, upper[:, :, 3].astype(np.uint16)], axis=2)
-    samples: NDArray[np.uint16] = (upper.astype(np.uint16) << 8) | lower.astype(np.uint16)
+        grey, alpha = _joined(lower[:, :, 0], lower[:, :, 1]), upper[:, :, 3].astype(np.uint16)
+        return np.stack([grey, grey, grey, alpha], axis=2)
+    samples = _joined(upper, lower)
     if form.startswith("RGBA"):
         samples[:, :, 3] = upper[:, :, 3]
     return samples
+
+
+def _joined(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    return ((upper.astype(np.uint16) << 8) | lower).astype(np.uint16, copy=False)
 
 
 def _form(tile: Any) -> str:
