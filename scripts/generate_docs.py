@@ -291,6 +291,7 @@ secrets never pass through arguments. Environment variables:
 | `CLOISTER_FOLDER` | the server's folder, instead of `--folder` |
 | `CLOISTER_HUB_FOLDER` | the relay's folder, for `cloister hub` |
 | `CLOISTER_DATA_FOLDERS` | folders whose files may be registered on the page, as `--data-folder`; several with `:` between them |
+| `CLOISTER_SAMPLES_DATABASE` | for `cloister tool`: the plant's own database of samples, a SQLite file or a PostgreSQL URL (which may hold a password here) |
 | `CLOISTER_PASSPHRASE_FILE` | a file that only you can read (mode 0600) and whose first line is the passphrase |
 | `CLOISTER_PASSPHRASE_FD` | the number of an open file descriptor to read the passphrase from |
 | `CLOISTER_UNCONFINED_WORKERS` | `accepted`: a server starts its workers even where the system cannot confine them; `cloister doctor` says what is missing |

@@ -11,7 +11,7 @@ from cloister.cli.lazy import Entry, LazyGroup
 
 COMMANDS = {
     "tool": Entry(
-        "cloister.cli.tools:tool_group", "Run tools on your own premises; install and pass them on."
+        "cloister.cli.batches:tool_group", "Run tools on your own premises; install and pass them on."
     ),
     "up": Entry("cloister.cli.pages:up_command", "Open the page of this machine in the browser."),
     "demo": Entry(

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cloister.data.deep_colours import ask_for_lower_bytes, has_deep_planes, has_lower_bytes, together
 from cloister.foundation.errors import BadInput, NotFound
 from cloister.foundation.files import read_limited
 
@@ -26,6 +27,7 @@ Pixels: TypeAlias = NDArray[np.uint8]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 _ORIENTATION = 0x0112
+_PNG_END = b"IEND\xaeB`\x82"
 _INTEGER_DEPTHS = (255, 1023, 4095, 16383, 65535)
 
 
@@ -49,8 +51,8 @@ def decode_image(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: st
     """The pixels of a PNG, JPEG, TIFF or BMP picture.
 
     Grey pictures come as height x width, all others as height x width x 3 (red, green, blue). Transparency is laid on
-    white. 10-, 12-, 14- and 16-bit grey samples are scaled to 0..255 by the smallest of those depths that holds the
-    brightest pixel, so that a 12-bit camera writing 16-bit files does not give a black picture.
+    white. 10-, 12-, 14- and 16-bit samples are scaled to 0..255 by the smallest of those depths that holds the
+    brightest one, so that a 12-bit camera writing 16-bit files does not give a black picture.
 
     Args:
         source: the encoded bytes, or a file holding them.
@@ -65,9 +67,18 @@ def decode_image(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: st
     data = _content(source, limits, label)
     picture = _open(data, limits, label)
     try:
+        if data.startswith(b"\x89PNG") and _PNG_END not in data:
+            raise EOFError  # all pixels may be there, but its writer had not finished
+        if has_deep_planes(picture):
+            raise BadInput(
+                f"{label} keeps its colours apart, with 16 bits each.",
+                "That form of TIFF is not read rightly.",
+                "Save it as PNG, or as TIFF with interleaved (contiguous) colours.",
+            )
+        deep = has_lower_bytes(picture)
         picture.load()
         orientation = _orientation(picture)
-        pixels = _to_array(picture, label)
+        pixels = _deep(picture, _open(data, limits, label)) if deep else _to_array(picture, label)
     except BadInput:
         raise
     except MemoryError:
@@ -243,6 +254,22 @@ def _to_array(picture: Any, label: str) -> Pixels:
         grey = mode in ("LA", "La", "L", "1")
         return np.asarray(ground.convert("L" if grey else "RGB"), dtype=np.uint8)
     return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+
+
+def _deep(picture: Any, again: Any) -> Pixels:
+    """A picture with 16 bits a colour, from two that were opened of it, of which the first is loaded."""
+    from PIL import Image
+
+    form = ask_for_lower_bytes(again)
+    again.load()
+    samples = together(np.asarray(picture), np.asarray(again), form)
+    top = int(samples[:, :, :3].max())
+    full = next(depth for depth in _INTEGER_DEPTHS if top <= depth)
+    colours = ((samples[:, :, :3].astype(np.uint32) * 255 + full // 2) // full).astype(np.uint8)
+    if samples.shape[2] == 3:
+        return colours
+    over = Image.fromarray(np.dstack([colours, samples[:, :, 3].astype(np.uint8)]))
+    return _to_array(over, "")
 
 
 def _from_integers(samples: NDArray[Any], label: str) -> Pixels:
