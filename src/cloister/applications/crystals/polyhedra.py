@@ -100,9 +100,9 @@ def _planes(rng: np.random.Generator, habit: Habit) -> tuple[Floats, Floats]:
         for _ in range(int(rng.integers(1, 3))):
             broken = rng.normal(size=3)
             broken /= np.linalg.norm(broken)
-            reach = _vertices(normals, offsets) @ broken
+            along = _vertices(normals, offsets) @ broken
             offset = float(rng.uniform(-0.1, 0.35))
-            if offset > reach.min() + 0.3:
+            if offset > along.min() + 0.3:
                 normals, offsets = np.vstack([normals, broken]), np.append(offsets, offset)
         return normals, offsets
     if habit in {"prism", "needle"}:
