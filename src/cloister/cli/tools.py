@@ -28,7 +28,8 @@ def tool_group() -> None:
     """Run tools, install them, pass them on as one file."""
 
 
-def _node_folder(function: click.decorators.FC) -> click.decorators.FC:
+def tools_folder_option(function: click.decorators.FC) -> click.decorators.FC:
+    """`--folder`: whose installed tools."""
     return click.option(
         "--folder",
         type=click.Path(path_type=Path, file_okay=False),
@@ -38,7 +39,8 @@ def _node_folder(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
-def _tools(folder: Path | None) -> InstalledTools:
+def installed_tools(folder: Path | None) -> InstalledTools:
+    """The tools installed at the server in a folder; this user's without one."""
     from cloister.tools.install import InstalledTools
 
     return InstalledTools(folder / "tools" if folder else None)
@@ -71,7 +73,7 @@ def _tools(folder: Path | None) -> InstalledTools:
     default=0,
     help="Processor threads at most; 0: as many as there are.",
 )
-@_node_folder
+@tools_folder_option
 def run(
     tool: str,
     images: tuple[Path, ...],
@@ -98,16 +100,16 @@ def run(
             "No file was named.",
             f"Write: cloister tool run {tool} PICTURE.png",
         )
-    package = open_tool(tool, _tools(folder))
+    package = open_tool(tool, installed_tools(folder))
     verify_installed(package.tool, package.certificate)
     started = time.perf_counter()
-    with _progress(len(images)) as told:
+    with progress_bar(len(images)) as told:
         results = run_tool(
             package.tool,
             images,
             out,
             micrometres_per_pixel=um_per_pixel,
-            settings=_settings(chosen),
+            settings=settings_given(chosen),
             threads=threads,
             progress=told,
         )
@@ -130,7 +132,8 @@ def run(
 _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
 
-def _settings(chosen: Sequence[str]) -> dict[str, Any]:
+def settings_given(chosen: Sequence[str]) -> dict[str, Any]:
+    """What was given as `--set NAME=VALUE`. Raises `BadInput` for what has no value."""
     made: dict[str, Any] = {}
     for item in chosen:
         name, sign, text = item.partition("=")
@@ -144,7 +147,7 @@ def _settings(chosen: Sequence[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def _progress(pictures: int) -> Iterator[Progress | None]:
+def progress_bar(pictures: int) -> Iterator[Progress | None]:
     """A bar on standard error while a person watches; nothing else."""
     errors = progress_console()
     if errors is None:
@@ -205,14 +208,14 @@ def _closing(name: str, version: str, out: Path | None, results: Sequence[Result
 
 @command(tool_group, "show")
 @click.argument("tool")
-@_node_folder
+@tools_folder_option
 def show(tool: str, folder: Path | None) -> Answer:
     """What TOOL does, what it is not good for, what you can set, and where its models come from."""
     from cloister.foundation.errors import CloisterError
     from cloister.tools.builtin import open_tool
     from cloister.tools.trust import check_tool
 
-    package = open_tool(tool, _tools(folder))
+    package = open_tool(tool, installed_tools(folder))
     checked, wrong = None, ""
     try:
         checked = check_tool(package.tool, package.certificate)
@@ -249,12 +252,12 @@ def _range(item: Adjustable) -> str:
 
 
 @command(tool_group, "list")
-@_node_folder
+@tools_folder_option
 def tools(folder: Path | None) -> Answer:
     """Installed tools, and those that come with Cloister."""
     from cloister.tools.builtin import BUILTIN
 
-    states = _tools(folder).list()
+    states = installed_tools(folder).list()
     told = [
         {
             "name": state.name,
@@ -284,13 +287,13 @@ def tools(folder: Path | None) -> Answer:
 @command(tool_group, "export")
 @click.argument("tool")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@_node_folder
+@tools_folder_option
 def export(tool: str, file: Path, folder: Path | None) -> Answer:
     """Write TOOL to one FILE (ending in .tool) that runs elsewhere."""
     from cloister.tools.builtin import open_tool
     from cloister.tools.package import export_tool
 
-    package = open_tool(tool, _tools(folder))
+    package = open_tool(tool, installed_tools(folder))
     export_tool(package, file)
     return Answer({"file": str(file), "digest": package.tool.digest}, f"Wrote {file}.")
 
@@ -299,7 +302,7 @@ def export(tool: str, file: Path, folder: Path | None) -> Answer:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--owner", "owners", multiple=True, help="Fingerprint of an owner that you trust; repeat.")
 @click.option("--quorum", type=click.IntRange(min=1), default=None, help="How many of them must have signed.")
-@_node_folder
+@tools_folder_option
 def import_(file: Path, owners: tuple[str, ...], quorum: int | None, folder: Path | None) -> Answer:
     """Install the tool in FILE; a certificate that it carries is checked first, and what was checked is printed."""
     from cloister.tools.package import load_tool
@@ -312,7 +315,7 @@ def import_(file: Path, owners: tuple[str, ...], quorum: int | None, folder: Pat
     def verify(tool: Tool, certificate: bytes | None) -> None:
         found.append(check_tool(tool, certificate, owners=trusted, quorum=quorum))
 
-    state = _tools(folder).install(package, now=int(time.time()), verify=verify)
+    state = installed_tools(folder).install(package, now=int(time.time()), verify=verify)
     checked = found[-1]
     return Answer(
         {
@@ -338,8 +341,8 @@ def _signers(checked: Checked | None) -> dict[str, Any]:
 
 @command(tool_group, "rollback")
 @click.argument("tool")
-@_node_folder
+@tools_folder_option
 def rollback(tool: str, folder: Path | None) -> Answer:
     """Go back to the version of TOOL before."""
-    state = _tools(folder).rollback(tool, now=int(time.time()))
+    state = installed_tools(folder).rollback(tool, now=int(time.time()))
     return Answer(state.model_dump(mode="json"), f"{state.name} is {state.current.version} again.")
