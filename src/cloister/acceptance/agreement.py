@@ -102,10 +102,7 @@ def agreement(differences: ArrayLike, within: Sequence[Within] = ()) -> Agreemen
     half = float(stats.t.ppf(0.975, n - 1)) * s / math.sqrt(n)
     bias = Estimate(mean, mean - half, mean + half)
     if not within:
-        near, far = (
-            s * float(stats.nct.ppf(share, n - 1, QUANTILE * math.sqrt(n))) / math.sqrt(n) if s > 0 else 0.0
-            for share in (0.025, 0.975)
-        )
+        near, far = (s * tolerance_factor(n, QUANTILE, share) for share in (0.025, 0.975))
         reach = QUANTILE * s
         lower = Estimate(mean - reach, mean - far, mean - near)
         upper = Estimate(mean + reach, mean + near, mean + far)
@@ -118,6 +115,19 @@ def agreement(differences: ArrayLike, within: Sequence[Within] = ()) -> Agreemen
     lower = Estimate(mean - reach, mean - reach - outer, mean - reach + inner)
     upper = Estimate(mean + reach, mean + reach - inner, mean + reach + outer)
     return Agreement(n, bias, math.sqrt(total), lower, upper)
+
+
+def tolerance_factor(n: int, quantile: float, confidence: float) -> float:
+    """How many standard deviations above the mean of n normal values a bound of the population's quantile lies.
+
+    Args:
+        n: how many values.
+        quantile: of the standard normal distribution, for example 1.96.
+        confidence: that the population's quantile lies below the bound, between 0 and 1.
+    """
+    from scipy import stats
+
+    return float(stats.nct.ppf(confidence, n - 1, quantile * math.sqrt(n))) / math.sqrt(n)
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,7 @@ class _Maker:
             *([self._text(line, "text")] for line in notice.lines),
         ]
         look = [
+            ("FONTNAME", (0, 0), (-1, -1), TEXT),
             ("BACKGROUND", (0, 0), (-1, -1), fill),
             ("LINEBEFORE", (0, 0), (0, -1), 3, edge),
             ("LEFTPADDING", (0, 0), (-1, -1), 10),
@@ -246,6 +247,7 @@ class _Maker:
 
 def _tight() -> list[Any]:
     return [
+        ("FONTNAME", (0, 0), (-1, -1), TEXT),  # else reportlab names a font that is not embedded
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
         ("LEFTPADDING", (0, 0), (-1, -1), 0),
         ("RIGHTPADDING", (0, 0), (-1, -1), 6),
@@ -334,7 +336,7 @@ def _numbered(paper: Paper, letters: Letters) -> Callable[..., Any]:
 
     class Numbered(Canvas):  # type: ignore[misc]
         def __init__(self, *arguments: Any, **settings: Any) -> None:
-            super().__init__(*arguments, **settings)
+            super().__init__(*arguments, **{**settings, "initialFontName": TEXT})
             self.setDateFormatter(lambda *_: f"D:{stamp}Z")
             self.pages: list[dict[str, Any]] = []
 
