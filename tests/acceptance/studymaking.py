@@ -60,7 +60,9 @@ def counted(made, cube):
     )
 
 
-def simulated(number=30, repeats=2, *, noise=1.5, tool_bias=0.0, seed=1, lowest=20, highest=150, factor=1.0, **more):
+def simulated(
+    number=30, repeats=2, *, noise=1.5, tool_bias=0.0, seed=1, lowest=20, highest=150, factor=1.0, **more
+):
     """A study of which everything is known: (study, counts)."""
     random = np.random.default_rng(seed)
     true = random.integers(lowest, highest, number)

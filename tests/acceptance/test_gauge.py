@@ -71,7 +71,8 @@ def by_least_squares(y):
     pictures = [lambda i, _j, k=k: float(i == k) for k in range(1, p)]
     counters = [lambda _i, j, k=k: float(j == k) for k in range(1, o)]
     both = [
-        lambda i, j, k=k, m=m: float(i == k and j == m) for k, m in itertools.product(range(1, p), range(1, o))
+        lambda i, j, k=k, m=m: float(i == k and j == m)
+        for k, m in itertools.product(range(1, p), range(1, o))
     ]
     nothing, left = rest([]), rest([*pictures, *counters])
     full = rest([*pictures, *counters, *both])
@@ -111,7 +112,9 @@ def test_with_a_strong_interaction_nothing_is_pooled():
     assert found.variances["counters"] == pytest.approx(
         max(0.0, (table["counters"].mean_square - table["both"].mean_square) / 40)
     )
-    assert found.variances["pictures"] == pytest.approx((table["pictures"].mean_square - table["both"].mean_square) / 6)
+    assert found.variances["pictures"] == pytest.approx(
+        (table["pictures"].mean_square - table["both"].mean_square) / 6
+    )
 
 
 def test_components_are_right_on_average_and_their_interval_covers():
@@ -166,7 +169,9 @@ def test_repeatability_is_the_mean_variance_within_pictures():
     assert 0.92 < hits / 400 < 0.98
 
 
-@pytest.mark.parametrize("bad", [np.zeros((1, 2, 2)), np.zeros((2, 1, 2)), np.zeros((2, 2)), np.full((2, 2, 2), np.nan)])
+@pytest.mark.parametrize(
+    "bad", [np.zeros((1, 2, 2)), np.zeros((2, 1, 2)), np.zeros((2, 2)), np.full((2, 2, 2), np.nan)]
+)
 def test_incomplete_counts_are_refused(bad):
     with pytest.raises(BadInput):
         gauge(bad)

@@ -109,7 +109,17 @@ def test_metadata_are_set_and_dates_are_the_documents_own():
 def test_nothing_in_the_file_acts_and_every_font_is_embedded():
     pdf = Pdf(render(everything()))
     everything_said = b"\n".join(pdf.objects.values())
-    for name in (b"/JavaScript", b"/JS", b"/OpenAction", b"/AA", b"/Annot", b"/URI", b"/Launch", b"/EmbeddedFile", b"/AcroForm"):
+    for name in (
+        b"/JavaScript",
+        b"/JS",
+        b"/OpenAction",
+        b"/AA",
+        b"/Annot",
+        b"/URI",
+        b"/Launch",
+        b"/EmbeddedFile",
+        b"/AcroForm",
+    ):
         assert not re.search(name + rb"\b", everything_said), name
     fonts = [body for body in pdf.objects.values() if re.search(rb"/Type /Font\b", body)]
     assert fonts
@@ -121,7 +131,19 @@ def test_nothing_in_the_file_acts_and_every_font_is_embedded():
 def test_all_parts_and_the_digest_are_on_paper():
     pdf = Pdf(render(everything()))
     text = pdf.text()
-    for word in ("Accepted", "because", "One", "Text", "small print", "first", "name", "value", "A table", "A plot", "Last"):
+    for word in (
+        "Accepted",
+        "because",
+        "One",
+        "Text",
+        "small print",
+        "first",
+        "name",
+        "value",
+        "A table",
+        "A plot",
+        "Last",
+    ):
         assert word in text, word
     assert "ab" * 20 in text.replace("\n", "")
     for number, page in enumerate(pdf.pages, 1):
@@ -223,7 +245,9 @@ def test_plain_text_is_on_paper_letter_by_letter(text):
     assert text in Pdf(render(paper(Paragraph(text)))).text().replace("\n", "")
 
 
-@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="poppler's pdftotext is not installed on this machine")
+@pytest.mark.skipif(
+    shutil.which("pdftotext") is None, reason="poppler's pdftotext is not installed on this machine"
+)
 def test_another_program_reads_the_same_text(tmp_path):
     file = tmp_path / "a.pdf"
     file.write_bytes(render(everything()))

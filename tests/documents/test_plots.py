@@ -34,7 +34,13 @@ def test_ticks_of_a_logarithmic_axis():
 
 
 def test_an_axis_without_a_range_is_refused():
-    for low, high, logarithmic in ((1, 1, False), (2, 1, False), (0, 1, True), (math.nan, 1, False), (0, math.inf, False)):
+    for low, high, logarithmic in (
+        (1, 1, False),
+        (2, 1, False),
+        (0, 1, True),
+        (math.nan, 1, False),
+        (0, math.inf, False),
+    ):
         with pytest.raises(BadInput):
             Axis(low, high, "", logarithmic)
 
@@ -70,7 +76,11 @@ def test_points_and_lines_of_a_bland_altman_plot_lie_where_the_values_say():
     level = {
         shape.text: line.points[0][1]
         for shape, line in zip(
-            [item for item in drawing.shapes if isinstance(item, Words) and item.text in ("bias", "upper", "lower")],
+            [
+                item
+                for item in drawing.shapes
+                if isinstance(item, Words) and item.text in ("bias", "upper", "lower")
+            ],
             [item for item in drawing.shapes if isinstance(item, Stroke) and item.width == 1.0],
             strict=True,
         )
