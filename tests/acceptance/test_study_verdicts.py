@@ -126,9 +126,9 @@ def test_people_who_disagree_more_than_the_tool_may_are_told():
     verdict, found = verdict_of(made, counts)
     assert any("reference itself" in line for line in verdict.remarks)
     assert {pair.name for pair in found.pairs} == {
-        "tool − person 1",
-        "tool − person 2",
-        "person 1 − person 2",
+        "tool \u2212 person 1",
+        "tool \u2212 person 2",
+        "person 1 \u2212 person 2",
     }
 
 
@@ -169,7 +169,7 @@ def test_the_report_says_the_verdict_the_method_and_every_count_and_is_the_same_
         made.plan.method.digest(),
         report.digest(),
         "AIAG",
-        "person 1 − person 2",
+        "person 1 \u2212 person 2",
         "setting threshold",
         "p029.png",
         "<svg",
