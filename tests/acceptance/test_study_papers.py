@@ -97,6 +97,15 @@ def test_what_is_not_in_the_plan_or_no_count_is_refused_by_line(line):
     assert line.split(",")[3] not in told.value.what
 
 
+def test_files_of_one_name_are_all_named_by_digest():
+    line = "image,person,repeat,count\np000.png,person {},1,5\n"
+    files = {f"{folder}/a.csv": line.format(folder).encode() for folder in (1, 2)}
+    assert parse_counts(files, SMALL).files == {
+        "a.csv": digest(files["1/a.csv"]),
+        "a.csv (2)": digest(files["2/a.csv"]),
+    }
+
+
 def test_a_picture_counted_twice_and_a_missing_column_are_refused():
     with pytest.raises(BadInput, match="second time"):
         parse_counts(rows("p001.png,person 1,1,5", "p001.png,person 1,1,5"), SMALL)

@@ -98,8 +98,18 @@ def parse_counts(files: Mapping[str, bytes], plan: Plan) -> PeoplesCounts:
             OneCount(image=image, person=person, repeat=repeat, count=count)
             for (image, person, repeat), count in ordered
         ),
-        files={one_line(Path(path).name)[:200]: digest(data) for path, data in files.items()},
+        files=_named(files),
     )
+
+
+def _named(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Digests by the files' names; files of one name from several folders get a number."""
+    made: dict[str, str] = {}
+    for path, data in files.items():
+        name = one_line(Path(path).name)[:180]
+        alike = sum(other == name or other.startswith(f"{name} (") for other in made)
+        made[f"{name} ({alike + 1})" if alike else name] = digest(data)
+    return made
 
 
 def _rows(data: bytes, name: str, plan: Plan) -> list[tuple[int, tuple[str, str, int], int]]:

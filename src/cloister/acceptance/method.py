@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from cloister import __version__
 from cloister.data.schema import Digest, Line, Name
-from cloister.foundation.documents import Document
+from cloister.foundation.documents import Document, invalid
 from cloister.foundation.errors import BadInput
 from cloister.tools.check import adjusted, parameters_of
 from cloister.tools.manifest import Version, Word
@@ -107,15 +107,19 @@ def present_method(
         BadInput: the tool does not let users set that, or not to that value.
     """
     chosen = choose(tool, micrometres_per_pixel, settings or {})
-    return Method(
-        tool=tool.name,
-        version=tool.manifest.version,
-        content=tool.digest,
-        models=dict(tool.manifest.models),
-        settings=_effective(tool, settings or {}),
-        micrometres_per_pixel=chosen.micrometres_per_pixel or tool.manifest.calibration.micrometres_per_pixel,
-        programs=_programs(),
-    )
+    try:
+        return Method(
+            tool=tool.name,
+            version=tool.manifest.version,
+            content=tool.digest,
+            models=dict(tool.manifest.models),
+            settings=_effective(tool, settings or {}),
+            micrometres_per_pixel=chosen.micrometres_per_pixel
+            or tool.manifest.calibration.micrometres_per_pixel,
+            programs=_programs(),
+        )
+    except ValidationError as error:
+        raise invalid(error, "The method") from None
 
 
 def is_valid_for(studied: Method, present: Method) -> Validity:

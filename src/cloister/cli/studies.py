@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import math
-import re
 import secrets
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from cloister.cli.common import Number, table
+from cloister.cli.common import Number
 from cloister.cli.output import Answer, command
+from cloister.cli.study_words import compared, expect_new, given_limits, told_verdict
 from cloister.cli.tools import installed_tools, progress_bar, settings_given, tools_folder_option
 from cloister.foundation.errors import BadInput, Conflict
 from cloister.foundation.files import write_atomically
 from cloister.foundation.text import several
 
 if TYPE_CHECKING:
-    from cloister.acceptance.method import Validity
-    from cloister.acceptance.study import Limits, Study
-    from cloister.acceptance.verdict import Verdict
+    from cloister.acceptance.study import Study
     from cloister.tools.tool import Tool
 
 
@@ -152,8 +149,8 @@ def plan(
     from cloister.acceptance.sheets import sheets as made_sheets
     from cloister.acceptance.study import RECOMMENDED, Study, make_plan
 
-    _new(file)
-    limits = _limits(limit_bias, limit_agreement, limit_rr, least_categories)
+    expect_new(file)
+    limits = given_limits(limit_bias, limit_agreement, limit_rr, least_categories)
     opened = _opened(tool, folder)
     names = labels or tuple(f"person {number}" for number in range(1, people + 1))
     made = make_plan(
@@ -256,7 +253,7 @@ def report(file: Path, counts: tuple[Path, ...], out: Path, fonts: tuple[Path, .
         raise BadInput("The report is a PDF.", "Its name ends differently.", "Write: --out report.pdf")
     page, data = out.with_suffix(".html"), out.with_suffix(".json")
     for path in (out, page, data):
-        _new(path)
+        expect_new(path)
     study = read_study(file)
     made, found = make_report(study, read_counts(counts, study.plan), now=int(time.time()))
     written = paper(made, found)
@@ -274,7 +271,7 @@ def report(file: Path, counts: tuple[Path, ...], out: Path, fonts: tuple[Path, .
             "method": study.plan.method.digest(),
             "files": [str(path) for path in (out, page, data)],
         },
-        [*_told(made.verdict), f"Report: {out}"],
+        [*told_verdict(made.verdict), f"Report: {out}"],
         exit_code=0 if made.verdict.outcome == "accepted" else 3,
     )
 
@@ -331,7 +328,7 @@ def check(
             "outcome": verdict.outcome if verdict else None,
             "report": read.digest() if verdict else None,
         },
-        _compared(validity, same_counts, verdict),
+        compared(validity, same_counts, verdict),
         exit_code=0 if good else 3,
     )
 
@@ -348,44 +345,6 @@ def _counts_again(study: Study, tool: Tool, file: Path, pictures: Path | None, t
     return all(counts[0] == before for before in study.run.counts)
 
 
-def _compared(validity: Validity, same_counts: bool | None, verdict: Verdict | None) -> list[Any]:
-    parts: list[Any] = []
-    if validity.valid:
-        parts.append("This is the method that was studied.")
-    else:
-        parts.append("This is another method than the one studied.")
-        rows = [[change.what, change.studied, change.present] for change in validity.changes]
-        parts.append(table(["Changed", "Studied", "Now"], rows))
-        if same_counts:
-            parts.append(
-                "Only programs changed, and counting again gave the studied count for every picture: the study holds for the tool"
-                " with these programs."
-            )
-        elif same_counts is False:
-            parts.append("Counting again gave another count for a picture: plan a new study.")
-        elif validity.only_programs:
-            parts.append(
-                "Only programs changed. Whether the counts are still the same: --recount. Else plan a new study."
-            )
-        else:
-            parts.append("What was studied tells nothing about it: plan a new study.")
-    if verdict is None:
-        parts.append("This file holds no verdict; the report's .json does.")
-    else:
-        parts.append(f"The study's verdict: {verdict.outcome}.")
-    return parts
-
-
-def _told(verdict: Verdict) -> list[Any]:
-    rows = [[item.name, item.limit, item.found, item.state] for item in verdict.criteria]
-    return [
-        verdict.outcome.capitalize() + ".",
-        *verdict.reasons,
-        table(["Criterion", "Allowed", "Found (95 % interval)", ""], rows),
-        *(f"Note: {line}" for line in verdict.remarks),
-    ]
-
-
 def _opened(name: str, folder: Path | None) -> Tool:
     from cloister.tools.builtin import open_tool
     from cloister.tools.trust import verify_installed
@@ -399,49 +358,3 @@ def _counted(tool: Tool) -> str:
     from cloister.tools.builtin import BUILTIN
 
     return BUILTIN[tool.name].counted if tool.name in BUILTIN else "objects"
-
-
-def _new(path: Path) -> None:
-    if path.exists():
-        raise Conflict(
-            f"{path.name} is there already.",
-            "Plans and reports are filed; they are not written over.",
-            "Choose another name.",
-        )
-
-
-def _limits(bias: str, agreement: str, gauge: float | None, categories: int | None) -> Limits:
-    from pydantic import ValidationError
-
-    from cloister.acceptance.study import Limits
-    from cloister.foundation.documents import invalid
-
-    first, second = _limit("--limit-bias", bias), _limit("--limit-agreement", agreement)
-    if first[1] != second[1]:
-        raise BadInput(
-            "The two limits have different forms.",
-            "One is in per cent, the other is not.",
-            "Give both in one form.",
-        )
-    scale = 100.0 if first[1] else 1.0
-    try:
-        return Limits(
-            form="ratio" if first[1] else "objects",
-            bias=first[0] / scale,
-            agreement=second[0] / scale,
-            gauge=gauge,
-            categories=categories,
-        )
-    except ValidationError as error:
-        raise invalid(error, "The study's limits") from None
-
-
-def _limit(option: str, text: str) -> tuple[float, bool]:
-    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(%?)", text.strip())
-    if found is None or not 0 < float(found[1]) < math.inf:
-        raise BadInput(
-            f"{option} is no limit.",
-            "It is a number above zero, in objects or with % behind it.",
-            f"For example: {option} 5 or {option} 5%",
-        )
-    return float(found[1]), bool(found[2])

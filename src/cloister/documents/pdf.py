@@ -204,7 +204,7 @@ class _Maker:
             [self._text(name, "cellhead", bold=True), self._text(_cut(text), "cell")] for name, text in pairs
         ]
         return [
-            LongTable(rows, colWidths=[self.width * 0.28, self.width * 0.72], style=_tight(), spaceAfter=6)
+            LongTable(rows, colWidths=[self.width * 0.23, self.width * 0.77], style=_tight(), spaceAfter=6)
         ]
 
     def _table(self, table: Table) -> list[Any]:
