@@ -130,7 +130,7 @@ def run(
                 answers.append(image_answer(done))
             results.append(_slim(done.result))
 
-    with _progress(len(found)) as told:
+    with progress_bar(len(found)) as told:
         if out is None:
             go(None, told)
         else:
@@ -345,11 +345,11 @@ def _prepared(
     package = open_tool(tool, installed_tools(folder))
     verify_installed(package.tool, package.certificate)
     return prepare(
-        package.tool, micrometres_per_pixel=um_per_pixel, settings=_settings(chosen), threads=threads
+        package.tool, micrometres_per_pixel=um_per_pixel, settings=settings_given(chosen), threads=threads
     )
 
 
-def _settings(chosen: Sequence[str]) -> dict[str, Any]:
+def settings_given(chosen: Sequence[str]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for item in chosen:
         name, sign, text = item.partition("=")
@@ -432,7 +432,7 @@ def _slim(result: Result) -> Result:
 
 
 @contextmanager
-def _progress(pictures: int) -> Iterator[Progress | None]:
+def progress_bar(pictures: int) -> Iterator[Progress | None]:
     """A bar on standard error while a person watches; nothing else."""
     errors = progress_console()
     if errors is None:

@@ -13,6 +13,9 @@ COMMANDS = {
     "tool": Entry(
         "cloister.cli.batches:tool_group", "Run tools on your own premises; install and pass them on."
     ),
+    "study": Entry(
+        "cloister.cli.studies:study_group", "Accept a tool: people and tool count the same pictures."
+    ),
     "up": Entry("cloister.cli.pages:up_command", "Open the page of this machine in the browser."),
     "demo": Entry(
         "cloister.cli.demonstration:demo_command", "Watch all of it on this machine, in two to four minutes."
