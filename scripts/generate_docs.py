@@ -154,6 +154,7 @@ def _signed(function: Callable[..., Any], name: str) -> list[str]:
 
 def recipes() -> str:
     """Every field of a training recipe, from the model and its docstrings."""
+    from cloister.data import windows
     from cloister.training import recipe
 
     parts = [RECIPES_HEAD]
@@ -163,6 +164,8 @@ def recipes() -> str:
         ("`server`", recipe.ServerRecipe),
         ("`preparation` for a table", recipe.TabularPreparation),
         ("A column", recipe.Column),
+        ("`windows` over the rows of a table", windows.Windows),
+        ("A feature of a window", windows.Feature),
         ("`preparation` for pictures with marked centres", recipe.PointsPreparation),
     ):
         parts += [f"## {title}", "", "| Field | Values | If absent | Meaning |", "|---|---|---|---|"]

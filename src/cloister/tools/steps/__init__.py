@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cloister.foundation.errors import BadInput
-from cloister.tools.steps import chart, imaging, measure, objects, overlay, reporting, tabular, tiling
+from cloister.tools.steps import (
+    chart,
+    imaging,
+    measure,
+    objects,
+    overlay,
+    plot,
+    reporting,
+    rows,
+    tabular,
+    tiling,
+)
 from cloister.tools.steps.base import Step
 
 STEPS: Mapping[str, Step] = {
@@ -15,9 +26,11 @@ STEPS: Mapping[str, Step] = {
         *tiling.STEPS,
         *objects.STEPS,
         *measure.STEPS,
+        *rows.STEPS,
         *tabular.STEPS,
         *overlay.STEPS,
         *chart.STEPS,
+        *plot.STEPS,
         *reporting.STEPS,
     )
 }
