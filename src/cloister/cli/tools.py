@@ -14,6 +14,7 @@ import click
 from cloister.cli.common import FOLDER_VARIABLE, Number, decimal_point, fingerprints, table
 from cloister.cli.output import Answer, command, progress_console
 from cloister.foundation.errors import BadInput
+from cloister.foundation.text import one_line
 
 if TYPE_CHECKING:
     from cloister.release.bundle import Checked
@@ -83,6 +84,7 @@ def run(
 ) -> Answer:
     """Run TOOL (for example crystals, or a .tool file) on IMAGES. Nothing leaves this machine."""
     from cloister.tools.builtin import open_tool
+    from cloister.tools.manifest import takes_pictures
     from cloister.tools.run import exit_code, run_tool
     from cloister.tools.trust import verify_installed
 
@@ -120,7 +122,7 @@ def run(
             "images": [result.as_json() for result in results],
         },
         [
-            *_summary(results),
+            *(_summary(results) if takes_pictures(package.tool.manifest) else _summary_of_tables(results)),
             _closing(package.tool.name, package.tool.manifest.version, out, results),
         ],
         exit_code=exit_code(results),
@@ -166,6 +168,32 @@ def _progress(pictures: int) -> Iterator[Progress | None]:
                 done += 1
 
         yield tell
+
+
+def _summary_of_tables(results: Sequence[Result]) -> list[Any]:
+    """What was counted in each table, and the first rows of what came of it."""
+    parts: list[Any] = []
+    for result in results:
+        if result.error is not None:
+            parts.append(f"Not used: {result.name}: {result.error}")
+            continue
+        parts.append(result.name + ("" if result.count is None else f": {result.count}"))
+        found = result.table
+        if found is not None:
+            shown = [[_cell(value) for value in values[:_ROWS].tolist()] for values in found.columns.values()]
+            parts.append(
+                table([found.heading(name) for name in found.columns], [list(row) for row in zip(*shown, strict=True)])
+            )
+            if found.rows > _ROWS:
+                parts.append(f"The first {_ROWS} of {found.rows} rows.")
+    return parts
+
+
+_ROWS = 12
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else one_line(str(value))[:60]
 
 
 def _summary(results: Sequence[Result]) -> list[Any]:
@@ -293,6 +321,45 @@ def export(tool: str, file: Path, folder: Path | None) -> Answer:
     package = open_tool(tool, _tools(folder))
     export_tool(package, file)
     return Answer({"file": str(file), "digest": package.tool.digest}, f"Wrote {file}.")
+
+
+@command(tool_group, "make")
+@click.argument("description", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--model", "models", multiple=True, metavar="NAME=FILE", help="A model that a step uses, ONNX; repeat."
+)
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Of the release that a model comes from, as `cloister release save` wrote it.",
+)
+def make(description: Path, file: Path, models: tuple[str, ...], certificate: Path | None) -> Answer:
+    """Make a tool of your own: its DESCRIPTION (JSON: inputs, steps, outputs) and its models become one FILE."""
+    from cloister.foundation.canonical import canonical, parse
+    from cloister.foundation.files import read_limited
+    from cloister.tools.making import make_tool
+    from cloister.tools.manifest import MAX_MANIFEST_BYTES
+    from cloister.tools.package import MAX_BYTES, MAX_CERTIFICATE_BYTES, export_tool
+
+    told = parse(read_limited(description, MAX_MANIFEST_BYTES), max_bytes=MAX_MANIFEST_BYTES)
+    if not isinstance(told, dict):
+        raise BadInput("The description is no JSON object.", "", "See docs/reference/tools.md.")
+    given: dict[str, bytes] = {}
+    for item in models:
+        name, sign, path = item.partition("=")
+        if not sign:
+            raise BadInput("A model needs a name.", f"{item[:80]} has no =.", "Write --model NAME=FILE.")
+        given[name] = read_limited(Path(path), MAX_BYTES)
+    bundle = None
+    if certificate is not None:
+        # The one byte form, whatever spaces the file has.
+        told_of_it = read_limited(certificate, MAX_CERTIFICATE_BYTES)
+        bundle = canonical(parse(told_of_it, max_bytes=MAX_CERTIFICATE_BYTES))
+    package = make_tool(told, given, bundle)
+    export_tool(package, file)
+    vouched = "" if bundle is not None else f"\n{_NO_CERTIFICATE}"
+    return Answer({"file": str(file), "digest": package.tool.digest}, f"Wrote {file}.{vouched}")
 
 
 @command(tool_group, "import")

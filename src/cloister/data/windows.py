@@ -68,7 +68,7 @@ class Windows(Document):
     Attributes:
         by: the column whose values name the machines; each has windows of its own.
         length: rows in a window.
-        step: rows from the beginning of a window to that of the next.
+        stride: rows from the beginning of a window to that of the next.
         beginning: windows at the start of each machine's rows with whose median features are compared, where they are
             told to be. A machine should be sound then, for instance after an overhaul.
         features: what is computed of each window, in order.
@@ -76,7 +76,7 @@ class Windows(Document):
 
     by: ColumnName
     length: Annotated[int, Field(ge=2, le=10_000)]
-    step: Annotated[int, Field(ge=1, le=10_000)]
+    stride: Annotated[int, Field(ge=1, le=10_000)]
     beginning: Annotated[int, Field(ge=1, le=1000)] = 8
     features: Annotated[tuple[Feature, ...], Field(min_length=1, max_length=256)]
 
@@ -136,7 +136,7 @@ def windows_of(plan: Windows, keys: Iterable[Hashable], columns: Mapping[str, Re
     for key, rows in places.items():
         if len(rows) < plan.length:
             continue
-        ends = rows[plan.length - 1 :: plan.step]
+        ends = rows[plan.length - 1 :: plan.stride]
         made = np.stack(
             [_feature(plan, feature, columns[feature.column][rows]) for feature in plan.features], axis=1
         )
@@ -167,7 +167,7 @@ def _places(keys: Iterable[Hashable], by: str) -> dict[Hashable, NDArray[np.intp
 
 def _feature(plan: Windows, feature: Feature, readings: Reals) -> Reals:
     """One feature of all windows of one machine."""
-    seen = sliding_window_view(readings, plan.length)[:: plan.step]
+    seen = sliding_window_view(readings, plan.length)[:: plan.stride]
     at_a_time = max(1, _MOST_CELLS // plan.length)
     values = np.concatenate(
         [_statistic(feature, seen[at : at + at_a_time]) for at in range(0, len(seen), at_a_time)]

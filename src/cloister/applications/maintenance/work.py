@@ -1,4 +1,4 @@
-"""The work itself, all of it documents: windows over rows, a small network, a recipe, and the manifest of the tool.
+"""The work itself, all of it documents: windows over rows, a small network, a recipe, and the description of the tool.
 
 Nearly every feature is compared with the same machine's own beginning, so that neither the foundation, nor the climate, nor how
 a gauge is set, matters to the model. The constants that scale features are public and chosen by hand.
@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from cloister.applications.maintenance.faults import STATES
 from cloister.applications.maintenance.plants import UNITS
 
-LENGTH, STEP, RECENT = 24, 8, 3
+LENGTH, STRIDE, RECENT = 24, 8, 3
 """Rows in a window, rows between windows, and windows whose mean counts: a day, a third of a day, and the last day and a half,
 where a row is kept every hour."""
 
@@ -39,7 +39,7 @@ _FAST = 0.2
 WINDOWS: dict[str, Any] = {
     "by": "machine",
     "length": LENGTH,
-    "step": STEP,
+    "stride": STRIDE,
     "beginning": 20,
     "features": [
         {"name": name, "column": column, "statistic": statistic, "against": against}
@@ -103,8 +103,8 @@ def recipe(**more: Any) -> dict[str, Any]:
     }
 
 
-def manifest(version: str = "1.0.0") -> dict[str, Any]:
-    """The tool, but for the digests of its model and certificate: rows in, machines in order of need out."""
+def description(version: str = "1.0.0") -> dict[str, Any]:
+    """The tool's description, as `tools.making` takes it: rows in, machines in order of need out."""
     faults = [{"column": state, "what": "mean"} for state in STATES]
     last = [{"column": name, "what": "last"} for name in ("time", "vibration", "temperature")]
     scaled = [
@@ -126,7 +126,6 @@ def manifest(version: str = "1.0.0") -> dict[str, Any]:
         ],
         "licence": "Apache-2.0",
         "inputs": {"rows": {"kind": "table", "columns": ["time", "machine", *UNITS]}},
-        "models": {"states": "released"},
         "pipeline": [
             _use("windows", "windows@1", {"table": "rows"}, WINDOWS),
             _use("scaled", "scale@1", {"table": "windows"}, {"columns": scaled}),

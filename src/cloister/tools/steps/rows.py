@@ -24,7 +24,7 @@ class Rolling(Windows, Parameters):
     Args:
         by: the column whose values name the machines; each has windows of its own.
         length: rows in a window.
-        step: rows from the beginning of a window to that of the next.
+        stride: rows from the beginning of a window to that of the next.
         beginning: windows at the start of each machine's rows with whose median features are compared, where told to be.
         features: what is computed of each window, in order.
     """
