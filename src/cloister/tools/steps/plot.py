@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cloister.data.schema import ColumnName, Line
+from cloister.foundation.text import one_line
 from cloister.tools import types as t
 from cloister.tools.steps.base import Context, Model, Parameters, Slot, Step, columns_needed
 from cloister.tools.steps.tabular import numbers
@@ -92,9 +93,9 @@ def _laid_out(series: Mapping[Hashable, list[float]], named: list[Hashable], mar
         return [(_LEFT + across * place, up(value)) for place, value in enumerate(found)]
 
     grey = [("", _OTHERS, points(found)) for key, found in series.items() if key not in set(named)]
-    colour = [
-        (str(key)[:18], _COLOURS[place], points(series[key])) for place, key in reversed(list(enumerate(named)))
-    ]
+    colour = [(one_line(str(key))[:18], _COLOURS[place], points(series[key])) for place, key in enumerate(named)]
+    # The first of those that are named is drawn last, over all others.
+    colour.reverse()
     return _Drawn([*grey, *colour], low, high, most, None if mark is None else up(mark))
 
 
@@ -156,29 +157,33 @@ def _latin(text: str) -> str:
 
 
 def _texts(drawn: _Drawn, axis: str) -> list[tuple[float, float, str, str, str]]:
-    """Ticks, what the axis is, and the names at the lines' ends, apart from one another."""
+    """Ticks, what the axis is, and beside the lines the names, the first one above."""
     base, middle = float(_HEIGHT - _BOTTOM), (_LEFT + _WIDTH - _RIGHT) / 2
     if not any(points for _, _, points in drawn.lines):
         return [(middle, base - 100, "nothing to show", "middle", "#444444")]
     made = [
-        (_LEFT - 8.0, base + 4, f"{drawn.low:.3g}", "end", "#444444"),
-        (_LEFT - 8.0, _TOP + 5.0, f"{drawn.high:.3g}", "end", "#444444"),
+        (_LEFT - 8.0, base + 4, _tick(drawn.low, drawn), "end", "#444444"),
+        (_LEFT - 8.0, _TOP + 5.0, _tick(drawn.high, drawn), "end", "#444444"),
         (float(_LEFT), base + 18, "1", "middle", "#444444"),
         (float(_WIDTH - _RIGHT), base + 18, str(drawn.most), "middle", "#444444"),
         (middle, base + 34, f"{axis}, over the rows in order", "middle", "#222222"),
     ]
-    below = -1e9
-    ends = [(points[-1], name, colour) for name, colour, points in drawn.lines if name]
-    for (x, y), name, colour in sorted(ends, key=lambda item: item[0][1]):
-        below = max(below + 16, y + 4)
-        made.append((x + 6, below, name, "start", colour))
-    return made
+    names = [(name, colour) for name, colour, _ in reversed(drawn.lines) if name]
+    return made + [
+        (_WIDTH - _RIGHT + 12.0, _TOP + 5.0 + 18 * place, name, "start", colour)
+        for place, (name, colour) in enumerate(names)
+    ]
+
+
+def _tick(value: float, drawn: _Drawn) -> str:
+    """A value at the axis; what is nothing beside the axis' length is 0."""
+    return "0" if abs(value) < 1e-4 * (drawn.high - drawn.low) else f"{value:.3g}"
 
 
 def _spoken(title: str, series: Mapping[Hashable, list[float]], named: list[Hashable]) -> str:
     if not series:
         return f"{title}: nothing to show"
-    told = ", ".join(f"{key} ends at {series[key][-1]:.3g}" for key in named)
+    told = ", ".join(f"{one_line(str(key))[:40]} ends at {series[key][-1]:.3g}" for key in named)
     return f"{title}: {len(series)} lines; {told}"
 
 
