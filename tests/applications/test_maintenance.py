@@ -17,7 +17,10 @@ FULL = np.full_like(DAYS, 1.0)
 
 
 def test_the_same_seed_draws_the_same_rows_and_another_one_others():
-    first, again = plants.table(plants.machines("south", 5, count=2)), plants.table(plants.machines("south", 5, count=2))
+    first, again = (
+        plants.table(plants.machines("south", 5, count=2)),
+        plants.table(plants.machines("south", 5, count=2)),
+    )
     assert first == again
     assert first != plants.table(plants.machines("south", 6, count=2))
     assert tuple(first) == plants.COLUMNS
@@ -128,7 +131,9 @@ def test_an_alarm_that_stays_is_one_and_after_some_days_of_quiet_it_is_another()
 def test_at_the_chosen_level_false_alarms_are_no_more_than_allowed():
     rng = np.random.default_rng(0)
     machines = [watched(rng.random(300), np.zeros(300)) for _ in range(20)]
-    machines.append(watched(np.r_[rng.random(280), 2 * np.ones(20)], np.r_[np.zeros(280), np.ones(20)], failure=149.5))
+    machines.append(
+        watched(np.r_[rng.random(280), 2 * np.ones(20)], np.r_[np.zeros(280), np.ones(20)], failure=149.5)
+    )
     told = evaluate.score(machines, allowed=0.1)
     assert told.false_alarms <= 0.1
     assert told.recall == 1.0

@@ -59,16 +59,16 @@ def plainly(statistic, values, low=0.0, high=0.5):
     return math.sqrt(power)
 
 
-VALUES = st.lists(
-    st.one_of(st.floats(-1e3, 1e3, width=32), st.just(math.nan)), min_size=0, max_size=40
-)
+VALUES = st.lists(st.one_of(st.floats(-1e3, 1e3, width=32), st.just(math.nan)), min_size=0, max_size=40)
 
 
 @settings(max_examples=80, deadline=None)
 @given(VALUES, st.integers(2, 9), st.integers(1, 7), st.sampled_from(STATISTICS))
 def test_every_feature_is_what_a_plain_computation_gives(values, length, stride, statistic):
     made = windows_of(
-        plan(length, stride, statistic=statistic, low=0.1, high=0.4), ["a"] * len(values), {"x": np.array(values)}
+        plan(length, stride, statistic=statistic, low=0.1, high=0.4),
+        ["a"] * len(values),
+        {"x": np.array(values)},
     )
     starts = range(0, len(values) - length + 1, stride)
     expected = [plainly(statistic, values[at : at + length], 0.1, 0.4) for at in starts]

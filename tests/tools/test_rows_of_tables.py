@@ -104,7 +104,7 @@ def test_lines_are_named_from_the_one_that_ends_lowest_or_highest():
 
 
 def test_lines_are_drawn_as_a_picture_too_and_an_empty_table_says_so():
-    made = run("plot@1", column="heat", by="machine", form="png", title="Wärme in µ – <b>")
+    made = run("plot@1", column="heat", by="machine", form="png", title="Wärme in µ € <b>")
     assert Image.open(io.BytesIO(made.data)).size == (1520, 720)
     empty = t.Table({"machine": np.zeros(0, object), "heat": np.zeros(0)})
     for form in ("png", "svg"):

@@ -52,7 +52,14 @@ def test_the_command_writes_the_same_file(tmp_path):
     target = tmp_path / "pumps.tool"
     made = CliRunner().invoke(
         cli,
-        ["tool", "make", str(tmp_path / "pumps.json"), str(target), "--model", f"states={tmp_path / 'model.onnx'}"],
+        [
+            "tool",
+            "make",
+            str(tmp_path / "pumps.json"),
+            str(target),
+            "--model",
+            f"states={tmp_path / 'model.onnx'}",
+        ],
     )
     assert made.exit_code == 0, made.output
     assert "nobody vouches for it" in made.output

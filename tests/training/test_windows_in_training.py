@@ -13,10 +13,10 @@ from cloister.foundation.canonical import canonical
 from cloister.foundation.documents import parse_document
 from cloister.foundation.errors import BadInput
 from cloister.tools import types as t
+from cloister.tools.check import parameters_of
 from cloister.tools.making import make_tool
 from cloister.tools.steps import find_step
 from cloister.tools.steps.base import Context
-from cloister.tools.check import parameters_of
 from cloister.training.fitting import check_schema, columns_read, read_recipe
 from cloister.training.preparation import prepare
 
@@ -49,7 +49,10 @@ def as_table(found):
 
 def in_the_tool(table):
     """The columns that the tool gives to its model."""
-    uses = {use.name: use for use in make_tool(work.description(), {"states": work.network()}).tool.manifest.pipeline}
+    uses = {
+        use.name: use
+        for use in make_tool(work.description(), {"states": work.network()}).tool.manifest.pipeline
+    }
     for name in ("windows", "scaled"):
         table = find_step(uses[name].step).run(Context(), parameters_of(uses[name]), table=table)
     return np.stack([table.columns[column] for column in uses["scored"].parameters["columns"]], axis=1)
@@ -94,7 +97,9 @@ def test_one_machine_more_leaves_the_examples_of_the_others_as_they_were(tmp_pat
 
 
 def described(**changes):
-    kinds = {"time": "text", "machine": "text", "state": "text"} | dict.fromkeys(plants.UNITS, "real") | changes
+    kinds = (
+        {"time": "text", "machine": "text", "state": "text"} | dict.fromkeys(plants.UNITS, "real") | changes
+    )
     return DatasetDescription(
         name="pumps",
         title="Pumps",

@@ -182,7 +182,10 @@ def _summary_of_tables(results: Sequence[Result]) -> list[Any]:
         if found is not None:
             shown = [[_cell(value) for value in values[:_ROWS].tolist()] for values in found.columns.values()]
             parts.append(
-                table([found.heading(name) for name in found.columns], [list(row) for row in zip(*shown, strict=True)])
+                table(
+                    [found.heading(name) for name in found.columns],
+                    [list(row) for row in zip(*shown, strict=True)],
+                )
             )
             if found.rows > _ROWS:
                 parts.append(f"The first {_ROWS} of {found.rows} rows.")

@@ -155,7 +155,7 @@ def _places(keys: Iterable[Hashable], by: str) -> dict[Hashable, NDArray[np.intp
     """Machine → its rows' places, in the order of the table."""
     found: dict[Hashable, list[int]] = {}
     for place, key in enumerate(keys):
-        if key is None or key in ("",) or key != key:  # noqa: PLR0124 - NaN is the only value that differs from itself
+        if key is None or key == "" or key != key:  # noqa: PLR0124 - NaN is the only value that differs from itself
             raise BadInput(
                 f"Row {place + 1} does not say in {by!r} what it is of.",
                 "Windows are made of the rows of one machine.",
@@ -211,7 +211,9 @@ def _slope(centred: Reals, present: NDArray[np.bool_], count: NDArray[np.int_]) 
     row = np.where(present, np.arange(centred.shape[1], dtype=np.float64), 0.0)
     away = np.where(present, row - (row.sum(axis=1) / count)[:, None], 0.0)
     spread = (away**2).sum(axis=1)
-    return np.divide((away * centred).sum(axis=1), spread, out=np.zeros_like(spread), where=spread > 0)
+    slope: Reals = np.zeros_like(spread)
+    np.divide((away * centred).sum(axis=1), spread, out=slope, where=spread > 0)
+    return slope
 
 
 def _band(centred: Reals, low: float, high: float) -> Reals:
@@ -228,5 +230,5 @@ def _band(centred: Reals, low: float, high: float) -> Reals:
     if length % 2 == 0:
         twice[-1] = 1.0
     chosen = (frequencies >= low) & (frequencies <= high)
-    return np.sqrt((power * twice)[:, chosen].sum(axis=1))
-
+    found: Reals = np.sqrt((power * twice)[:, chosen].sum(axis=1))
+    return found

@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from cloister.foundation.errors import BadInput, CloisterError, NotFound, TaskFailed, Unreachable, from_problem
+from cloister.foundation.errors import (
+    BadInput,
+    CloisterError,
+    NotFound,
+    TaskFailed,
+    Unreachable,
+    from_problem,
+)
 from cloister.foundation.files import write_atomically
 from cloister.foundation.text import party_name
 from cloister.journal.statuses import ENDED

@@ -79,9 +79,7 @@ def _described(parameters: type) -> dict[str, str]:
 def _told_of(text: str) -> dict[str, str]:
     """What a docstring's `Args` or `Attributes` say, by name."""
     section = re.split(r"^(?:Args|Attributes):\n", text, maxsplit=1, flags=re.MULTILINE)[1:]
-    found = re.findall(
-        r"^ {4}(\w+): (.*?)(?=^ {4}\w+: |\Z)", "".join(section), re.MULTILINE | re.DOTALL
-    )
+    found = re.findall(r"^ {4}(\w+): (.*?)(?=^ {4}\w+: |\Z)", "".join(section), re.MULTILINE | re.DOTALL)
     return {name: " ".join(words.split()).replace("|", "\\|") for name, words in found}
 
 

@@ -136,7 +136,7 @@ def _windowed(
     shown: dict[str, Sequence[Any]] = {
         name: [values[place] for place in made.last] for name, values in table.items()
     }
-    return shown | {name: made.features[:, place] for place, name in enumerate(plan.names)}
+    return shown | {name: made.features[:, place].tolist() for place, name in enumerate(plan.names)}
 
 
 def _units(values: Sequence[Any], name: str) -> dict[str, list[int]]:

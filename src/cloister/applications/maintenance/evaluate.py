@@ -209,5 +209,3 @@ def _vibration(machine: Machine, against: str) -> Reals:
 
 def _windows() -> Windows:
     return parse_document(Windows, canonical(WINDOWS), "Windows")
-
-

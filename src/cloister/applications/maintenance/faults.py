@@ -52,7 +52,7 @@ class Course:
         share = np.clip((days - self.onset) / (self.failure - self.onset), 0.0, 1.0)
         begun = days >= self.onset
         if self.fault == "bearing":
-            return np.expm1(4.0 * share) / np.expm1(4.0)
+            return np.asarray(np.expm1(4.0 * share) / np.expm1(4.0))
         if self.fault == "imbalance":  # a piece is lost, or a crust sits down, and then more of it
             return np.where(begun, 0.25 + 0.75 * share, 0.0)
         return np.where(begun, 0.15 + 0.85 * share, 0.0)
@@ -94,9 +94,7 @@ def effects(course: Course | None, days: Reals, load: Reals) -> Effects:
         return Effects(1.0 + 3.2 * severity, 0.2 * severity, one, 2.0 * severity, one, zero)
     # The more the flow, the lower the pressure at the inlet: cavitation comes and goes with the load.
     active = severity / (1.0 + np.exp(-(load - (0.95 - 0.3 * severity)) / 0.05))
-    return Effects(
-        one, 1.6 * active, 1.0 + 3.0 * active, 1.5 * active, 1.0 - 0.12 * active, 0.07 * active
-    )
+    return Effects(one, 1.6 * active, 1.0 + 3.0 * active, 1.5 * active, 1.0 - 0.12 * active, 0.07 * active)
 
 
 def drifted(drift: tuple[Drift, float] | None, days: Reals, last: float) -> tuple[Reals, Reals, Reals]:

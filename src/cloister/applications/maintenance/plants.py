@@ -176,7 +176,9 @@ def machines(name: str, seed: int, *, count: int = 16, days: float = 90.0) -> li
     if not (1 <= count <= 10_000 and 30 <= days <= 3650 and seed >= 0):
         raise BadInput("Such a plant cannot be drawn.", "1 to 10,000 machines, 30 to 3650 days.", "")
     number = list(PLANTS).index(name)
-    return [_machine(kind, np.random.default_rng([seed, number, place]), place, days) for place in range(count)]
+    return [
+        _machine(kind, np.random.default_rng([seed, number, place]), place, days) for place in range(count)
+    ]
 
 
 def table(found: Sequence[Machine]) -> dict[str, list[object]]:
@@ -252,4 +254,4 @@ def _load(rng: np.random.Generator, days: Reals, hours: float) -> Reals:
     for place, step in enumerate(steps):
         state = keep * state + step
         wandering[place] = state
-    return np.clip(0.75 + 0.06 * np.sin(2 * np.pi * days) + 0.12 * wandering, 0.3, 1.15)
+    return np.asarray(np.clip(0.75 + 0.06 * np.sin(2 * np.pi * days) + 0.12 * wandering, 0.3, 1.15))

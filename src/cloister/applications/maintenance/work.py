@@ -6,6 +6,7 @@ a gauge is set, matters to the model. The constants that scale features are publ
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def network(seed: int = 0, hidden: tuple[int, int] = (24, 12)) -> bytes:
     rng = np.random.default_rng(seed)
     sizes = (len(_FEATURES), *hidden, len(STATES))
     nodes, weights, last = [], [], "x"
-    for layer, (wide, narrow) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
+    for layer, (wide, narrow) in enumerate(itertools.pairwise(sizes), 1):
         drawn = rng.normal(0, np.sqrt(2 / wide), (wide, narrow)).astype(np.float32)
         weights += [
             numpy_helper.from_array(drawn, f"w{layer}"),

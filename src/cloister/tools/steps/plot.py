@@ -93,7 +93,9 @@ def _laid_out(series: Mapping[Hashable, list[float]], named: list[Hashable], mar
         return [(_LEFT + across * place, up(value)) for place, value in enumerate(found)]
 
     grey = [("", _OTHERS, points(found)) for key, found in series.items() if key not in set(named)]
-    colour = [(one_line(str(key))[:18], _COLOURS[place], points(series[key])) for place, key in enumerate(named)]
+    colour = [
+        (one_line(str(key))[:18], _COLOURS[place], points(series[key])) for place, key in enumerate(named)
+    ]
     # The first of those that are named is drawn last, over all others.
     colour.reverse()
     return _Drawn([*grey, *colour], low, high, most, None if mark is None else up(mark))
@@ -102,8 +104,10 @@ def _laid_out(series: Mapping[Hashable, list[float]], named: list[Hashable], mar
 def _svg(drawn: _Drawn, title: str, axis: str, spoken: str) -> bytes:
     base = _HEIGHT - _BOTTOM
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label={quoteattr(spoken)} font-family="sans-serif" font-size="13">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+            f'aria-label={quoteattr(spoken)} font-family="sans-serif" font-size="13">'
+        ),
         f"<title>{escape(title)}</title>",
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
         f'<text x="{_LEFT}" y="24" font-size="15" fill="#222">{escape(title)}</text>',
@@ -133,8 +137,9 @@ def _png(drawn: _Drawn, title: str, axis: str) -> bytes:
     title_font = ImageFont.load_default(15 * zoom)
     pen.text((_LEFT * zoom, 10 * zoom), _latin(title), fill="#222222", font=title_font)
     if drawn.level is not None:
-        for x in range(_LEFT, _WIDTH - _RIGHT, 8):
-            pen.line((x * zoom, drawn.level * zoom, (x + 4) * zoom, drawn.level * zoom), "#444444", zoom)
+        for left in range(_LEFT, _WIDTH - _RIGHT, 8):
+            level = drawn.level * zoom
+            pen.line((left * zoom, level, (left + 4) * zoom, level), "#444444", zoom)
     for _name, colour, points in drawn.lines:
         if len(points) > 1:
             pen.line([(x * zoom, y * zoom) for x, y in points], fill=colour, width=zoom * 2, joint="curve")

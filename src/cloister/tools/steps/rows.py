@@ -183,9 +183,7 @@ STEPS = (
         windows,
         _windowed,
     ),
-    Step(
-        "group", 1, "Makes one row for each value of a column.", _TABLE, "table", Group, group, _grouped
-    ),
+    Step("group", 1, "Makes one row for each value of a column.", _TABLE, "table", Group, group, _grouped),
     Step("sort", 1, "Puts the rows of a table in order.", _TABLE, "table", Sort, sort, _sorted),
     Step("select", 1, "Keeps some columns of a table.", _TABLE, "table", Select, select, _selected),
 )

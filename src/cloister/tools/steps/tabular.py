@@ -229,9 +229,7 @@ def _percentiles(
     ]
 
 
-def _same(
-    inputs: Mapping[str, t.ValueType], parameters: Filter, _models: Mapping[str, Model]
-) -> t.ValueType:
+def _same(inputs: Mapping[str, t.ValueType], parameters: Filter, _models: Mapping[str, Model]) -> t.ValueType:
     columns_needed(inputs["table"], *(entry.column for entry in parameters.where))
     return inputs["table"]
 
