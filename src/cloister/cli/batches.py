@@ -17,6 +17,7 @@ import click
 
 from cloister.cli.common import Number, decimal_point, table
 from cloister.cli.output import Answer, command, progress_console, say
+from cloister.cli.table_words import shortened, summary_of_tables
 from cloister.cli.tools import installed_tools, node_folder, tool_group
 from cloister.foundation.errors import BadInput
 from cloister.foundation.files import write_atomically
@@ -105,6 +106,7 @@ def run(
     from cloister.tools.batch.discovery import discover, endings
     from cloister.tools.batch.running import check_places, hold, run_batch, write_tables
     from cloister.tools.inputs import wanted_kind
+    from cloister.tools.manifest import takes_pictures
     from cloister.tools.run import exit_code
 
     _something_to_do(tool, paths)
@@ -121,6 +123,7 @@ def run(
     answers: list[dict[str, Any]] = []
     results: list[Result] = []
     before, trouble = 0, ""
+    pictures = takes_pictures(prepared.tool.manifest)
 
     def go(held: Any, progress: Progress | None) -> None:
         nonlocal before
@@ -128,7 +131,7 @@ def run(
             before += done.before
             if wanted:
                 answers.append(image_answer(done))
-            results.append(_slim(done.result))
+            results.append(_slim(done.result) if pictures else shortened(done.result))
 
     with progress_bar(len(found)) as told:
         if out is None:
@@ -158,7 +161,7 @@ def run(
             "images": answers,
         },
         [
-            *_summary(results, before),
+            *(_summary(results, before) if pictures else summary_of_tables(results)),
             *([trouble] if trouble else []),
             _closing(name, version, out, results),
         ],

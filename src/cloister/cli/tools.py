@@ -10,6 +10,7 @@ import click
 
 from cloister.cli.common import FOLDER_VARIABLE, fingerprints, table
 from cloister.cli.output import Answer, command
+from cloister.foundation.errors import BadInput
 
 if TYPE_CHECKING:
     from cloister.release.bundle import Checked
@@ -131,6 +132,45 @@ def export(tool: str, file: Path, folder: Path | None) -> Answer:
     package = open_tool(tool, installed_tools(folder))
     export_tool(package, file)
     return Answer({"file": str(file), "digest": package.tool.digest}, f"Wrote {file}.")
+
+
+@command(tool_group, "make")
+@click.argument("description", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--model", "models", multiple=True, metavar="NAME=FILE", help="A model that a step uses, ONNX; repeat."
+)
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Of the release that a model comes from, as `cloister release save` wrote it.",
+)
+def make(description: Path, file: Path, models: tuple[str, ...], certificate: Path | None) -> Answer:
+    """Make a tool of your own: its DESCRIPTION (JSON: inputs, steps, outputs) and its models become one FILE."""
+    from cloister.foundation.canonical import canonical, parse
+    from cloister.foundation.files import read_limited
+    from cloister.tools.making import make_tool
+    from cloister.tools.manifest import MAX_MANIFEST_BYTES
+    from cloister.tools.package import MAX_BYTES, MAX_CERTIFICATE_BYTES, export_tool
+
+    told = parse(read_limited(description, MAX_MANIFEST_BYTES), max_bytes=MAX_MANIFEST_BYTES)
+    if not isinstance(told, dict):
+        raise BadInput("The description is no JSON object.", "", "See docs/reference/tools.md.")
+    given: dict[str, bytes] = {}
+    for item in models:
+        name, sign, path = item.partition("=")
+        if not sign:
+            raise BadInput("A model needs a name.", f"{item[:80]} has no =.", "Write --model NAME=FILE.")
+        given[name] = read_limited(Path(path), MAX_BYTES)
+    bundle = None
+    if certificate is not None:
+        # The one byte form, whatever spaces the file has.
+        told_of_it = read_limited(certificate, MAX_CERTIFICATE_BYTES)
+        bundle = canonical(parse(told_of_it, max_bytes=MAX_CERTIFICATE_BYTES))
+    package = make_tool(told, given, bundle)
+    export_tool(package, file)
+    vouched = "" if bundle is not None else f"\n{_NO_CERTIFICATE}"
+    return Answer({"file": str(file), "digest": package.tool.digest}, f"Wrote {file}.{vouched}")
 
 
 @command(tool_group, "import")

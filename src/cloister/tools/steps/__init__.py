@@ -12,7 +12,9 @@ from cloister.tools.steps import (
     objects,
     outlined,
     overlay,
+    plot,
     reporting,
+    rows,
     size_figures,
     stars,
     tabular,
@@ -30,9 +32,11 @@ STEPS: Mapping[str, Step] = {
         *stars.STEPS,
         *outlined.STEPS,
         *size_figures.STEPS,
+        *rows.STEPS,
         *tabular.STEPS,
         *overlay.STEPS,
         *chart.STEPS,
+        *plot.STEPS,
         *reporting.STEPS,
     )
 }

@@ -159,6 +159,8 @@ def add(app: FastAPI, pages: Pages) -> None:
             labels=room.history.labels(),
             manifest=None if opened is None else opened.manifest,
             without_size=told.without_size(sample, opened),
+            counted="Count" if opened is None else view.counted(opened.manifest),
+            rows=None if sample.size else told.rows_of(room, sample, view.who(request)),
             told_of=told,
             view=view,
             error=error,
