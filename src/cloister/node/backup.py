@@ -41,7 +41,9 @@ KIND = "cloister/backup@1"
 SUFFIX = ".cloister-backup"
 _PIECE = 1 << 20
 _ONE_AT_A_TIME = threading.Lock()
-_LEFT_OUT = frozenset({"cache", "node.sock", FILE, f"{FILE}-wal", f"{FILE}-shm", "backups", RECOVERY_FILE})
+_LEFT_OUT = frozenset(
+    {"cache", "disclosed", "node.sock", FILE, f"{FILE}-wal", f"{FILE}-shm", "backups", RECOVERY_FILE}
+)
 
 
 @dataclass(frozen=True)
