@@ -7,19 +7,6 @@ import struct
 import zlib
 
 import pytest
-from disclosure.disclosure_cases import (
-    COLUMNS,
-    NOW,
-    SECRET,
-    directory,
-    disclosure,
-    keys,
-    package,
-    party,
-    pictures,
-    png,
-    rows,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +21,19 @@ from cloister.foundation.clock import rfc3339
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotTrusted, Refused
 from cloister.identity.sealing import seal
+from disclosure.disclosure_cases import (
+    COLUMNS,
+    NOW,
+    SECRET,
+    directory,
+    disclosure,
+    keys,
+    package,
+    party,
+    pictures,
+    png,
+    rows,
+)
 
 
 def opened(data: bytes, who: str = "researcher", now: int = NOW):

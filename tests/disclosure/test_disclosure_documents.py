@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from disclosure.disclosure_cases import NOW, directory, disclosure, keys, party
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -25,6 +24,7 @@ from cloister.disclosure.documents import (
 from cloister.foundation.clock import rfc3339
 from cloister.foundation.errors import BadInput, CloisterError, NotTrusted
 from cloister.identity.envelopes import sign
+from disclosure.disclosure_cases import NOW, directory, disclosure, keys, party
 
 DOCUMENT, _ = disclosure()
 SIGNED = sign_disclosure(DOCUMENT, keys("owner"))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from agreements.agreement_cases import NOW, fake_party
 
+from agreements.agreement_cases import NOW, fake_party
 from cloister.agreements.lifecycle import State
 from cloister.agreements.templates import new_from_template
 from cloister.data.schema import Column, DatasetDescription, ImageFacts, UnitOfPrivacy

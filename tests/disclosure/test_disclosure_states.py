@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 
-from disclosure.disclosure_cases import NOW, disclosure, party
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cloister.disclosure.documents import DAY, Receipt, Withdrawal
 from cloister.disclosure.states import USABLE, State, due, end, state_of
 from cloister.foundation.clock import rfc3339
+from disclosure.disclosure_cases import NOW, disclosure, party
 
 DOCUMENT, _ = disclosure()
 UNTIL = NOW + 7 * DAY

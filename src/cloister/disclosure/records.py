@@ -39,7 +39,7 @@ from cloister.foundation.digests import digest, same
 from cloister.foundation.documents import Document, parse_document
 from cloister.foundation.errors import BadInput, NotTrusted
 
-MAX_CONTENTS = 256 << 20
+MAX_CONTENTS = 128 << 20
 """Bytes of one disclosure: it is sealed and opened in memory."""
 MAX_HEAD = 4 << 20
 MAX_PIXELS = ImageLimits(max_bytes=MAX_CONTENTS, max_pixels=100_000_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from cloister.web import assets, description, problems
-from cloister.web.api import agreements, budgets, datasets, happenings, parties, releases
+from cloister.web.api import agreements, budgets, datasets, disclosures, happenings, parties, releases
 from cloister.web.api import log as log_api
 from cloister.web.api import passkeys as passkeys_api
 from cloister.web.api import people as people_api
@@ -33,7 +33,17 @@ from cloister.web.pages import parties as parties_pages
 from cloister.web.routes import Routes
 from cloister.web.site import Site
 
-_INTERFACE = (parties, happenings, datasets, agreements, budgets, tasks_api, releases, log_api)
+_INTERFACE = (
+    parties,
+    happenings,
+    datasets,
+    disclosures,
+    agreements,
+    budgets,
+    tasks_api,
+    releases,
+    log_api,
+)
 _SCREENS = (
     assets,
     settings_api,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cloister.foundation.clock import Clock
+from cloister.foundation.errors import NotFound
 from cloister.identity.keys import SecretKeys
 from cloister.node.agreements_service import AgreementsService
 from cloister.node.datasets_service import DatasetsService
@@ -50,6 +51,13 @@ class Disclosures:
         """All of them, those given first; each says which it is (`side`)."""
         given = [{"side": "given", **item} for item in self.giving.listing()]
         return given + [{"side": "received", **item} for item in self.receiving.listing()]
+
+    def one(self, name: str) -> dict[str, Any]:
+        """One of them, from this party's side. Raises `NotFound`."""
+        try:
+            return {"side": "given", **self.giving.one(name)}
+        except NotFound:
+            return {"side": "received", **self.receiving.one(name)}
 
     def tidy(self) -> None:
         """Deletes what has ended, notes what is overdue."""
