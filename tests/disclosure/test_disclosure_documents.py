@@ -85,10 +85,28 @@ def test_a_withdrawal_of_an_unknown_disclosure_counts_for_its_signer_only():
 
 
 def test_only_the_recipient_confirms_a_deletion():
-    good = sign_receipt(SIGNED.digest, party("researcher"), "deleted", "expired", 2, NOW, keys("researcher"))
+    good = sign_receipt(
+        SIGNED.digest,
+        party("owner"),
+        party("researcher"),
+        keys("researcher"),
+        NOW,
+        what="deleted",
+        reason="expired",
+        records=2,
+    )
     assert open_receipt(good, SIGNED, directory(), NOW).what == "deleted"
     for name, signer in (("owner", "owner"), ("researcher", "owner"), ("stranger", "stranger")):
-        forged = sign_receipt(SIGNED.digest, party(name), "deleted", "expired", 2, NOW, keys(signer))
+        forged = sign_receipt(
+            SIGNED.digest,
+            party("owner"),
+            party(name),
+            keys(signer),
+            NOW,
+            what="deleted",
+            reason="expired",
+            records=2,
+        )
         with pytest.raises(NotTrusted):
             open_receipt(forged, SIGNED, directory(), NOW)
 
@@ -97,14 +115,46 @@ def test_only_the_recipient_confirms_a_deletion():
     ("records", "at"), [(1, NOW), (3, NOW), (2, NOW - DAY)], ids=["fewer", "more", "before it was made"]
 )
 def test_a_receipt_that_does_not_fit_its_disclosure_is_refused(records, at):
-    made = sign_receipt(SIGNED.digest, party("researcher"), "deleted", "expired", records, at, keys("researcher"))
+    made = sign_receipt(
+        SIGNED.digest,
+        party("owner"),
+        party("researcher"),
+        keys("researcher"),
+        at,
+        what="deleted",
+        reason="expired",
+        records=records,
+    )
     with pytest.raises(BadInput):
+        open_receipt(made, SIGNED, directory(), NOW)
+
+
+def test_a_receipt_for_somebody_else_says_nothing_to_the_owner():
+    """A stranger that withdraws what is not known at the recipient's gets a receipt; it is no receipt for the owner."""
+    made = sign_receipt(
+        SIGNED.digest,
+        party("stranger"),
+        party("researcher"),
+        keys("researcher"),
+        NOW,
+        what="deleted",
+        reason="withdrawn",
+        records=0,
+    )
+    with pytest.raises(NotTrusted):
         open_receipt(made, SIGNED, directory(), NOW)
 
 
 def test_a_receipt_from_the_future_is_refused():
     made = sign_receipt(
-        SIGNED.digest, party("researcher"), "deleted", "expired", 2, NOW + DAY, keys("researcher")
+        SIGNED.digest,
+        party("owner"),
+        party("researcher"),
+        keys("researcher"),
+        NOW + DAY,
+        what="deleted",
+        reason="expired",
+        records=2,
     )
     with pytest.raises(NotTrusted):
         open_receipt(made, SIGNED, directory(), NOW)
@@ -112,7 +162,16 @@ def test_a_receipt_from_the_future_is_refused():
 
 def test_a_receipt_of_having_received_is_none_of_a_deletion():
     with pytest.raises(ValidationError):
-        sign_receipt(SIGNED.digest, party("researcher"), "received", "expired", 2, NOW, keys("researcher"))
+        sign_receipt(
+            SIGNED.digest,
+            party("owner"),
+            party("researcher"),
+            keys("researcher"),
+            NOW,
+            what="received",
+            reason="expired",
+            records=2,
+        )
 
 
 def test_a_document_of_one_kind_is_not_taken_for_another():

@@ -23,7 +23,13 @@ def withdrawal(at: int = NOW + DAY) -> Withdrawal:
 
 def receipt(what: str, reason: str, at: int = NOW) -> Receipt:
     return Receipt(
-        disclosure=NAME, recipient=party("researcher"), what=what, reason=reason, records=2, time=rfc3339(at)
+        disclosure=NAME,
+        owner=party("owner"),
+        recipient=party("researcher"),
+        what=what,
+        reason=reason,
+        records=2,
+        time=rfc3339(at),
     )
 
 
@@ -63,8 +69,7 @@ def test_the_order_and_number_of_receipts_makes_no_difference(days, taken_back, 
     found = withdrawal(NOW + at * DAY) if taken_back else None
     for receipts in ((), (RECEIVED,), (DELETED,), (RECEIVED, DELETED)):
         states = {
-            state_of(DOCUMENT, found, order, now)
-            for order in itertools.permutations([*receipts, *receipts])
+            state_of(DOCUMENT, found, order, now) for order in itertools.permutations([*receipts, *receipts])
         }
         assert len(states) == 1
 

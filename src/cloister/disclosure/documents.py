@@ -145,6 +145,8 @@ class Receipt(Document):
 
     Attributes:
         disclosure: its digest.
+        owner: for whom it is: the disclosure's owner, or who withdrew a disclosure that is not known at the recipient's. It counts
+            for nobody else, so that another party's withdrawal brings forth nothing about this owner's disclosure.
         recipient: who says so, and signs.
         what: `received` or `deleted`.
         reason: `opened`; for a deletion `expired`, `withdrawn` or `no-longer-needed`.
@@ -154,6 +156,7 @@ class Receipt(Document):
 
     type: Literal["cloister/disclosure-receipt@1"] = "cloister/disclosure-receipt@1"
     disclosure: Digest
+    owner: PartyId
     recipient: PartyId
     what: What
     reason: Reason
@@ -184,11 +187,20 @@ def sign_withdrawal(
 
 
 def sign_receipt(
-    disclosure: str, recipient: str, what: What, reason: Reason, records: int, now: int, keys: SecretKeys
+    disclosure: str,
+    owner: str,
+    recipient: str,
+    keys: SecretKeys,
+    now: int,
+    *,
+    what: What,
+    reason: Reason,
+    records: int,
 ) -> Envelope:
-    """The recipient's receipt about the disclosure of that digest."""
+    """The recipient's receipt for `owner` about the disclosure of that digest."""
     made = Receipt(
         disclosure=disclosure,
+        owner=owner,
         recipient=recipient,
         what=what,
         reason=reason,
@@ -232,6 +244,13 @@ def open_receipt(envelope: Envelope, of: Envelope, directory: KeyDirectory, now:
     _about(found.disclosure, of)
     if found.recipient != disclosure.recipient:
         raise _by_another("A receipt", "the recipient")
+    if found.owner != disclosure.owner:
+        raise NotTrusted(
+            "A receipt is for another party.",
+            "It answers somebody who is not the disclosure's owner.",
+            "Ask the recipient.",
+            clause="disclosure-party",
+        )
     envelopes.verify(envelope, RECEIPT_TYPE, [disclosure.recipient], directory)
     _not_from_the_future(parse_rfc3339(found.time), now)
     if parse_rfc3339(found.time) < disclosure.made_at - TOLERANCE or found.records not in (

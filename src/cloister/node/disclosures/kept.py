@@ -147,10 +147,11 @@ def view(item: Standing, names: dict[str, str], now: int) -> dict[str, Any]:
 
 def _standing(tx: Transaction, envelope: Envelope) -> Standing:
     disclosure = read_disclosure(envelope)
-    receipts = Documents(tx).find(RECEIPT_TYPE, disclosure=envelope.digest)
+    found = Documents(tx).find(RECEIPT_TYPE, disclosure=envelope.digest)
+    receipts = [read_receipt(Envelope.stored(data)) for _, data in found]
     return Standing(
         envelope,
         disclosure,
         withdrawal_of(tx, envelope.digest, disclosure.owner),
-        tuple(read_receipt(Envelope.stored(data)) for _, data in receipts),
+        tuple(item for item in receipts if item.owner == disclosure.owner),
     )

@@ -69,7 +69,14 @@ class Receiving:
             self._parties.require_trusted([opened.disclosure.owner])
             name = opened.envelope.digest
             receipt = sign_receipt(
-                name, own, "received", "opened", len(opened.disclosure.records), now, self._keys
+                name,
+                opened.disclosure.owner,
+                own,
+                self._keys,
+                now,
+                what="received",
+                reason="opened",
+                records=len(opened.disclosure.records),
             )
             with self._database.transaction() as tx:
                 self._require_open(tx, opened, now)
@@ -102,7 +109,16 @@ class Receiving:
     def withdrawn(self, tx: Transaction, name: str, owner: str, now: int) -> None:
         """A withdrawal was taken in, in this transaction: the receipt of what is not open here is signed at once."""
         if Documents(tx).get(name) is None:
-            receipt = sign_receipt(name, self._parties.own.party, "deleted", "withdrawn", 0, now, self._keys)
+            receipt = sign_receipt(
+                name,
+                owner,
+                self._parties.own.party,
+                self._keys,
+                now,
+                what="deleted",
+                reason="withdrawn",
+                records=0,
+            )
             kept.keep(tx, self._ledger, receipt, now, "disclosure.deleted", disclosure=name)
             kept.tell(tx, receipt.digest, owner)
 
@@ -148,7 +164,16 @@ class Receiving:
         name, own = item.digest, self._parties.own.party
         delete_copies(self._place(name))
         now = self._clock.now()
-        receipt = sign_receipt(name, own, "deleted", reason, len(item.disclosure.records), now, self._keys)
+        receipt = sign_receipt(
+            name,
+            item.disclosure.owner,
+            own,
+            self._keys,
+            now,
+            what="deleted",
+            reason=reason,
+            records=len(item.disclosure.records),
+        )
         with self._database.transaction() as tx:
             if kept.standing(tx, name).receipt("deleted") is None:
                 kept.keep(tx, self._ledger, receipt, now, "disclosure.deleted", disclosure=name)
