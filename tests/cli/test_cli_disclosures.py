@@ -132,6 +132,30 @@ def test_what_cannot_be_given_is_refused_and_leaves_no_file(nodes):
     assert len(listed(nodes, "plant")) == before, "nothing is disclosed where it could not be written"
 
 
+def test_published_settings_are_signed_here_checked_there_and_drawn_from(nodes):
+    ranges, file, drawn = nodes / "ranges.json", nodes / "our.settings", nodes / "drawn"
+    ranges.write_text('{"width": 128, "height": 96, "diameter": [12, 18], "habits": {"cube": 1}}')
+    made = call(nodes, "plant", "dataset", "publish", ranges, file, "--name", "our-plant")
+    assert made.exit_code == 0, made.output
+    assert call(nodes, "plant", "dataset", "publish", ranges, file, "--name", "our-plant").exit_code != 0
+    told = call(nodes, "lab", "dataset", "sample", drawn, "--settings", file, "--pictures", "2")
+    assert told.exit_code == 0, told.output
+    assert sorted(path.name for path in (drawn / "images").iterdir()) == [
+        "our-plant-0000.png",
+        "our-plant-0001.png",
+    ]
+    envelope = json.loads(file.read_text())
+    envelope["payload"] = envelope["payload"][:-8] + "AAAAAAA="
+    file.write_text(json.dumps(envelope))
+    refused = call(nodes, "lab", "dataset", "sample", nodes / "no", "--settings", file)
+    assert refused.exit_code != 0
+    assert not (nodes / "no").exists()
+    ranges.write_text('{"crystals": [1, 1000000]}')
+    refused = call(nodes, "plant", "dataset", "publish", ranges, nodes / "no.settings", "--name", "our-plant")
+    assert refused.exit_code == 2, refused.output
+    assert "crystals" in refused.output
+
+
 def test_a_file_that_is_something_else_is_refused_in_words(nodes):
     other = nodes / "runs.csv"
     told = call(nodes, "lab", "disclosure", "open", other)

@@ -12,6 +12,7 @@ from cloister.node.agreements_service import AgreementsService
 from cloister.node.datasets_service import DatasetsService
 from cloister.node.disclosures.exchange import Exchange
 from cloister.node.disclosures.giving import Giving
+from cloister.node.disclosures.publishing import Publishing
 from cloister.node.disclosures.receiving import Receiving
 from cloister.node.folder import Folder
 from cloister.node.ledger_service import LedgerService
@@ -26,6 +27,7 @@ class Disclosures:
     Attributes:
         giving: the owner's half.
         receiving: the recipient's half.
+        publishing: settings from which others draw pictures instead.
         exchange: withdrawals and receipts between the nodes.
     """
 
@@ -45,6 +47,7 @@ class Disclosures:
         place = folder.private(folder.disclosed)
         self.giving = Giving(place, database, clock, keys, parties, datasets, agreements, ledger)
         self.receiving = Receiving(place, database, clock, keys, parties, ledger)
+        self.publishing = Publishing(database, clock, keys, parties, ledger)
         self.exchange = Exchange(database, clock, parties, ledger, quotas, self.receiving, call)
 
     def listing(self) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from cloister.disclosure.documents import MAX_DELETION_DAYS, MAX_RECORDS
 from cloister.disclosure.package import MAX_PACKAGE
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.errors import BadInput
+from cloister.identity.envelopes import Envelope
 from cloister.node.chores import DISCLOSURES
 from cloister.node.disclosures.giving import Offer
 from cloister.web.api.bodies import Asker, Body, OpenNode, Reason
@@ -32,6 +33,13 @@ class NewDisclosure(Body):
     purpose: str = Field(min_length=1, max_length=200)
     until: str = Field(max_length=20)
     deletion_days: int = Field(default=1, ge=0, le=MAX_DELETION_DAYS)
+
+
+class NewSettings(Body):
+    name: str = Field(max_length=64)
+    title: str = Field(max_length=200)
+    settings: dict[str, Any]
+    micrometres_per_pixel: float | None = Field(default=None, gt=0, lt=1e6)
 
 
 class SignedDocument(Body):
@@ -109,6 +117,18 @@ def add(app: FastAPI, node: OpenNode) -> None:
         told = node().disclosures.exchange.take(body.document.encode())
         node().steward.wake(DISCLOSURES)
         return told
+
+    @routes.post("/api/v1/factory-settings", "disclosures.give")
+    def publish(body: NewSettings) -> Any:
+        """Signs what people say of this organisation's pictures, so that others draw such pictures without seeing one."""
+        publishing = node().disclosures.publishing
+        envelope = publishing.publish(body.name, body.title, body.settings, body.micrometres_per_pixel)
+        return {"document": envelope.encode().decode(), "digest": envelope.digest}
+
+    @routes.post("/api/v1/factory-settings/check", "disclosures.read")
+    def check(body: SignedDocument) -> Any:
+        """Tells what published settings say, once their owner is found to have signed them."""
+        return node().disclosures.publishing.check(Envelope.decode(body.document.encode()))
 
 
 def _takes_a_file(app: FastAPI) -> None:
