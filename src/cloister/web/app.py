@@ -29,6 +29,7 @@ from cloister.web.pages import (
 )
 from cloister.web.pages import agreements as agreements_pages
 from cloister.web.pages import datasets as datasets_pages
+from cloister.web.pages import disclosures as disclosures_pages
 from cloister.web.pages import parties as parties_pages
 from cloister.web.routes import Routes
 from cloister.web.site import Site
@@ -61,6 +62,7 @@ _SCREENS = (
     ask,
     tasks,
     datasets_pages,
+    disclosures_pages,
     parties_pages,
     agreements_pages,
     results,
