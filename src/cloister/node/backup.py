@@ -6,7 +6,7 @@ Rules:
 2. It is of one moment: nothing is written to the database while its copy is made and the other files are held by further links
    (they are replaced as a whole, never written in). The copying out of those happens afterwards, and the node works on.
 
-Not in it: the recovery keys, which belong elsewhere; datasets outside this folder, which lie where they were registered; compiled models (`cache`), which are made again. Rules 3 to 5 are in
+Not in it: the recovery keys, which belong elsewhere; datasets outside this folder, which lie where they were registered; compiled models (`cache`), which are made again; records that others disclosed (`disclosed`), whose deletion is owed. Rules 3 to 5 are in
 `restoring`.
 """
 

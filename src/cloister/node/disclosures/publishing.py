@@ -9,11 +9,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cloister.applications.crystals.published import (
-    FactorySettings,
-    open_settings,
-    sign_settings,
-)
 from cloister.foundation.canonical import JSON, canonical
 from cloister.foundation.clock import Clock
 from cloister.foundation.documents import invalid
@@ -39,6 +34,9 @@ class Publishing:
 
     def publish(self, name: str, title: str, settings: JSON, micrometres_per_pixel: float | None) -> Envelope:
         """The signed settings, kept and logged. Raises `BadInput` naming the range that cannot be."""
+        # The generator takes half a second to import: only where settings are published.
+        from cloister.applications.crystals.published import FactorySettings, sign_settings
+
         self._ledger.require_unlocked()
         try:
             ranges = FactorySettings.model_validate_json(canonical(settings))
@@ -52,6 +50,8 @@ class Publishing:
 
     def check(self, envelope: Envelope) -> dict[str, Any]:
         """What settings say, and who signed them. Raises `BadInput`, or `NotTrusted` if their owner did not."""
+        from cloister.applications.crystals.published import open_settings
+
         found = open_settings(envelope, self._parties.directory)
         return {
             "owner_name": self._parties.names().get(found.owner, ""),
