@@ -50,7 +50,7 @@ def test_bubbles_give_few_crystals(run: Runner) -> None:
     pictures = [synthesise(foam, (FRESH, index)) for index in range(4)]
     found = sum(len(centres(run, picture.image)) for picture in pictures)
     true = sum(len(picture.crystals) for picture in pictures)
-    bubbles = sum(picture.bubbles for picture in pictures)
+    bubbles = sum(len(picture.bubbles) for picture in pictures)
     assert bubbles > 150
     assert found - true <= 0.1 * bubbles
 

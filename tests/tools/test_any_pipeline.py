@@ -13,6 +13,7 @@ from toolmaking import blob_model, discs, png
 
 import cloister.data
 import cloister.tools
+from cloister.applications.crystals.star_network import build_star_model
 from cloister.data.normalise import NORMALISATION_VERSION
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
@@ -25,6 +26,7 @@ from cloister.tools.steps.base import Context
 from cloister.tools.tool import Tool
 
 MODEL = blob_model()
+OUTLINER = build_star_model()
 PICTURE = png(np.repeat(discs(90, 70, [(30, 30), (60, 40)])[:, :, None], 3, axis=2))
 CONDITION = {"column": "area", "comparison": ">", "value": 20.0}
 PARAMETERS = {
@@ -43,6 +45,14 @@ PARAMETERS = {
     "peaks@1": [{"threshold": 0.5, "min_distance": 4}],
     "watershed@1": [{"above": 0.5}, {"above": 0.0, "core": 0}],
     "measure@1": [{}],
+    "fit_scale@1": [
+        {"model": "o", "typical": 20.0, "threshold": 0.01},
+        {"model": "o", "typical": 9.0, "factor": 0.5},
+    ],
+    "stars@1": [{"model": "o", "threshold": 0.02}, {"model": "o", "threshold": 0.9, "overlap": 0.1}],
+    "merge_outlines@1": [{"boundary": 12.0}],
+    "measure_outlines@1": [{}],
+    "size_figures@1": [{}, {"reach": 0.2, "recall": 0.9, "bins": 5}],
     "filter@1": [{"where": [CONDITION]}],
     "scale@1": [{"columns": [{"column": "area", "offset": 1.0, "divisor": 2.0}]}],
     "score@1": [{"model": "m", "columns": ["area"], "outputs": ["score"]}],
@@ -69,6 +79,9 @@ BASE = [
     ("b7", "watershed@1", {"field": "b5", "points": "b6"}),
     ("b8", "measure@1", {"regions": "b7"}),
     ("b9", "aggregate@1", {"table": "b8"}),
+    ("c0", "tile@1", {"field": "b1"}),
+    ("c1", "stars@1", {"tiles": "c0"}),
+    ("c2", "measure_outlines@1", {"outlines": "c1"}),
 ]
 
 
@@ -77,7 +90,7 @@ def pipelines(draw):
     """A manifest whose steps are picked among those that the values so far allow."""
     kinds = {"photo": "file"}
     uses = []
-    for name, key, inputs in BASE[: draw(st.sampled_from([0, 5, len(BASE)]))]:
+    for name, key, inputs in BASE[: draw(st.sampled_from([0, 5, len(BASE) - 3, len(BASE)]))]:
         uses.append(
             {
                 "name": name,
@@ -115,7 +128,7 @@ def pipelines(draw):
         "title": "Any",
         "licence": "Apache-2.0",
         "inputs": {"photo": {"kind": "file", "columns": []}},
-        "models": {"m": digest(MODEL)},
+        "models": {"m": digest(MODEL), "o": digest(OUTLINER)},
         "pipeline": uses,
         "outputs": {"out": {"source": last, "kind": kinds[last]}},
     }
@@ -129,7 +142,7 @@ def test_every_step_is_tried():
 @given(pipelines())
 def test_a_pipeline_that_passes_the_check_gives_a_value_of_its_declared_kind(content):
     try:
-        tool = Tool(parse_manifest(canonical(content)), {"m": MODEL})
+        tool = Tool(parse_manifest(canonical(content)), {"m": MODEL, "o": OUTLINER})
         models = tool.load(threads=1)
     except BadInput:
         event("refused before running")

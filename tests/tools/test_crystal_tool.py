@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from cloister.applications.crystals.factories import SEED_LIKE
-from cloister.applications.crystals.pipeline import shipped_model
+from cloister.applications.crystals.outlining import outliner
+from cloister.applications.crystals.pipeline import shipped_model, shipped_outliner
 from cloister.applications.crystals.predict import centres, runner
 from cloister.applications.crystals.synthesis import synthesise
-from cloister.tools.builtin import builtin_tool
+from cloister.tools.builtin import builtin_tool, starting_tool
 from cloister.tools.run import run_tool
 
 
@@ -27,9 +28,17 @@ def save(folder, name, pixels):
     return path
 
 
+@pytest.mark.parametrize(("width", "height"), [(640, 512), (1300, 1100)])
+def test_the_tool_finds_what_the_judged_model_finds(tool, tmp_path, width, height):
+    look = outliner(shipped_outliner())
+    pixels = synthesise(replace(SEED_LIKE, width=width, height=height), 901).image
+    (result,) = run_tool(tool, [save(tmp_path, "901.png", pixels)], threads=1)
+    assert result.count == len(look(pixels))
+
+
 @pytest.mark.parametrize(("width", "height"), [(640, 512), (1000, 700)])
-def test_tiles_count_as_the_validated_whole_picture_does(tool, tmp_path, width, height):
-    run = runner(shipped_model())
+def test_the_tool_that_federations_start_from_counts_as_its_model_was_validated(tmp_path, width, height):
+    run, tool = runner(shipped_model()), starting_tool("crystals")
     for seed in (901, 902):
         pixels = synthesise(replace(SEED_LIKE, width=width, height=height), seed).image
         (result,) = run_tool(tool, [save(tmp_path, f"{seed}.png", pixels)], threads=1)
@@ -38,7 +47,21 @@ def test_tiles_count_as_the_validated_whole_picture_does(tool, tmp_path, width, 
 
 def test_the_tool_says_what_gives_false_crystals_and_which_sizes_it_knows(tool):
     assert any("Foam and dense bubbles" in line for line in tool.manifest.limits)
-    assert (tool.manifest.sizes.smallest, tool.manifest.sizes.largest) == (8.0, 90.0)
+    assert (tool.manifest.sizes.smallest, tool.manifest.sizes.largest) == (6.0, 100.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("factor", [0.5, 2.0, 3.5])
+def test_a_finer_or_coarser_camera_gives_the_same_count_and_sizes_in_its_pixels(tool, tmp_path, factor):
+    """The same slide; a twentieth is what resampling and the choice of another copy may change."""
+    given = Image.fromarray(synthesise(replace(SEED_LIKE, width=900, height=700, diameter=(30, 30)), 5).image)
+    sized = given.resize((round(900 * factor), round(700 * factor)), Image.Resampling.BICUBIC)
+    one, other = run_tool(
+        tool, [save(tmp_path, "one.png", np.asarray(given)), save(tmp_path, "other.png", np.asarray(sized))]
+    )
+    assert abs(one.count - other.count) <= 0.06 * one.count
+    sizes = [np.median(result.table.columns["diameter"]) for result in (one, other)]
+    assert sizes[1] / sizes[0] == pytest.approx(factor, rel=0.05)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ background is negative, brighter is positive.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -62,11 +63,13 @@ def luminance(image: NDArray[Any]) -> NDArray[np.float32]:
         )
     if image.ndim == 2:
         return image.astype(np.float32) / np.float32(full)
-    grey = image[..., 0].astype(np.float32) * (_LUMINANCE[0] / full)
-    grey += image[..., 1] * np.float32(_LUMINANCE[1] / full)
-    grey += image[..., 2] * np.float32(_LUMINANCE[2] / full)
-    limited: NDArray[np.float32] = np.minimum(grey, np.float32(1.0))
-    return limited
+    grey = np.empty(image.shape[:2], dtype=np.float32)
+    for band in _bands(*image.shape[:2]):
+        part = image[band, :, 0].astype(np.float32) * (_LUMINANCE[0] / full)
+        part += image[band, :, 1] * np.float32(_LUMINANCE[1] / full)
+        part += image[band, :, 2] * np.float32(_LUMINANCE[2] / full)
+        np.minimum(part, np.float32(1.0), out=grey[band])
+    return grey
 
 
 def background(grey: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -78,22 +81,44 @@ def background(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         float32, the same shape, within the range of `grey`.
     """
-    from scipy import ndimage
+    under = _Background(grey)
+    surface = np.empty_like(grey)
+    for band in _bands(*grey.shape):
+        surface[band] = under.rows(band)
+    return surface
 
-    height, width = grey.shape
-    side = max(1, -(-min(height, width) // BLOCKS))
-    means = _block_means(grey, side)
-    window = (min(MEDIAN_BLOCKS, means.shape[0]), min(MEDIAN_BLOCKS, means.shape[1]))
-    # Positions from -1 to 1; the trend is evaluated at each pixel, because smoothing would bend its ends.
-    v, u = _positions(means.shape[0], side, height), _positions(means.shape[1], side, width)
-    trend = _trend(means, v, u)
-    coarse = ndimage.median_filter(means - _quadratic(trend, v, u), size=window, mode="nearest")
-    rows = _spread(height, means.shape[0], side)
-    columns = _spread(width, means.shape[1], side)
-    surface: NDArray[np.float32] = rows @ coarse @ columns.T
-    surface += _quadratic(trend, _positions(height, 1, height), _positions(width, 1, width))
-    within: NDArray[np.float32] = np.clip(surface, grey.min(), grey.max(), out=surface)
-    return within
+
+class _Background:
+    """The smooth surface of a picture, which gives its rows when asked: as a whole it would need as much memory again."""
+
+    def __init__(self, grey: NDArray[np.float32]) -> None:
+        from scipy import ndimage
+
+        height, width = grey.shape
+        side = max(1, -(-min(height, width) // BLOCKS))
+        means = _block_means(grey, side)
+        window = (min(MEDIAN_BLOCKS, means.shape[0]), min(MEDIAN_BLOCKS, means.shape[1]))
+        # Positions from -1 to 1; the trend is evaluated at each pixel, because smoothing would bend its ends.
+        v, u = _positions(means.shape[0], side, height), _positions(means.shape[1], side, width)
+        self._trend = _trend(means, v, u)
+        coarse = ndimage.median_filter(means - _quadratic(self._trend, v, u), size=window, mode="nearest")
+        self._down = _spread(height, means.shape[0], side)
+        self._across = coarse @ _spread(width, means.shape[1], side).T
+        self._v, self._u = _positions(height, 1, height), _positions(width, 1, width)
+        self._lowest, self._highest = grey.min(), grey.max()
+
+    def rows(self, band: slice) -> NDArray[np.float32]:
+        surface: NDArray[np.float32] = self._down[band] @ self._across
+        surface += _quadratic(self._trend, self._v[band], self._u)
+        within: NDArray[np.float32] = np.clip(surface, self._lowest, self._highest, out=surface)
+        return within
+
+
+def _bands(height: int, width: int) -> Iterator[slice]:
+    """Rows in parts of about four million pixels."""
+    step = max(1, (1 << 22) // width)
+    for start in range(0, height, step):
+        yield slice(start, start + step)
 
 
 def normalise_micrograph(image: NDArray[Any]) -> NDArray[np.float32]:
@@ -111,20 +136,23 @@ def normalise_micrograph(image: NDArray[Any]) -> NDArray[np.float32]:
     Raises:
         BadInput: another type or shape, or a side of zero.
     """
-    grey = luminance(image)
-    surface = background(grey)
-    contrast = grey
-    contrast -= surface
-    surface += np.float32(DARK_OFFSET)
-    contrast /= surface
-    contrast /= np.float32(_scale(contrast))
-    squared = contrast * contrast
-    squared += np.float32(1.0)
-    contrast /= np.sqrt(squared, out=squared)
-    limited: NDArray[np.float32] = np.clip(
-        contrast, np.float32(-0.999999), np.float32(0.999999), out=contrast
-    )
-    return limited
+    contrast = luminance(image)
+    under = _Background(contrast)
+    for band in _bands(*contrast.shape):
+        surface = under.rows(band)
+        part = contrast[band]
+        part -= surface
+        surface += np.float32(DARK_OFFSET)
+        part /= surface
+    unit = np.float32(_scale(contrast))
+    for band in _bands(*contrast.shape):
+        part = contrast[band]
+        part /= unit
+        squared = part * part
+        squared += np.float32(1.0)
+        part /= np.sqrt(squared, out=squared)
+        np.clip(part, np.float32(-0.999999), np.float32(0.999999), out=part)
+    return contrast
 
 
 def _scale(contrast: NDArray[np.float32]) -> float:

@@ -1,8 +1,8 @@
 """Tools that come with Cloister, found by name without this package knowing the applications above it.
 
-An application that ships a tool names itself in `BUILTIN` and offers, in its module `pipeline`, two functions:
-`NAME_parameters()`, a JSON document of what its pipeline needs to know, and `shipped_model()`, its ONNX bytes. They are
-imported when asked for, so that listing tools loads nothing.
+An application that ships a tool names itself in `BUILTIN` and offers, in its module `pipeline`: `NAME_outlines()`, a JSON
+document of what an outlining pipeline needs to know, and `shipped_outliner()`, its ONNX bytes; and for the model that federations
+start from `NAME_parameters()` and `shipped_model()`. They are imported when asked for, so that listing tools loads nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from cloister.foundation.errors import BadInput, NotFound
 from cloister.tools.install import InstalledTools
 from cloister.tools.package import SUFFIX, Package, load_tool
-from cloister.tools.templates import Counting, counting_tool
+from cloister.tools.templates import Counting, Outlining, counting_tool, outlining_tool
 from cloister.tools.tool import Tool
 
 
@@ -50,6 +50,37 @@ BUILTIN: Mapping[str, Builtin] = {
 
 def builtin_tool(name: str) -> Tool:
     """A tool that comes with Cloister. Raises `NotFound` if there is none of that name, or its model is missing."""
+    entry = _entry(name)
+    module = importlib.import_module(entry.module)
+    told = getattr(module, f"{name}_outlines")()
+    parameters = Outlining(
+        tile=int(told["tile"]),
+        overlap=2 * int(told["overlap"]),
+        typical=float(told["diameters"]["typical"]),
+        threshold=float(told["threshold"]),
+        most_common=float(told["most_common"]),
+        farther=float(told.get("farther", 0.0)),
+        reach=float(told.get("reach", 1.0)),
+        recall=float(told.get("recall", 1.0)),
+        counted=entry.counted,
+    )
+    return outlining_tool(module.shipped_outliner(), parameters, _about(entry, told, scaled=True))
+
+
+def starting_tool(name: str) -> Tool:
+    """The same with the model that federations start from: it marks centres and bodies, as models trained from it do.
+
+    Raises:
+        NotFound: there is no tool of that name, or its model is missing.
+    """
+    entry = _entry(name)
+    module = importlib.import_module(entry.module)
+    told = getattr(module, f"{name}_parameters")()
+    counting = counting_parameters(told, entry.counted)
+    return counting_tool(module.shipped_model(), counting, _about(entry, told, scaled=False))
+
+
+def _entry(name: str) -> Builtin:
     entry = BUILTIN.get(name)
     if entry is None:
         raise NotFound(
@@ -57,12 +88,14 @@ def builtin_tool(name: str) -> Tool:
             f"These do: {', '.join(BUILTIN)}.",
             "See: cloister tool list",
         )
-    module = importlib.import_module(entry.module)
-    told = getattr(module, f"{name}_parameters")()
-    about = {**entry.about, "limits": [*entry.about.get("limits", ()), *_limits(told)]}
+    return entry
+
+
+def _about(entry: Builtin, told: Mapping[str, Any], *, scaled: bool) -> dict[str, Any]:
+    about = {**entry.about, "limits": [*entry.about.get("limits", ()), *_limits(told, scaled=scaled)]}
     if told.get("diameters"):
         about["sizes"] = {name: float(told["diameters"][name]) for name in ("smallest", "typical", "largest")}
-    return counting_tool(module.shipped_model(), counting_parameters(told, entry.counted), about)
+    return about
 
 
 def counting_parameters(told: Mapping[str, Any], counted: str = "objects") -> Counting:
@@ -102,10 +135,15 @@ def open_tool(name: str, installed: InstalledTools | None = None) -> Package:
         raise
 
 
-def _limits(told: Mapping[str, Any]) -> list[str]:
+def _limits(told: Mapping[str, Any], *, scaled: bool) -> list[str]:
     limits = []
     sizes = told.get("diameters")
-    if sizes:
+    if sizes and scaled:
+        limits.append(
+            f"One picture's objects that differ in diameter by more than {sizes['largest'] / sizes['typical']:.2g} times the middle one, "
+            f"or are smaller than {sizes['smallest']} pixels: they are missed, or their sizes are wrong."
+        )
+    elif sizes:
         limits.append(
             f"Objects below {sizes['smallest']} or above {sizes['largest']} pixels in diameter: scale the picture so that "
             f"they measure about {sizes['typical']}."

@@ -10,18 +10,19 @@ from typing import Any
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import Conflict, NotFound
-from cloister.tools.builtin import BUILTIN, builtin_tool
+from cloister.tools.builtin import BUILTIN, builtin_tool, starting_tool
+from cloister.tools.inference import OnnxModel
 from cloister.tools.install import InstalledTools
 from cloister.tools.package import Package
 from cloister.tools.templates import Counting, counting_tool
-from cloister.tools.tool import with_model
+from cloister.tools.tool import Tool, with_model
 from cloister.tools.trust import verify_installed
 
 
 def install_release(
     name: str, content: bytes, told: Mapping[str, Any], folder: Path | None
 ) -> dict[str, Any]:
-    """Installs a built-in tool with the released model in place of its own.
+    """Installs a built-in tool with the released model in place of its own: the pipeline is the one that the model answers for.
 
     Args:
         name: the tool.
@@ -30,7 +31,7 @@ def install_release(
         folder: the folder of installed tools; this user's if absent.
     """
     tools = InstalledTools(folder)
-    base = builtin_tool(name)
+    base = _base(name, content)
     try:
         version = _next(tools.state(name).current.version)
     except NotFound:
@@ -46,6 +47,14 @@ def install_release(
         "folder": str(tools.folder),
         "history": [entry.model_dump(mode="json") for entry in state.history],
     }
+
+
+def _base(name: str, content: bytes) -> Tool:
+    """The built-in tool whose model gives as many channels as this one."""
+    made = OnnxModel(content, "released", threads=1).channels_out
+    outlining = builtin_tool(name)
+    (model,) = outlining.models.values()
+    return outlining if made == OnnxModel(model, "shipped", threads=1).channels_out else starting_tool(name)
 
 
 def install_counting(

@@ -276,9 +276,9 @@ def _known_sizes(manifest: Manifest, by_step: Mapping[str, Mapping[str, Any]]) -
         return None
     factor, setting = 1.0, ""
     for use in manifest.pipeline:
-        if use.step.startswith("rescale@"):
+        if use.step.startswith(("rescale@", "fit_scale@")):
             given = {**use.parameters, **by_step.get(use.name, {})}.get("factor")
-            if not isinstance(given, int | float):
+            if not isinstance(given, int | float) or not given:
                 return None
             factor *= given
             setting = next(

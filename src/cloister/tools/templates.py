@@ -92,6 +92,141 @@ def counting_tool(model: bytes, parameters: Counting, about: Mapping[str, Any]) 
     return tool
 
 
+LONGEST_OVERLAY = 2600
+"""Pixels of an overlay's longer side at most: outlines at full size are in the JSON and SVG beside it."""
+
+LARGE = 3.0
+"""Diameters over the typical one from which the look from farther away decides."""
+
+
+@dataclass(frozen=True)
+class Outlining:
+    """What an outlining tool needs to know about its model, which answers as `data.stars` says.
+
+    Args:
+        tile: side of a square, pixels, a multiple of 16.
+        overlap: pixels shared by neighbouring squares; at least twice the network's context.
+        typical: diameter, pixels, of the objects that the model knows best.
+        threshold: the lowest probability of a centre that counts.
+        most_common: highest intersection over union that two different objects may have.
+        farther: factor of the smaller copy at which large objects are looked for; 0 for none.
+        reach: how near another object has to lie to hide one, and
+        recall: the share of objects in plain sight that are found: see `size_figures@1`.
+        counted: plural noun for reports.
+    """
+
+    tile: int
+    overlap: int
+    typical: float
+    threshold: float = 0.5
+    most_common: float = 0.5
+    farther: float = 0.0
+    reach: float = 1.0
+    recall: float = 1.0
+    counted: str = "objects"
+
+
+def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]) -> Tool:
+    """A tool that counts, outlines and measures objects that may overlap, with a model that answers with star-convex polygons.
+
+    Args:
+        model: ONNX bytes.
+        parameters: see `Outlining`.
+        about: the manifest's descriptive fields, as of `counting_tool`.
+
+    Raises:
+        BadInput: a field is malformed, or the model does not fit.
+    """
+    p = parameters
+    told = {"figures": "figures", "table": "objects", "overlay": "overlay", "chart": "sizes"}
+    told["outlines"] = "outlines"
+    pipeline = [
+        _use("picture", "decode@1", {"file": "photo"}),
+        _use("sized", "fit_scale@1", {"image": "picture"}, model="objects", typical=float(p.typical)),
+        *_look(p, "sized", "outlines" if not p.farther else "close"),
+    ]
+    if p.farther:
+        pipeline += [
+            _use("small", "rescale@1", {"image": "sized"}, factor=float(p.farther)),
+            *_look(p, "small", "far"),
+            _use(
+                "outlines",
+                "merge_outlines@1",
+                {"close": "close", "far": "far"},
+                boundary=LARGE * float(p.typical),
+            ),
+        ]
+    pipeline += [
+        _use("objects", "measure_outlines@1", {"outlines": "outlines"}),
+        _use(
+            "figures",
+            "size_figures@1",
+            {"outlines": "outlines", "table": "objects"},
+            reach=float(p.reach),
+            recall=float(p.recall),
+        ),
+        _use(
+            "overlay",
+            "overlay@1",
+            {"image": "picture", "outlines": "outlines", "table": "objects"},
+            longest=LONGEST_OVERLAY,
+        ),
+        _use(
+            "sizes", "chart@1", {"figures": "figures"}, column="diameter", title=f"Diameters of {p.counted}"
+        ),
+        _use("report", "report@1", told, counted=p.counted),
+    ]
+    content: dict[str, Any] = {
+        "type": "cloister/tool@1",
+        **about,
+        "inputs": {"photo": {"kind": "file", "columns": []}},
+        "models": {"objects": digest(model)},
+        "pipeline": pipeline,
+        "adjustable": {
+            "scale": {
+                "step": "sized",
+                "parameter": "factor",
+                "about": "Size of the copy that is looked at, over the picture's own; 0 chooses it by what is in the picture.",
+                "lowest": 0.0,
+                "highest": 4.0,
+            },
+            "threshold": {
+                "step": "close" if p.farther else "outlines",
+                "parameter": "threshold",
+                "about": "Between 0 and 1; higher counts fewer objects, surer ones.",
+                "lowest": 0.0,
+                "highest": 1.0,
+            },
+        },
+        "outputs": {
+            "overlay": {"source": "overlay", "kind": "picture"},
+            "objects": {"source": "objects", "kind": "table"},
+            "figures": {"source": "figures", "kind": "figures"},
+            "sizes": {"source": "sizes", "kind": "picture"},
+            "report": {"source": "report", "kind": "report"},
+        },
+    }
+    tool = Tool(parse_manifest(canonical(content)), {"objects": model})
+    tool.load(threads=1)
+    return tool
+
+
+def _look(p: Outlining, image: str, outlines: str) -> list[dict[str, Any]]:
+    light, squares = f"{image}_light", f"{image}_squares"
+    return [
+        _use(light, f"normalise@{NORMALISATION_VERSION}", {"image": image}),
+        _use(squares, "tile@1", {"field": light}, size=p.tile, overlap=p.overlap, multiple=16),
+        _use(
+            outlines,
+            "stars@1",
+            {"tiles": squares},
+            model="objects",
+            threshold=float(p.threshold),
+            overlap=float(p.most_common),
+        ),
+    ]
+
+
 def _pipeline(p: Counting) -> list[dict[str, Any]]:
     inner = [{"column": "border", "comparison": "==", "value": 0.0}]
     bodies = p.body if p.body is not None else p.heat

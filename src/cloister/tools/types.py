@@ -13,8 +13,20 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cloister.data.stars import Stars
+
 Kind: TypeAlias = Literal[
-    "file", "image", "field", "tiles", "points", "regions", "table", "figures", "picture", "report"
+    "file",
+    "image",
+    "field",
+    "tiles",
+    "points",
+    "regions",
+    "outlines",
+    "table",
+    "figures",
+    "picture",
+    "report",
 ]
 
 KINDS: Mapping[str, str] = {
@@ -24,6 +36,7 @@ KINDS: Mapping[str, str] = {
     "tiles": "equal overlapping squares cut from a field, computed one by one",
     "points": "positions in the picture, strongest first, with their strengths",
     "regions": "one number per pixel: 0 for nothing, or the number of an object",
+    "outlines": "one closed polygon per object, strongest first, which may overlap, with what a model says of each",
     "table": "named columns of equal length, with units",
     "figures": "named numbers and histograms",
     "picture": "a finished PNG or SVG picture",
@@ -120,6 +133,23 @@ class Regions:
 
 
 @dataclass(frozen=True)
+class Outlines:
+    """Objects as polygons, strongest first; unlike regions they may overlap.
+
+    Args:
+        stars: the objects, in pixels of the given picture.
+        height: of the given picture.
+        width: of it.
+        scale: given pixels per pixel of the copy that the model looked at.
+    """
+
+    stars: Stars
+    height: int
+    width: int
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
 class Table:
     """Named columns of equal length; `units` gives a unit for some."""
 
@@ -168,4 +198,6 @@ class Report:
     files: Mapping[str, bytes]
 
 
-Value: TypeAlias = File | Image | Field | Tiles | Points | Regions | Table | Figures | Picture | Report
+Value: TypeAlias = (
+    File | Image | Field | Tiles | Points | Regions | Outlines | Table | Figures | Picture | Report
+)

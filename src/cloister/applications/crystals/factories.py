@@ -32,11 +32,15 @@ class Factory:
         diameter: median equivalent circle diameter of a picture's crystals.
         spread: geometric standard deviation of the diameters within a picture, 1.1 to 1.8.
         crowding: closest distance of two centres over the mean of their diameters; below 1 they overlap.
+        agglomerates: share of places that hold an agglomerate of two or more primaries instead of one crystal.
         bubbles: air bubbles per picture.
         bubble_radius: of the bubbles.
+        odd_bubbles: share of bubbles that look otherwise than a usual condenser shows them.
         dust: specks per picture.
         fibres: threads per picture.
         scratches: per picture.
+        hairs: long thick threads per picture.
+        grid: share of pictures with the ruled lines of a counting chamber.
         rim: share of pictures that show the drop's edge.
         irregular: of the crystals' faces (see `make_crystal`).
         lying: share of crystals that lie flat.
@@ -57,11 +61,15 @@ class Factory:
     diameter: Range = (20, 34)
     spread: Range = (1.15, 1.4)
     crowding: Range = (0.6, 0.9)
+    agglomerates: Range = (0.0, 0.0)
     bubbles: Range = (0, 8)
     bubble_radius: Range = (5, 22)
+    odd_bubbles: Range = (0.0, 0.0)
     dust: Range = (0, 40)
     fibres: Range = (0, 1.5)
     scratches: Range = (0, 3)
+    hairs: Range = (0.0, 0.0)
+    grid: float = 0.0
     rim: float = 0.05
     irregular: Range = (0.05, 0.18)
     lying: Range = (0.5, 0.95)

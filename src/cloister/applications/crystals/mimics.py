@@ -79,6 +79,55 @@ def scratch(rng: np.random.Generator, dark: Layer, glow: Layer | None, count: in
         glow += (0.5 * layer)[..., None]
 
 
+def lay_hairs(rng: np.random.Generator, dark: Layer, glow: Layer | None, count: int) -> None:
+    """Long smooth threads of 4 to 14 pixels: dark at both walls, with a bright line where they focus the light."""
+    height, width = dark.shape
+    for _ in range(count):
+        thick = float(rng.uniform(2.0, 7.0))
+        start = rng.uniform(-0.1, 1.1, 2) * (width, height)
+        heading, bend = float(rng.uniform(0, 2 * np.pi)), float(rng.normal(0, 0.012))
+        steps = int(rng.integers(20, 200))
+        headings = heading + bend * np.arange(steps) + np.cumsum(rng.normal(0, 0.02, steps))
+        points = start + 8.0 * np.cumsum(np.stack([np.cos(headings), np.sin(headings)], axis=1), axis=0)
+        drawn = Image.new("F", (width, height), 0.0)
+        pen = ImageDraw.Draw(drawn)
+        path = [(float(x), float(y)) for x, y in points]
+        pen.line(path, fill=1.0, width=round(2 * thick), joint="curve")
+        pen.line(path, fill=float(rng.uniform(0.1, 0.6)), width=max(1, round(1.2 * thick)), joint="curve")
+        pen.line(path, fill=float(rng.uniform(-0.5, 0.3)), width=max(1, round(0.5 * thick)), joint="curve")
+        layer = ndimage.gaussian_filter(np.asarray(drawn, np.float32), float(rng.uniform(0.7, 2.5)))
+        strength = np.float32(rng.uniform(0.3, 1.2))
+        if glow is None:
+            dark -= strength * layer
+        else:
+            glow += (0.3 * strength * np.maximum(layer, 0))[..., None]
+
+
+def lay_grid(rng: np.random.Generator, dark: Layer, glow: Layer | None) -> None:
+    """The ruled lines of a counting chamber or an eyepiece, turned a little; single, or double as Neubauer's."""
+    height, width = dark.shape
+    spacing, turn = float(rng.uniform(50, 320)), float(rng.normal(0, 0.15))
+    apart = float(rng.choice([0.0, rng.uniform(3, 8)]))
+    thick, strength = float(rng.uniform(0.6, 1.8)), float(rng.uniform(0.1, 0.7))
+    u = np.arange(width, dtype=np.float32)[None, :]
+    v = np.arange(height, dtype=np.float32)[:, None]
+    layer = np.zeros_like(dark)
+    for angle in (turn, turn + np.pi / 2):
+        along = (
+            u * np.float32(np.cos(angle))
+            + v * np.float32(np.sin(angle))
+            + np.float32(rng.uniform(0, spacing))
+        )
+        phase = np.mod(along, spacing)
+        for shift in {0.0, apart}:
+            off = np.minimum(np.abs(phase - shift), np.abs(phase - shift - spacing))
+            np.maximum(layer, np.exp(-0.5 * (off / thick) ** 2), out=layer)
+    if glow is None:
+        dark -= strength * layer
+    else:
+        glow += (0.4 * strength * layer)[..., None]
+
+
 def draw_rim(rng: np.random.Generator, dark: Layer, glow: Layer | None) -> None:
     """The edge of the drop: a wide arc, darker outside, with a dark and a bright line."""
     height, width = dark.shape

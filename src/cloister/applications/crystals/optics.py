@@ -14,6 +14,7 @@ A patch is added to the scene: `log_transmission` darkens what is under it, `glo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,27 +71,53 @@ class Optics:
     depth_blur: float
 
 
-def show_crystal(
-    rng: np.random.Generator, body: Polyhedron, x: float, y: float, depth: float, optics: Optics
-) -> Appearance:
-    """A crystal at a place and depth.
+@dataclass(frozen=True)
+class Part:
+    """One body of a group that has grown together.
 
-    Args:
-        rng: for the crystal's own strength, birefringence and phase.
+    Attributes:
         body: the polyhedron, centred.
         x: column of its centre, pixels.
         y: row of its centre, pixels.
+        z: height of its centre over the group's, pixels; higher is nearer to the objective.
+    """
+
+    body: Polyhedron
+    x: float
+    y: float
+    z: float = 0.0
+
+
+def blur_at(depth: float, optics: Optics) -> float:
+    """Blur of a body's outline, pixels (Gaussian sigma), at a distance from the focal plane of -1 to 1."""
+    return float(np.hypot(optics.sharpness, optics.depth_blur * depth))
+
+
+def show_crystals(
+    rng: np.random.Generator, parts: Sequence[Part], depth: float, optics: Optics
+) -> Appearance:
+    """A crystal, or several that have grown together, at a depth.
+
+    Light passes a group as one body: it enters at the surface nearest to the objective and leaves at the farthest, and what
+    would be a face between two parts shows as an edge. Each part has its own birefringence, so that between polarisers the
+    parts of an agglomerate differ in colour.
+
+    Args:
+        rng: for the group's own strength, and birefringence and phase of each part.
+        parts: at least one.
         depth: distance from the focal plane, -1 to 1.
         optics: the camera.
     """
-    blur = float(np.hypot(optics.sharpness, optics.depth_blur * depth))
-    reach = np.abs(body.outline).max(axis=0) + 3.0 * blur + 5.0
-    left, top = int(np.floor(x - reach[0])), int(np.floor(y - reach[1]))
-    width, height = int(2 * reach[0]) + 2, int(2 * reach[1]) + 2
-    u = (np.arange(left, left + width, dtype=np.float32) - np.float32(x))[None, :]
-    v = (np.arange(top, top + height, dtype=np.float32) - np.float32(y))[:, None]
-    inside, thickness, front, back, slope = _trace(body, u, v)
-    radius = body.diameter / 2.0
+    blur = blur_at(depth, optics)
+    margin = 3.0 * blur + 5.0
+    low = np.min([np.array([p.x, p.y]) - np.abs(p.body.outline).max(axis=0) for p in parts], axis=0) - margin
+    high = np.max([np.array([p.x, p.y]) + np.abs(p.body.outline).max(axis=0) for p in parts], axis=0) + margin
+    left, top = int(np.floor(low[0])), int(np.floor(low[1]))
+    width, height = int(high[0] - low[0]) + 2, int(high[1] - low[1]) + 2
+    u = np.arange(left, left + width, dtype=np.float32)[None, :]
+    v = np.arange(top, top + height, dtype=np.float32)[:, None]
+    inside, thickness, front, back, slope, nearest = _trace(parts, u, v)
+    radius = max(p.body.diameter for p in parts) / 2.0
     mask = inside.astype(np.float32)
     soft = ndimage.gaussian_filter(mask, max(0.6, blur))
     wide = ndimage.gaussian_filter(mask, max(0.6, blur) + 1.2 + 0.03 * radius)
@@ -109,13 +136,10 @@ def show_crystal(
         dark = strength * (body_shade - optics.edge * 0.7 * outline) + fringe
         return Appearance(dark.astype(np.float32), None, left, top)
     if optics.light == "polarised":
-        phase = np.sin(2.0 * rng.uniform(0.25, np.pi / 2 - 0.25)) ** 2
-        retard = float(rng.uniform(0.004, 0.03)) * thickness + float(rng.uniform(0.0, 0.2))
-        colour = np.sin(np.pi * retard[..., None] / WAVELENGTHS) ** 2 * np.float32(phase)
-        white = np.float32(rng.uniform(0.15, 0.6))
-        lit = (
-            strength * (white + (1.0 - white) * colour) * (1.0 + 0.5 * np.clip(body_shade, -1, 1))[..., None]
-        )
+        lit = np.zeros((*mask.shape, 3), dtype=np.float32)
+        for number in range(len(parts)):
+            lit += _interference(rng, thickness) * (nearest == number)[..., None]
+        lit = strength * lit * (1.0 + 0.5 * np.clip(body_shade, -1, 1))[..., None]
         lit = lit + (0.35 * strength * facet_edges)[..., None]
         lit = ndimage.gaussian_filter((lit * mask[..., None]).astype(np.float32), (blur, blur, 0))
         lit += np.float32(0.12 * optics.halo * strength) * wide[..., None]
@@ -127,11 +151,21 @@ def show_crystal(
     )
 
 
+def _interference(rng: np.random.Generator, thickness: Patch) -> Patch:
+    """Colours of a birefringent body between crossed polarisers, float32 [height, width, 3]."""
+    phase = np.sin(2.0 * rng.uniform(0.25, np.pi / 2 - 0.25)) ** 2
+    retard = float(rng.uniform(0.004, 0.03)) * thickness + float(rng.uniform(0.0, 0.2))
+    colour = np.sin(np.pi * retard[..., None] / WAVELENGTHS) ** 2 * np.float32(phase)
+    white = np.float32(rng.uniform(0.15, 0.6))
+    lit: Patch = white + (np.float32(1.0) - white) * colour
+    return lit
+
+
 def show_bubble(
     rng: np.random.Generator, x: float, y: float, radius: float, depth: float, optics: Optics
 ) -> Appearance:
     """An air bubble: a dark ring round a bright centre (bright field), a faint ring or a shining ball."""
-    blur = float(np.hypot(optics.sharpness, optics.depth_blur * depth))
+    blur = blur_at(depth, optics)
     reach = radius + 3.0 * blur + 4.0
     left, top, side = int(np.floor(x - reach)), int(np.floor(y - reach)), int(2 * reach) + 2
     u = (np.arange(left, left + side, dtype=np.float32) - np.float32(x))[None, :]
@@ -164,30 +198,89 @@ def show_bubble(
     return Appearance((-0.5 * disc).astype(np.float32), np.repeat(lit[..., None], 3, 2), left, top)
 
 
+def show_odd_bubble(
+    rng: np.random.Generator, x: float, y: float, radius: float, depth: float, optics: Optics
+) -> Appearance:
+    """A bubble as other lamps and condensers show it: a ring, a filled disc or a dark ball, slightly oval, with highlights.
+
+    Each of its parts (body, rim inside and outside, up to three highlights) has a strength and a sign of its own.
+    """
+    blur = blur_at(depth, optics)
+    oval, turn = float(rng.uniform(1.0, 1.25)), float(rng.uniform(0, np.pi))
+    reach = radius * oval + 3.0 * blur + 5.0
+    left, top, side = int(np.floor(x - reach)), int(np.floor(y - reach)), int(2 * reach) + 2
+    u = (np.arange(left, left + side, dtype=np.float32) - np.float32(x))[None, :]
+    v = (np.arange(top, top + side, dtype=np.float32) - np.float32(y))[:, None]
+    along = (u * np.cos(turn) + v * np.sin(turn)) / np.float32(oval * radius)
+    across = (v * np.cos(turn) - u * np.sin(turn)) / np.float32(radius)
+    r = np.sqrt(along * along + across * across)
+    disc = np.clip((1.0 - r) * radius + 0.5, 0.0, 1.0)
+    wide = float(rng.uniform(0.05, 0.3))
+    rim = np.exp(-0.5 * ((1.0 - r) / wide) ** 2) * disc
+    line = np.exp(-0.5 * ((r - 1.0) * radius / float(rng.uniform(0.7, 1.8))) ** 2)
+    middle = np.exp(-0.5 * (r / float(rng.uniform(0.15, 0.6))) ** 2) * disc
+    made = (
+        float(rng.normal(0.0, 0.45)) * disc
+        + float(rng.normal(0.0, 0.6)) * rim
+        + float(rng.normal(0.0, 0.6)) * line
+        + float(rng.normal(0.0, 0.5)) * middle
+    )
+    for _ in range(int(rng.integers(0, 4))):
+        at, angle = float(rng.uniform(0.2, 0.85)), float(rng.uniform(0, 2 * np.pi))
+        spread = float(rng.uniform(0.05, 0.22))
+        off = (along - at * np.cos(angle)) ** 2 + (across - at * np.sin(angle)) ** 2
+        made = made + float(rng.uniform(0.3, 1.4)) * np.exp(-0.5 * off / spread**2)
+    made = ndimage.gaussian_filter((max(optics.contrast, 0.4) * made).astype(np.float32), blur)
+    if optics.light == "bright":
+        return Appearance(np.minimum(made, 0.6).astype(np.float32), None, left, top)
+    return Appearance(
+        (-0.4 * disc).astype(np.float32), np.repeat(np.maximum(made, 0.0)[..., None], 3, 2), left, top
+    )
+
+
 def _trace(
-    body: Polyhedron, u: Patch, v: Patch
-) -> tuple[NDArray[np.bool_], Patch, NDArray[np.intp], NDArray[np.intp], tuple[Patch, Patch]]:
-    """Where rays along z meet the body: inside, thickness, front and back facet, gradient of thickness."""
-    n = body.normals.astype(np.float32)
-    d = body.offsets.astype(np.float32)
-    # A facet seen exactly from its edge would divide by zero; the slight tilt is below a pixel's worth.
-    nz = np.where(np.abs(n[:, 2]) < 1e-3, np.float32(1e-3), n[:, 2])
-    depth = (d[:, None, None] - n[:, 0, None, None] * u - n[:, 1, None, None] * v) / nz[:, None, None]
-    upper, lower = np.nonzero(nz > 0)[0], np.nonzero(nz < 0)[0]
-    front, back = np.argmin(depth[upper], axis=0), np.argmax(depth[lower], axis=0)
-    near = np.take_along_axis(depth[upper], front[None], 0)[0]
-    far = np.take_along_axis(depth[lower], back[None], 0)[0]
-    thickness = np.maximum(near - far, 0.0)
-    gradient = -n[:, :2] / nz[:, None]
-    gx = gradient[upper, 0][front] - gradient[lower, 0][back]
-    gy = gradient[upper, 1][front] - gradient[lower, 1][back]
+    parts: Sequence[Part], u: Patch, v: Patch
+) -> tuple[
+    NDArray[np.bool_], Patch, NDArray[np.intp], NDArray[np.intp], tuple[Patch, Patch], NDArray[np.intp]
+]:
+    """Where rays along z meet a group: inside, thickness, front and back facet, gradient of thickness, nearest part."""
+    shape = (v.shape[0], u.shape[1])
+    near, far = np.full(shape, -np.inf, np.float32), np.full(shape, np.inf, np.float32)
+    front, back = np.full(shape, -1, np.intp), np.full(shape, -1, np.intp)
+    nearest = np.full(shape, -1, np.intp)
+    up, down = np.zeros((2, *shape), np.float32), np.zeros((2, *shape), np.float32)
+    facets = 0
+    for number, part in enumerate(parts):
+        n = part.body.normals.astype(np.float32)
+        d = part.body.offsets.astype(np.float32)
+        # A facet seen exactly from its edge would divide by zero; the slight tilt is below a pixel's worth.
+        nz = np.where(np.abs(n[:, 2]) < 1e-3, np.float32(1e-3), n[:, 2])
+        x, y = u - np.float32(part.x), v - np.float32(part.y)
+        depth = (d[:, None, None] - n[:, 0, None, None] * x - n[:, 1, None, None] * y) / nz[:, None, None]
+        depth += np.float32(part.z)
+        upper, lower = np.nonzero(nz > 0)[0], np.nonzero(nz < 0)[0]
+        above, below = np.argmin(depth[upper], axis=0), np.argmax(depth[lower], axis=0)
+        entry = np.take_along_axis(depth[upper], above[None], 0)[0]
+        leave = np.take_along_axis(depth[lower], below[None], 0)[0]
+        hit = entry > leave
+        gradient = -n[:, :2] / nz[:, None]
+        first, last = hit & (entry > near), hit & (leave < far)
+        near, far = np.where(first, entry, near), np.where(last, leave, far)
+        front = np.where(first, facets + upper[above], front)
+        back = np.where(last, facets + lower[below], back)
+        nearest = np.where(first, number, nearest)
+        for axis in (0, 1):
+            up[axis] = np.where(first, gradient[upper, axis][above], up[axis])
+            down[axis] = np.where(last, gradient[lower, axis][below], down[axis])
+        facets += len(n)
     inside = near > far
-    return inside, np.where(inside, thickness, 0).astype(np.float32), front, back, (gx * inside, gy * inside)
+    thickness = np.where(inside, near - np.where(inside, far, 0), 0).astype(np.float32)
+    return inside, thickness, front, back, (up[0] - down[0], up[1] - down[1]), nearest
 
 
 def _lines(facets: NDArray[np.intp], inside: NDArray[np.bool_]) -> Patch:
     """1 where a facet ends against another, inside the body."""
     edge = np.zeros(facets.shape, dtype=np.float32)
-    edge[:, 1:] += facets[:, 1:] != facets[:, :-1]
-    edge[1:, :] += facets[1:, :] != facets[:-1, :]
+    edge[:, 1:] += (facets[:, 1:] != facets[:, :-1]) & inside[:, :-1]
+    edge[1:, :] += (facets[1:, :] != facets[:-1, :]) & inside[:-1, :]
     return np.minimum(edge, 1.0) * inside

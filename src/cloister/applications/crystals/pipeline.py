@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from importlib import resources
 
+from cloister.applications.crystals import star_network
 from cloister.applications.crystals.network import BODY, CONTEXT, HEAT, INPUT, MULTIPLE, OUTPUT
 from cloister.data.normalise import NORMALISATION_VERSION
 from cloister.foundation.errors import NotFound
@@ -18,6 +19,21 @@ PEAK_THRESHOLD = 0.5
 
 PEAK_DISTANCE = 5
 """Pixels between two centres at least."""
+
+CENTRE_THRESHOLD = 0.5
+"""Lowest probability of a centre that the outlining model counts; chosen on drawn pictures kept for this."""
+
+FARTHER = 0.33
+"""Factor of the copy at which crystals of over three times the typical size are looked for."""
+
+MOST_COMMON = 0.5
+"""Two outlines that share more of their union than this are one crystal."""
+
+REACH = 0.3
+"""How near another crystal has to lie to hide one, in mean areas; measured on the crowded trial."""
+
+RECALL = 0.99
+"""Share of crystals in plain sight that are found; measured on the seed-like trial."""
 
 BODY_THRESHOLD = 0.5
 """Probability from which a pixel belongs to a crystal."""
@@ -49,17 +65,46 @@ def crystals_parameters() -> dict[str, object]:
     }
 
 
-def shipped_model() -> bytes:
-    """The starting checkpoint that comes with Cloister, an ONNX file.
+def crystals_outlines() -> dict[str, object]:
+    """What a pipeline needs to know about the model that outlines crystals, as a JSON document.
 
-    Raises:
-        NotFound: this installation lacks it.
+    Returns:
+        `normalisation`: version of `normalise_micrograph`; `tile`: side of a tile; `overlap`: pixels shared by neighbouring tiles
+        on each side; `threshold`: lowest probability of a crystal's centre that counts; `most_common`: highest intersection over
+        union of two crystals; `farther`: factor of the copy at which the largest are looked for; `reach`
+        and `recall`: see `sizing.counting`; `diameters`: smallest, typical and largest crystal, pixels, that the model was trained on;
+        `border`: rule for counting.
     """
-    file = resources.files("cloister.applications.crystals").joinpath("weights", "crystals.onnx")
+    return {
+        "normalisation": NORMALISATION_VERSION,
+        "tile": 1024,
+        "overlap": star_network.CONTEXT,
+        "threshold": CENTRE_THRESHOLD,
+        "most_common": MOST_COMMON,
+        "farther": FARTHER,
+        "reach": REACH,
+        "recall": RECALL,
+        "diameters": {"smallest": 6, "typical": 26, "largest": 100},
+        "border": "a crystal counts where its centre lies in the picture",
+    }
+
+
+def shipped_model() -> bytes:
+    """The checkpoint that federations start from, an ONNX file. Raises `NotFound` if this installation lacks it."""
+    return _weights("crystals.onnx", "scripts/train_crystals.py")
+
+
+def shipped_outliner() -> bytes:
+    """The model that outlines crystals, an ONNX file. Raises `NotFound` if this installation lacks it."""
+    return _weights("outlines.onnx", "scripts/train_crystal_outlines.py")
+
+
+def _weights(name: str, script: str) -> bytes:
+    file = resources.files("cloister.applications.crystals").joinpath("weights", name)
     if not file.is_file():
         raise NotFound(
-            "The starting checkpoint is missing.",
-            "This installation has no weights/crystals.onnx.",
-            "Install Cloister again, or run scripts/train_crystals.py.",
+            "A model that comes with Cloister is missing.",
+            f"This installation has no weights/{name}.",
+            f"Install Cloister again, or run {script}.",
         )
     return file.read_bytes()

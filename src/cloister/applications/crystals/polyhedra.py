@@ -3,7 +3,8 @@
 A crystal is the set of points with `normals @ p <= offsets`. The rendering needs only the planes; the
 truth (outline, area, centre) needs the projected vertices, which are the feasible intersections of three
 planes. Shapes follow the habits of food crystals: cubes (salt), monoclinic blocks (sucrose, beta = 103
-degrees, J. W. Mullin, Crystallization, ch. 1), hexagonal prisms, rhombs with roofs, thin plates.
+degrees, J. W. Mullin, Crystallization, ch. 1), hexagonal prisms, rhombs with roofs, thin plates, needles, and the
+pieces of broken crystals.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Habit = Literal["cube", "sucrose", "prism", "rhomb", "plate"]
-HABITS: tuple[Habit, ...] = ("cube", "sucrose", "prism", "rhomb", "plate")
+Habit = Literal["cube", "sucrose", "prism", "rhomb", "plate", "needle", "fragment"]
+HABITS: tuple[Habit, ...] = ("cube", "sucrose", "prism", "rhomb", "plate", "needle", "fragment")
 
 Floats = NDArray[np.float64]
 _TRIPLES = {n: np.array(list(combinations(range(n), 3))) for n in range(4, 21)}
@@ -93,10 +94,21 @@ def _planes(rng: np.random.Generator, habit: Habit) -> tuple[Floats, Floats]:
         return normals, np.concatenate(
             [[width, height, width, height, length, length], np.full(len(keep), reach)]
         )
-    if habit == "prism":
+    if habit == "fragment":
+        # A block broken along one or two planes near its middle; of two that leave nothing between them, the second is left out.
+        normals, offsets = _planes(rng, "cube" if rng.random() < 0.5 else "sucrose")
+        for _ in range(int(rng.integers(1, 3))):
+            broken = rng.normal(size=3)
+            broken /= np.linalg.norm(broken)
+            reach = _vertices(normals, offsets) @ broken
+            offset = float(rng.uniform(-0.1, 0.35))
+            if offset > reach.min() + 0.3:
+                normals, offsets = np.vstack([normals, broken]), np.append(offsets, offset)
+        return normals, offsets
+    if habit in {"prism", "needle"}:
         angles = np.arange(6) * np.pi / 3
         sides = np.stack([np.cos(angles), np.sin(angles), np.zeros(6)], axis=1)
-        length = rng.uniform(0.9, 2.0)
+        length = rng.uniform(0.9, 2.0) if habit == "prism" else rng.uniform(2.2, 4.2)
         if rng.random() < 0.5:
             return np.vstack([sides, axes[[2, 5]]]), np.concatenate([np.full(6, 0.7), [length, length]])
         slope = rng.uniform(0.5, 0.9)

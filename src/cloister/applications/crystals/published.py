@@ -37,11 +37,14 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "diameter": (2, 1000),
     "spread": (1, 3),
     "crowding": (0.3, 2),
+    "agglomerates": (0, 1),
     "bubbles": (0, 500),
     "bubble_radius": (1, 500),
+    "odd_bubbles": (0, 1),
     "dust": (0, 2000),
     "fibres": (0, 50),
     "scratches": (0, 100),
+    "hairs": (0, 50),
     "irregular": (0, 1),
     "lying": (0, 1),
     "contrast": (0, 5),
@@ -78,11 +81,15 @@ class FactorySettings(Document):
     diameter: _Range | None = None
     spread: _Range | None = None
     crowding: _Range | None = None
+    agglomerates: _Range | None = None
     bubbles: _Range | None = None
     bubble_radius: _Range | None = None
+    odd_bubbles: _Range | None = None
     dust: _Range | None = None
     fibres: _Range | None = None
     scratches: _Range | None = None
+    hairs: _Range | None = None
+    grid: _Shares | None = None
     rim: _Shares | None = None
     irregular: _Range | None = None
     lying: _Range | None = None

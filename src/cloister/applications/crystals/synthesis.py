@@ -15,16 +15,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cloister.applications.crystals.agglomerates import grow
 from cloister.applications.crystals.camera import Camera, expose
 from cloister.applications.crystals.factories import Factory, Range
-from cloister.applications.crystals.mimics import draw_rim, lay_fibres, scatter_dust, scratch
-from cloister.applications.crystals.optics import Appearance, Optics, show_bubble, show_crystal
+from cloister.applications.crystals.mimics import (
+    draw_rim,
+    lay_fibres,
+    lay_grid,
+    lay_hairs,
+    scatter_dust,
+    scratch,
+)
+from cloister.applications.crystals.optics import (
+    Appearance,
+    Optics,
+    Part,
+    blur_at,
+    show_bubble,
+    show_crystals,
+    show_odd_bubble,
+)
+from cloister.applications.crystals.outlines import hidden_shares
 from cloister.applications.crystals.polyhedra import Polyhedron, make_crystal
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import BadInput
 
 REFERENCE_AREA = 640 * 512
 """Pixels of the picture that a factory's numbers per picture refer to."""
+
+LITTER = 0.12
+"""Log transmission from which a speck or thread counts as visible."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +58,9 @@ class Crystal:
         outline: corners [x, y] of the projected convex outline, in order.
         depth: distance from the focal plane, -1 to 1.
         cut: whether the border of the picture cuts the outline.
+        blur: of the outline, pixels (Gaussian sigma): the camera's and that of the depth.
+        agglomerate: number of the group that it has grown together with, from 1; 0 if it is alone.
+        hidden: share of its outline, as far as it is in the picture, that lies under other crystals.
     """
 
     x: float
@@ -46,6 +69,9 @@ class Crystal:
     outline: tuple[tuple[float, float], ...]
     depth: float
     cut: bool
+    blur: float = 0.0
+    agglomerate: int = 0
+    hidden: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,14 +81,18 @@ class Micrograph:
     Attributes:
         image: uint8 [height, width, 3].
         crystals: those whose centre lies in the picture, in the order drawn.
-        bubbles: number of air bubbles drawn.
+        bubbles: air bubbles drawn: x, y and radius of each, pixels.
         light: the kind of illumination.
+        beyond: outlines of crystals whose centre lies outside the picture; part of them may be seen.
+        litter: where dust, threads, scratches, a grid or a drop's edge can be seen, bool [height, width].
     """
 
     image: NDArray[np.uint8]
     crystals: tuple[Crystal, ...]
-    bubbles: int
+    bubbles: tuple[tuple[float, float, float], ...]
     light: str
+    beyond: tuple[NDArray[np.float64], ...]
+    litter: NDArray[np.bool_]
 
     def labels(self) -> dict[str, Any]:
         """The dataset convention: `{"centres": [[x, y], ...], "diameters": [...]}`, pixels."""
@@ -112,24 +142,44 @@ def synthesise(factory: Factory, seed: int | tuple[int, ...]) -> Micrograph:
     scatter_dust(rng, dark, glow, int(_draw(rng, factory.dust) * area), float(rng.uniform(2.0, 5.0)))
     lay_fibres(rng, dark, glow, int(_draw(rng, factory.fibres) + 0.5))
     scratch(rng, dark, glow, int(_draw(rng, factory.scratches) + 0.5))
-    bubbles = int(_draw(rng, factory.bubbles) * area + 0.5)
-    for _ in range(bubbles):
+    if factory.hairs[1] > 0:
+        lay_hairs(rng, dark, glow, int(_draw(rng, factory.hairs) + 0.5))
+    if factory.grid > 0 and rng.random() < factory.grid:
+        lay_grid(rng, dark, glow)
+    litter = np.abs(dark) > LITTER if glow is None else glow.max(axis=2) > LITTER / 2
+    bubbles: list[tuple[float, float, float]] = []
+    for _ in range(int(_draw(rng, factory.bubbles) * area + 0.5)):
         x, y = float(rng.uniform(0, width)), float(rng.uniform(0, height))
         radius = float(
             np.exp(_draw(rng, (np.log(factory.bubble_radius[0]), np.log(factory.bubble_radius[1]))))
         )
-        _compose(dark, glow, show_bubble(rng, x, y, radius, float(rng.uniform(-1, 1)), optics))
-    crystals: list[Crystal] = []
-    for x, y, diameter in _places(rng, factory, area):
-        habit = rng.choice(list(factory.habits), p=_shares(factory.habits.values()))
-        body = make_crystal(
-            rng, habit, diameter, irregular=_draw(rng, factory.irregular), lying=_draw(rng, factory.lying)
-        )
+        odd = factory.odd_bubbles[1] > 0 and rng.random() < _draw(rng, factory.odd_bubbles)
+        show = show_odd_bubble if odd else show_bubble
+        _compose(dark, glow, show(rng, x, y, radius, float(rng.uniform(-1, 1)), optics))
+        bubbles.append((x, y, radius))
+    seen: list[Crystal] = []
+    everything: list[NDArray[np.float64]] = []
+    inside: list[int] = []
+    groups = 0
+    for x, y, diameter, members in _places(rng, factory, area):
+        parts = _parts(rng, factory, x, y, diameter, members)
         depth = float(np.clip(rng.normal(0, 0.5), -1, 1))
-        _compose(dark, glow, show_crystal(rng, body, x, y, depth, optics))
-        if -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5:
-            crystals.append(_truth(body, x, y, depth, width, height))
-    return Micrograph(expose(rng, dark, glow, camera), tuple(crystals), bubbles, optics.light)
+        _compose(dark, glow, show_crystals(rng, parts, depth, optics))
+        groups += len(parts) > 1
+        for part in parts:
+            crystal = _truth(
+                part, depth, width, height, blur_at(depth, optics), groups if len(parts) > 1 else 0
+            )
+            if -0.5 <= part.x < width - 0.5 and -0.5 <= part.y < height - 0.5:
+                inside.append(len(everything))
+                seen.append(crystal)
+            everything.append(np.array(crystal.outline))
+    shares = hidden_shares(everything, height, width)
+    crystals = tuple(replace(c, hidden=shares[place]) for c, place in zip(seen, inside, strict=True))
+    here = set(inside)
+    beyond = tuple(outline for place, outline in enumerate(everything) if place not in here)
+    image = expose(rng, dark, glow, camera)
+    return Micrograph(image, crystals, tuple(bubbles), optics.light, beyond, litter)
 
 
 def write_dataset(folder: Path, factory: Factory, images: int, seed: int) -> None:
@@ -152,8 +202,24 @@ def write_dataset(folder: Path, factory: Factory, images: int, seed: int) -> Non
         (folder / "labels" / f"{stem}.json").write_bytes(canonical(picture.labels()))
 
 
-def _places(rng: np.random.Generator, factory: Factory, area: float) -> list[tuple[float, float, float]]:
-    """Centres and diameters: a random sequential arrangement that keeps `crowding` between neighbours.
+def _parts(
+    rng: np.random.Generator, factory: Factory, x: float, y: float, diameter: float, members: int
+) -> list[Part]:
+    """One crystal, or several that have grown together."""
+
+    def make(size: float) -> Polyhedron:
+        habit = rng.choice(list(factory.habits), p=_shares(factory.habits.values()))
+        return make_crystal(
+            rng, habit, size, irregular=_draw(rng, factory.irregular), lying=_draw(rng, factory.lying)
+        )
+
+    if members == 1:
+        return [Part(make(diameter), x, y)]
+    return grow(rng, lambda: make(diameter * float(rng.uniform(0.7, 1.25))), members, x, y)
+
+
+def _places(rng: np.random.Generator, factory: Factory, area: float) -> list[tuple[float, float, float, int]]:
+    """Centres, diameters and primaries: a random sequential arrangement that keeps `crowding` between neighbours.
 
     The field is wider than the picture by half a crystal, so that crystals also enter it from outside.
     """
@@ -161,29 +227,37 @@ def _places(rng: np.random.Generator, factory: Factory, area: float) -> list[tup
     wanted = int(np.exp(rng.uniform(np.log(max(low, 1)), np.log(max(high, 1)))) * area + 0.5)
     median, spread = _draw(rng, factory.diameter), _draw(rng, factory.spread)
     crowding = _draw(rng, factory.crowding)
+    together = _draw(rng, factory.agglomerates) if factory.agglomerates[1] > 0 else 0.0
     margin = 0.6 * median
     outer = (1 + 2 * margin / factory.width) * (1 + 2 * margin / factory.height)
-    placed: list[tuple[float, float, float]] = []
+    placed: list[tuple[float, float, float, int]] = []
     kept = np.zeros((0, 3))
-    for _ in range(int(wanted * outer)):
+    remaining = int(wanted * outer)
+    while remaining > 0:
         diameter = float(np.clip(median * spread ** rng.normal(), 0.45 * median, 2.5 * median))
+        members = 1
+        if together and rng.random() < together:
+            members = min(remaining, 2 + int(rng.geometric(0.5)) - 1)
+        remaining -= members
+        # An agglomerate takes the room of its members, loosely packed.
+        room = diameter * float(np.sqrt(members)) * (1.0 if members == 1 else 1.1)
         for _attempt in range(12):
             x = float(rng.uniform(-margin, factory.width + margin))
             y = float(rng.uniform(-margin, factory.height + margin))
             gap = np.hypot(kept[:, 0] - x, kept[:, 1] - y)
-            if np.all(gap > crowding * (kept[:, 2] + diameter) / 2.0):
-                placed.append((x, y, diameter))
-                kept = np.vstack([kept, placed[-1]])
+            if np.all(gap > crowding * (kept[:, 2] + room) / 2.0):
+                placed.append((x, y, diameter, members))
+                kept = np.vstack([kept, (x, y, room)])
                 break
     return placed
 
 
-def _truth(body: Polyhedron, x: float, y: float, depth: float, width: int, height: int) -> Crystal:
-    corners = body.outline + np.array([x, y])
+def _truth(part: Part, depth: float, width: int, height: int, blur: float, agglomerate: int) -> Crystal:
+    corners = part.body.outline + np.array([part.x, part.y])
     low, high = corners.min(axis=0), corners.max(axis=0)
     cut = bool(low.min() < -0.5 or high[0] > width - 0.5 or high[1] > height - 0.5)
     outline = tuple((float(cx), float(cy)) for cx, cy in corners)
-    return Crystal(x, y, body.diameter, outline, depth, cut)
+    return Crystal(part.x, part.y, part.body.diameter, outline, depth, cut, blur, agglomerate)
 
 
 def _compose(dark: NDArray[np.float32], glow: NDArray[np.float32] | None, seen: Appearance) -> None:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cloister.foundation.errors import BadInput
-from cloister.tools.steps import chart, imaging, measure, objects, overlay, reporting, tabular, tiling
+from cloister.tools.steps import (
+    chart,
+    imaging,
+    measure,
+    objects,
+    outlined,
+    overlay,
+    reporting,
+    size_figures,
+    stars,
+    tabular,
+    tiling,
+)
 from cloister.tools.steps.base import Step
 
 STEPS: Mapping[str, Step] = {
@@ -15,6 +27,9 @@ STEPS: Mapping[str, Step] = {
         *tiling.STEPS,
         *objects.STEPS,
         *measure.STEPS,
+        *stars.STEPS,
+        *outlined.STEPS,
+        *size_figures.STEPS,
         *tabular.STEPS,
         *overlay.STEPS,
         *chart.STEPS,

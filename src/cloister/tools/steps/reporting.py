@@ -18,6 +18,7 @@ from cloister.data.schema import Line
 from cloister.tools import types as t
 from cloister.tools.sizes import outside_known_sizes
 from cloister.tools.steps.base import Context, Parameters, Slot, Step
+from cloister.tools.steps.outline_files import as_outlines_json, as_svg
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:64rem;margin:2rem auto;padding:0 1rem}
@@ -51,14 +52,18 @@ def report(
     table: t.Table | None = None,
     overlay: t.Picture | None = None,
     chart: t.Picture | None = None,
+    outlines: t.Outlines | None = None,
 ) -> t.Report:
-    """`report.html`, `result.json`, and with a table `table.csv`."""
+    """`report.html`, `result.json`, with a table `table.csv`, and with outlines `outlines.json` and `outlines.svg`."""
     files = {
         "report.html": _page(context, parameters, figures, table, overlay, chart).encode("utf-8"),
         "result.json": as_json(context, figures, table),
     }
     if table is not None:
         files["table.csv"] = as_csv(table)
+    if outlines is not None:
+        files["outlines.json"] = as_outlines_json(outlines, table, context.micrometres_per_pixel)
+        files["outlines.svg"] = as_svg(outlines, table, f"{parameters.counted} of {context.subject}")
     return t.Report(files)
 
 
@@ -234,6 +239,7 @@ STEPS = (
             "table": Slot("table", optional=True),
             "overlay": Slot("picture", optional=True),
             "chart": Slot("picture", optional=True),
+            "outlines": Slot("outlines", optional=True),
         },
         "report",
         Report,

@@ -175,8 +175,7 @@ def aggregate(_context: Context, parameters: Aggregate, *, table: t.Table) -> t.
         values |= {f"{name}_{word}": value for word, value in zip(wanted, statistics, strict=True)}
     histograms = {}
     if parameters.bins and len(sample):
-        counts, edges = np.histogram(sample, bins=parameters.bins)
-        histograms[name] = (tuple(float(edge) for edge in edges), tuple(int(count) for count in counts))
+        histograms[name] = histogram(sample, parameters.bins)
     return t.Figures(
         values,
         {f"{name}_{word}": unit for word in wanted if unit} | ({name: unit} if unit else {}),
@@ -200,6 +199,15 @@ def numbers(table: t.Table, name: str) -> NDArray[np.float64]:
             "Name a column of numbers.",
         )
     return values.astype(np.float64)
+
+
+def histogram(sample: NDArray[np.float64], bins: int) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Edges and counts of bins of equal width; a unit wide in all where the values differ by rounding only."""
+    low, high = float(sample.min()), float(sample.max())
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        low, high = low - 0.5, high + 0.5
+    counts, edges = np.histogram(sample, bins=bins, range=(low, high))
+    return tuple(float(edge) for edge in edges), tuple(int(count) for count in counts)
 
 
 def _holds(table: t.Table, conditions: tuple[Condition, ...]) -> NDArray[np.bool_]:

@@ -102,8 +102,8 @@ def stitch(context: Context, _parameters: NoParameters, *, tiles: t.Tiles) -> t.
     whole = np.empty((tiles.height, tiles.width, tiles.channels), dtype=np.float32)
     done = 0
     for row, column, square in tiles.produce():
-        top, bottom = _middle(row, tiles.height, tiles)
-        left, right = _middle(column, tiles.width, tiles)
+        top, bottom = middle(row, tiles.height, tiles)
+        left, right = middle(column, tiles.width, tiles)
         whole[top:bottom, left:right] = square[top - row : bottom - row, left - column : right - column]
         done += (bottom - top) * (right - left)
         context.tick(done / (tiles.height * tiles.width))
@@ -127,7 +127,7 @@ def _spans(length: int, parameters: Tile) -> Iterator[tuple[int, int]]:
         return
 
 
-def _middle(start: int, length: int, tiles: t.Tiles) -> tuple[int, int]:
+def middle(start: int, length: int, tiles: t.Tiles) -> tuple[int, int]:
     """Which pixels a square that begins at `start` decides: all but half the overlap where it has a neighbour."""
     margin = tiles.overlap // 2
     last = start + tiles.tile >= length

@@ -1,0 +1,283 @@
+"""Trains the model that outlines crystals on drawn pictures and writes it, with its card, where the tool takes it from.
+
+    python scripts/train_crystal_outlines.py draw  --data FOLDER [--pictures 16000] [--part 0 --of 2]
+    python scripts/train_crystal_outlines.py train --data FOLDER [--out FOLDER] [--steps 30000] [--start MODEL.onnx]
+    python scripts/train_crystal_outlines.py card  [--out FOLDER]
+
+`draw` and `card` need Cloister only; several parts may be drawn side by side. `train` needs PyTorch as well (`pip install torch==2.13.0`, a
+CPU build will do); one thread was fastest. Seeds are fixed. Weights are averaged over the last thousand or so steps
+(B. Polyak, A. Juditsky 1992) and written every 500 steps, so that an interrupted run leaves a usable model, from which
+`--start` goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from cloister.applications.crystals.judging import judge
+from cloister.applications.crystals.mixture import any_factory
+from cloister.applications.crystals.outlines_card import card_markdown, outlines_card
+from cloister.applications.crystals.outlining import outliner
+from cloister.applications.crystals.samples import IGNORED, ONE, sample
+from cloister.applications.crystals.star_network import (
+    INPUT,
+    LAYERS,
+    OUTPUT,
+    build_star_model,
+    initial_weights,
+    read_weights,
+)
+from cloister.applications.crystals.synthesis import synthesise
+from cloister.applications.crystals.trials import TRIALS
+from cloister.applications.crystals.trials import pictures as drawn
+from cloister.data.stars import FOLDED, GROWN, RAYS, RAYS_FROM, UNIT
+from cloister.foundation.digests import digest
+from cloister.foundation.files import write_atomically
+
+NAME, SETTINGS = "outlines.onnx", "outlines.training.json"
+SEED = 20270
+SIDE, SHARD = 320, 32
+CROP, BATCH = 192, 8
+RATE, DECAY, AVERAGED = 1.5e-3, 1e-4, 0.999
+WEIGHTS = np.array([10.0, 1.0, 0.5, 0.3], np.float32)
+"""Of the fine maps in the loss."""
+EMPHASIS = 6.0
+"""How much more a centre counts than what is none."""
+
+
+def draw(folder: Path, pictures: int, part: int, of: int) -> None:
+    """Writes shards of pictures with their answers; a shard that is there is not drawn again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for shard in range(part, -(-pictures // SHARD), of):
+        path = folder / f"{shard:05d}.npz"
+        if path.exists():
+            continue
+        made = []
+        for number in range(shard * SHARD, (shard + 1) * SHARD):
+            factory = any_factory(np.random.default_rng((SEED, 0, number)), SIDE, SIDE)
+            made.append(sample(synthesise(factory, (SEED, 1, number))))
+        unfinished = path.with_suffix(".unfinished")
+        with unfinished.open("wb") as file:
+            np.savez(
+                file,
+                picture=np.stack([s.picture for s in made]),
+                fine=np.stack([s.fine for s in made]),
+                owner=np.stack([s.owner for s in made]),
+                rays=np.concatenate([s.rays for s in made]),
+                facts=np.concatenate([s.facts for s in made]),
+                first=np.cumsum([0, *(len(s.rays) for s in made)]),
+            )
+        unfinished.replace(path)
+        print(f"shard {shard}", flush=True)
+
+
+class Shards:
+    """The drawn pictures in memory; more are taken in as they appear."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.known: set[str] = set()
+        self.parts: list[dict[str, np.ndarray]] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Takes in shards that were not there before."""
+        for path in sorted(self.folder.glob("*.npz")):
+            if path.name not in self.known:
+                with np.load(path) as file:
+                    self.parts.append({name: file[name] for name in file.files})
+                self.known.add(path.name)
+
+    def crop(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """A turned and mirrored window: picture, fine maps, owners' rays [RAYS, h, w] (0 where none), owners' facts."""
+        part = self.parts[int(rng.integers(len(self.parts)))]
+        one = int(rng.integers(SHARD))
+        top, left = 4 * rng.integers(0, (SIDE - CROP) // 4 + 1, 2)
+        x = part["picture"][one, top : top + CROP, left : left + CROP].astype(np.float32) / 127
+        fine = part["fine"][one, :, top // 2 : (top + CROP) // 2, left // 2 : (left + CROP) // 2]
+        owner = part["owner"][one, top // 4 : (top + CROP) // 4, left // 4 : (left + CROP) // 4]
+        rays = part["rays"][part["first"][one] : part["first"][one + 1]]
+        facts = part["facts"][part["first"][one] : part["first"][one + 1]]
+        index = np.arange(RAYS)
+        if rng.random() < 0.5:
+            x, fine, owner, index = x[:, ::-1], fine[:, :, ::-1], owner[:, ::-1], (RAYS // 2 - index) % RAYS
+        if rng.random() < 0.5:
+            x, fine, owner, index = x[::-1], fine[:, ::-1], owner[::-1], index[-np.arange(RAYS) % RAYS]
+        if rng.random() < 0.5:
+            x, fine, owner = x.T, fine.transpose(0, 2, 1), owner.T
+            index = index[(RAYS // 4 - np.arange(RAYS)) % RAYS]
+        x = x * np.float32(np.exp(rng.normal(0, 0.2))) + np.float32(rng.normal(0, 0.03))
+        if rng.random() < 0.3:
+            x = x + rng.normal(0, rng.uniform(0, 0.06), x.shape).astype(np.float32)
+        rays = np.concatenate([rays[:, index], np.zeros((1, RAYS), np.float32)])
+        facts = np.concatenate([facts, np.zeros((1, 3), np.float32)])
+        return np.clip(x, -1, 1), fine, rays[owner].transpose(2, 0, 1), facts[owner].transpose(2, 0, 1)
+
+    def batch(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """Crops stacked."""
+        return [np.stack(part) for part in zip(*(self.crop(rng) for _ in range(BATCH)), strict=True)]
+
+
+def train(data: Path, out: Path, steps: int, start: Path | None, rate: float, seed: int) -> None:
+    """Trains and writes `crystals.onnx` into `out`."""
+    import torch
+    from torch.nn import functional
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    given = read_weights(start.read_bytes()) if start is not None else initial_weights(SEED)
+    params = {name: torch.tensor(value, requires_grad=True) for name, value in given.items()}
+    mean = {name: value.detach().clone() for name, value in params.items()}
+    shards, rng = Shards(data), np.random.default_rng(seed)
+    optimiser = torch.optim.AdamW(params.values(), lr=rate, betas=(0.9, 0.98), weight_decay=DECAY)
+    weights = torch.tensor(WEIGHTS)[None, :, None, None]
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        values = {INPUT: x}
+        for layer in LAYERS:
+            taken = []
+            for source in layer.sources:
+                if source.startswith("^"):
+                    taken.append(functional.interpolate(values[source[1:]], scale_factor=2, mode="nearest"))
+                elif source.startswith("%"):
+                    # ONNX's SpaceToDepth puts the place before the channel; PyTorch's unshuffle the other way.
+                    folded = functional.pixel_unshuffle(values[source[1:]], 2)
+                    n, c, h, w = folded.shape
+                    taken.append(folded.view(n, c // 4, 4, h, w).transpose(1, 2).reshape(n, c, h, w))
+                else:
+                    taken.append(values[source])
+            made = functional.conv2d(
+                torch.cat(taken, 1) if len(taken) > 1 else taken[0],
+                params[f"{layer.name}.weight"],
+                params[f"{layer.name}.bias"],
+                stride=layer.stride,
+                padding=layer.kernel // 2,
+            )
+            made = made + values[layer.added] if layer.added else made
+            values[layer.name] = functional.relu(made) if layer.rectified else made
+        return values[OUTPUT]
+
+    def losses(parts: list[np.ndarray]) -> dict[str, torch.Tensor]:
+        x, fine, rays, facts = (torch.from_numpy(np.ascontiguousarray(part)) for part in parts)
+        answers = network(x[:, None].to(memory_format=torch.channels_last))
+        maps = functional.pixel_shuffle(answers[:, :FOLDED], 2)
+        asked, wanted = fine != IGNORED, fine.float() / ONE
+        each = functional.softplus(maps) - maps * wanted
+        each = each * (weights * (1 + EMPHASIS * wanted * (weights > 5))) * asked
+        owned = (rays[:, 0] > 0).float()
+        # The answer is read near centres: there it counts most.
+        near = owned * (0.1 + functional.max_pool2d(wanted[:, 0], 2) * (fine[:, 0, ::2, ::2] != IGNORED))
+        total = near.sum() + 1.0
+        length = torch.log(torch.clamp(rays, min=1.0) / UNIT)
+        told = answers[:, RAYS_FROM : RAYS_FROM + RAYS]
+        off = functional.smooth_l1_loss(told, length, reduction="none", beta=0.05).mean(1)
+        lengths = UNIT * torch.exp(torch.clamp(told, -3, 4))
+        area = (lengths * torch.roll(lengths, -1, 1)).sum(1) / torch.clamp(
+            (rays * torch.roll(rays, -1, 1)).sum(1), min=1.0
+        )
+        blur = functional.smooth_l1_loss(
+            answers[:, GROWN - 1], torch.log2(facts[:, 0] + 0.25), reduction="none", beta=0.2
+        )
+        logits = answers[:, GROWN : GROWN + 2]
+        said = (functional.softplus(logits) - logits * facts[:, 1:]).sum(1)
+        return {
+            "fine": each.mean((0, 2, 3)).sum(),
+            "rays": (off * near).sum() / total * 4,
+            "area": (torch.abs(torch.log(area)) * near).sum() / total * 0.5,
+            "facts": ((0.2 * blur + 0.1 * said) * near).sum() / total,
+        }
+
+    started, shown = time.monotonic(), {}
+    for number in range(1, steps + 1):
+        wave = 0.5 * (1.0 + np.cos(np.pi * number / steps))
+        for group in optimiser.param_groups:
+            group["lr"] = rate * min(1.0, number / 300) * (0.02 + 0.98 * wave)
+        found = losses(shards.batch(rng))
+        optimiser.zero_grad()
+        sum(found.values()).backward()
+        torch.nn.utils.clip_grad_norm_(params.values(), 1.0)
+        optimiser.step()
+        keep = min(AVERAGED, number / (number + 20.0))
+        with torch.no_grad():
+            for name, value in params.items():
+                mean[name].mul_(keep).add_(value, alpha=1 - keep)
+        for name, value in found.items():
+            old = shown.get(name, float(value.detach()))
+            shown[name] = 0.98 * old + 0.02 * float(value.detach())
+        if number % 50 == 0:
+            told = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
+            print(f"step {number}: {told}  {time.monotonic() - started:.0f} s", flush=True)
+        if number % 500 == 0 or number == steps:
+            shards.refresh()
+            out.mkdir(parents=True, exist_ok=True)
+            model = build_star_model({name: value.numpy() for name, value in mean.items()})
+            write_atomically(out / NAME, model)
+            settings = {
+                "pictures": SHARD * len(shards.parts),
+                "side": SIDE,
+                "crop": CROP,
+                "batch": BATCH,
+                "steps": number,
+                "planned_steps": steps,
+                "rate": rate,
+                "seed": seed,
+                "drawing_seed": SEED,
+                "started_from": digest(start.read_bytes()) if start is not None else "random weights",
+            }
+            write_atomically(out / SETTINGS, json.dumps(settings, indent=1, sort_keys=True).encode())
+
+
+def card(folder: Path, pictures: int) -> None:
+    """Judges the model in `folder` on the trials and writes its card beside it."""
+    model = (folder / NAME).read_bytes()
+    look = outliner(model, threads=2)
+    judgements = {}
+    for name, trial in TRIALS.items():
+        judgements[name] = judge((picture, look(picture.image)) for picture in drawn(trial, pictures))
+        print(f"{name}: {judgements[name].as_json()}", flush=True)
+    settings = folder / SETTINGS
+    training = json.loads(settings.read_text("utf-8")) if settings.exists() else {}
+    made = outlines_card(model, training, judgements)
+    stem = folder / NAME.removesuffix(".onnx")
+    write_atomically(stem.with_suffix(".json"), (json.dumps(made, indent=1, sort_keys=True) + "\n").encode())
+    write_atomically(stem.with_suffix(".md"), card_markdown(made).encode())
+
+
+def main() -> None:
+    shipped = Path(__file__).resolve().parent.parent / "src/cloister/applications/crystals/weights"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    drawing = commands.add_parser("draw", help="draw pictures to train on")
+    drawing.add_argument("--data", type=Path, required=True)
+    drawing.add_argument("--pictures", type=int, default=16_000)
+    drawing.add_argument("--part", type=int, default=0)
+    drawing.add_argument("--of", type=int, default=1)
+    training = commands.add_parser("train", help="train on drawn pictures")
+    training.add_argument("--data", type=Path, required=True)
+    training.add_argument("--out", type=Path, default=shipped)
+    training.add_argument("--steps", type=int, default=30_000)
+    training.add_argument("--start", type=Path, help="a model to go on from")
+    training.add_argument("--rate", type=float, default=RATE)
+    training.add_argument("--seed", type=int, default=1)
+    judging = commands.add_parser("card", help="judge a model and write its card")
+    judging.add_argument("--out", type=Path, default=shipped)
+    judging.add_argument("--pictures", type=int, default=20, help="of each trial")
+    given = parser.parse_args()
+    if given.command == "draw":
+        draw(given.data, given.pictures, given.part, given.of)
+    elif given.command == "train":
+        train(given.data, given.out, given.steps, given.start, given.rate, given.seed)
+    else:
+        card(given.out, given.pictures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

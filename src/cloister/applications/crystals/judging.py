@@ -1,0 +1,143 @@
+"""How well crystals are found, outlined and sized, against drawn truth: the figures of the model card.
+
+Per picture, because errors of different pictures must not cancel: count accuracy is 1 - |found - true| / true, at least 0. A found
+crystal matches a true one when their centres lie within half the true one's diameter, each at most once, so that the total
+distance is smallest. Sizes are compared as a plant would: the median diameter over all pictures of a set, of crystals that the
+border does not cut, by number and by volume (ISO 9276-1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloister.applications.crystals.evaluate import count_accuracy
+from cloister.applications.crystals.synthesis import Micrograph
+from cloister.data.stars import Stars, star_area
+from cloister.foundation.errors import BadInput
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Results over a set of pictures; shares of 1.
+
+    Attributes:
+        pictures: how many.
+        true: crystals in truth, all pictures.
+        found: crystals found.
+        count_accuracy: mean over pictures.
+        worst_count_accuracy: of the worst picture.
+        precision: share of found crystals that are true.
+        recall: share of true crystals that were found.
+        f1: harmonic mean of both.
+        number_d50: relative error of the median diameter by number; None without crystals.
+        volume_d50: the same by volume.
+        agglomerated: recall of crystals that are part of agglomerates; None if there are none.
+        mimics: false crystals per bubble; None without bubbles.
+        bias: median relative error of matched crystals' diameters.
+    """
+
+    pictures: int
+    true: int
+    found: int
+    count_accuracy: float
+    worst_count_accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    number_d50: float | None
+    volume_d50: float | None
+    agglomerated: float | None
+    mimics: float | None
+    bias: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures as a JSON object, rounded to four digits."""
+        return {
+            key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(self).items()
+        }
+
+
+def judge(answers: Iterable[tuple[Micrograph, Stars]]) -> Judgement:
+    """Compares what was found in each picture with its truth.
+
+    Raises:
+        BadInput: there is no picture.
+    """
+    accuracies: list[float] = []
+    true = found = matched = grown = grown_found = bubbles = 0
+    sizes: list[Floats] = []
+    wanted: list[Floats] = []
+    ratios: list[Floats] = []
+    for picture, stars in answers:
+        height, width = picture.image.shape[:2]
+        crystals = picture.crystals
+        accuracies.append(count_accuracy(len(stars), len(crystals)))
+        of_found, of_true = match(stars, picture)
+        matched, true, found = matched + len(of_true), true + len(crystals), found + len(stars)
+        member = np.array([c.agglomerate > 0 for c in crystals], dtype=bool)
+        grown, grown_found = grown + int(member.sum()), grown_found + int(member[of_true].sum())
+        bubbles += len(picture.bubbles)
+        diameters = 2.0 * np.sqrt(star_area(stars.rays) / np.pi)
+        truth = np.array([c.diameter for c in crystals], dtype=np.float64)
+        ratios.append(diameters[of_found] / truth[of_true] if len(of_true) else np.zeros(0))
+        sizes.append(diameters[~cut(stars, height, width)])
+        wanted.append(truth[[not c.cut for c in crystals]] if len(crystals) else truth)
+    if not accuracies:
+        raise BadInput("There is nothing to judge.", "No picture was given.", "Give at least one picture.")
+    precision, recall = matched / found if found else 0.0, matched / true if true else 0.0
+    seen, real, ratio = np.concatenate(sizes), np.concatenate(wanted), np.concatenate(ratios)
+    comparable = bool(len(seen) and len(real))
+    return Judgement(
+        pictures=len(accuracies),
+        true=true,
+        found=found,
+        count_accuracy=float(np.mean(accuracies)),
+        worst_count_accuracy=min(accuracies),
+        precision=precision,
+        recall=recall,
+        f1=2 * precision * recall / (precision + recall) if matched else 0.0,
+        number_d50=_median(seen, 0) / _median(real, 0) - 1.0 if comparable else None,
+        volume_d50=_median(seen, 3) / _median(real, 3) - 1.0 if comparable else None,
+        agglomerated=grown_found / grown if grown else None,
+        mimics=(found - matched) / bubbles if bubbles else None,
+        bias=float(np.median(ratio)) - 1.0 if len(ratio) else None,
+    )
+
+
+def match(stars: Stars, picture: Micrograph) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which found crystal is which true one: positions in the found and in the true, in pairs."""
+    from scipy.optimize import linear_sum_assignment
+
+    crystals = picture.crystals
+    if not len(stars) or not crystals:
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    truth = np.array([(c.x, c.y, c.diameter) for c in crystals])
+    gaps = np.hypot(stars.x[:, None] - truth[None, :, 0], stars.y[:, None] - truth[None, :, 1])
+    allowed = gaps <= truth[None, :, 2] / 2.0
+    # A refused pair costs more than all allowed ones together, so none is taken in place of an allowed one.
+    rows, columns = linear_sum_assignment(np.where(allowed, gaps, 1e9))
+    good = allowed[rows, columns]
+    return rows[good], columns[good]
+
+
+def cut(stars: Stars, height: int, width: int) -> NDArray[np.bool_]:
+    """Which outlines the picture's edge cuts."""
+    corners = stars.polygons()
+    low = corners.min(axis=(1, 2), initial=np.inf)
+    high = corners.max(axis=1, initial=-np.inf)
+    across: NDArray[np.bool_] = (low < -0.5) | (high[:, 0] > width - 0.5) | (high[:, 1] > height - 0.5)
+    return across
+
+
+def _median(diameters: Floats, power: int) -> float:
+    order = np.sort(diameters)
+    weights = order**power
+    middle = (np.cumsum(weights) - weights / 2.0) / weights.sum()
+    return float(np.interp(0.5, middle, order))

@@ -1,0 +1,135 @@
+"""Counts and sizes of outlined objects as the field reports them, for one picture.
+
+Sizes are of objects that the picture's edge does not cut, each standing for as many as the edge has taken of its size (Miles and
+Lantuéjoul; ISO 13322-1); where one is as large as the picture there is no such number, and each stands for itself. Weighted by
+number and by volume (ISO 9276-1), with the means of ISO 9276-2 and the sugar industry's mean aperture (`cloister.sizing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from cloister.foundation.errors import BadInput
+from cloister.sizing.counting import MAX_COVERAGE, MAX_FOUND, count_interval
+from cloister.sizing.descriptors import extents
+from cloister.sizing.distribution import summary
+from cloister.sizing.frame import miles_lantuejoul
+from cloister.sizing.sieving import mean_aperture
+from cloister.tools import types as t
+from cloister.tools.steps.base import Context, Parameters, Slot, Step, columns_needed
+from cloister.tools.steps.tabular import histogram, numbers
+
+NEEDED = ("diameter", "feret", "feret_min", "agglomerate", "border")
+_GRID = 1024
+"""Longest side of the raster on which covered ground is measured, pixels."""
+
+
+class SizeFigures(Parameters):
+    """What is known of the finder, and how the histogram is cut.
+
+    Args:
+        reach: around an object's middle, in mean areas, within which another's middle hides it; see `sizing.counting`.
+        recall: share of objects in plain sight that are found.
+        bins: of the histogram.
+    """
+
+    reach: Annotated[float, Field(ge=0, le=20)] = 1.0
+    recall: Annotated[float, Field(ge=0.05, le=1)] = 1.0
+    bins: Annotated[int, Field(ge=2, le=200)] = 20
+
+
+def size_figures(
+    _context: Context, parameters: SizeFigures, *, outlines: t.Outlines, table: t.Table
+) -> t.Figures:
+    """Counts, and the distribution of sizes by number and by volume.
+
+    count: objects found. count_low, count_high: where the true number lies with 95 % probability if objects lie at random and later
+    ones hide earlier ones. agglomerates, and primaries that are part of one. diameter_*: of the circle of the same area;
+    d10, d50, d90 and span by number, then by volume; sauter (D[3,2]) and brouckere (D[4,3]) means. mean_aperture and its
+    coefficient of variation in per cent, after the smallest caliper.
+    """
+    agglomerate, border = numbers(table, "agglomerate"), numbers(table, "border")
+    values: dict[str, float | int | None] = {"count": table.rows}
+    values |= _interval(outlines, table, parameters)
+    values["agglomerates"] = len(np.unique(agglomerate[agglomerate > 0]))
+    values["agglomerated"] = int((agglomerate > 0).sum())
+    weights = _weights(outlines, border)
+    diameters = numbers(table, "diameter")
+    usable = (weights > 0) & np.isfinite(diameters) & (diameters > 0)
+    sizes, weights = diameters[usable], weights[usable]
+    found = summary(sizes, weights)
+    values["diameter_measured"] = found["measured"]
+    values["diameter_mean"] = found["mean"]["D[1,0]"]
+    values |= {f"diameter_{name}": value for name, value in found["number"].items()}
+    values |= {f"diameter_by_volume_{name}": value for name, value in found["volume"].items()}
+    values["diameter_sauter"], values["diameter_brouckere"] = found["mean"]["D[3,2]"], found["mean"]["D[4,3]"]
+    values |= {"mean_aperture": None, "mean_aperture_variation": None}
+    if len(sizes):
+        wide, long = numbers(table, "feret_min")[usable], numbers(table, "feret")[usable]
+        sieved = mean_aperture(wide, long, weights=weights)
+        values["mean_aperture"], values["mean_aperture_variation"] = sieved.aperture, sieved.variation
+    histograms = {"diameter": histogram(sizes, parameters.bins)} if len(sizes) else {}
+    unit = table.units.get("diameter", "px")
+    lengths = [n for n in values if n.startswith("diameter_") and not n.endswith(("measured", "span"))]
+    units = dict.fromkeys([*lengths, "diameter", "mean_aperture"], unit)
+    return t.Figures(values, units | {"mean_aperture_variation": "%"}, histograms)
+
+
+def coverage(outlines: t.Outlines) -> float:
+    """Share of the picture that outlines cover, overlaps once; 0 to 1."""
+    from PIL import Image, ImageDraw
+
+    scale = min(1.0, _GRID / max(outlines.width, outlines.height))
+    drawn = Image.new("1", (max(1, round(outlines.width * scale)), max(1, round(outlines.height * scale))), 0)
+    pen = ImageDraw.Draw(drawn)
+    for corners in (outlines.stars.polygons() + 0.5) * scale - 0.5:
+        pen.polygon([(float(x), float(y)) for x, y in corners], fill=1)
+    return float(np.asarray(drawn, dtype=bool).mean())
+
+
+def _interval(outlines: t.Outlines, table: t.Table, parameters: SizeFigures) -> dict[str, float | int | None]:
+    if table.rows > MAX_FOUND:
+        return {"count_low": None, "count_high": None}
+    area = numbers(table, "diameter") ** 2
+    varied = float(np.std(area) / np.mean(area)) if len(area) and np.mean(area) > 0 else 0.0
+    found = count_interval(
+        table.rows,
+        min(coverage(outlines), MAX_COVERAGE),
+        reach=parameters.reach,
+        recall=parameters.recall,
+        area_variation=min(varied, 10.0),
+    )
+    return {"count_low": found.count_low, "count_high": found.count_high}
+
+
+def _weights(outlines: t.Outlines, border: NDArray[np.float64]) -> NDArray[np.float64]:
+    whole = border == 0
+    widths, heights = extents(outlines.stars.polygons())
+    try:
+        return miles_lantuejoul(widths, heights, ~whole, (float(outlines.width), float(outlines.height)))
+    except BadInput:
+        return np.where(whole, 1.0, 0.0)
+
+
+def _columns(inputs: Mapping[str, t.ValueType], _parameters: Any, _models: Mapping[str, Any]) -> t.ValueType:
+    columns_needed(inputs["table"], *NEEDED)
+    return t.ValueType("figures")
+
+
+STEPS = (
+    Step(
+        "size_figures",
+        1,
+        "Counts outlined objects and gives the distribution of their sizes, corrected for the picture's edge.",
+        {"outlines": Slot("outlines"), "table": Slot("table")},
+        "figures",
+        SizeFigures,
+        size_figures,
+        _columns,
+    ),
+)
