@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -27,8 +27,8 @@ from cloister.identity.envelopes import sign
 from disclosure.disclosure_cases import NOW, directory, keys, party
 
 
-def published(settings: FactorySettings, signer: str = "owner") -> PublishedSettings:
-    made = sign_settings("our-plant", "Our plant", settings, party("owner"), keys(signer), NOW, 0.8)
+def published(ranges: FactorySettings, signer: str = "owner") -> PublishedSettings:
+    made = sign_settings("our-plant", "Our plant", ranges, party("owner"), keys(signer), NOW, 0.8)
     return open_settings(made, directory())
 
 
@@ -89,6 +89,7 @@ def test_only_the_owners_signature_counts():
         sign_settings("No Name!", "x", FactorySettings(), party("owner"), keys("owner"), NOW)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5),
@@ -104,6 +105,7 @@ def test_any_json_in_place_of_settings_is_refused_and_never_crashes(value):
         open_settings(sign(SETTINGS_TYPE, value, party("owner"), keys("owner")), directory())
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(BOUNDS)), st.tuples(st.floats(), st.floats()), max_size=4))
 def test_whatever_is_accepted_lies_within_its_bounds(ranges):
     with contextlib.suppress(ValidationError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloister.disclosure.documents import DAY, Receipt, Withdrawal
@@ -63,6 +63,7 @@ def test_an_expired_one_that_nobody_confirmed_is_overdue_also_if_it_was_never_re
     assert state_of(DOCUMENT, None, (), UNTIL + DAY) is State.OVERDUE
 
 
+@settings(deadline=None)
 @given(st.integers(-30, 400), st.booleans(), st.integers(-400, 400))
 def test_the_order_and_number_of_receipts_makes_no_difference(days, taken_back, at):
     now = NOW + days * DAY
@@ -74,6 +75,7 @@ def test_the_order_and_number_of_receipts_makes_no_difference(days, taken_back, 
         assert len(states) == 1
 
 
+@settings(deadline=None)
 @given(st.integers(-400, 400), st.integers(-30, 400), st.integers(0, 400))
 def test_what_is_not_usable_never_becomes_usable_again(at, days, later):
     for found in (None, withdrawal(NOW + at * DAY)):
@@ -83,6 +85,7 @@ def test_what_is_not_usable_never_becomes_usable_again(at, days, later):
             assert after not in USABLE or before in USABLE
 
 
+@settings(deadline=None)
 @given(st.integers(0, 30), st.integers(-10, 60))
 def test_overdue_begins_the_days_that_the_owner_gave_after_the_end(days, at):
     document, _ = disclosure(deletion_days=days)
