@@ -25,6 +25,9 @@ COMMANDS = {
     "hub": Entry("cloister.cli.hubs:hub_group", "The relay that servers connect out to."),
     "party": Entry("cloister.cli.parties:party_group", "The organisations you know, and whom you trust."),
     "dataset": Entry("cloister.cli.datasets:dataset_group", "Your datasets, and what others see of them."),
+    "disclosure": Entry(
+        "cloister.cli.disclosures:disclosure_group", "Selected records for one researcher, until a date."
+    ),
     "budget": Entry(
         "cloister.cli.budgets:budget_group", "How much privacy may be spent of your data, and what was."
     ),

@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,14 @@ from cloister.foundation.files import read_limited
 Pixels: TypeAlias = NDArray[np.uint8]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+ImageFormat: TypeAlias = Literal["png", "jpeg", "tiff", "bmp"]
+_MAGIC: tuple[tuple[ImageFormat, bytes], ...] = (
+    ("png", b"\x89PNG\r\n\x1a\n"),
+    ("jpeg", b"\xff\xd8\xff"),
+    ("tiff", b"II*\x00"),
+    ("tiff", b"MM\x00*"),
+    ("bmp", b"BM"),
+)
 _ORIENTATION = 0x0112
 _PNG_END = b"IEND\xaeB`\x82"
 _INTEGER_DEPTHS = (255, 1023, 4095, 16383, 65535)
@@ -107,6 +115,18 @@ def image_size(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: str 
     return (height, width) if turned and picture.format != "TIFF" else (width, height)
 
 
+def image_format(data: bytes, *, name: str = "") -> ImageFormat:
+    """Which of the four formats a picture has, from its first bytes. Raises `BadInput` for any other."""
+    for form, begin in _MAGIC:
+        if data.startswith(begin):
+            return form
+    raise BadInput(
+        f"{name or 'The picture'} is not a picture that can be opened.",
+        _guess(data),
+        "Save it as PNG, JPEG, TIFF or BMP.",
+    )
+
+
 def _content(source: bytes | Path, limits: ImageLimits, label: str) -> bytes:
     if isinstance(source, bytes):
         if len(source) > limits.max_bytes:
@@ -128,21 +148,12 @@ def _open(data: bytes, limits: ImageLimits, label: str) -> Any:
     from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
     # The decoders are called directly: PIL.Image.open would try others, and judges size by a process-wide setting.
-    decoder: Any
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        decoder = PngImagePlugin.PngImageFile
-    elif data.startswith(b"\xff\xd8\xff"):
-        decoder = JpegImagePlugin.JpegImageFile
-    elif data[:4] in (b"II*\x00", b"MM\x00*"):
-        decoder = TiffImagePlugin.TiffImageFile
-    elif data.startswith(b"BM"):
-        decoder = BmpImagePlugin.BmpImageFile
-    else:
-        raise BadInput(
-            f"{label} is not a picture that can be opened.",
-            _guess(data),
-            "Save it as PNG, JPEG, TIFF or BMP.",
-        )
+    decoder: Any = {
+        "png": PngImagePlugin.PngImageFile,
+        "jpeg": JpegImagePlugin.JpegImageFile,
+        "tiff": TiffImagePlugin.TiffImageFile,
+        "bmp": BmpImagePlugin.BmpImageFile,
+    }[image_format(data, name=label)]
     try:
         picture = decoder(io.BytesIO(data))
         width, height = picture.size
