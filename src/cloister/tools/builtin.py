@@ -2,7 +2,7 @@
 
 An application that ships a tool names itself in `BUILTIN` and offers, in its module `pipeline`, two functions:
 `NAME_parameters()`, a JSON document of what its pipeline needs to know, and `shipped_model()`, its ONNX bytes. They are
-imported when asked for, so that listing tools loads nothing.
+imported when asked for, so that listing tools loads nothing. A tool without a model has no module: its pipeline is a template's.
 """
 
 from __future__ import annotations
@@ -16,15 +16,21 @@ from typing import Any
 from cloister.foundation.errors import BadInput, NotFound
 from cloister.tools.install import InstalledTools
 from cloister.tools.package import SUFFIX, Package, load_tool
-from cloister.tools.templates import Counting, counting_tool
+from cloister.tools.templates import Counting, classical_tool, counting_tool
 from cloister.tools.tool import Tool
 
 
 @dataclass(frozen=True)
 class Builtin:
-    """Where a tool that comes with Cloister is, and what its manifest says for people."""
+    """Where a tool that comes with Cloister is, and what its manifest says for people.
 
-    module: str
+    Attributes:
+        module: offers its parameters and its model; None for a tool without a model.
+        about: the manifest's descriptive fields.
+        counted: plural noun for reports.
+    """
+
+    module: str | None
     about: Mapping[str, Any]
     counted: str
 
@@ -44,8 +50,28 @@ BUILTIN: Mapping[str, Builtin] = {
             ],
             "licence": "Apache-2.0",
         },
-    )
+    ),
+    "crystals-classical": Builtin(
+        module=None,
+        counted="crystals",
+        about={
+            "name": "crystals-classical",
+            "version": "0.1.0",
+            "title": "Crystals in micrographs, without a model",
+            "description": "Counts and measures crystals by thresholds and a watershed: a baseline to compare a model with.",
+            "intended_use": "Well separated crystals on an even field, where no model fits, or to see what a model is worth.",
+            "limits": [
+                "LIMITS",
+            ],
+            "licence": "Apache-2.0",
+        },
+    ),
 }
+
+
+def with_models() -> tuple[str, ...]:
+    """Names of the tools that come with Cloister and have a model, which a released one can replace."""
+    return tuple(name for name, entry in BUILTIN.items() if entry.module is not None)
 
 
 def builtin_tool(name: str) -> Tool:
@@ -57,6 +83,8 @@ def builtin_tool(name: str) -> Tool:
             f"These do: {', '.join(BUILTIN)}.",
             "See: cloister tool list",
         )
+    if entry.module is None:
+        return classical_tool(entry.counted, entry.about)
     module = importlib.import_module(entry.module)
     told = getattr(module, f"{name}_parameters")()
     about = {**entry.about, "limits": [*entry.about.get("limits", ()), *_limits(told)]}

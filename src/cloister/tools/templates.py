@@ -125,11 +125,21 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
         BadInput: a field is malformed, or the model does not fit.
     """
     p = parameters
-    whole = [{"column": "border", "comparison": "==", "value": 0.0}]
-    told = {"figures": "figures", "table": "objects", "overlay": "overlay", "chart": "sizes"}
-    told["outlines"] = "outlines"
-    pipeline = [
-        _use("picture", "decode@1", {"file": "photo"}),
+    scale = {
+        "step": "sized",
+        "parameter": "factor",
+        "about": "Size of the copy that is looked at, over the picture's own; 0 chooses it by what is in the picture.",
+        "lowest": 0.0,
+        "highest": 4.0,
+    }
+    threshold = {
+        "step": "outlines",
+        "parameter": "threshold",
+        "about": "Between 0 and 1; higher counts fewer objects, surer ones.",
+        "lowest": 0.05,
+        "highest": 0.95,
+    }
+    find = [
         _use("sized", "fit_scale@1", {"image": "picture"}, model="objects", typical=float(p.typical)),
         _use("light", f"normalise@{NORMALISATION_VERSION}", {"image": "sized"}),
         _use("squares", "tile@1", {"field": "light"}, size=p.tile, overlap=p.overlap, multiple=16),
@@ -141,36 +151,76 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
             threshold=float(p.threshold),
             overlap=float(p.most_common),
         ),
+    ]
+    content = _outlined(about, find, p.counted, {"scale": scale, "threshold": threshold})
+    tool = Tool(parse_manifest(canonical({**content, "models": {"objects": digest(model)}})), {"objects": model})
+    tool.load(threads=1)
+    return tool
+
+
+def classical_tool(counted: str, about: Mapping[str, Any]) -> Tool:
+    """A tool that counts, outlines and measures objects without a model, by the classical method (`data.classical`).
+
+    Args:
+        counted: plural noun for reports.
+        about: the manifest's descriptive fields, as of `counting_tool`.
+
+    Raises:
+        BadInput: a field is malformed.
+    """
+    adjustable = {
+        "scale": {
+            "step": "sized",
+            "parameter": "factor",
+            "about": "Below 1 looks at a smaller copy, for pictures whose objects are larger than the method knows.",
+            "lowest": 0.05,
+            "highest": 4.0,
+        },
+        "sensitivity": {
+            "step": "outlines",
+            "parameter": "sensitivity",
+            "about": "From 0.2 to 5; above 1 counts fainter objects, and more that are none.",
+            "lowest": 0.2,
+            "highest": 5.0,
+        },
+        "split": {
+            "step": "outlines",
+            "parameter": "split",
+            "about": "Between 0 and 1; higher parts touching objects more readily.",
+            "lowest": 0.0,
+            "highest": 1.0,
+        },
+    }
+    find = [
+        _use("sized", "rescale@1", {"image": "picture"}, factor=1.0),
+        _use("light", f"normalise@{NORMALISATION_VERSION}", {"image": "sized"}),
+        _use("outlines", "classical@1", {"field": "light"}),
+    ]
+    return Tool(parse_manifest(canonical(_outlined(about, find, counted, adjustable))), {})
+
+
+def _outlined(
+    about: Mapping[str, Any], find: list[dict[str, Any]], counted: str, adjustable: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A manifest's content around the steps that make `outlines` of `picture`: measured, drawn, reported."""
+    whole = [{"column": "border", "comparison": "==", "value": 0.0}]
+    told = {"figures": "figures", "table": "objects", "overlay": "overlay", "chart": "sizes"}
+    told["outlines"] = "outlines"
+    pipeline = [
+        _use("picture", "decode@1", {"file": "photo"}),
+        *find,
         _use("objects", "measure_outlines@1", {"outlines": "outlines"}),
         _use("figures", "aggregate@1", {"table": "objects"}, column="diameter", measured_where=whole),
         _use("overlay", "overlay@1", {"image": "picture", "outlines": "outlines", "table": "objects"}),
-        _use(
-            "sizes", "chart@1", {"figures": "figures"}, column="diameter", title=f"Diameters of {p.counted}"
-        ),
-        _use("report", "report@1", told, counted=p.counted),
+        _use("sizes", "chart@1", {"figures": "figures"}, column="diameter", title=f"Diameters of {counted}"),
+        _use("report", "report@1", told, counted=counted),
     ]
-    content: dict[str, Any] = {
+    return {
         "type": "cloister/tool@1",
         **about,
         "inputs": {"photo": {"kind": "file", "columns": []}},
-        "models": {"objects": digest(model)},
         "pipeline": pipeline,
-        "adjustable": {
-            "scale": {
-                "step": "sized",
-                "parameter": "factor",
-                "about": "Size of the copy that is looked at, over the picture's own; 0 chooses it by what is in the picture.",
-                "lowest": 0.0,
-                "highest": 4.0,
-            },
-            "threshold": {
-                "step": "outlines",
-                "parameter": "threshold",
-                "about": "Between 0 and 1; higher counts fewer objects, surer ones.",
-                "lowest": 0.05,
-                "highest": 0.95,
-            },
-        },
+        "adjustable": dict(adjustable),
         "outputs": {
             "overlay": {"source": "overlay", "kind": "picture"},
             "objects": {"source": "objects", "kind": "table"},
@@ -179,9 +229,6 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
             "report": {"source": "report", "kind": "report"},
         },
     }
-    tool = Tool(parse_manifest(canonical(content)), {"objects": model})
-    tool.load(threads=1)
-    return tool
 
 
 def _pipeline(p: Counting) -> list[dict[str, Any]]:
