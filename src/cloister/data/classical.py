@@ -45,8 +45,10 @@ class Classical:
         coarse: of the coarsest.
         scales: how many, in equal ratios from `fine` to `coarse`.
         edge: weight of edge strength beside contrast.
+        dead: contrast that does not count: the light is never quite even, but where a crystal begins there is an edge.
         otsu: share of Otsu's threshold that is taken.
-        floor: the lowest threshold at the finest scale, so that noise is not parted into noise and noise.
+        floor: the lowest threshold, so that noise is not parted into noise and noise.
+        noise: the lowest threshold over the energy that a third of the picture does not reach, which is the empty field.
         hysteresis: what is over this share of the threshold counts if it is connected with what is over it.
         local: of the strongest energy within `NEAR` pixels, the share that is needed: what a strong edge spills over its surroundings
             does not count.
@@ -60,6 +62,7 @@ class Classical:
         smallest: diameter (of the circle of the same area) of the smallest crystal.
         elongation: greatest ratio of the axes of the ellipse with the same second moments.
         solidity: least share of its convex hull that a crystal fills.
+        contrast: least difference of brightness across the outline, 0 to 2 (median over the outline).
         round: a bubble's rays vary by no more than this (standard deviation over mean).
         symmetry: of a bubble's brightness at least this share of the variance depends on the distance from its centre only.
         border: of what the picture's edge cuts: least depth over width at the edge; below, the centre is taken to lie outside.
@@ -69,21 +72,24 @@ class Classical:
     fine: float = 1.0
     coarse: float = 2.0
     scales: int = 2
-    edge: float = 1.5
+    edge: float = 2.5
+    dead: float = 0.1
     otsu: float = 0.7
     floor: float = 0.2
+    noise: float = 4.0
     hysteresis: float = 0.6
     local: float = 0.35
-    closing: int = 2
+    closing: int = 1
     hole: float = 80.0
     convex: float = 0.85
-    opening: int = 3
+    opening: int = 2
     smooth: float = 1.0
-    neck: float = 0.8
-    smallest: float = 8.0
+    neck: float = 0.88
+    smallest: float = 6.0
     elongation: float = 8.0
     solidity: float = 0.75
-    round: float = 0.05
+    contrast: float = 0.2
+    round: float = 0.06
     symmetry: float = 0.6
     border: float = 0.5
     snap: float = 4.0
@@ -135,7 +141,7 @@ def crystal_mask(normal: Reals, how: Classical = TUNED) -> tuple[NDArray[np.bool
     mask = np.zeros(normal.shape, dtype=bool)
     finest: Reals | None = None
     for sigma in np.geomspace(how.fine, how.coarse, how.scales) if how.scales > 1 else (how.fine,):
-        energy = _energy(normal, float(sigma), how.edge)
+        energy = _energy(normal, float(sigma), how.edge, how.dead)
         mask |= _over(energy, how)
         finest = energy if finest is None else finest
     if how.closing:
@@ -190,6 +196,7 @@ def crystals_of(shapes: Shapes, touching: NDArray[np.bool_], how: Classical = TU
     large = star_area(shapes.rays) >= np.pi / 4 * how.smallest**2
     bubble = (shapes.unevenness <= how.round) & (shapes.symmetry >= how.symmetry)
     compact = (shapes.elongation <= how.elongation) & (shapes.solidity >= how.solidity)
+    distinct = shapes.contrast >= how.contrast
     found = Stars(
         shapes.x,
         shapes.y,
@@ -199,17 +206,18 @@ def crystals_of(shapes: Shapes, touching: NDArray[np.bool_], how: Classical = TU
         touching[shapes.number].astype(np.float64),
         np.zeros(len(shapes.x)),
     )
-    return joined([found.pick(large & compact & ~bubble & (shapes.depth >= how.border))])
+    return joined([found.pick(large & compact & distinct & ~bubble & (shapes.depth >= how.border))])
 
 
 _ROUND: Final = np.ones((3, 3), dtype=bool)
 
 
-def _energy(normal: Reals, sigma: float, edge: float) -> Reals:
+def _energy(normal: Reals, sigma: float, edge: float, dead: float) -> Reals:
     from scipy import ndimage
 
     soft = ndimage.gaussian_filter(normal, sigma, truncate=3.0, mode="nearest")
-    energy = soft * soft
+    energy = np.maximum(np.abs(soft - np.float32(_empty(soft))) - np.float32(dead), np.float32(0))
+    energy *= energy
     weight = np.float32((edge * sigma) ** 2)
     for axis in (0, 1):
         slope = np.gradient(soft, axis=axis)
@@ -220,14 +228,31 @@ def _energy(normal: Reals, sigma: float, edge: float) -> Reals:
     return made
 
 
+def _empty(soft: Reals) -> float:
+    """The most frequent brightness: of the empty field, even where crystals cover so much that its mean is theirs."""
+    counts, edges = np.histogram(soft[::3, ::3], bins=80, range=(-1.0, 1.0))
+    even = np.convolve(counts, np.array([1.0, 2.0, 3.0, 2.0, 1.0]), mode="same")
+    # Of equal ones the one nearest to 0, so that a negative picture has the negative answer.
+    best = np.nonzero(even == even.max())[0]
+    middles = (edges[best] + edges[best + 1]) / 2
+    return float(middles[np.argmin(np.abs(middles))])
+
+
 def _over(energy: Reals, how: Classical) -> NDArray[np.bool_]:
     from scipy import ndimage
-    from skimage.filters import apply_hysteresis_threshold, threshold_otsu
+    from skimage.filters import threshold_otsu
 
-    high = max(how.floor, how.otsu * float(threshold_otsu(energy[::2, ::2])))
-    over: NDArray[np.bool_] = apply_hysteresis_threshold(energy, how.hysteresis * high, high)
+    some = energy[::2, ::2]
+    quiet = how.noise * float(np.quantile(some, 1 / 3))
+    high = max(how.floor, quiet, how.otsu * float(threshold_otsu(some)))
+    low = energy >= how.hysteresis * high
     if how.local > 0:
-        over &= energy >= np.float32(how.local) * ndimage.maximum_filter(energy, size=2 * NEAR + 1)
+        low &= energy >= np.float32(how.local) * ndimage.maximum_filter(energy, size=2 * NEAR + 1)
+    parts, count = ndimage.label(low, np.ones((3, 3)))
+    strong = np.zeros(count + 1, dtype=bool)
+    strong[parts[low & (energy >= high)]] = True
+    strong[0] = False
+    over: NDArray[np.bool_] = strong[parts]
     return over
 
 

@@ -20,8 +20,11 @@ Reals = NDArray[np.float32]
 STEPS: Final = 48
 """Samples along a ray."""
 
-RINGS: Final = np.linspace(0.1, 1.05, 12)
-"""Distances from the centre, over the mean radius, at which a bubble's symmetry is looked at."""
+RINGS: Final = np.linspace(0.1, 0.9, 11)
+"""Distances from the centre, over the mean radius, at which a bubble's symmetry is looked at; the outline itself is round anyway."""
+
+EVEN: Final = 0.003
+"""Variance of brightness that counts as none: in an even disc there is nothing to be symmetric."""
 
 FINE: Final = 0.5
 """Pixels between samples where the outline is sought."""
@@ -46,6 +49,7 @@ class Shapes:
         y: row of it.
         rays: [n, RAYS], from the centroid to the outline, pixels.
         blur: of the outline, pixels (Gaussian sigma).
+        contrast: difference of brightness across the outline, median over the rays.
         energy: mean of the energy on the region.
         elongation: ratio of the axes of the ellipse with the same second moments, at least 1.
         solidity: area over that of the convex hull, of the outline.
@@ -60,6 +64,7 @@ class Shapes:
     y: Floats
     rays: Floats
     blur: Floats
+    contrast: Floats
     energy: Floats
     elongation: Floats
     solidity: Floats
@@ -91,7 +96,10 @@ def shapes_of(labels: NDArray[np.int32], normal: Reals, energy: Reals, *, snap: 
 
     x, y = mean(columns), mean(rows)
     # 1/12 is the second moment of a pixel itself.
-    xx, yy = mean(columns.astype(np.float64) ** 2) - x * x + 1 / 12, mean(rows.astype(np.float64) ** 2) - y * y + 1 / 12
+    xx, yy = (
+        mean(columns.astype(np.float64) ** 2) - x * x + 1 / 12,
+        mean(rows.astype(np.float64) ** 2) - y * y + 1 / 12,
+    )
     xy = mean(columns.astype(np.float64) * rows) - x * y
     middle, off = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
     elongation = np.sqrt((middle + off) / np.maximum(middle - off, 1e-9))
@@ -103,12 +111,14 @@ def shapes_of(labels: NDArray[np.int32], normal: Reals, energy: Reals, *, snap: 
     if snap > 0:
         rays = _snapped(normal, x, y, rays, snap)
     spread = rays.mean(axis=1)
+    blur, contrast = _edge(normal, x, y, rays)
     return Shapes(
         number=number,
         x=x,
         y=y,
         rays=rays,
-        blur=_blur(normal, x, y, rays),
+        blur=blur,
+        contrast=contrast,
         energy=mean(energy[rows, columns]),
         elongation=elongation,
         solidity=_solidity(rays),
@@ -141,14 +151,16 @@ def _rays(
 
 def _symmetry(normal: Reals, x: Floats, y: Floats, radius: Floats) -> Floats:
     distance = radius[:, None, None] * RINGS[:, None]
-    seen = _at(normal, x[:, None, None] + distance * np.cos(ANGLES), y[:, None, None] + distance * np.sin(ANGLES))
+    seen = _at(
+        normal, x[:, None, None] + distance * np.cos(ANGLES), y[:, None, None] + distance * np.sin(ANGLES)
+    )
     # Rings weigh as much as their area.
     weight = RINGS / RINGS.sum()
     rings = seen.mean(axis=2)
     centre = (rings * weight).sum(axis=1, keepdims=True)
     between = ((rings - centre) ** 2 * weight).sum(axis=1)
     within = (seen.var(axis=2) * weight).sum(axis=1)
-    share: Floats = between / np.maximum(between + within, 1e-12)
+    share: Floats = between / (between + within + EVEN)
     return share
 
 
@@ -166,14 +178,16 @@ def _snapped(normal: Reals, x: Floats, y: Floats, rays: Floats, snap: float) -> 
     return np.where(beyond, rays, even)
 
 
-def _blur(normal: Reals, x: Floats, y: Floats, rays: Floats) -> Floats:
-    """An edge of height h blurred by sigma has the slope h / (sigma sqrt(2 pi)) at its steepest; the median over the rays."""
+def _edge(normal: Reals, x: Floats, y: Floats, rays: Floats) -> tuple[Floats, Floats]:
+    """Blur and contrast of outlines, medians over the rays.
+
+    An edge of height h blurred by sigma has the slope h / (sigma sqrt(2 pi)) at its steepest.
+    """
     seen = _along(normal, x, y, rays, np.arange(-ABOUT, ABOUT + FINE, FINE))
     height = seen.max(axis=2) - seen.min(axis=2)
     slope = np.abs(np.diff(seen, axis=2)).max(axis=2) / FINE
     sigma = height / np.maximum(slope, 1e-6) / np.sqrt(2 * np.pi)
-    blur: Floats = np.median(sigma, axis=1)
-    return blur
+    return np.median(sigma, axis=1), np.median(height, axis=1)
 
 
 def _along(normal: Reals, x: Floats, y: Floats, rays: Floats, offsets: Floats) -> Floats:

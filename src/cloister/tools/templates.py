@@ -153,7 +153,9 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
         ),
     ]
     content = _outlined(about, find, p.counted, {"scale": scale, "threshold": threshold})
-    tool = Tool(parse_manifest(canonical({**content, "models": {"objects": digest(model)}})), {"objects": model})
+    tool = Tool(
+        parse_manifest(canonical({**content, "models": {"objects": digest(model)}})), {"objects": model}
+    )
     tool.load(threads=1)
     return tool
 
