@@ -2,22 +2,18 @@
 
 python benchmarks/crystals_classical.py [--pictures 2] [--trials NAME ...] [--quick] [--json FILE|-]
 
-One thread. A line for each trial as it is done: figures over its pictures, count accuracy of each picture, processor seconds of a
-picture of 1280 x 1024, normalisation included. Where a trial has a goal for the model, it stands beside it.
+A line for each trial as it is done: figures over its pictures, count accuracy of each picture, processor seconds of a
+picture of 1280 x 1024, normalisation included (so of one core). Where a trial has a goal for the model, it stands beside it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
 
 from cloister.applications.crystals.judging import judge
 from cloister.applications.crystals.synthesis import Micrograph
@@ -48,7 +44,7 @@ def line(told: dict[str, Any]) -> str:
     """The figures as a row of the table in docs/benchmarks.md."""
 
     def percent(value: float | None) -> str:
-        return "–" if value is None else f"{100 * value:.0f} %"
+        return "-" if value is None else f"{100 * value:.0f} %"
 
     cells = (
         told["trial"],
@@ -59,7 +55,7 @@ def line(told: dict[str, Any]) -> str:
         percent(told["f1"]),
         percent(told["number_d50"]),
         percent(told["bias"]),
-        "–" if told["mimics"] is None else f"{told['mimics']:.2f}",
+        "-" if told["mimics"] is None else f"{told['mimics']:.2f}",
         f"{told['seconds']:.2f} s",
     )
     return "| " + " | ".join(cells) + " |"

@@ -109,7 +109,9 @@ def shapes_of(labels: NDArray[np.int32], normal: Reals, energy: Reals, *, snap: 
     ).reshape(-1, 4)
     rays = _rays(labels, number, x, y, windows)
     if snap > 0:
-        rays = _snapped(normal, x, y, rays, snap)
+        # The normalised picture is limited, which moves the steepest place outwards; before that it was not.
+        unlimited = normal / np.sqrt(np.maximum(1.0 - normal * normal, np.float32(1e-4)))
+        rays = _snapped(unlimited, x, y, rays, snap)
     spread = rays.mean(axis=1)
     blur, contrast = _edge(normal, x, y, rays)
     return Shapes(
