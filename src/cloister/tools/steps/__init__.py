@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from cloister.foundation.errors import BadInput
 from cloister.tools.steps import (
     chart,
+    classical,
     imaging,
     measure,
     objects,
@@ -30,6 +31,7 @@ STEPS: Mapping[str, Step] = {
         *objects.STEPS,
         *measure.STEPS,
         *stars.STEPS,
+        *classical.STEPS,
         *outlined.STEPS,
         *size_figures.STEPS,
         *rows.STEPS,
