@@ -64,7 +64,7 @@ BUILTIN: Mapping[str, Builtin] = {
                 "A baseline, not a replacement: on drawn seed-like pictures it finds 87 % of the crystals and measures them a tenth too large.",
                 "Foam and bubbles: it takes half of the bubbles for crystals, where a model is to take one in a hundred.",
                 "Agglomerates: it finds less than two thirds of the crystals, and what merely touches counts as grown together.",
-                "Crystals below 6 or above about 80 pixels in diameter: scale the picture. Thin needles are not found.",
+                "Crystals below 6 or above about 80 pixels in diameter: scale the picture. Needles over six times as long as wide are left out.",
                 "Strengths rank crystals by contrast and are no probabilities; what others hide is not known.",
             ],
             "licence": "Apache-2.0",
