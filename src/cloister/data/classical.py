@@ -32,6 +32,10 @@ Labels = NDArray[np.int32]
 SMALLEST_SIDE: Final = 8
 """Pixels: in a picture with a shorter side there is nothing to find."""
 
+ALIVE: Final = 16.0
+"""Energy that a thousandth exceeds over that which a twentieth stays below: of mere noise 12 (Rayleigh's distribution); below, nothing is
+sought."""
+
 NEAR: Final = 7
 """Pixels on all sides that are near."""
 
@@ -250,7 +254,10 @@ def _over(energy: Reals, how: Classical) -> NDArray[np.bool_]:
     from skimage.filters import threshold_otsu
 
     some = energy[::2, ::2]
-    quiet = how.noise * float(np.quantile(some, 1 / 3))
+    least, third, most = np.quantile(some, (0.05, 1 / 3, 0.999)).tolist()
+    if most < ALIVE * least:
+        return np.zeros(energy.shape, dtype=bool)
+    quiet = how.noise * third
     high = max(how.floor, quiet, how.otsu * float(threshold_otsu(some)))
     low = energy >= how.hysteresis * high
     if how.local > 0:
