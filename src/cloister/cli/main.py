@@ -11,7 +11,7 @@ from cloister.cli.lazy import Entry, LazyGroup
 
 COMMANDS = {
     "tool": Entry(
-        "cloister.cli.batches:tool_group", "Run tools on your own premises; install and pass them on."
+        "cloister.cli.sample_reports:tool_group", "Run tools on your own premises; install and pass them on."
     ),
     "study": Entry(
         "cloister.cli.studies:study_group", "Accept a tool: people and tool count the same pictures."

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from cloister.data.stars import together
-from cloister.sizing.descriptors import LENGTHS, RATIOS, describe
+from cloister.sizing.descriptors import LENGTHS, RATIOS, describe, extents
 from cloister.tools import types as t
 from cloister.tools.steps.base import Context, Slot, Step
 from cloister.tools.steps.imaging import NoParameters
 
 COLUMNS = (
-    *("number", "x", "y", "area", *LENGTHS, *RATIOS),
+    *("number", "x", "y", "area", *LENGTHS, "across", "down", *RATIOS),
     *("strength", "focus", "hidden", "agglomerate", "border"),
 )
 
@@ -26,7 +26,7 @@ def measure_outlines(context: Context, _parameters: NoParameters, *, outlines: t
     """One row per object, names as in ISO 9276-6.
 
     number: as in the outlines. x, y: centroid, pixels. area, diameter (of the circle of the same area), feret, feret_min, feret_90
-    (largest, smallest caliper, and that at right angles to the largest), perimeter, aspect_ratio, circularity, convexity, solidity:
+    (largest, smallest caliper, and that at right angles to the largest), perimeter, across, down (calipers along the picture's sides), aspect_ratio, circularity, convexity, solidity:
     of the outline. strength: the model's certainty. focus: sharpness of the outline over that of the sharpest tenth of the
     picture, at most 1. hidden: share of it that the model takes to be under others. agglomerate: number of the agglomerate
     that it is part of, 0 for none. border: 1 if the picture's edge cuts it, where its size is not all seen.
@@ -35,6 +35,8 @@ def measure_outlines(context: Context, _parameters: NoParameters, *, outlines: t
     polygons = stars.polygons()
     columns: dict[str, Any] = {"number": np.arange(1, len(stars) + 1, dtype=np.int64)}
     columns |= describe(polygons, micrometres_per_pixel=context.micrometres_per_pixel)
+    scale = context.micrometres_per_pixel or 1.0
+    columns["across"], columns["down"] = (scale * extent for extent in extents(polygons))
     blur = np.maximum(stars.blur, 1e-3)
     sharp = float(np.percentile(blur, SHARPEST)) if len(blur) else 1.0
     columns["strength"] = stars.strength
@@ -45,7 +47,7 @@ def measure_outlines(context: Context, _parameters: NoParameters, *, outlines: t
     cut = (low < -0.5) | (high[:, 0] > outlines.width - 0.5) | (high[:, 1] > outlines.height - 0.5)
     columns["border"] = cut.astype(np.int64)
     long, wide = ("px", "px²") if context.micrometres_per_pixel is None else ("µm", "µm²")
-    units = {"x": "px", "y": "px", "area": wide} | dict.fromkeys(LENGTHS, long)
+    units = {"x": "px", "y": "px", "area": wide} | dict.fromkeys((*LENGTHS, "across", "down"), long)
     return t.Table({name: columns[name] for name in COLUMNS}, units)
 
 
