@@ -270,12 +270,14 @@ def test_figures_are_of_what_holds_and_in_the_pictures_unit():
     before = figures_of(where, list(corrected(where, EMPTY).values()))
     assert before.values["count"] == 4
     assert before.values["diameter_measured"] == 3, "the edge cuts the fourth"
+    assert before.units["diameter_d50"] == "µm"
     journal = do(where, EMPTY, AddDisc(x=300.0, y=200.0, diameter=100.0))
     journal = do(where, journal, Remove(numbers=(1, 2)))
     after = figures_of(where, list(corrected(where, journal).values()))
     assert after.values["count"] == 3
-    assert after.values["diameter_maximum"] == pytest.approx(50.0, rel=1e-3)
-    assert after.values["diameter_mean"] == pytest.approx((30 + 50) / 2, rel=1e-3)
+    # Miles and Lantuéjoul: each stands for the frames of the picture's size that would hold it whole.
+    shares = [WIDTH * HEIGHT / ((WIDTH - d) * (HEIGHT - d)) for d in (60, 100)]
+    assert after.values["diameter_mean"] == pytest.approx(np.average([30, 50], weights=shares), rel=1e-3)
     assert after.units["diameter_d50"] == "µm"
     rows = {row["number"]: row for row in told(where, list(corrected(where, journal).values()))}
     assert rows[3]["strength"] == 0.9

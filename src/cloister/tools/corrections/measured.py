@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from cloister.data.labels import Labels
-from cloister.sizing.descriptors import LENGTHS, RATIOS
+from cloister.foundation.errors import BadInput
+from cloister.sizing.descriptors import LENGTHS, RATIOS, extents, stack
+from cloister.sizing.distribution import summary
+from cloister.sizing.frame import miles_lantuejoul
 from cloister.tools import types as t
 from cloister.tools.corrections.found import Found, Thing
 from cloister.tools.corrections.shapes import measured
-from cloister.tools.steps.base import Context
-from cloister.tools.steps.tabular import Aggregate, Condition, aggregate
 
 _MEASURED = ("x", "y", "area", *LENGTHS, *RATIOS)
-_WHOLE = Aggregate(column="diameter", measured_where=(Condition(column="border", comparison="==", value=0.0),))
 
 
 def told(found: Found, things: Sequence[Thing]) -> list[dict[str, Any]]:
@@ -39,14 +39,25 @@ def told(found: Found, things: Sequence[Thing]) -> list[dict[str, Any]]:
 
 
 def figures_of(found: Found, things: Sequence[Thing]) -> t.Figures:
-    """Count, and mean, spread, percentiles and histogram of the diameters of those that the edge does not cut."""
+    """Count and the distribution of diameters, as `size_figures@1` gives them for what a tool found: corrected for the edge."""
+    values: dict[str, float | int | None] = {"count": len(things)}
     objects = told(found, things)
-    columns = {
-        name: np.array([_real(one.get(name)) for one in objects], dtype=np.float64)
-        for name in ("diameter", "border")
-    }
+    diameters = np.array([_real(one.get("diameter")) for one in objects], dtype=np.float64)
+    whole = np.array([_real(one.get("border")) == 0.0 for one in objects], dtype=bool)
+    widths, heights = extents(stack([thing.points for thing in things])) if things else (diameters, diameters)
+    try:
+        weights = miles_lantuejoul(widths, heights, ~whole, (float(found.width), float(found.height)))
+    except BadInput:  # one is as large as the picture
+        weights = np.where(whole, 1.0, 0.0)
+    usable = (weights > 0) & np.isfinite(diameters) & (diameters > 0)
+    told_of = summary(diameters[usable], weights[usable])
+    values["diameter_measured"] = told_of["measured"]
+    values["diameter_mean"] = told_of["mean"]["D[1,0]"]
+    values |= {f"diameter_{name}": value for name, value in told_of["number"].items()}
+    values |= {f"diameter_by_volume_{name}": value for name, value in told_of["volume"].items()}
     unit = "px" if found.micrometres_per_pixel is None else "µm"
-    return aggregate(Context(), _WHOLE, table=t.Table(columns, {"diameter": unit}))
+    lengths = [name for name in values if name.startswith("diameter_") and not name.endswith(("measured", "span"))]
+    return t.Figures(values, dict.fromkeys(lengths, unit))
 
 
 def labels_of(found: Found, things: Sequence[Thing]) -> Labels:
