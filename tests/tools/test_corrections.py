@@ -97,7 +97,9 @@ wishes = st.one_of(
     st.builds(lambda p, d: AddDisc(x=p[0], y=p[1], diameter=d), places, st.floats(2, 80)),
     st.builds(lambda n: Remove(numbers=(n,)), st.integers(1, 9)),
     st.builds(lambda n, a, b: Split(number=n, line=(a, b)), st.integers(1, 9), places, places),
-    st.builds(lambda n: Merge(numbers=tuple(n)), st.lists(st.integers(1, 9), min_size=2, max_size=3, unique=True)),
+    st.builds(
+        lambda n: Merge(numbers=tuple(n)), st.lists(st.integers(1, 9), min_size=2, max_size=3, unique=True)
+    ),
     st.just(Undo()),
     st.just(Redo()),
 )
@@ -299,11 +301,14 @@ def test_labels_are_what_training_takes():
     assert labels_of(found(discs=()), []).centres == ()
 
 
-@given(st.binary(max_size=200) | st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(list(document())), inner),
-    max_leaves=12,
-).map(lambda value: json.dumps(value).encode()))
+@given(
+    st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(list(document())), inner),
+        max_leaves=12,
+    ).map(lambda value: json.dumps(value).encode())
+)
 def test_foreign_bytes_are_outlines_or_refused(data):
     with pytest.raises(BadInput):
         parse_outlines(data)

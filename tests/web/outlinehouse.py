@@ -42,7 +42,9 @@ def outlining_model() -> bytes:
     bias = np.full(CHANNELS, -8.0, np.float32)
     for row in range(2):
         for column in range(2):
-            weights[2 * row + column, 0, 2 * row : 2 * row + side, 2 * column : 2 * column + side] = 40.0 * kernel
+            weights[2 * row + column, 0, 2 * row : 2 * row + side, 2 * column : 2 * column + side] = (
+                40.0 * kernel
+            )
             bias[2 * row + column] = -20.0
     bias[4:FOLDED] = -8.0
     bias[RAYS_FROM : RAYS_FROM + RAYS] = np.log(RADIUS / UNIT)

@@ -108,9 +108,7 @@ class Samples:
     def corrections(self, sample: str) -> list[bytes]:
         """The entries of a sample's journal of corrections, oldest first."""
         query = (
-            select(corrections.c.entry)
-            .where(corrections.c.sample == sample)
-            .order_by(corrections.c.position)
+            select(corrections.c.entry).where(corrections.c.sample == sample).order_by(corrections.c.position)
         )
         return [bytes(entry) for entry in self._connection.execute(query).scalars()]
 

@@ -144,7 +144,9 @@ class Recent:
             found if found is not None and hmac.compare_digest(found.owner.encode(), owner.encode()) else None
         )
 
-    def correct(self, sample: str, owner: str, now: int, change: Callable[[Journal], Journal]) -> Sample | None:
+    def correct(
+        self, sample: str, owner: str, now: int, change: Callable[[Journal], Journal]
+    ) -> Sample | None:
         """A person's result with a journal that `change` made of the one it had; nobody else changes it meanwhile."""
         with self._lock:
             self._expire(now)

@@ -158,7 +158,9 @@ def correct(
         raise _meanwhile(journal.entries[max(0, after) :] if after < journal.version else ())
     if journal.version >= MAX_ENTRIES:
         raise Conflict(
-            "This result has too many corrections.", f"At most {MAX_ENTRIES} are kept.", "Drop the picture again."
+            "This result has too many corrections.",
+            f"At most {MAX_ENTRIES} are kept.",
+            "Drop the picture again.",
         )
     removed, made = _outcome(found, journal, edit)
     entry = Entry(
@@ -167,14 +169,18 @@ def correct(
     return Journal((*journal.entries, entry))
 
 
-def _outcome(found: Found, journal: Journal, edit: Change | Undo | Redo) -> tuple[tuple[int, ...], tuple[Made, ...]]:
+def _outcome(
+    found: Found, journal: Journal, edit: Change | Undo | Redo
+) -> tuple[tuple[int, ...], tuple[Made, ...]]:
     things = corrected(found, journal)
     outlines: Sequence[NDArray[np.float64]] = ()
     gone: tuple[int, ...] = ()
     match edit:
         case Undo():
             if not journal.standing()[0]:
-                raise Conflict("There is nothing to undo.", "No correction holds.", "Look at the list of them.")
+                raise Conflict(
+                    "There is nothing to undo.", "No correction holds.", "Look at the list of them."
+                )
         case Redo():
             if not journal.standing()[1]:
                 raise Conflict("There is nothing to do again.", "", "Look at the list of corrections.")

@@ -56,7 +56,9 @@ def figures_of(found: Found, things: Sequence[Thing]) -> t.Figures:
     values |= {f"diameter_{name}": value for name, value in told_of["number"].items()}
     values |= {f"diameter_by_volume_{name}": value for name, value in told_of["volume"].items()}
     unit = "px" if found.micrometres_per_pixel is None else "µm"
-    lengths = [name for name in values if name.startswith("diameter_") and not name.endswith(("measured", "span"))]
+    lengths = [
+        name for name in values if name.startswith("diameter_") and not name.endswith(("measured", "span"))
+    ]
     return t.Figures(values, dict.fromkeys(lengths, unit))
 
 

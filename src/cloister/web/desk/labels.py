@@ -54,11 +54,15 @@ def as_dataset(room: ToolRoom, samples: Iterable[Sample], who: Who) -> bytes:
                 _add(made, f"images/{stem}.{kind}", picture)
                 told.append(f"{stem}: {sample.file}, {len(state.things())} objects.")
             else:
-                told.append(f"{stem}: the picture {sample.file} was not kept. Put it into images/ under this name.")
+                told.append(
+                    f"{stem}: the picture {sample.file} was not kept. Put it into images/ under this name."
+                )
         _add(made, "read-me.txt", _READ_ME + "\n".join(told).encode("utf-8") + b"\n")
     if not used:
         raise NotFound(
-            "There are no labels.", "None of these results has outlines.", "Use a tool that outlines what it finds."
+            "There are no labels.",
+            "None of these results has outlines.",
+            "Use a tool that outlines what it finds.",
         )
     return stream.getvalue()
 

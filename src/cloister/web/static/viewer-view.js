@@ -1,7 +1,10 @@
 // Where one looks, and drawing it. Places are pixels of the picture, the centre of its first pixel at (0, 0).
-// A large picture is held at several sizes: each frame draws the smallest that is sharp enough, and outlines only where they are seen.
+// A large picture is held at several sizes, of which the smallest that is sharp enough is drawn. Picture and outlines are drawn once
+// for what is seen and a margin around it; moving shifts that sheet, zooming stretches it until the hand rests.
 const COLOURS = { plain: "#56b4e9", agglomerate: "#e69f00", border: "#cc79a7", hand: "#00c08b" };
 const LARGEST = 32;
+const MARGIN = 0.35; // of the canvas's sides, on each side of it
+const RESTS = 90; // milliseconds after the last zoom
 const HALF = 0.5; // canvases count from the corner of the first pixel
 
 export class View {
@@ -11,6 +14,9 @@ export class View {
     this.context = canvas.getContext("2d", { alpha: false });
     this.levels = [];
     this.draft = null;
+    this.sheet = document.createElement("canvas");
+    this.drawn = null; // which part of the picture the sheet has, at which scale
+    this.zoomed = 0;
     this.frames = 0;
     this.fitting = true;
     this.resize();
@@ -24,12 +30,12 @@ export class View {
     await image.decode();
     let level = await createImageBitmap(image);
     this.levels = [level];
-    this.draw();
+    this.changed();
     while (Math.max(level.width, level.height) > 1200) {
       level = await createImageBitmap(level, { resizeWidth: level.width >> 1, resizeHeight: level.height >> 1, resizeQuality: "medium" });
       this.levels.push(level);
     }
-    this.draw();
+    this.changed();
   }
 
   resize() {
@@ -39,6 +45,7 @@ export class View {
     this.canvas.width = Math.round(width * this.ratio);
     this.canvas.height = Math.round(height * this.ratio);
     this.ground = getComputedStyle(this.canvas.parentElement).backgroundColor;
+    this.drawn = null;
     if (this.fitting) this.fit();
     else this.draw();
   }
@@ -58,6 +65,7 @@ export class View {
   // `scale` is canvas pixels for a picture's pixel; the place under (u, v) of the canvas stays there.
   zoom(scale, u = this.canvas.width / 2, v = this.canvas.height / 2) {
     const [x, y] = [this.x + u / this.scale, this.y + v / this.scale];
+    this.zoomed = performance.now();
     this.scale = Math.min(LARGEST * this.ratio, Math.max(this.least / 2, scale));
     this.move(x - u / this.scale - this.x, y - v / this.scale - this.y);
   }
@@ -84,6 +92,12 @@ export class View {
     return { u, v, x: this.x + u / this.scale, y: this.y + v / this.scale };
   }
 
+  // What the sheet shows is no longer so.
+  changed() {
+    this.drawn = null;
+    this.draw();
+  }
+
   draw() {
     if (this.asked) return;
     this.asked = true;
@@ -96,57 +110,101 @@ export class View {
 
   paint() {
     const { context, canvas, scale } = this;
+    const zooming = performance.now() - this.zoomed < RESTS && this.drawn !== null && this.drawn.scale !== scale;
+    if (zooming) {
+      clearTimeout(this.later);
+      this.later = setTimeout(() => this.draw(), RESTS);
+    } else if (!this.holds()) this.paintSheet();
+    const { drawn, sheet } = this;
+    this.lay(context, this.x, this.y, canvas);
+    if (zooming) this.paintPicture(context, this.x, this.y, canvas);
+    context.imageSmoothingEnabled = zooming;
     context.setTransform(1, 0, 0, 1, 0, 0);
-    context.fillStyle = this.ground;
-    context.fillRect(0, 0, canvas.width, canvas.height);
+    const grown = scale / drawn.scale;
+    const [left, top] = [(drawn.x - this.x) * scale, (drawn.y - this.y) * scale];
+    if (zooming) context.drawImage(sheet, left, top, sheet.width * grown, sheet.height * grown);
+    else context.drawImage(sheet, Math.round(left), Math.round(top));
     context.setTransform(scale, 0, 0, scale, -this.x * scale, -this.y * scale);
-    this.paintPicture();
-    if (this.scene.show.outlines) this.paintOutlines();
-    if (this.scene.show.numbers) this.paintNumbers();
+    this.paintChosen();
     if (this.draft) {
-      this.stroke(this.draft, "#000", 5);
-      this.stroke(this.draft, "#ffe14d", 2.5);
+      this.stroke(context, this.draft, "#000", 5);
+      this.stroke(context, this.draft, "#ffe14d", 2.5);
     }
   }
 
-  paintPicture() {
+  // Whether all that is seen is on the sheet.
+  holds() {
+    const { drawn, canvas, scale } = this;
+    if (drawn === null || drawn.scale !== scale) return false;
+    const [dx, dy] = [(this.x - drawn.x) * scale, (this.y - drawn.y) * scale];
+    return dx >= 0 && dy >= 0 && dx + canvas.width <= this.sheet.width && dy + canvas.height <= this.sheet.height;
+  }
+
+  paintSheet() {
+    const { canvas, sheet, scale } = this;
+    const [wide, high] = [Math.round(canvas.width * (1 + 2 * MARGIN)), Math.round(canvas.height * (1 + 2 * MARGIN))];
+    if (sheet.width !== wide) sheet.width = wide;
+    if (sheet.height !== high) sheet.height = high;
+    const context = sheet.getContext("2d", { alpha: false });
+    const [x, y] = [this.x - (wide - canvas.width) / 2 / scale, this.y - (high - canvas.height) / 2 / scale];
+    this.drawn = { x, y, scale };
+    this.lay(context, x, y, sheet);
+    this.paintPicture(context, x, y, sheet);
+    if (this.scene.show.outlines) this.paintOutlines(context, x, y, sheet);
+    if (this.scene.show.numbers) this.paintNumbers(context, x, y, sheet);
+  }
+
+  lay(context, x, y, { width, height }) {
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.fillStyle = this.ground;
+    context.fillRect(0, 0, width, height);
+    context.setTransform(this.scale, 0, 0, this.scale, -x * this.scale, -y * this.scale);
+  }
+
+  paintPicture(context, x, y, window) {
     const { width, height } = this.scene;
     if (!this.levels.length) return;
     const wanted = width * this.scale;
     const level = this.levels.findLast((one) => one.width >= wanted) ?? this.levels[0];
-    this.context.imageSmoothingEnabled = this.scale < 3 * this.ratio;
+    context.imageSmoothingEnabled = this.scale < 3 * this.ratio;
     // Of the picture, only what is seen: the rest would be cut off after the work.
-    const [l, t] = [Math.max(0, Math.floor(this.x + HALF)), Math.max(0, Math.floor(this.y + HALF))];
-    const r = Math.min(width, Math.ceil(this.x + HALF + this.canvas.width / this.scale));
-    const b = Math.min(height, Math.ceil(this.y + HALF + this.canvas.height / this.scale));
+    const [l, t] = [Math.max(0, Math.floor(x + HALF)), Math.max(0, Math.floor(y + HALF))];
+    const r = Math.min(width, Math.ceil(x + HALF + window.width / this.scale));
+    const b = Math.min(height, Math.ceil(y + HALF + window.height / this.scale));
     if (r <= l || b <= t) return;
     const [kx, ky] = [level.width / width, level.height / height];
-    this.context.drawImage(level, l * kx, t * ky, (r - l) * kx, (b - t) * ky, l - HALF, t - HALF, r - l, b - t);
+    context.drawImage(level, l * kx, t * ky, (r - l) * kx, (b - t) * ky, l - HALF, t - HALF, r - l, b - t);
   }
 
-  *seen() {
-    const [right, bottom] = [this.x + this.canvas.width / this.scale, this.y + this.canvas.height / this.scale];
+  *seen(x, y, window) {
+    const [right, bottom] = [x + window.width / this.scale, y + window.height / this.scale];
     for (const one of this.scene.objects.values()) {
-      if (one.right >= this.x && one.left <= right && one.bottom >= this.y && one.top <= bottom && this.scene.shown(one)) yield one;
+      if (one.right >= x && one.left <= right && one.bottom >= y && one.top <= bottom && this.scene.shown(one)) yield one;
     }
   }
 
-  paintOutlines() {
-    const paths = { plain: new Path2D(), agglomerate: new Path2D(), border: new Path2D(), hand: new Path2D() };
-    const [marked, chosen] = [new Path2D(), new Path2D()];
-    for (const one of this.seen()) {
-      this.trace(paths[one.kind], one);
-      if (this.scene.marked.has(one.number)) this.trace(marked, one);
-      if (this.scene.chosen.has(one.number) || this.scene.pointed === one.number) this.trace(chosen, one);
+  paintOutlines(context, x, y, window) {
+    const dashes = [(6 * this.ratio) / this.scale, (4 * this.ratio) / this.scale];
+    // Each by itself: one long path costs as much as all the ground between its parts.
+    for (const one of this.seen(x, y, window)) {
+      const path = new Path2D();
+      this.trace(path, one);
+      if (one.kind === "border") context.setLineDash(dashes);
+      this.stroke(context, path, COLOURS[one.kind], 1.5);
+      if (one.kind === "border") context.setLineDash([]);
     }
-    for (const [kind, path] of Object.entries(paths)) {
-      this.context.setLineDash(kind === "border" ? [(6 * this.ratio) / this.scale, (4 * this.ratio) / this.scale] : []);
-      this.stroke(path, COLOURS[kind], 1.5);
+  }
+
+  paintChosen() {
+    const { chosen, marked, pointed } = this.scene;
+    for (const one of this.seen(this.x, this.y, this.canvas)) {
+      const strong = chosen.has(one.number) || pointed === one.number;
+      if (!strong && !marked.has(one.number)) continue;
+      const path = new Path2D();
+      this.trace(path, one);
+      if (strong) this.stroke(this.context, path, "#000", 5);
+      this.stroke(this.context, path, strong ? "#fff" : "#ffe14d", 2.5);
     }
-    this.context.setLineDash([]);
-    this.stroke(marked, "#ffe14d", 2.5);
-    this.stroke(chosen, "#000", 5);
-    this.stroke(chosen, "#fff", 2.5);
   }
 
   trace(path, { points, left, right, top, bottom }) {
@@ -158,14 +216,14 @@ export class View {
     path.closePath();
   }
 
-  stroke(path, colour, width) {
-    this.context.strokeStyle = colour;
-    this.context.lineWidth = (width * this.ratio) / this.scale;
-    this.context.stroke(path);
+  stroke(context, path, colour, width) {
+    context.strokeStyle = colour;
+    context.lineWidth = (width * this.ratio) / this.scale;
+    context.stroke(path);
   }
 
-  paintNumbers() {
-    const { context, scale } = this;
+  paintNumbers(context, x, y, window) {
+    const { scale } = this;
     const size = 12 * this.ratio;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.font = `600 ${size}px system-ui, sans-serif`;
@@ -174,12 +232,11 @@ export class View {
     context.lineWidth = 3 * this.ratio;
     context.strokeStyle = "#000";
     context.fillStyle = "#fff";
-    for (const one of this.seen()) {
+    for (const one of this.seen(x, y, window)) {
       if ((one.right - one.left) * scale < size * 1.2) continue;
-      const [u, v] = [((one.left + one.right) / 2 - this.x) * scale, ((one.top + one.bottom) / 2 - this.y) * scale];
+      const [u, v] = [((one.left + one.right) / 2 - x) * scale, ((one.top + one.bottom) / 2 - y) * scale];
       context.strokeText(one.number, u, v);
       context.fillText(one.number, u, v);
     }
-    context.setTransform(scale, 0, 0, scale, -this.x * scale, -this.y * scale);
   }
 }

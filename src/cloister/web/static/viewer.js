@@ -86,6 +86,7 @@ function begin(state) {
     version = said.version;
     scene.take(said);
     scene.chosen = new Set(["split", "merge", "add", "add-disc", "reshape"].includes(edit.kind) ? said.objects.map((one) => one.number) : []);
+    view.changed();
     sizes.draw();
     htmx.trigger(rows, "refresh");
   }
@@ -98,6 +99,7 @@ function begin(state) {
       const others = state.version !== version;
       version = state.version;
       scene.take({ removed: [...scene.objects.keys()], objects: state.objects });
+      view.changed();
       sizes.draw();
       htmx.trigger(rows, "refresh");
       pending = others ? edit : null;
@@ -187,7 +189,7 @@ function begin(state) {
     const name = event.target.dataset?.show;
     if (name) scene.show[name] = event.target.checked;
     view.canvas.classList.toggle("aims", mode() !== "look");
-    view.draw();
+    view.changed();
   });
   rows.addEventListener("click", (event) => {
     const one = scene.objects.get(Number(event.target.closest("[data-object]")?.dataset.object));

@@ -28,7 +28,14 @@ from cloister.web.views import typed
 
 TABLE_MOST = 3000
 """Rows of the page's table of objects; all are in the CSV."""
-_WORDS = {"add": "added", "add-disc": "added", "remove": "removed", "split": "cut", "merge": "merged", "reshape": "redrawn"}
+_WORDS = {
+    "add": "added",
+    "add-disc": "added",
+    "remove": "removed",
+    "split": "cut",
+    "merge": "merged",
+    "reshape": "redrawn",
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,9 @@ def summary(journal: Journal) -> str:
     """How much of what kind holds: `3 added, 1 removed`; empty where nothing does."""
     counts: Counter[str] = Counter()
     for entry in journal.holding():
-        counts[_WORDS[entry.edit.kind]] += len(entry.removed) if isinstance(entry.edit, (Remove, Merge)) else 1
+        counts[_WORDS[entry.edit.kind]] += (
+            len(entry.removed) if isinstance(entry.edit, (Remove, Merge)) else 1
+        )
     return ", ".join(f"{count} {word}" for word, count in counts.items())
 
 
@@ -179,7 +188,11 @@ def asked(fields: Mapping[str, str], um_per_pixel: float | None) -> Change | Und
             )
             pixels = diameter / (um_per_pixel or 1.0)
             if not (abs(x) <= 1e5 and abs(y) <= 1e5 and 1.0 <= pixels <= 1e5):
-                raise BadInput("There can be no such object.", "It is out of the picture, or too small.", "See the picture's size.")
+                raise BadInput(
+                    "There can be no such object.",
+                    "It is out of the picture, or too small.",
+                    "See the picture's size.",
+                )
             return AddDisc(x=x, y=y, diameter=pixels)
         case "undo":
             return Undo()
@@ -195,11 +208,15 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise BadInput(
             "Which objects is not clear.", f"Write 1 to {MAX_AT_ONCE} numbers.", "Such as: 3, 7, 12."
         )
-    return tuple(dict.fromkeys(typed.whole(word, "An object's number", least=1, most=10_000_000) for word in words))
+    return tuple(
+        dict.fromkeys(typed.whole(word, "An object's number", least=1, most=10_000_000) for word in words)
+    )
 
 
 def _text(entry: Entry) -> str:
-    removed = ", ".join(str(number) for number in entry.removed[:12]) + ("…" if len(entry.removed) > 12 else "")
+    removed = ", ".join(str(number) for number in entry.removed[:12]) + (
+        "…" if len(entry.removed) > 12 else ""
+    )
     made = " and ".join(str(one.number) for one in entry.made)
     match entry.edit:
         case Undo():
