@@ -82,7 +82,7 @@ def _rows(found: Found, things: Sequence[Thing]) -> list[Mapping[str, Any]]:
     if not things:
         return []
     columns = measured([thing.points for thing in things], found.micrometres_per_pixel)
-    made = []
+    made: list[Mapping[str, Any]] = []
     for place, thing in enumerate(things):
         low, high = thing.points.min(axis=0), thing.points.max(axis=0)
         cut = (low < -0.5).any() or high[0] > found.width - 0.5 or high[1] > found.height - 0.5

@@ -141,7 +141,7 @@ def hull(points: Floats) -> Floats:
     """The corners of the convex hull, in order."""
     from scipy.spatial import ConvexHull
 
-    corners = points[ConvexHull(points).vertices]
+    corners: Floats = points[ConvexHull(points).vertices]
     return corners if len(corners) <= MAX_CORNERS else corners[:: -(-len(corners) // MAX_CORNERS)]
 
 

@@ -1,7 +1,7 @@
 // How many objects of each size, drawn from the same objects as the picture. Dragging over bars marks those in the picture and the
 // table; what is chosen there is marked here. The two fields do the same without a pointer.
 const BARS = 24;
-const [WIDE, HIGH, FOOT] = [600, 130, 20];
+const [WIDE, HIGH] = [600, 130];
 const SVG = "http://www.w3.org/2000/svg";
 
 const make = (name, given, parent) => {
@@ -19,8 +19,10 @@ export class Sizes {
     this.range = null;
     this.from = section.querySelector("[data-from]");
     this.to = section.querySelector("[data-to]");
-    this.svg = make("svg", { viewBox: `0 0 ${WIDE} ${HIGH + FOOT}`, class: "sizes", role: "img", preserveAspectRatio: "none" });
-    section.querySelector("[data-bars]").append(this.svg);
+    this.svg = make("svg", { viewBox: `0 0 ${WIDE} ${HIGH + 1}`, class: "sizes", role: "img", preserveAspectRatio: "none" });
+    this.feet = document.createElement("p");
+    this.feet.className = "row apart small soft";
+    section.querySelector("[data-bars]").append(this.svg, this.feet);
     for (const field of [this.from, this.to]) field.addEventListener("input", () => this.typed());
     section.querySelector("[data-clear]").addEventListener("click", () => this.choose(null));
     this.svg.addEventListener("pointerdown", (event) => this.brush(event));
@@ -50,10 +52,11 @@ export class Sizes {
       return make("rect", { class: "bar", x: (index * WIDE) / BARS + 1, width: WIDE / BARS - 2, y: HIGH - high, height: high }, this.svg);
     });
     make("line", { x1: 0, x2: WIDE, y1: HIGH, y2: HIGH }, this.svg);
-    for (const [share, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]]) {
-      const text = make("text", { x: share * WIDE, y: HIGH + 15, "text-anchor": anchor }, this.svg);
-      text.textContent = `${this.figure(this.least + share * (this.most - this.least))} ${share === 1 ? this.scene.unit : ""}`;
-    }
+    this.feet.replaceChildren(...[0, 0.5, 1].map((share) => {
+      const foot = document.createElement("span");
+      foot.textContent = `${this.figure(this.least + share * (this.most - this.least))} ${this.scene.unit}`;
+      return foot;
+    }));
     this.mark();
   }
 
