@@ -39,7 +39,7 @@ from cloister.tools.corrections.edits import (
 )
 from cloister.tools.corrections.found import MAX_OBJECTS, Found, Thing
 
-MAX_ENTRIES = 20_000
+MAX_ENTRIES = 5_000
 _FEW = 3
 
 

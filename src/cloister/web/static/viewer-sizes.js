@@ -40,6 +40,7 @@ export class Sizes {
     if (this.section.hidden) return;
     this.least = Math.min(...objects.map((one) => one.diameter));
     this.most = Math.max(...objects.map((one) => one.diameter));
+    if (this.most - this.least <= 1e-6 * this.most) [this.least, this.most] = [this.least - 0.5, this.most + 0.5]; // rounding is no size
     this.width = (this.most - this.least) / BARS || 1;
     this.counts = Array.from({ length: BARS }, () => 0);
     for (const one of objects) this.counts[this.bar(one.diameter)] += 1;
