@@ -154,6 +154,7 @@ def _signed(function: Callable[..., Any], name: str) -> list[str]:
 
 def recipes() -> str:
     """Every field of a training recipe, from the model and its docstrings."""
+    from cloister.data import windows
     from cloister.training import recipe
 
     parts = [RECIPES_HEAD]
@@ -163,6 +164,8 @@ def recipes() -> str:
         ("`server`", recipe.ServerRecipe),
         ("`preparation` for a table", recipe.TabularPreparation),
         ("A column", recipe.Column),
+        ("`windows` over the rows of a table", windows.Windows),
+        ("A feature of a window", windows.Feature),
         ("`preparation` for pictures with marked centres", recipe.PointsPreparation),
     ):
         parts += [f"## {title}", "", "| Field | Values | If absent | Meaning |", "|---|---|---|---|"]
@@ -291,6 +294,7 @@ secrets never pass through arguments. Environment variables:
 | `CLOISTER_FOLDER` | the server's folder, instead of `--folder` |
 | `CLOISTER_HUB_FOLDER` | the relay's folder, for `cloister hub` |
 | `CLOISTER_DATA_FOLDERS` | folders whose files may be registered on the page, as `--data-folder`; several with `:` between them |
+| `CLOISTER_SAMPLES_DATABASE` | for `cloister tool`: the plant's own database of samples, a SQLite file or a PostgreSQL URL (which may hold a password here) |
 | `CLOISTER_PASSPHRASE_FILE` | a file that only you can read (mode 0600) and whose first line is the passphrase |
 | `CLOISTER_PASSPHRASE_FD` | the number of an open file descriptor to read the passphrase from |
 | `CLOISTER_UNCONFINED_WORKERS` | `accepted`: a server starts its workers even where the system cannot confine them; `cloister doctor` says what is missing |
@@ -346,7 +350,19 @@ Losses: `cross-entropy`, `binary-cross-entropy` (of logits), `mean-squared-error
 `count-accuracy` (marked centres). Labels with `classes` are class numbers and go with `cross-entropy` and one output for
 each class; numeric labels go with `mean-squared-error`, or, where they are 0 and 1, with `binary-cross-entropy`.
 
-An example that is trained by the project's tests stands in [the researcher's tutorial](../tutorial/researcher.md).
+## Windows and privacy
+
+With `windows`, rows of one machine become examples: each owner's server makes them of its own rows, in the order of the
+table. The features have the names that `columns` lists; a column that is no feature, and the label, are read in the window's last
+row. A tool that is to use the model has the same windows in its step `windows@1`.
+
+One row more or less moves all windows after it, so under a privacy budget the unit has to be the column that `by` names
+(`cloister dataset add … --unit COLUMN`); another unit is refused. Neighbouring windows of one machine may fall on both sides of
+`validation`, so a metric on records kept apart is kinder than rows of another machine would be; with that unit, machines are kept
+apart as a whole.
+
+Examples that are trained by the project's tests stand in [the researcher's tutorial](../tutorial/researcher.md) and, with windows,
+in [the second one](../tutorial/second-tool.md).
 """
 
 PROBLEMS_HEAD = f"""# Errors

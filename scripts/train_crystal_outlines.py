@@ -45,9 +45,9 @@ SEED = 20270
 SIDE, SHARD = 320, 32
 CROP, BATCH = 192, 8
 RATE, DECAY, AVERAGED = 1.5e-3, 1e-4, 0.999
-WEIGHTS = np.array([10.0, 1.0, 0.5, 0.3], np.float32)
+WEIGHTS = np.array([10.0, 1.0, 1.0, 0.3], np.float32)
 """Of the fine maps in the loss."""
-EMPHASIS = 6.0
+EMPHASIS = 3.0
 """How much more a centre counts than what is none."""
 
 
@@ -190,7 +190,7 @@ def train(data: Path, out: Path, steps: int, start: Path | None, rate: float, se
             "fine": each.mean((0, 2, 3)).sum(),
             "rays": (off * near).sum() / total * 4,
             "area": (torch.abs(torch.log(area)) * near).sum() / total * 0.5,
-            "facts": ((0.2 * blur + 0.1 * said) * near).sum() / total,
+            "facts": ((0.3 * blur + 0.6 * said) * near).sum() / total,
         }
 
     started, shown = time.monotonic(), {}

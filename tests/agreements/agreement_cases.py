@@ -317,6 +317,7 @@ def any_terms(draw):
                 commitment=draw(st.none() | digests),
                 columns=draw(st.none() | _unique(lines, min_size=1, max_size=3)),
                 sensitivity=draw(st.sampled_from(["public", "internal", "confidential", "personal"])),
+                samples=draw(st.none() | st.integers(1, 10_000)),
             )
             for name in draw(_unique(slugs.map(lambda text: text.rstrip("-") or "a"), min_size=1, max_size=2))
         ]

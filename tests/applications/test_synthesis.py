@@ -65,6 +65,16 @@ def test_a_crystal_has_the_wanted_size_a_centred_outline_and_is_convex(
     assert inside
 
 
+@pytest.mark.parametrize("habit", ["fragment", "needle"])
+def test_whatever_breaks_off_something_is_left(habit: str) -> None:
+    """Two breaks may face each other; seeds in the hundreds left nothing between them once."""
+    for seed in range(600):
+        rng = np.random.default_rng(seed)
+        body = make_crystal(rng, habit, 20.0, irregular=float(rng.uniform(0.02, 0.26)))  # type: ignore[arg-type]
+        assert np.abs(body.outline).max() < 120
+        assert len(body.outline) >= 3
+
+
 def test_a_drawn_crystal_covers_its_true_outline() -> None:
     calm = replace(
         SEED_LIKE,

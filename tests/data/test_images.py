@@ -191,3 +191,26 @@ def test_whatever_bytes_are_changed_the_outcome_is_pixels_or_a_clear_error(data,
         with contextlib.suppress(CloisterError):
             made = decode_image(attempt, ImageLimits(max_pixels=1_000_000))
             assert made.dtype == np.uint8
+
+
+@pytest.mark.parametrize("top", [255, 1023, 4095, 16383, 65535])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_deep_colours_of_a_tiff_are_scaled_by_the_depth_that_holds_them(top, order, compression, tile):
+    tifffile = pytest.importorskip("tifffile")
+    samples = (np.random.default_rng(top).random((40, 50, 3)) * top).astype(np.uint16)
+    samples[0, 0] = top
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, samples, photometric="rgb", byteorder=order, compression=compression, tile=tile)
+    wanted = (samples.astype(np.uint32) * 255 + top // 2) // top
+    assert (decode_image(stream.getvalue()) == wanted).all()
+
+
+def test_deep_colours_in_planes_are_refused_rather_than_read_wrongly():
+    tifffile = pytest.importorskip("tifffile")
+    stream = io.BytesIO()
+    planes = np.full((3, 20, 30), 1000, np.uint16)
+    tifffile.imwrite(stream, planes, photometric="rgb", planarconfig="separate")
+    with pytest.raises(BadInput, match="keeps its colours apart"):
+        decode_image(stream.getvalue())

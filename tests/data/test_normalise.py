@@ -108,3 +108,15 @@ def test_luminance_reaches_from_zero_to_one() -> None:
     white = np.full((3, 3, 3), 255, dtype=np.uint8)
     np.testing.assert_allclose(luminance(white), 1.0, atol=1e-5)
     assert luminance(white * 0).max() == 0
+
+
+def test_bands_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture of several bands is normalised as one of a single band would be."""
+    from cloister.data import normalise
+
+    image = np.random.default_rng(0).integers(0, 255, (301, 207, 3), dtype=np.uint8)
+    whole = normalise_micrograph(image)
+    monkeypatch.setattr(
+        normalise, "_bands", lambda height, _width: (slice(s, s + 37) for s in range(0, height, 37))
+    )
+    np.testing.assert_allclose(normalise_micrograph(image), whole, atol=1e-6)

@@ -53,6 +53,24 @@ PARAMETERS = {
     "merge_outlines@1": [{"boundary": 12.0}],
     "measure_outlines@1": [{}],
     "size_figures@1": [{}, {"reach": 0.2, "recall": 0.9, "bins": 5}],
+    "windows@1": [
+        {
+            "by": "number",
+            "length": 2,
+            "stride": 1,
+            "features": [{"name": "high", "column": "area", "statistic": "mean"}],
+        },
+    ],
+    "group@1": [
+        {"by": "number", "columns": [{"column": "area", "what": "mean"}]},
+        {"by": "border", "columns": [{"column": "area", "what": "last"}], "recent": 2, "rows": "seen"},
+    ],
+    "sort@1": [{"column": "area"}, {"column": "diameter", "descending": True}],
+    "select@1": [{"columns": ["number", "area"]}],
+    "plot@1": [
+        {"column": "area", "by": "border"},
+        {"column": "area", "by": "number", "form": "png", "mark": 20.0},
+    ],
     "filter@1": [{"where": [CONDITION]}],
     "scale@1": [{"columns": [{"column": "area", "offset": 1.0, "divisor": 2.0}]}],
     "score@1": [{"model": "m", "columns": ["area"], "outputs": ["score"]}],

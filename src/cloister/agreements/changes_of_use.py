@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from cloister.agreements.changes import Difference, Effect, Kind, Pair, came_and_went, keyed, widened
+from cloister.agreements.changes import Difference, Effect, Kind, Pair, came_and_went, grew, keyed, widened
 from cloister.agreements.clauses import AllowedComputation, Member, UsableDataset
 from cloister.agreements.plain import join, short
 from cloister.agreements.terms import Terms
 from cloister.agreements.uses import KINDS, ROLES, SENSITIVITY
+from cloister.foundation.text import several
 
 _SENSITIVITIES = tuple(SENSITIVITY)
 
@@ -142,6 +143,13 @@ def _dataset(pair: Pair, old: UsableDataset, new: UsableDataset) -> Iterator[Dif
         more = _SENSITIVITIES.index(new.sensitivity) > _SENSITIVITIES.index(old.sensitivity)
         text = f"{which}: it was {SENSITIVITY[old.sensitivity]}, and is {SENSITIVITY[new.sensitivity]}."
         yield Difference("datasets", "changed", text, "more" if more else "less", whom)
+    if old.samples != new.samples:
+        # None is none at all here, not without a limit.
+        text = (
+            f"{which}: its owner could disclose {several(old.samples or 0, 'record')}, and can disclose"
+            f" {several(new.samples or 0, 'record')} now."
+        )
+        yield Difference("datasets", "changed", text, grew(old.samples or 0, new.samples or 0, "more"), whom)
 
 
 def _columns(old: tuple[str, ...] | None, new: tuple[str, ...] | None) -> str:

@@ -78,6 +78,8 @@ class UsableDataset(BaseModel):
         commitment: exactly this version; `None` is whichever version the owner has registered under this name.
         columns: the columns that may be used; `None`: all that there are, or data without columns (images).
         sensitivity: the highest sensitivity of a column, or of the images, that may be used.
+        samples: how many of its records the owner may disclose, all told, to the researchers of this agreement, each by a
+            decision of its own (`disclosure`); `None`: none.
     """
 
     model_config = MODEL
@@ -87,6 +89,7 @@ class UsableDataset(BaseModel):
     commitment: Digest | None = None
     columns: tuple[ColumnName, ...] | None = Field(default=None, min_length=1, max_length=2000)
     sensitivity: Sensitivity = "confidential"
+    samples: int | None = Field(default=None, ge=1, le=10_000)
 
 
 class AllowedComputation(BaseModel):

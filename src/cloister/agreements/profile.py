@@ -70,6 +70,7 @@ TARGET_REFINEMENTS = (
     Mapped("commitment", "cloister:commitment", "eq", "plain"),
     Mapped("columns", "cloister:column", "isAnyOf", "list"),
     Mapped("sensitivity", "cloister:sensitivity", "lteq", "plain"),
+    Mapped("samples", "cloister:disclosedRecords", "lteq", "plain"),
 )
 FORBIDDEN = Mapped("forbidden", "cloister:computation", "isAnyOf", "list")
 KINDS = ("training", "query", "join", "scoring", "statement")

@@ -302,6 +302,7 @@ def _terms(
                     "commitment": item.commitment,
                     "columns": item.columns,
                     "sensitivity": inputs.sensitivity or sensitivity,
+                    "samples": item.samples,
                 }
             )
             for item in inputs.owners
@@ -328,7 +329,12 @@ def _terms(
 
 
 def _seed(inputs: Inputs) -> dict[str, Any]:
-    return inputs.model_dump(mode="json")
+    seed = inputs.model_dump(mode="json")
+    for owner in seed["owners"]:
+        if owner["samples"] is None:
+            # Inputs that were written before there were samples go on to give the same name.
+            del owner["samples"]
+    return seed
 
 
 def _members(

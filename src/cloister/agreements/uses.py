@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from cloister.agreements.clauses import AllowedComputation
 from cloister.agreements.plain import Reader, Sentence, join, short
+from cloister.foundation.text import several
 
 KINDS: Mapping[str, str] = {
     "training": "train a model on it",
@@ -59,6 +60,14 @@ def datasets(reader: Reader) -> tuple[Sentence, ...]:
         columns = f" Only these columns: {', '.join(item.columns)}." if item.columns else ""
         text = f"“{item.name}” of {reader.name(item.owner)}, {version}; {SENSITIVITY[item.sensitivity]}.{columns}"
         found.append(Sentence(text, "datasets", reader.places.dataset(number)))
+        if item.samples is not None:
+            text = (
+                f"{reader.name(item.owner)} may disclose at most {several(item.samples, 'record')} of “{item.name}” to the"
+                " researchers named here: those that its people select, each time by a decision of their own, sealed, for one"
+                " of the purposes named here and until a date. What somebody was shown cannot be made unseen."
+            )
+            place = reader.places.dataset(number, "samples")
+            found.append(Sentence(text, "disclosed-records", place, "care"))
     return tuple(found)
 
 
@@ -73,7 +82,9 @@ def computations(reader: Reader) -> tuple[Sentence, ...]:
         listed = ", ".join(short(digest) for digest in terms.forbidden)
         text = f"Never, whoever approves it: the computations {listed}."
         found.append(Sentence(text, "forbidden", places.prohibition("forbidden")))
-    text = "Everything else is forbidden. Nobody reads records outside their owner's server."
+    text = "Everything else is forbidden. Nobody reads records outside their owner's server"
+    shown = any(item.samples is not None for item in terms.datasets)
+    text += ", except those that their owner discloses as said above." if shown else "."
     found.append(Sentence(text, "default", places.prohibition("reading-outside")))
     return tuple(found)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from cloister.cli.common import client, folder_option, short, table
 from cloister.cli.output import Answer, command
 from cloister.foundation.errors import BadInput
+
+if TYPE_CHECKING:
+    from cloister.applications.crystals.factories import Factory
 
 
 @click.group("dataset")
@@ -153,7 +156,15 @@ def _levels(given: tuple[str, ...], *, table: bool) -> dict[str, str]:
     "--factory", default="seed-like", show_default=True, help="Whose camera and crystals to imitate."
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Another number, other pictures.")
-def sample(target: Path, pictures: int, factory: str, seed: int) -> Answer:
+@click.option(
+    "--settings",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw like the factory whose owner published this file, which your server checks.",
+)
+@folder_option
+def sample(
+    target: Path, pictures: int, factory: str, seed: int, settings: Path | None, folder: Path
+) -> Answer:
     """Draw synthetic micrographs of crystals with their labels into the folder TARGET, to try things on."""
     from cloister.applications.crystals.factories import preset
     from cloister.applications.crystals.synthesis import write_dataset
@@ -161,10 +172,58 @@ def sample(target: Path, pictures: int, factory: str, seed: int) -> Answer:
 
     if target.exists() and any(target.iterdir()):
         raise Conflict(f"{target} is not empty.", "Nothing is overwritten.", "Choose a new folder.")
-    write_dataset(target, preset(factory), pictures, seed)
+    imitated = preset(factory) if settings is None else _published(settings, folder)
+    write_dataset(target, imitated, pictures, seed)
     return Answer(
         {"folder": str(target), "pictures": pictures},
         f"Drew {pictures} pictures in {target / 'images'}; where the crystals are stands in {target / 'labels'}.",
+    )
+
+
+def _published(file: Path, folder: Path) -> Factory:
+    """The factory of published settings, whose signature the running server checked."""
+    from cloister.applications.crystals.published import PublishedSettings
+    from cloister.cli.common import json_file
+    from cloister.foundation.canonical import canonical
+
+    envelope = json_file(file, 128 << 10, "a file of published settings", "Ask its owner for the file again.")
+    with client(folder) as node:
+        told = node.post("/factory-settings/check", {"document": canonical(envelope).decode()})
+    said = {key: value for key, value in told.items() if key in PublishedSettings.model_fields}
+    return PublishedSettings.model_validate_json(canonical(said)).factory()
+
+
+@command(dataset_group, "publish")
+@click.argument("ranges", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--name", required=True, help="Short; drawn pictures' names begin with it.")
+@click.option("--title", default=None, help="For people; the name if absent.")
+@click.option(
+    "--um-per-pixel",
+    "scale",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    help="The camera's scale.",
+)
+@folder_option
+def publish(
+    ranges: Path, file: Path, name: str, title: str | None, scale: float | None, folder: Path
+) -> Answer:
+    """Sign RANGES (a JSON file: what your people say of your plant's pictures) into the new FILE, for others to draw by."""
+    from cloister.cli.common import json_file
+    from cloister.foundation.errors import Conflict
+    from cloister.foundation.files import write_atomically
+
+    if file.exists():
+        raise Conflict(f"{file} exists.", "Nothing is overwritten.", "Choose another name.")
+    told = json_file(ranges, 64 << 10, "a file of ranges", "See docs/how-to/disclose-samples.md.")
+    body = {"name": name, "title": title or name, "settings": told, "micrometres_per_pixel": scale}
+    with client(folder) as node:
+        made = node.post("/factory-settings", body)
+    write_atomically(file, made["document"].encode())
+    return Answer(
+        {"file": str(file), "digest": made["digest"]},
+        f"Signed: {file}. Whoever gets it draws with: cloister dataset sample FOLDER --settings {file.name}",
     )
 
 

@@ -11,7 +11,10 @@ from cloister.cli.lazy import Entry, LazyGroup
 
 COMMANDS = {
     "tool": Entry(
-        "cloister.cli.tools:tool_group", "Run tools on your own premises; install and pass them on."
+        "cloister.cli.batches:tool_group", "Run tools on your own premises; install and pass them on."
+    ),
+    "study": Entry(
+        "cloister.cli.studies:study_group", "Accept a tool: people and tool count the same pictures."
     ),
     "up": Entry("cloister.cli.pages:up_command", "Open the page of this machine in the browser."),
     "demo": Entry(
@@ -22,6 +25,9 @@ COMMANDS = {
     "hub": Entry("cloister.cli.hubs:hub_group", "The relay that servers connect out to."),
     "party": Entry("cloister.cli.parties:party_group", "The organisations you know, and whom you trust."),
     "dataset": Entry("cloister.cli.datasets:dataset_group", "Your datasets, and what others see of them."),
+    "disclosure": Entry(
+        "cloister.cli.disclosures:disclosure_group", "Selected records for one researcher, until a date."
+    ),
     "budget": Entry(
         "cloister.cli.budgets:budget_group", "How much privacy may be spent of your data, and what was."
     ),

@@ -14,18 +14,28 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cloister.data.deep_colours import ask_for_lower_bytes, has_deep_planes, has_lower_bytes, together
 from cloister.foundation.errors import BadInput, NotFound
 from cloister.foundation.files import read_limited
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+ImageFormat: TypeAlias = Literal["png", "jpeg", "tiff", "bmp"]
+_MAGIC: tuple[tuple[ImageFormat, bytes], ...] = (
+    ("png", b"\x89PNG\r\n\x1a\n"),
+    ("jpeg", b"\xff\xd8\xff"),
+    ("tiff", b"II*\x00"),
+    ("tiff", b"MM\x00*"),
+    ("bmp", b"BM"),
+)
 _ORIENTATION = 0x0112
+_PNG_END = b"IEND\xaeB`\x82"
 _INTEGER_DEPTHS = (255, 1023, 4095, 16383, 65535)
 
 
@@ -49,8 +59,8 @@ def decode_image(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: st
     """The pixels of a PNG, JPEG, TIFF or BMP picture.
 
     Grey pictures come as height x width, all others as height x width x 3 (red, green, blue). Transparency is laid on
-    white. 10-, 12-, 14- and 16-bit grey samples are scaled to 0..255 by the smallest of those depths that holds the
-    brightest pixel, so that a 12-bit camera writing 16-bit files does not give a black picture.
+    white. 10-, 12-, 14- and 16-bit samples are scaled to 0..255 by the smallest of those depths that holds the
+    brightest one, so that a 12-bit camera writing 16-bit files does not give a black picture.
 
     Args:
         source: the encoded bytes, or a file holding them.
@@ -65,9 +75,18 @@ def decode_image(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: st
     data = _content(source, limits, label)
     picture = _open(data, limits, label)
     try:
+        if data.startswith(b"\x89PNG") and _PNG_END not in data:
+            raise EOFError  # all pixels may be there, but its writer had not finished
+        if has_deep_planes(picture):
+            raise BadInput(
+                f"{label} keeps its colours apart, with 16 bits each.",
+                "That form of TIFF is not read rightly.",
+                "Save it as PNG, or as TIFF with interleaved (contiguous) colours.",
+            )
+        deep = has_lower_bytes(picture)
         picture.load()
         orientation = _orientation(picture)
-        pixels = _to_array(picture, label)
+        pixels = _deep(picture, _open(data, limits, label)) if deep else _to_array(picture, label)
     except BadInput:
         raise
     except MemoryError:
@@ -96,6 +115,18 @@ def image_size(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: str 
     return (height, width) if turned and picture.format != "TIFF" else (width, height)
 
 
+def image_format(data: bytes, *, name: str = "") -> ImageFormat:
+    """Which of the four formats a picture has, from its first bytes. Raises `BadInput` for any other."""
+    for form, begin in _MAGIC:
+        if data.startswith(begin):
+            return form
+    raise BadInput(
+        f"{name or 'The picture'} is not a picture that can be opened.",
+        _guess(data),
+        "Save it as PNG, JPEG, TIFF or BMP.",
+    )
+
+
 def _content(source: bytes | Path, limits: ImageLimits, label: str) -> bytes:
     if isinstance(source, bytes):
         if len(source) > limits.max_bytes:
@@ -117,21 +148,12 @@ def _open(data: bytes, limits: ImageLimits, label: str) -> Any:
     from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
     # The decoders are called directly: PIL.Image.open would try others, and judges size by a process-wide setting.
-    decoder: Any
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        decoder = PngImagePlugin.PngImageFile
-    elif data.startswith(b"\xff\xd8\xff"):
-        decoder = JpegImagePlugin.JpegImageFile
-    elif data[:4] in (b"II*\x00", b"MM\x00*"):
-        decoder = TiffImagePlugin.TiffImageFile
-    elif data.startswith(b"BM"):
-        decoder = BmpImagePlugin.BmpImageFile
-    else:
-        raise BadInput(
-            f"{label} is not a picture that can be opened.",
-            _guess(data),
-            "Save it as PNG, JPEG, TIFF or BMP.",
-        )
+    decoder: Any = {
+        "png": PngImagePlugin.PngImageFile,
+        "jpeg": JpegImagePlugin.JpegImageFile,
+        "tiff": TiffImagePlugin.TiffImageFile,
+        "bmp": BmpImagePlugin.BmpImageFile,
+    }[image_format(data, name=label)]
     try:
         picture = decoder(io.BytesIO(data))
         width, height = picture.size
@@ -243,6 +265,22 @@ def _to_array(picture: Any, label: str) -> Pixels:
         grey = mode in ("LA", "La", "L", "1")
         return np.asarray(ground.convert("L" if grey else "RGB"), dtype=np.uint8)
     return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+
+
+def _deep(picture: Any, again: Any) -> Pixels:
+    """A picture with 16 bits a colour, from two that were opened of it, of which the first is loaded."""
+    from PIL import Image
+
+    form = ask_for_lower_bytes(again)
+    again.load()
+    samples = together(np.asarray(picture), np.asarray(again), form)
+    top = int(samples[:, :, :3].max())
+    full = next(depth for depth in _INTEGER_DEPTHS if top <= depth)
+    colours = ((samples[:, :, :3].astype(np.uint32) * 255 + full // 2) // full).astype(np.uint8)
+    if samples.shape[2] == 3:
+        return colours
+    over = Image.fromarray(np.dstack([colours, samples[:, :, 3].astype(np.uint8)]))
+    return _to_array(over, "")
 
 
 def _from_integers(samples: NDArray[Any], label: str) -> Pixels:

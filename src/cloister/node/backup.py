@@ -6,7 +6,7 @@ Rules:
 2. It is of one moment: nothing is written to the database while its copy is made and the other files are held by further links
    (they are replaced as a whole, never written in). The copying out of those happens afterwards, and the node works on.
 
-Not in it: the recovery keys, which belong elsewhere; datasets outside this folder, which lie where they were registered; compiled models (`cache`), which are made again. Rules 3 to 5 are in
+Not in it: the recovery keys, which belong elsewhere; datasets outside this folder, which lie where they were registered; compiled models (`cache`), which are made again; records that others disclosed (`disclosed`), whose deletion is owed. Rules 3 to 5 are in
 `restoring`.
 """
 
@@ -41,7 +41,9 @@ KIND = "cloister/backup@1"
 SUFFIX = ".cloister-backup"
 _PIECE = 1 << 20
 _ONE_AT_A_TIME = threading.Lock()
-_LEFT_OUT = frozenset({"cache", "node.sock", FILE, f"{FILE}-wal", f"{FILE}-shm", "backups", RECOVERY_FILE})
+_LEFT_OUT = frozenset(
+    {"cache", "disclosed", "node.sock", FILE, f"{FILE}-wal", f"{FILE}-shm", "backups", RECOVERY_FILE}
+)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ _LOG = logging.getLogger("cloister.node.chores")
 
 AGREEMENTS, DOCUMENTS, PLANS, WITNESSES, RELAY = "agreements", "documents", "plans", "witnesses", "the relay"
 RELAY_WITNESS = "the relay as a witness"
+DISCLOSURES = "documents of disclosures"
 _CARDS_SECONDS, _CARDS_SOON = 12.0, 3.0
 _COMING_SECONDS = 20.0
 TWIN_SECONDS = 60.0
@@ -65,12 +66,14 @@ class Chores:
             add(PLANS, 2.0, self._node.tasks.asking.drive_all, rest=0.5)
             add(WITNESSES, 5.0, self._show_log, rest=1.5)
             add(RELAY_WITNESS, 5.0, self._show_log_to_hub, rest=2.0)
+            add(DISCLOSURES, 30.0, self._node.disclosures.exchange.tell, rest=1.0)
             add("revocations", 30.0, self._node.revocations.tell)
             add("the relay's log", 15.0, self._watch_hub)
             add("twins", TWIN_SECONDS, self._look_for_twin)
             add("traffic", 3.0, self._report_traffic)
             add("the certificate", 3600.0, self._node.link.renew)
         add(AGREEMENTS, 2.0, self.stop_what_ended, rest=0.1, lane="agreements")
+        add("disclosed records", 30.0, self._node.disclosures.tidy, lane="disclosed records")
         add("duties", 600.0, self._node.duties.carry_out, lane="duties")
         add("quotas", 3600.0, self._node.quotas.tidy)
 

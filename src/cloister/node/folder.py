@@ -80,6 +80,11 @@ class Folder:
         return self.root / "tools"
 
     @property
+    def disclosed(self) -> Path:
+        """Sealed packages given to others, and opened records of others. In no backup: what is deleted stays deleted."""
+        return self.root / "disclosed"
+
+    @property
     def cache(self) -> Path:
         """Compiled models and the like; may be deleted at any time."""
         return self.root / "cache"

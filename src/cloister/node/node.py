@@ -23,6 +23,7 @@ from cloister.node.bench import Bench
 from cloister.node.budgets import BudgetsService
 from cloister.node.chores import AGREEMENTS, DOCUMENTS, WITNESSES, Chores
 from cloister.node.datasets_service import DatasetsService
+from cloister.node.disclosures.service import Disclosures
 from cloister.node.drafts import DraftsService
 from cloister.node.duties import Duties
 from cloister.node.engines import EXAMINE, ByAgreement, Engines
@@ -256,6 +257,18 @@ class Node:
             self.ledger,
             self.call,
             self.quotas,
+        )
+        self.disclosures = Disclosures(
+            self.folder,
+            database,
+            self.clock,
+            self.keys,
+            self.parties,
+            self.datasets,
+            self.agreements,
+            self.ledger,
+            self.quotas,
+            self.call,
         )
         self.duties = Duties(
             self.party,

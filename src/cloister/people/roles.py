@@ -24,6 +24,9 @@ Right: TypeAlias = Literal[
     "samples.manage",
     "datasets.read",
     "datasets.write",
+    "disclosures.read",
+    "disclosures.give",
+    "disclosures.receive",
     "agreements.read",
     "agreements.draft",
     "agreements.sign",
@@ -55,7 +58,7 @@ _TOOLS: frozenset[Right] = frozenset({"own-account", "tools.use", "samples.read"
 RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
     {
         "tool-user": _TOOLS,
-        "analyst": _TOOLS | _READ | {"agreements.draft", "tasks.ask"},
+        "analyst": _TOOLS | _READ | {"agreements.draft", "tasks.ask", "disclosures.receive"},
         "approver": _READ
         | {
             "own-account",
@@ -65,6 +68,7 @@ RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
             "tasks.approve",
             "tasks.stop",
             "results.revoke",
+            "disclosures.give",
             "parties.trust",
             "budgets.write",
         },
@@ -87,8 +91,8 @@ RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
 WORDS: Mapping[Role, str] = MappingProxyType(
     {
         "operator": "Runs this server: people, data, tools, settings. Does not sign for the organisation.",
-        "approver": "Signs and stops agreements, approves tasks, revokes results, sets budgets and trusts organisations.",
-        "analyst": "Asks for computations and works with what comes of them.",
+        "approver": "Signs and stops agreements, approves tasks, revokes results, discloses records, sets budgets and trusts organisations.",
+        "analyst": "Asks for computations and works with what comes of them, and with records that others disclosed.",
         "tool-user": "Uses the tools.",
         "auditor": "Reads agreements, organisations, datasets, tasks, results, budgets, the log and what people did; changes nothing.",
     }
@@ -116,6 +120,9 @@ RIGHT_WORDS: Mapping[Right, str] = MappingProxyType(
         "samples.manage": "Label and remove samples of others",
         "datasets.read": "See which datasets there are",
         "datasets.write": "Register datasets",
+        "disclosures.read": "See which records were disclosed, to whom and what for",
+        "disclosures.give": "Disclose records to another organisation, and withdraw them",
+        "disclosures.receive": "Open records that were disclosed to this organisation, and delete them",
         "agreements.read": "Read agreements",
         "agreements.draft": "Write drafts of agreements",
         "agreements.sign": "Sign agreements",

@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from cloister.foundation.errors import CloisterError, NotFound, TaskFailed, Unreachable, from_problem
+from cloister.foundation.errors import (
+    BadInput,
+    CloisterError,
+    NotFound,
+    TaskFailed,
+    Unreachable,
+    from_problem,
+)
 from cloister.foundation.files import write_atomically
 from cloister.foundation.text import party_name
 from cloister.journal.statuses import ENDED
@@ -269,6 +276,36 @@ class Release(_Live):
         beside = target.with_name(f"{target.name}.certificate.json")
         bundle = {"certificate": facts["certificate"], "cards": facts["cards"]}
         write_atomically(beside, json.dumps(bundle).encode())
+        return target
+
+    def tool(self, path: str | Path, description: Mapping[str, Any] | str | Path) -> Path:
+        """Writes a tool of it: one file, with this model and its certificate in it, that others install.
+
+        Args:
+            path: of the file; its name ends in `.tool`.
+            description: what the tool does (docs/reference/tools.md), or a JSON file of it, without `models` and `certificate`.
+
+        Raises:
+            BadInput: the description cannot be used, or uses several models; the step is named.
+        """
+        from cloister.sdk.parts.lookup import read_json
+        from cloister.tools.making import bundle_of, make_tool, models_used
+        from cloister.tools.package import export_tool
+
+        told = (
+            dict(description)
+            if isinstance(description, Mapping)
+            else read_json(description, "a tool's description")
+        )
+        names = models_used(told)
+        if len(names) != 1:
+            raise BadInput(
+                "A release is one model.",
+                f"The description's steps use {len(names)}.",
+                "Put several together with: cloister tool make",
+            )
+        target, facts = Path(path), self.refresh().facts
+        export_tool(make_tool(told, {names[0]: self.content()}, bundle_of(facts)), target)
         return target
 
     def model(self) -> Any:

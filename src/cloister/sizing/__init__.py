@@ -7,6 +7,6 @@ Nothing here reads a file, a clock or a picture's format: arrays in, numbers out
 - `distribution`, `sieving`: sizes of many (ISO 9276-1 and -2), and the sugar industry's mean aperture.
 - `frame`: what the picture's edge does to sizes and counts (ISO 13322-1).
 - `confidence`, `sample_size`: how far a number would move with other pictures, and how many particles are needed.
-- `calibration`: micrometres per pixel, from a ruler or ruled lines.
+- `calibration`, `ruled_lines`: micrometres per pixel, from two points or a picture of an object micrometer.
 - `counting`: how many particles there are where some hide others.
 """

@@ -147,6 +147,11 @@ class Manifest(Document):
         return self
 
 
+def takes_pictures(manifest: Manifest) -> bool:
+    """Whether a tool's first input is a picture's file rather than a table."""
+    return next(iter(manifest.inputs.values())).kind == "file"
+
+
 def parse_manifest(data: bytes) -> Manifest:
     """A manifest from foreign bytes. Raises `BadInput` naming the field."""
     return parse_document(Manifest, data, "A tool's manifest", max_bytes=MAX_MANIFEST_BYTES)

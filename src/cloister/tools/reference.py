@@ -56,23 +56,30 @@ def _step(step: Step) -> str:
             lines.append(f"| `{name}` | {_type(given, schema)} | {default} | {described.get(name, '')} |")
         lines.append("")
     for name, definition in schema.get("$defs", {}).items():
-        lines += [f"Each {name.lower()}: {definition.get('description', '')}", ""]
-        lines += ["| field | value | unless given |", "|---|---|---|"]
+        text = str(definition.get("description", ""))
+        told = _told_of(text)
+        about = " ".join(re.split(r"^(?:Args|Attributes):$", text, maxsplit=1, flags=re.MULTILINE)[0].split())
+        lines += [f"Each {name.lower()}: {about}", ""]
+        lines += ["| field | value | unless given | |", "|---|---|---|---|"]
         for field, given in definition["properties"].items():
             default = _default(given, required=field in definition.get("required", ()))
-            lines.append(f"| `{field}` | {_type(given, schema)} | {default} |")
+            lines.append(f"| `{field}` | {_type(given, schema)} | {default} | {told.get(field, '')} |")
         lines.append("")
-    told = inspect.getdoc(step.run)
-    if told is not None and len(told.split("\n\n")) > 1:
-        lines += [" ".join(told.split("\n\n", 1)[1].split()), ""]
+    more = inspect.getdoc(step.run)
+    if more is not None and len(more.split("\n\n")) > 1:
+        lines += [" ".join(more.split("\n\n", 1)[1].split()), ""]
     return "\n".join(lines)
 
 
 def _described(parameters: type) -> dict[str, str]:
     """What the docstring's `Args` say about each parameter."""
-    text = inspect.getdoc(parameters) or ""
-    section = text.split("Args:\n", 1)[1] if "Args:\n" in text else ""
-    found = re.findall(r"^ {4}(\w+): (.*?)(?=^ {4}\w+: |\Z)", section, re.MULTILINE | re.DOTALL)
+    return _told_of(inspect.getdoc(parameters) or "")
+
+
+def _told_of(text: str) -> dict[str, str]:
+    """What a docstring's `Args` or `Attributes` say, by name."""
+    section = re.split(r"^(?:Args|Attributes):\n", text, maxsplit=1, flags=re.MULTILINE)[1:]
+    found = re.findall(r"^ {4}(\w+): (.*?)(?=^ {4}\w+: |\Z)", "".join(section), re.MULTILINE | re.DOTALL)
     return {name: " ".join(words.split()).replace("|", "\\|") for name, words in found}
 
 

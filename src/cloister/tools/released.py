@@ -9,8 +9,8 @@ from typing import Any
 
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
-from cloister.foundation.errors import Conflict, NotFound
-from cloister.tools.builtin import BUILTIN, builtin_tool, starting_tool
+from cloister.foundation.errors import BadInput, Conflict, NotFound
+from cloister.tools.builtin import BUILTIN, builtin_tool, starting_tool, with_models
 from cloister.tools.inference import OnnxModel
 from cloister.tools.install import InstalledTools
 from cloister.tools.package import Package
@@ -29,8 +29,18 @@ def install_release(
         content: the released ONNX model.
         told: the release as the node shows it: `certificate`, `cards`.
         folder: the folder of installed tools; this user's if absent.
+
+    Raises:
+        NotFound: no such tool comes with Cloister.
+        BadInput: the tool has no model, or the released one does not fit.
     """
     tools = InstalledTools(folder)
+    if name in BUILTIN and name not in with_models():
+        raise BadInput(
+            f"The tool {name} has no model that a release could replace.",
+            f"These have one: {', '.join(with_models())}.",
+            "Choose one of them.",
+        )
     base = _base(name, content)
     try:
         version = _next(tools.state(name).current.version)

@@ -14,17 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cloister.data.images import LIMITS, ImageLimits
-from cloister.foundation.digests import digest
-from cloister.foundation.errors import BadInput, CloisterError, NotFound
-from cloister.foundation.files import read_limited, write_atomically
+from cloister.data.images import LIMITS, ImageLimits, image_size
+from cloister.foundation.errors import BadInput, CloisterError
+from cloister.foundation.files import write_atomically
+from cloister.foundation.text import one_line
 from cloister.tools import types as t
 from cloister.tools.check import adjusted
+from cloister.tools.inputs import called, read_input
 from cloister.tools.manifest import Manifest
 from cloister.tools.pipeline import run_pipeline, write_outputs
 from cloister.tools.sizes import KnownSizes, outside_known_sizes
 from cloister.tools.steps.base import Context, Model
-from cloister.tools.summary import index_page
+from cloister.tools.summary import Index
 from cloister.tools.tool import Tool
 
 Progress = Callable[[str, str, float], None]
@@ -36,7 +37,7 @@ class Result:
     """What came of one picture (or table).
 
     Args:
-        name: the file's name; its path as given where several files of the run have that name.
+        name: the file's name; its path as given where several files of the run have that name (as `inputs.called`).
         error: why there is no result, or None.
         count: the number of objects, if the tool's figures have a `count`.
         figures: the tool's figures, or None.
@@ -48,6 +49,10 @@ class Result:
         model_digests: of the models by name.
         files: what was written, if a folder was given.
         warnings: why the result is doubtful, for people.
+        path: of the file, as given.
+        width: of the picture as it is shown upright, pixels; None if it is no picture.
+        height: as `width`.
+        micrometres_per_pixel: that sizes were computed with; None if they are in pixels.
     """
 
     name: str
@@ -62,6 +67,10 @@ class Result:
     model_digests: Mapping[str, str]
     files: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
+    path: Path | None = None
+    width: int | None = None
+    height: int | None = None
+    micrometres_per_pixel: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -120,17 +129,16 @@ def run_tool(
         raise BadInput(
             "There are no pictures to look at.", "No file was named.", "Name one or more pictures."
         )
-    chosen = choose(tool, micrometres_per_pixel, settings or {}, limits)
-    models = tool.load(threads=threads)
-    names = _distinct(images)
-    results = [
-        _one(tool, models, path, shown, label, out, chosen, progress)
-        for path, shown, label in zip(images, _shown(images), names, strict=True)
-    ]
+    prepared = prepare(
+        tool, micrometres_per_pixel=micrometres_per_pixel, settings=settings, threads=threads, limits=limits
+    )
+    index = Index(tool, pictures=len(images))
+    results = []
+    for path, shown, label in zip(images, shown_names(images), labels(images), strict=True):
+        results.append(prepared.run(prepared.read(path, shown), label, out, progress))
+        index.add(results[-1])
     if out is not None:
-        write_atomically(
-            out / "index.html", index_page(tool, list(zip(names, results, strict=True))).encode("utf-8")
-        )
+        write_atomically(out / "index.html", index.page())
     return results
 
 
@@ -219,55 +227,121 @@ def first_table(outputs: Mapping[str, t.Value]) -> t.Table | None:
     return next((value for value in outputs.values() if isinstance(value, t.Table)), None)
 
 
-def _one(
-    tool: Tool,
-    models: Mapping[str, Model],
-    path: Path,
-    shown: str,
-    label: str,
-    out: Path | None,
-    chosen: Chosen,
-    progress: Progress | None,
-) -> Result:
-    started = time.perf_counter()
-    seen = ""
-    try:
-        value, seen = _input(tool, path, chosen.limits)
+@dataclass(frozen=True)
+class Source:
+    """A file that was read, or why it could not be.
+
+    Args:
+        path: as given.
+        shown: what people call it.
+        value: the tool's input, or None.
+        digest: of the file's bytes; empty if it could not be read.
+        error: why there is no value, or None.
+    """
+
+    path: Path
+    shown: str
+    value: t.Value | None = field(repr=False)
+    digest: str
+    error: CloisterError | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A tool whose models are loaded, with what the user chose: ready for one file after the other."""
+
+    tool: Tool
+    models: Mapping[str, Model] = field(repr=False)
+    chosen: Chosen
+
+    @property
+    def micrometres_per_pixel(self) -> float | None:
+        """What the user said, or else the tool's own calibration."""
+        return self.chosen.micrometres_per_pixel or self.tool.manifest.calibration.micrometres_per_pixel
+
+    def read(self, path: Path, shown: str) -> Source:
+        """Reads a file; never raises for what the file is."""
+        try:
+            value, seen = read_input(self.tool.manifest, path, self.chosen.limits)
+        except CloisterError as problem:
+            return Source(path, shown, None, "", problem)
+        return Source(path, shown, value, seen, None)
+
+    def run(
+        self, source: Source, label: str, out: Path | None = None, progress: Progress | None = None
+    ) -> Result:
+        """What comes of a file; its outputs are written into `out` as `LABEL.…`. Never raises for what the file is."""
+        started = time.perf_counter()
+        outputs: dict[str, t.Value] = {}
+        files: tuple[Path, ...] = ()
+        doubt, error = "", source.error
 
         def tick(step: str, share: float) -> None:
             if progress is not None:
-                progress(shown, step, share)
+                progress(source.shown, step, share)
 
-        outputs, context, doubt = compute(tool, models, value, seen, shown, chosen, tick)
-        tick("done", 1.0)
-        files = write_outputs(out, label, outputs, context) if out is not None else ()
-        table = first_table(outputs)
-        error = None
-    except CloisterError as problem:
-        outputs, files, table, doubt, error = {}, (), None, "", problem
-    except OSError as problem:
-        outputs, files, table, doubt = {}, (), None, ""
-        error = BadInput(
-            f"{shown} could not be read, or its result not written.",
-            problem.strerror or "",
-            "Check the path and the disk.",
+        if source.value is not None:
+            try:
+                outputs, context, doubt = compute(
+                    self.tool, self.models, source.value, source.digest, source.shown, self.chosen, tick
+                )
+                tick("done", 1.0)
+                files = write_outputs(out, label, outputs, context) if out is not None else ()
+            except CloisterError as problem:
+                outputs, doubt, error = {}, "", problem
+            except OSError as problem:
+                outputs, doubt = {}, ""
+                error = BadInput(
+                    f"The result of {source.shown} could not be written, so it is not written at all.",
+                    problem.strerror or "",
+                    "Check the folder for results, and its disk.",
+                )
+        if error is not None:
+            tick("done", 1.0)
+        figures = next((value for value in outputs.values() if isinstance(value, t.Figures)), None)
+        count = figures.values.get("count") if figures is not None else None
+        width, height = _size(source.value, self.chosen.limits)
+        return Result(
+            name=source.shown,
+            error=error,
+            count=None if count is None else int(count),
+            figures=figures,
+            table=first_table(outputs),
+            outputs=outputs,
+            seconds=time.perf_counter() - started,
+            input_digest=source.digest,
+            tool_digest=self.tool.digest,
+            model_digests=dict(self.tool.manifest.models),
+            files=files,
+            warnings=(doubt,) if doubt else (),
+            path=source.path,
+            width=width,
+            height=height,
+            micrometres_per_pixel=self.micrometres_per_pixel,
         )
-    figures = next((value for value in outputs.values() if isinstance(value, t.Figures)), None)
-    count = figures.values.get("count") if figures is not None else None
-    return Result(
-        name=shown,
-        error=error,
-        count=None if count is None else int(count),
-        figures=figures,
-        table=table,
-        outputs=outputs,
-        seconds=time.perf_counter() - started,
-        input_digest=seen,
-        tool_digest=tool.digest,
-        model_digests=dict(tool.manifest.models),
-        files=files,
-        warnings=(doubt,) if doubt else (),
-    )
+
+
+def prepare(
+    tool: Tool,
+    *,
+    micrometres_per_pixel: float | None = None,
+    settings: Mapping[str, Any] | None = None,
+    threads: int = 0,
+    limits: ImageLimits = LIMITS,
+) -> Prepared:
+    """Checks what the user chose and loads the tool's models; arguments and errors as of `run_tool`."""
+    chosen = choose(tool, micrometres_per_pixel, settings or {}, limits)
+    return Prepared(tool, tool.load(threads=threads), chosen)
+
+
+def _size(value: t.Value | None, limits: ImageLimits) -> tuple[int | None, int | None]:
+    """Width and height of a picture; nothing for what is none."""
+    if not isinstance(value, t.File):
+        return None, None
+    try:
+        return image_size(value.data, limits)
+    except CloisterError:
+        return None, None
 
 
 def _known_sizes(manifest: Manifest, by_step: Mapping[str, Mapping[str, Any]]) -> KnownSizes | None:
@@ -292,47 +366,42 @@ def _known_sizes(manifest: Manifest, by_step: Mapping[str, Mapping[str, Any]]) -
     return KnownSizes(manifest.sizes.smallest, manifest.sizes.largest, factor, setting)
 
 
-def _input(tool: Tool, path: Path, limits: ImageLimits) -> tuple[t.Value, str]:
-    if len(tool.manifest.inputs) != 1:
-        raise BadInput(
-            "This tool takes several inputs.", "Running over files gives it one.", "Use it from the sdk."
-        )
-    wanted = next(iter(tool.manifest.inputs.values()))
-    if not path.exists():
-        raise NotFound(f"There is no file {path}.", "", "Check the path.")
-    if path.is_dir():
-        raise BadInput(f"{path} is a folder.", "A tool looks at files.", f"Name the pictures: {path}/*.png")
-    if not path.is_file():
-        raise BadInput(
-            f"{path.name} is not a file.",
-            "Devices cannot be looked at.",
-            "Name the pictures themselves.",
-        )
-    if wanted.kind == "file":
-        data = read_limited(path, limits.max_bytes)
-        return t.File(data, path.name), digest(data)
-    from cloister.tools.tables import read_tool_table
-
-    return read_tool_table(path, wanted.columns)
-
-
-def _shown(paths: Sequence[Path]) -> list[str]:
+def shown_names(paths: Sequence[Path]) -> list[str]:
     """What people read as each file's name: its own, or the path as given where files of one name come together."""
     several = {name for name, count in Counter(path.name for path in paths).items() if count > 1}
-    return [str(path) if path.name in several else path.name for path in paths]
+    return [called(path) if path.name in several else called(path.name or path) for path in paths]
 
 
-def _distinct(paths: Sequence[Path]) -> list[str]:
+def labels(paths: Sequence[Path]) -> list[str]:
     """A name for each file's results: without its ending if that is unique; those that are still alike get a number."""
     alike = Counter(os.path.normcase(path.stem) for path in paths)
     taken: set[str] = set()
     names = []
     for path in paths:
-        stem, ending = path.stem or "picture", "" if alike[os.path.normcase(path.stem)] == 1 else path.suffix
-        name, number = stem + ending, 1
-        while os.path.normcase(name) in taken:
-            number += 1
-            name = f"{stem}-{number}{ending}"
-        taken.add(os.path.normcase(name))
-        names.append(name)
+        with_ending = alike[os.path.normcase(path.stem)] > 1
+        names.append(free_label(path, lambda name: os.path.normcase(name) in taken, with_ending=with_ending))
+        taken.add(os.path.normcase(names[-1]))
     return names
+
+
+def free_label(path: Path, taken: Callable[[str], bool], *, with_ending: bool = False) -> str:
+    """A name for a file's results that nothing else has: short enough for every file system, of letters that do not act.
+
+    Args:
+        path: of the file.
+        taken: whether a name is another file's.
+        with_ending: keep the file's ending.
+    """
+    # No other separator of folders, and no escape: U+FFFD stands for what cannot be shown, `_` for that in a file's name.
+    stem = one_line(os.fsencode(path.stem).decode("utf-8", "replace"))
+    stem = "".join("_" if letter in "\ufffd\\/:" else letter for letter in stem)
+    stem = stem.encode("utf-8")[:_LONGEST].decode("utf-8", "ignore") or "picture"
+    ending = called(path.suffix)[:16] if with_ending else ""
+    name, number = stem + ending, 1
+    while taken(name):
+        number += 1
+        name = f"{stem}-{number}{ending}"
+    return name
+
+
+_LONGEST = 160  # bytes: with endings and the temporary file's own, below the 255 of usual file systems

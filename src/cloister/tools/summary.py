@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -15,27 +14,49 @@ if TYPE_CHECKING:  # run imports this module
     from cloister.tools.tool import Tool
 
 _THUMBNAIL = 240
+_SHOWN = 200
 
 
-def index_page(tool: Tool, results: Sequence[tuple[str, Result]]) -> str:
-    """HTML: one line per file with its count, its files or its error."""
-    failed = sum(not result.ok for _, result in results)
-    rows = "".join(_row(result) for _, result in results)
-    total = sum(result.count or 0 for _, result in results)
-    told = f"{len(results)} files, {total} objects" + (f", {failed} could not be used" if failed else "")
-    return page(
-        tool.manifest.title,
-        f"<h1>{escape(tool.manifest.title)}</h1><p>{escape(told)}</p>"
-        + wide(
-            f"<table><tr><th>file</th><th>count</th><th>seconds</th><th>results</th><td></td></tr>{rows}</table>",
-            "files",
+class Index:
+    """The page as it grows: one line per file with its count, its files or its error, and nothing else kept of it.
+
+    Args:
+        tool: that is run.
+        pictures: how many files there will be; of more than 200 no thumbnail is shown, so that the page still opens.
+    """
+
+    def __init__(self, tool: Tool, pictures: int) -> None:
+        self._tool = tool
+        self.thumbnails = pictures <= _SHOWN
+        self._rows: list[str] = []
+        self._objects = self._failed = 0
+
+    def add(self, result: Result) -> None:
+        """The next file."""
+        self._rows.append(_row(result, thumbnail=self.thumbnails))
+        self._objects += result.count or 0
+        self._failed += not result.ok
+
+    def page(self) -> bytes:
+        """HTML."""
+        manifest = self._tool.manifest
+        told = f"{len(self._rows)} files, {self._objects} objects" + (
+            f", {self._failed} could not be used" if self._failed else ""
         )
-        + (limits_list(tool.manifest.limits) if tool.manifest.limits else "")
-        + f"<p><small>{escape(tool.name)} {escape(tool.manifest.version)}, {escape(tool.digest)}</small></p>",
-    )
+        return page(
+            manifest.title,
+            f"<h1>{escape(manifest.title)}</h1><p>{escape(told)}</p>"
+            + wide(
+                "<table><tr><th>file</th><th>count</th><th>seconds</th><th>results</th><td></td></tr>"
+                f"{''.join(self._rows)}</table>",
+                "files",
+            )
+            + (limits_list(manifest.limits) if manifest.limits else "")
+            + f"<p><small>{escape(manifest.name)} {escape(manifest.version)}, {escape(self._tool.digest)}</small></p>",
+        ).encode("utf-8")
 
 
-def _row(result: Result) -> str:
+def _row(result: Result, *, thumbnail: bool) -> str:
     if result.error is not None:
         told = " ".join(part for part in (result.error.what, result.error.why, result.error.remedy) if part)
         return f'<tr><td>{escape(result.name)}</td><td colspan="4">{escape(told)}</td></tr>'
@@ -44,7 +65,7 @@ def _row(result: Result) -> str:
     told = escape(result.name) + "".join(f"<br><small>{escape(line)}</small>" for line in result.warnings)
     return (
         f"<tr><td>{told}</td><td>{count}</td><td>{result.seconds:.1f}</td><td>{links}</td>"
-        f"<td>{_thumbnail(result)}</td></tr>"
+        f"<td>{_thumbnail(result) if thumbnail else ''}</td></tr>"
     )
 
 

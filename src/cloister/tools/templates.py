@@ -138,15 +138,26 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
         BadInput: a field is malformed, or the model does not fit.
     """
     p = parameters
-    told = {"figures": "figures", "table": "objects", "overlay": "overlay", "chart": "sizes"}
-    told["outlines"] = "outlines"
-    pipeline = [
-        _use("picture", "decode@1", {"file": "photo"}),
+    scale = {
+        "step": "sized",
+        "parameter": "factor",
+        "about": "Size of the copy that is looked at, over the picture's own; 0 chooses it by what is in the picture.",
+        "lowest": 0.0,
+        "highest": 4.0,
+    }
+    threshold = {
+        "step": "close" if p.farther else "outlines",
+        "parameter": "threshold",
+        "about": "Between 0 and 1; higher counts fewer objects, surer ones.",
+        "lowest": 0.0,
+        "highest": 1.0,
+    }
+    find = [
         _use("sized", "fit_scale@1", {"image": "picture"}, model="objects", typical=float(p.typical)),
         *_look(p, "sized", "outlines" if not p.farther else "close"),
     ]
     if p.farther:
-        pipeline += [
+        find += [
             _use("small", "rescale@1", {"image": "sized"}, factor=float(p.farther)),
             *_look(p, "small", "far"),
             _use(
@@ -156,48 +167,81 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
                 boundary=LARGE * float(p.typical),
             ),
         ]
-    pipeline += [
-        _use("objects", "measure_outlines@1", {"outlines": "outlines"}),
-        _use(
-            "figures",
-            "size_figures@1",
-            {"outlines": "outlines", "table": "objects"},
-            reach=float(p.reach),
-            recall=float(p.recall),
-        ),
-        _use(
-            "overlay",
-            "overlay@1",
-            {"image": "picture", "outlines": "outlines", "table": "objects"},
-            longest=LONGEST_OVERLAY,
-        ),
-        _use(
-            "sizes", "chart@1", {"figures": "figures"}, column="diameter", title=f"Diameters of {p.counted}"
-        ),
-        _use("report", "report@1", told, counted=p.counted),
+    finder = {"reach": float(p.reach), "recall": float(p.recall)}
+    content = _outlined(about, find, p.counted, {"scale": scale, "threshold": threshold}, finder)
+    tool = Tool(
+        parse_manifest(canonical({**content, "models": {"objects": digest(model)}})), {"objects": model}
+    )
+    tool.load(threads=1)
+    return tool
+
+
+def classical_tool(counted: str, about: Mapping[str, Any]) -> Tool:
+    """A tool that counts, outlines and measures objects without a model, by the classical method (`data.classical`).
+
+    Args:
+        counted: plural noun for reports.
+        about: the manifest's descriptive fields, as of `counting_tool`.
+
+    Raises:
+        BadInput: a field is malformed.
+    """
+    adjustable = {
+        "scale": {
+            "step": "sized",
+            "parameter": "factor",
+            "about": "Below 1 looks at a smaller copy, for pictures whose objects are larger than the method knows.",
+            "lowest": 0.05,
+            "highest": 4.0,
+        },
+        "sensitivity": {
+            "step": "outlines",
+            "parameter": "sensitivity",
+            "about": "From 0.2 to 5; above 1 counts fainter objects, and more that are none.",
+            "lowest": 0.2,
+            "highest": 5.0,
+        },
+        "split": {
+            "step": "outlines",
+            "parameter": "split",
+            "about": "Between 0 and 1; higher parts touching objects more readily.",
+            "lowest": 0.0,
+            "highest": 1.0,
+        },
+    }
+    find = [
+        _use("sized", "rescale@1", {"image": "picture"}, factor=1.0),
+        _use("light", f"normalise@{NORMALISATION_VERSION}", {"image": "sized"}),
+        _use("outlines", "classical@1", {"field": "light"}),
     ]
-    content: dict[str, Any] = {
+    return Tool(parse_manifest(canonical(_outlined(about, find, counted, adjustable, {}))), {})
+
+
+def _outlined(
+    about: Mapping[str, Any],
+    find: list[dict[str, Any]],
+    counted: str,
+    adjustable: Mapping[str, Any],
+    finder: Mapping[str, float],
+) -> dict[str, Any]:
+    """A manifest's content around the steps that make `outlines` of `picture`: measured, drawn, reported."""
+    measured = {"outlines": "outlines", "table": "objects"}
+    told = {**measured, "figures": "figures", "overlay": "overlay", "chart": "sizes"}
+    pipeline = [
+        _use("picture", "decode@1", {"file": "photo"}),
+        *find,
+        _use("objects", "measure_outlines@1", {"outlines": "outlines"}),
+        _use("figures", "size_figures@1", measured, **finder),
+        _use("overlay", "overlay@1", {"image": "picture", **measured}, longest=LONGEST_OVERLAY),
+        _use("sizes", "chart@1", {"figures": "figures"}, column="diameter", title=f"Diameters of {counted}"),
+        _use("report", "report@1", told, counted=counted),
+    ]
+    return {
         "type": "cloister/tool@1",
         **about,
         "inputs": {"photo": {"kind": "file", "columns": []}},
-        "models": {"objects": digest(model)},
         "pipeline": pipeline,
-        "adjustable": {
-            "scale": {
-                "step": "sized",
-                "parameter": "factor",
-                "about": "Size of the copy that is looked at, over the picture's own; 0 chooses it by what is in the picture.",
-                "lowest": 0.0,
-                "highest": 4.0,
-            },
-            "threshold": {
-                "step": "close" if p.farther else "outlines",
-                "parameter": "threshold",
-                "about": "Between 0 and 1; higher counts fewer objects, surer ones.",
-                "lowest": 0.0,
-                "highest": 1.0,
-            },
-        },
+        "adjustable": dict(adjustable),
         "outputs": {
             "overlay": {"source": "overlay", "kind": "picture"},
             "objects": {"source": "objects", "kind": "table"},
@@ -206,9 +250,6 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
             "report": {"source": "report", "kind": "report"},
         },
     }
-    tool = Tool(parse_manifest(canonical(content)), {"objects": model})
-    tool.load(threads=1)
-    return tool
 
 
 def _look(p: Outlining, image: str, outlines: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -42,7 +42,7 @@ def columns_read(recipe: TrainingRecipe) -> tuple[str, ...]:
     """The columns of a table that the training reads: features and label; none of pictures."""
     preparation = recipe.preparation
     if isinstance(preparation, TabularPreparation):
-        return tuple(dict.fromkeys([*(column.name for column in preparation.columns), preparation.label]))
+        return preparation.read
     return ()
 
 
@@ -77,16 +77,13 @@ def check_schema(recipe: TrainingRecipe, dataset: DatasetDescription) -> None:
     if dataset.kind != "table":
         raise _misfit("`preparation`", "It is for tables; the dataset is pictures.", "Use `points`.")
     kinds = {column.name: column.kind for column in dataset.columns}
-    for place, column in enumerate(preparation.columns):
-        field = f"`preparation.columns.{place}.name`"
-        if column.name not in kinds:
-            raise _misfit(
-                field, f"The dataset has no column {column.name[:60]!a}.", "See its catalogue entry."
-            )
-        if kinds[column.name] not in _NUMBERS:
+    for field, name, number in _fields(preparation):
+        if name not in kinds:
+            raise _misfit(field, f"The dataset has no column {name[:60]!a}.", "See its catalogue entry.")
+        if number and kinds[name] not in _NUMBERS:
             raise _misfit(
                 field,
-                f"The column {column.name[:60]!a} is {kinds[column.name]}; features are numbers.",
+                f"The column {name[:60]!a} is {kinds[name]}; features are numbers.",
                 "Leave it out, or register numbers in its place.",
             )
     if preparation.label not in kinds:
@@ -101,6 +98,19 @@ def check_schema(recipe: TrainingRecipe, dataset: DatasetDescription) -> None:
             f"The label is {kinds[preparation.label]}, and no classes are named.",
             "Name the label's values as classes, in the order of the model's outputs.",
         )
+
+
+def _fields(preparation: TabularPreparation) -> Iterator[tuple[str, str, bool]]:
+    """Every column of the dataset that features are made of: where the recipe names it, and whether it has to hold numbers."""
+    made: tuple[str, ...] = ()
+    if preparation.windows is not None:
+        made = preparation.windows.names
+        yield "`preparation.windows.by`", preparation.windows.by, False
+        for place, feature in enumerate(preparation.windows.features):
+            yield f"`preparation.windows.features.{place}.column`", feature.column, True
+    for place, column in enumerate(preparation.columns):
+        if column.name not in made:
+            yield f"`preparation.columns.{place}.name`", column.name, True
 
 
 def _misfit(field: str, why: str, remedy: str) -> BadInput:

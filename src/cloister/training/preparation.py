@@ -3,7 +3,8 @@
 Rules:
 1. Only what the recipe's constants say is done; nothing is fitted to the records.
 2. A record that cannot be read is an error that names its position, never its content.
-3. Whether a record is kept apart for validation depends on that record alone, or on its unit's key (`splitting`).
+3. An example is a record or, where the recipe makes windows, a fixed number of rows of one machine (`data.windows`).
+4. Whether a record is kept apart for validation depends on that record alone, or on its unit's key (`splitting`).
 
 Tables and folders of pictures are read as `cloister.data` reads them when they are registered.
 """
@@ -11,13 +12,14 @@ Tables and folders of pictures are read as `cloister.data` reads them when they 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cloister.data.windows import Windows, windows_of
 from cloister.foundation.errors import BadInput, NotFound
 from cloister.training.examples import ArrayExamples, Examples
 from cloister.training.points import Picture, PointExamples
@@ -76,10 +78,13 @@ def _tabular(
     reading: Reading,
     alone: bool,
 ) -> Examples:
-    names = [column.name for column in plan.columns]
     extra = () if unit_column is None else (unit_column,)
-    table = _read_table(source, list(dict.fromkeys([*names, plan.label, *extra])), reading, unit_column)
-    features = np.empty((len(table[plan.label]), len(names)), np.float32)
+    table: Mapping[str, Sequence[Any]] = _read_table(
+        source, list(dict.fromkeys([*plan.read, *extra])), reading, unit_column
+    )
+    if plan.windows is not None:
+        table = _windowed(plan.windows, table, unit_column, alone)
+    features = np.empty((len(table[plan.label]), len(plan.columns)), np.float32)
     for position, column in enumerate(plan.columns):
         values = _numbers(table[column.name], column.name)
         scaled = np.clip((values - column.centre) / column.spread, -column.limit, column.limit)
@@ -112,7 +117,29 @@ def _tabular(
     return ArrayExamples(taken(order), taken(kept), groups[: len(cut.units)], kept_groups)
 
 
-def _units(values: list[Any], name: str) -> dict[str, list[int]]:
+def _windowed(
+    plan: Windows, table: Mapping[str, Sequence[Any]], unit_column: str | None, alone: bool
+) -> dict[str, Sequence[Any]]:
+    """A table of windows: their features, and of every other column what stands in the window's last row.
+
+    A row more or less moves all windows after it, so that one row can change many examples. Only where a unit is a whole
+    machine do others' windows stay as they are, and only then is privacy claimed.
+    """
+    if unit_column not in (None, plan.by) or (alone and unit_column is None):
+        raise BadInput(
+            "The windows do not fit the unit of privacy.",
+            "A unit has to be all rows of one machine: one row more or less would change many windows.",
+            f"Register the dataset with the unit {plan.by[:60]!a}, or agree on a recipe without windows.",
+        )
+    readings = {name: _numbers(table[name], name) for name in plan.sources}
+    made = windows_of(plan, table[plan.by], readings)
+    shown: dict[str, Sequence[Any]] = {
+        name: [values[place] for place in made.last] for name, values in table.items()
+    }
+    return shown | {name: made.features[:, place].tolist() for place, name in enumerate(plan.names)}
+
+
+def _units(values: Sequence[Any], name: str) -> dict[str, list[int]]:
     """Value of the unit's column → its rows, in order of appearance. Two that are written differently are two units."""
     found: dict[str, list[int]] = {}
     for place, value in enumerate(values):
@@ -138,7 +165,7 @@ def _units(values: list[Any], name: str) -> dict[str, list[int]]:
     return found
 
 
-def _labels(plan: TabularPreparation, values: list[Any]) -> np.ndarray:
+def _labels(plan: TabularPreparation, values: Sequence[Any]) -> np.ndarray:
     if plan.classes:
         places = {name: place for place, name in enumerate(plan.classes)}
         found = [places.get(_text(value), -1) for value in values]
@@ -166,7 +193,7 @@ def _text(value: Any) -> str:
     return str(value).strip() if not isinstance(value, bool) else str(value).lower()
 
 
-def _numbers(values: list[Any], name: str) -> np.ndarray:
+def _numbers(values: Sequence[Any], name: str) -> np.ndarray:
     """Float64, NaN where absent."""
     result = np.empty(len(values), np.float64)
     for place, value in enumerate(values):

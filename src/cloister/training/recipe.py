@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from cloister.data.windows import Windows
 from cloister.foundation.documents import Document
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -99,6 +100,8 @@ class TabularPreparation(Document):
         label_centre: a public constant that is subtracted from a numeric label.
         label_spread: a public constant that a numeric label is divided by.
         column_label: whether a numeric label has the shape (B, 1), as a model with one output needs, rather than (B).
+        windows: makes one example of a fixed number of rows of one machine; `columns` then name its features, or columns of the
+            window's last row, where the label is read too. Under a privacy budget the unit has to be the machine.
     """
 
     name: Literal["tabular"] = "tabular"
@@ -108,6 +111,16 @@ class TabularPreparation(Document):
     label_centre: Number = 0.0
     label_spread: Positive = 1.0
     column_label: bool = True
+    windows: Windows | None = None
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The columns of the table that are read: of features, of the machines' names where there are windows, of the label."""
+        if self.windows is None:
+            return tuple(dict.fromkeys([*(column.name for column in self.columns), self.label]))
+        made = set(self.windows.names)
+        plain = [column.name for column in self.columns if column.name not in made]
+        return tuple(dict.fromkeys([self.windows.by, *self.windows.sources, *plain, self.label]))
 
 
 class PointsPreparation(Document):

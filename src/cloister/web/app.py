@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from cloister.web import assets, description, problems
-from cloister.web.api import agreements, budgets, datasets, happenings, parties, releases
+from cloister.web.api import agreements, budgets, datasets, disclosures, happenings, parties, releases
 from cloister.web.api import log as log_api
 from cloister.web.api import passkeys as passkeys_api
 from cloister.web.api import people as people_api
@@ -29,11 +29,22 @@ from cloister.web.pages import (
 )
 from cloister.web.pages import agreements as agreements_pages
 from cloister.web.pages import datasets as datasets_pages
+from cloister.web.pages import disclosures as disclosures_pages
 from cloister.web.pages import parties as parties_pages
 from cloister.web.routes import Routes
 from cloister.web.site import Site
 
-_INTERFACE = (parties, happenings, datasets, agreements, budgets, tasks_api, releases, log_api)
+_INTERFACE = (
+    parties,
+    happenings,
+    datasets,
+    disclosures,
+    agreements,
+    budgets,
+    tasks_api,
+    releases,
+    log_api,
+)
 _SCREENS = (
     assets,
     settings_api,
@@ -51,6 +62,7 @@ _SCREENS = (
     ask,
     tasks,
     datasets_pages,
+    disclosures_pages,
     parties_pages,
     agreements_pages,
     results,

@@ -30,7 +30,15 @@ OPEN: Literal["open"] = "open"
 """In place of a right: anybody may ask, signed in or not."""
 Needed: TypeAlias = Right | Literal["open"]
 BINDING: frozenset[Right] = frozenset(
-    {"agreements.sign", "tasks.approve", "people.manage", "budgets.write", "parties.trust", "results.revoke"}
+    {
+        "agreements.sign",
+        "tasks.approve",
+        "people.manage",
+        "budgets.write",
+        "parties.trust",
+        "results.revoke",
+        "disclosures.give",
+    }
 )
 WHO = "cloister.who"
 """Where a door puts the `Caller` into a request's scope."""

@@ -95,13 +95,15 @@ def _planes(rng: np.random.Generator, habit: Habit) -> tuple[Floats, Floats]:
             [[width, height, width, height, length, length], np.full(len(keep), reach)]
         )
     if habit == "fragment":
-        # A block broken in two along one or two planes through its middle.
+        # A block broken along one or two planes near its middle; of two that leave nothing between them, the second is left out.
         normals, offsets = _planes(rng, "cube" if rng.random() < 0.5 else "sucrose")
         for _ in range(int(rng.integers(1, 3))):
             broken = rng.normal(size=3)
             broken /= np.linalg.norm(broken)
-            normals = np.vstack([normals, broken])
-            offsets = np.append(offsets, float(rng.uniform(-0.1, 0.35)))
+            along = _vertices(normals, offsets) @ broken
+            offset = float(rng.uniform(-0.1, 0.35))
+            if offset > along.min() + 0.3:
+                normals, offsets = np.vstack([normals, broken]), np.append(offsets, offset)
         return normals, offsets
     if habit in {"prism", "needle"}:
         angles = np.arange(6) * np.pi / 3

@@ -28,6 +28,7 @@ LIMITS: dict[str, Quota] = {
     "acts on an agreement": Quota(number=100, size=4 * _MIB, burst=60, per_hour=120),
     "final acts on an agreement": Quota(number=4, size=_MIB, burst=4, per_hour=60),
     "catalogue entries": Quota(number=1000, size=64 * _MIB, burst=200, per_hour=120),
+    "withdrawals of disclosures": Quota(number=1000, size=16 * _MIB, burst=100, per_hour=120),
     "revocations": Quota(number=1000, size=16 * _MIB, burst=100, per_hour=120),
 }
 _STRANGERS = 10

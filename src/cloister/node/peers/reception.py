@@ -18,6 +18,7 @@ from cloister.foundation.canonical import MAX_BYTES, canonical
 from cloister.foundation.errors import CloisterError, Conflict, NotFound, NotTrusted, Refused
 from cloister.identity.envelopes import MAX_ENVELOPE_BYTES
 from cloister.journal.ports import Taken
+from cloister.node.disclosures.exchange import DISCLOSURE, MAX_DOCUMENT
 from cloister.node.ledger_service import MAX_QUESTION, WITNESS
 from cloister.node.messages import MESSAGE, read, unpack
 from cloister.node.peers.documents import MAX_PUSH, PUSH
@@ -79,6 +80,10 @@ def serve(node: Node, transport: Messenger) -> None:
         START: (MAX_BYTES, _with_new_cards(node, lambda call: admitting.on_start(call.sender, call.body))),
         WITHDRAWN: (_SMALL, lambda call: admitting.on_withdrawn(call.sender, call.body)),
         CONTENT: (_SMALL, lambda call: asking.on_content(call.sender, call.body)),
+        DISCLOSURE: (
+            MAX_DOCUMENT,
+            _with_new_cards(node, lambda call: node.disclosures.exchange.on_document(call.sender, call.body)),
+        ),
         REVOKE: (MAX_ENVELOPE_BYTES, lambda call: node.revocations.take(call.sender, call.body)),
         WITNESS: (MAX_QUESTION, lambda call: node.ledger.witness(call.sender, call.body)),
     }

@@ -25,6 +25,18 @@ class Tools:
         """One, with its settings and its manifest. Raises `NotFound`."""
         return Tool(self._client.get(f"/tools/{name}"))
 
+    def install(self, file: str | Path) -> Tool:
+        """Installs a tool at this server from its file, once its models and its certificate were looked at there.
+
+        Raises:
+            BadInput: the file is no tool, or the tool cannot run.
+            NotTrusted: its certificate does not hold.
+        """
+        path = Path(file)
+        offer = self._client.send_file("/tool-offers", path.name, read_limited(path, 512 << 20))
+        self._client.post(f"/tool-offers/{offer['id']}/install", once=True)
+        return self.get(offer["manifest"]["name"])
+
     def run(
         self, name: str, file: str | Path, *, um_per_pixel: float | None = None, **settings: Any
     ) -> Sample:

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from cloister.foundation.errors import BadInput
 from cloister.tools.steps import (
     chart,
+    classical,
     imaging,
     measure,
     objects,
     outlined,
     overlay,
+    plot,
     reporting,
+    rows,
     size_figures,
     stars,
     tabular,
@@ -28,11 +31,14 @@ STEPS: Mapping[str, Step] = {
         *objects.STEPS,
         *measure.STEPS,
         *stars.STEPS,
+        *classical.STEPS,
         *outlined.STEPS,
         *size_figures.STEPS,
+        *rows.STEPS,
         *tabular.STEPS,
         *overlay.STEPS,
         *chart.STEPS,
+        *plot.STEPS,
         *reporting.STEPS,
     )
 }

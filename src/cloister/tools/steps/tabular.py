@@ -51,16 +51,25 @@ class Filter(Parameters):
 
 
 class Scaling(Parameters):
-    """(value - offset) / divisor for one column; a missing value is `missing` before that, or an error if that is null."""
+    """(value - offset) / divisor for one column; a missing value is `missing` before that, or an error if that is null.
+
+    What comes out beyond `limit` is cut, as in training; it replaces the column, or becomes a new one, `into`.
+    """
 
     column: ColumnName
     offset: float = 0.0
     divisor: Annotated[float, Field(gt=0)] = 1.0
     missing: float | None = None
+    limit: Annotated[float, Field(gt=0)] | None = None
+    into: ColumnName | None = None
 
 
 class Scale(Parameters):
-    """The columns to scale; the others stay as they are."""
+    """The columns to scale; the others stay as they are.
+
+    Args:
+        columns: which, and how; each from the table as it came.
+    """
 
     columns: Annotated[tuple[Scaling, ...], Field(min_length=1, max_length=2000)]
 
@@ -117,15 +126,12 @@ def scale(_context: Context, parameters: Scale, *, table: t.Table) -> t.Table:
                     "Fill them in, or leave those rows out.",
                 )
             values[missing] = entry.missing
-        made[entry.column] = (values - entry.offset) / entry.divisor
-    return t.Table(
-        made,
-        {
-            name: unit
-            for name, unit in table.units.items()
-            if name not in {e.column for e in parameters.columns}
-        },
-    )
+        values = (values - entry.offset) / entry.divisor
+        if entry.limit is not None:
+            values = np.clip(values, -entry.limit, entry.limit)
+        made[entry.into or entry.column] = values
+    replaced = {entry.into or entry.column for entry in parameters.columns}
+    return t.Table(made, {name: unit for name, unit in table.units.items() if name not in replaced})
 
 
 def score(context: Context, parameters: Score, *, table: t.Table) -> t.Table:
@@ -231,10 +237,20 @@ def _percentiles(
     ]
 
 
-def _same(inputs: Mapping[str, t.ValueType], parameters: Any, _models: Mapping[str, Model]) -> t.ValueType:
-    conditions = getattr(parameters, "where", None) or parameters.columns
-    columns_needed(inputs["table"], *(entry.column for entry in conditions))
+def _same(inputs: Mapping[str, t.ValueType], parameters: Filter, _models: Mapping[str, Model]) -> t.ValueType:
+    columns_needed(inputs["table"], *(entry.column for entry in parameters.where))
     return inputs["table"]
+
+
+def _scaled(
+    inputs: Mapping[str, t.ValueType], parameters: Scale, _models: Mapping[str, Model]
+) -> t.ValueType:
+    columns_needed(inputs["table"], *(entry.column for entry in parameters.columns))
+    known = inputs["table"].columns
+    if known is None:
+        return inputs["table"]
+    made = (entry.into for entry in parameters.columns if entry.into is not None)
+    return t.ValueType("table", columns=tuple(dict.fromkeys([*known, *made])))
 
 
 def _scored(inputs: Mapping[str, t.ValueType], parameters: Score, models: Mapping[str, Model]) -> t.ValueType:
@@ -271,7 +287,7 @@ STEPS = (
         keep,
         _same,
     ),
-    Step("scale", 1, "Shifts and divides columns of a table.", _TABLE, "table", Scale, scale, _same),
+    Step("scale", 1, "Shifts and divides columns of a table.", _TABLE, "table", Scale, scale, _scaled),
     Step(
         "score",
         1,

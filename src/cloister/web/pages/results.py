@@ -8,7 +8,7 @@ from fastapi import FastAPI, Form, Request, Response
 
 from cloister.foundation.errors import BadInput, CloisterError
 from cloister.node.reports import release_content, release_view
-from cloister.tools.builtin import BUILTIN
+from cloister.tools.builtin import with_models
 from cloister.web.downloads import as_file
 from cloister.web.frame import Pages
 from cloister.web.guard import allow
@@ -98,7 +98,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             lead="The tool runs on this machine. Its certificate travels with it.",
             result=result_page(pages.node(), release),
             given=given,
-            base_options=[(name, name) for name in BUILTIN],
+            base_options=[(name, name) for name in with_models()],
             error=error,
         )
 

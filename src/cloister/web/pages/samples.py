@@ -179,6 +179,8 @@ def add(app: FastAPI, pages: Pages) -> None:
             without_size=told.without_size(sample, opened),
             hand=None if state is None else corrections.shown(state),
             key=secrets.token_hex(16),
+            counted="Count" if opened is None else view.counted(opened.manifest),
+            rows=None if sample.size else told.rows_of(room, sample, view.who(request)),
             told_of=told,
             view=view,
             error=error,

@@ -15,6 +15,7 @@ from cloister.node.toolroom.paces import TooOften
 from cloister.node.toolroom.recent import Sample
 from cloister.node.toolroom.shelf import Opened, signer_names
 from cloister.release.bundle import Checked
+from cloister.tools.manifest import takes_pictures
 from cloister.web.downloads import as_file
 from cloister.web.frame import Pages
 from cloister.web.routes import Routes
@@ -147,7 +148,8 @@ def add(app: FastAPI, pages: Pages) -> None:
             manifest=opened.manifest,
             signers=_signers(opened),
             settings=view.settings_of(opened.manifest),
-            takes_pictures=next(iter(opened.manifest.inputs.values())).kind == "file",
+            takes_pictures=takes_pictures(opened.manifest),
+            counted=view.counted(opened.manifest),
             fields=fields or {},
             failed=failed,
             at_once=AT_ONCE,
@@ -164,7 +166,12 @@ def add(app: FastAPI, pages: Pages) -> None:
     @routes.get("/tools/{name}/results", "tools.use")
     def results(request: Request, name: str) -> Response:
         return pages.part(
-            request, "tools/results.html", results=_results(request, name), view=view, name=name[:64]
+            request,
+            "tools/results.html",
+            results=_results(request, name),
+            counted=view.counted(room.shelf.open(name).manifest),
+            view=view,
+            name=name[:64],
         )
 
     @routes.post("/tools/{name}", "tools.use", body=body_limit(room.limits.file_bytes, 2))

@@ -17,7 +17,7 @@ from cloister.node.node import Node
 from cloister.node.reports import release_content, release_view, releases_view
 from cloister.release.bundle import Checked, check_bundle
 from cloister.release.certificate import Predicate, read_statement, require_content
-from cloister.tools.builtin import BUILTIN
+from cloister.tools.builtin import with_models
 from cloister.tools.install import InstalledTools
 
 CHECKS = {
@@ -120,7 +120,7 @@ def result_page(node: Node, digest: str) -> dict[str, Any]:
         "revoked": _revoked(told, named),
         "lineage": _lineage(node, told, predicate, tools, named),
         "tools": tools,
-        "bases": [name for name, item in BUILTIN.items()],
+        "bases": list(with_models()),
     }
 
 

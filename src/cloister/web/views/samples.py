@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cloister.foundation.errors import CloisterError
+from cloister.foundation.text import one_line
 from cloister.node.toolroom.recent import Sample
-from cloister.node.toolroom.room import ToolRoom
+from cloister.node.toolroom.room import ToolRoom, Who
 from cloister.node.toolroom.shelf import Opened
 from cloister.tools.check import parameters_of
 from cloister.web.views.tools import figure, figure_name
 
+_ROWS, _COLUMNS, _CELL = 25, 12, 60
+"""How much of a result's table a page shows; all of it is in the file."""
 _BORDER = "border"
 _SHARES = {"d10": "one tenth is smaller", "d50": "half is smaller", "d90": "nine tenths are smaller"}
 
@@ -68,6 +74,44 @@ def figure_told(name: str) -> str:
         return f"With a {name.removesuffix('_measured').replace('_', ' ')}"
     share = _SHARES.get(re.sub(r".*_", "", name))
     return f"{figure_name(name)}: {share}" if share else figure_name(name)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The beginning of a result's table.
+
+    Attributes:
+        headings: of the columns.
+        rows: cells as people read them, and whether each is a number.
+        more: how many rows and columns are left out.
+    """
+
+    headings: list[str]
+    rows: list[list[tuple[str, bool]]]
+    more: tuple[int, int]
+
+
+def rows_of(room: ToolRoom, sample: Sample, asked: Who) -> Rows | None:
+    """The beginning of the table that a sample has; None where it has none, or it was not kept."""
+    if "table.csv" not in sample.files:
+        return None
+    try:
+        text = room.file(sample.id, "table.csv", asked).decode("utf-8", "replace")
+    except CloisterError:
+        return None
+    lines = csv.reader(io.StringIO(text, newline=""))
+    headings = [_cell(cell)[0] for cell in next(lines, [])]
+    rows = [[_cell(cell) for cell in line[:_COLUMNS]] for line in itertools.islice(lines, _ROWS)]
+    return Rows(headings[:_COLUMNS], rows, (sum(1 for _ in lines), max(0, len(headings) - _COLUMNS)))
+
+
+def _cell(text: str) -> tuple[str, bool]:
+    """A cell as people read it: numbers with three digits that count, text without what acts on a page."""
+    try:
+        number = float(text)
+    except ValueError:
+        return one_line(text)[:_CELL], False
+    return (figure(number) if math.isfinite(number) else "", True)
 
 
 def bars(edges: Sequence[float]) -> list[str]:

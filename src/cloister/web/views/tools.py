@@ -21,7 +21,7 @@ from cloister.release.bundle import Checked
 from cloister.storage.samples import Wanted
 from cloister.tools.check import parameters_of
 from cloister.tools.install import State
-from cloister.tools.manifest import Manifest
+from cloister.tools.manifest import Manifest, takes_pictures
 from cloister.tools.serving import FILES
 from cloister.web.diary import Diary
 from cloister.web.doors import SITE, Visit
@@ -143,6 +143,17 @@ def _value(setting: Setting, text: str) -> Any:
     if setting.kind == "number":
         return typed.number(text, setting.title)
     return typed.whole(text, setting.title, least=-999_999_999)
+
+
+def counted(manifest: Manifest) -> str:
+    """What a tool for tables counts, as its report says it, to stand over the number; `Count` where it counts in pictures."""
+    if takes_pictures(manifest):
+        return "Count"
+    for use in manifest.pipeline:
+        if use.step.partition("@")[0] == "report":
+            text = str(getattr(parameters_of(use), "counted", ""))
+            return text[:1].upper() + text[1:] or "Count"
+    return "Count"
 
 
 # What people look for --------------------------------------------------------------------------------------------------

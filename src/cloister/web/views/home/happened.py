@@ -18,7 +18,20 @@ _HAPPENED = 12
 _TOLD = (
     "agreement.signatures", "agreement.state", "task.proposed", "task.refused", "task.started", "task.finished",
     "task.failed", "task.stopped", "budget.charged", "release.stored", "release.revoked", "duty.deleted",
+    "disclosure.given", "disclosure.received", "disclosure.withdrawn", "disclosure.deleted", "disclosure.confirmed",
+    "disclosure.overdue",
 )  # fmt: skip
+_DISCLOSED = {
+    "disclosure.given": ("Records were sealed to another organisation", "done"),
+    "disclosure.received": ("Records that another organisation disclosed were opened", "done"),
+    "disclosure.withdrawn": ("A disclosure was withdrawn", "warn"),
+    "disclosure.deleted": ("This server deleted disclosed records", "done"),
+    "disclosure.confirmed": ("The recipient of disclosed records confirmed something", "done"),
+    "disclosure.overdue": ("The deletion of disclosed records is overdue", "bad"),
+}
+
+
+_RIGHTS: Mapping[str, Right] = {"agreement": "agreements.read", "disclosure": "disclosures.read"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,7 @@ def happened(node: Node, may: Callable[[Right], bool]) -> list[Happening]:
     kinds = [
         kind
         for kind in _TOLD
-        if may("agreements.read" if kind.startswith("agreement") else "tasks.read")
+        if may(_RIGHTS.get(kind.partition(".")[0], "tasks.read"))
         and (kind != "budget.charged" or may("budgets.read"))
     ]
     names = node.parties.names()
@@ -69,6 +82,13 @@ def _told(node: Node, item: Event, names: Mapping[str, str]) -> Happening | None
             return None
         bad = "warn" if facts["to"] != "finalized" else "done"
         return Happening(item.at, f"“{title}” is {STATES[facts['to']][0]}", link, bad)
+    if item.kind in _DISCLOSED:
+        text, kind = _DISCLOSED[item.kind]
+        try:
+            node.disclosures.one(str(facts.get("disclosure")))
+        except CloisterError:
+            return None  # withdrawn before it was opened here: there is nothing to show
+        return Happening(item.at, text, f"/disclosures/{facts.get('disclosure')}", kind)
     if item.kind == "release.stored":
         return Happening(item.at, "A result was approved and is here", f"/tasks/{item.task}")
     words = in_words({"kind": item.kind, "facts": facts}, names)

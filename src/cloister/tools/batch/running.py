@@ -1,0 +1,402 @@
+"""A tool over many files, one after the other; what was done is on disk before the next begins, and is not done again.
+
+In a folder with results lie, for each picture, its files (`LABEL.overlay.png`, …) and its objects (`objects/LABEL.parquet`), and
+over all of them the record (`samples.db`, see `samples`), `index.html`, and the tables `objects` and `samples` as CSV and
+Parquet. The order of writing (files, objects, then the row) makes a batch that was stopped go on where it was.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cloister.foundation.errors import BadInput, CloisterError, Conflict, OutOfSpace
+from cloister.foundation.files import write_atomically
+from cloister.storage.locking import FolderLock
+from cloister.tools import types as t
+from cloister.tools.batch import objects
+from cloister.tools.batch.discovery import RECORD, Found
+from cloister.tools.batch.samples import COLUMNS, Conditions, Sample, Samples
+from cloister.tools.inputs import called
+from cloister.tools.run import Prepared, Progress, Result, Source, free_label, shown_names
+from cloister.tools.summary import Index
+
+
+@dataclass(frozen=True)
+class Done:
+    """A file that is done.
+
+    Args:
+        result: what came of it. Of one that was done before: what is kept of it, so no outputs.
+        before: it was done before and not computed again.
+    """
+
+    result: Result
+    before: bool = False
+
+
+class Folder:
+    """A folder with results, held by one process at a time. Made by `hold`.
+
+    Args:
+        out: the folder.
+        prepared: the tool, with what the user chose.
+        record: the table in the folder.
+        plant: the plant's own database, or None.
+    """
+
+    def __init__(self, out: Path, prepared: Prepared, record: Samples, plant: Samples | None) -> None:
+        self.out = out
+        self.prepared = prepared
+        self.record = record
+        self.conditions = Conditions.of(
+            prepared.tool.digest, prepared.chosen.settings, prepared.micrometres_per_pixel
+        )
+        self._plant = plant
+
+    def kept(self, source: Source, *, whole: bool) -> Result | None:
+        """What was computed before for the same path, content, tool and settings, if all its files are still there.
+
+        Args:
+            source: the file.
+            whole: with its objects, and its overlay for the page over all.
+        """
+        if source.error is not None:
+            return None
+        sample = self.record.get(self.conditions.key(absolute(source.path), source.digest))
+        if sample is None or not sample.ok:
+            return None
+        files = tuple(self.out / name for name in json.loads(sample.files))
+        if not all(os.path.lexists(file) for file in files):
+            return None
+        return self._rebuilt(sample, source, files, whole=whole)
+
+    def _rebuilt(self, sample: Sample, source: Source, files: tuple[Path, ...], *, whole: bool) -> Result:
+        kept: dict[str, Any] = json.loads(sample.figures)
+        piece = objects.piece(self.out, sample.label)
+        overlay = self.out / f"{sample.label}.overlay.png"
+        outputs: dict[str, t.Value] = {}
+        if whole and overlay in files:
+            outputs["overlay"] = t.Picture(overlay.read_bytes(), "image/png")
+        return Result(
+            name=source.shown,
+            error=None,
+            count=sample.count,
+            figures=t.Figures(kept["values"], kept["units"]) if kept else None,
+            table=objects.read_piece(piece) if whole and piece in files else None,
+            outputs=outputs,
+            seconds=sample.seconds,
+            input_digest=sample.digest,
+            tool_digest=sample.tool_digest,
+            model_digests=dict(self.prepared.tool.manifest.models),
+            files=tuple(file for file in files if file != piece),
+            warnings=tuple(json.loads(sample.warnings)),
+            path=source.path,
+            width=sample.width,
+            height=sample.height,
+            micrometres_per_pixel=sample.um_per_px,
+        )
+
+    def compute(
+        self,
+        source: Source,
+        seen: os.stat_result | None,
+        progress: Progress | None = None,
+        *,
+        failures: bool = True,
+    ) -> Result:
+        """Runs the tool on a file that was read, writes its results, then its row.
+
+        Args:
+            source: the file.
+            seen: its size and times when it was read; None if it is not there.
+            progress: told of every step.
+            failures: write a row also if there is no result.
+
+        Raises:
+            OutOfSpace: the disk is full; there is no row.
+            CloisterError: the record cannot be written.
+        """
+        file = absolute(source.path)
+        key = self.conditions.key(file, source.digest)
+        before = self.record.get(key)
+        label = before.label if before is not None and before.label else ""
+        if not label and source.error is None:
+            label = free_label(source.path, lambda name: self.record.label_taken(name, key))
+        result = self.prepared.run(source, label, self.out, progress)
+        if isinstance(result.error, OutOfSpace):
+            raise result.error
+        if not result.ok and not failures:
+            return result
+        written = list(result.files)
+        if result.table is not None:
+            written.append(objects.write_piece(self.out, label, result.table))
+        self.record.put(
+            _row(
+                self.prepared,
+                self.conditions,
+                file,
+                key,
+                result,
+                label if result.ok else "",
+                seen,
+                written,
+                self.out,
+            )
+        )
+        return result
+
+    def send(self) -> CloisterError | None:
+        """Gives the plant's own database the rows that it does not have; the error that stopped it, if any did."""
+        if self._plant is None:
+            return None
+        try:
+            while rows := self.record.unsent(100):
+                for row in rows:
+                    self._plant.put(replace(row, sent=True))
+                    self.record.mark_sent(row)
+        except CloisterError as error:
+            return error
+        return None
+
+
+@contextmanager
+def hold(out: Path, prepared: Prepared, plant: Samples | None = None) -> Iterator[Folder]:
+    """A folder for results, made if it is missing, and this process's alone while it is held.
+
+    Raises:
+        Conflict: another process writes into it.
+        Refused: a newer Cloister wrote its record.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FolderLock(out)
+    except Conflict:
+        raise Conflict(
+            f"Another process writes its results into {called(out)}.",
+            "Two at once would take each other's names.",
+            "Wait for it, or name another folder with --out.",
+        ) from None
+    try:
+        record = Samples.open_file(out / RECORD)
+        try:
+            yield Folder(out, prepared, record, plant)
+        finally:
+            record.close()
+    finally:
+        lock.release()
+
+
+def run_batch(
+    prepared: Prepared,
+    found: Sequence[Found],
+    folder: Folder | None = None,
+    *,
+    again: bool = False,
+    objects_wanted: bool = True,
+    progress: Progress | None = None,
+) -> Iterator[Done]:
+    """Runs a tool over files; the next begins when the last one's outcome has been taken.
+
+    Args:
+        prepared: the tool, with what the user chose.
+        found: the files, as `discover` gives them.
+        folder: for results; None: nothing is written, and nothing known of what was done before.
+        again: compute also what was done before.
+        objects_wanted: give what was done before with its objects.
+        progress: told of every step.
+
+    Yields:
+        The outcome of each file, in order.
+
+    Raises:
+        CloisterError: results or the record cannot be written; what was done until then stays done.
+    """
+    paths = [item.path for item in found]
+    index = Index(prepared.tool, pictures=len(found))
+    for item, shown in zip(found, shown_names(paths), strict=True):
+        done = _next(prepared, item, shown, folder, index.thumbnails or objects_wanted, again, progress)
+        index.add(done.result)
+        yield replace(done, result=replace(done.result, outputs={}))
+        del done
+    if folder is not None:
+        write_atomically(folder.out / "index.html", index.page())
+
+
+def _next(
+    prepared: Prepared,
+    item: Found,
+    shown: str,
+    folder: Folder | None,
+    whole: bool,
+    again: bool,
+    progress: Progress | None,
+) -> Done:
+    if item.error is not None:
+        return Done(prepared.run(Source(item.path, shown, None, "", item.error), ""))
+    if folder is None:
+        return Done(prepared.run(prepared.read(item.path, shown), "", None, progress))
+    seen = stat_of(item.path)
+    source = prepared.read(item.path, shown)
+    kept = None if again else folder.kept(source, whole=whole)
+    if kept is not None:
+        if progress is not None:
+            progress(shown, "done", 1.0)
+        return Done(kept, before=True)
+    return Done(folder.compute(source, seen, progress))
+
+
+def check_places(paths: Iterable[Path], out: Path) -> None:
+    """Raises `BadInput` if results would lie among the pictures, where the next run would take them for pictures."""
+    for path in paths:
+        if path.is_dir() and out.exists() and path.samefile(out):
+            raise BadInput(
+                f"Results would be written among the pictures in {called(path)}.",
+                "The next run would take the drawings for pictures.",
+                f"Name another folder, for example --out {called(path / 'results')}",
+            )
+
+
+def stat_of(path: Path) -> os.stat_result | None:
+    """Size and times of a file; None if it cannot be looked at."""
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def absolute(path: Path) -> str:
+    """A file's path as the record has it: from the root, links as they are named, escaped as `inputs.called`."""
+    return called(os.path.abspath(path))  # noqa: PTH100 - links stay as they are named
+
+
+def _row(
+    prepared: Prepared,
+    conditions: Conditions,
+    file: str,
+    key: str,
+    result: Result,
+    label: str,
+    seen: os.stat_result | None,
+    written: Sequence[Path],
+    out: Path,
+) -> Sample:
+    now = time.time()
+    values = {} if result.figures is None else dict(result.figures.values)
+    units = {} if result.figures is None else dict(result.figures.units)
+    measured = _measured(values)
+    sizes: dict[str, Any] = {
+        name: values.get(f"{measured}_{name}") if measured else None
+        for name in ("d10", "d50", "d90", "mean", "deviation")
+    }
+    error = None if result.error is None else json.dumps(told(result.error), ensure_ascii=False)
+    counted = values.get("agglomerates")
+    return Sample(
+        key=key,
+        file=file,
+        digest=result.input_digest,
+        size=0 if seen is None else seen.st_size,
+        modified_ns=0 if seen is None else seen.st_mtime_ns,
+        taken=int(now if seen is None else seen.st_mtime),
+        computed=int(now),
+        seconds=round(result.seconds, 3),
+        tool=prepared.tool.name,
+        version=prepared.tool.manifest.version,
+        tool_digest=prepared.tool.digest,
+        settings=conditions.settings,
+        um_per_px=conditions.um_per_px,
+        label=label,
+        error=error,
+        width=result.width,
+        height=result.height,
+        count=result.count,
+        count_low=values.get("count_low"),
+        count_high=values.get("count_high"),
+        agglomerates=objects.agglomerates(result.table) if counted is None else int(counted),
+        measured=measured,
+        unit=units.get(f"{measured}_d50", ""),
+        **sizes,
+        figures=json.dumps({"values": values, "units": units}, ensure_ascii=False),
+        warnings=json.dumps(list(result.warnings), ensure_ascii=False),
+        files=json.dumps([path.relative_to(out).as_posix() for path in written]),
+    )
+
+
+def _measured(values: dict[str, Any]) -> str:
+    """What a tool's sizes are of: the diameter, or else the first that has a D50."""
+    if "diameter_d50" in values:
+        return "diameter"
+    return next((name.removesuffix("_d50") for name in values if name.endswith("_d50")), "")
+
+
+def told(error: CloisterError) -> dict[str, str]:
+    """An error as a row and a program's answer say it."""
+    return {"what": error.what, "why": error.why, "remedy": error.remedy}
+
+
+def write_tables(folder: Folder) -> tuple[Path, ...]:
+    """Puts together, of all that the folder's record has for the same tool and settings, `objects` and `samples`.
+
+    Both are written as CSV and as Parquet; see `objects.combine` for the objects. The samples' CSV has times as ISO 8601, UTC.
+
+    Raises:
+        BadInput: the objects of a picture that was done before cannot be read.
+    """
+    pieces = (
+        (sample.file, objects.piece(folder.out, sample.label))
+        for sample in folder.record.all(folder.conditions)
+        if sample.ok and sample.label
+    )
+    there = [(file, path) for file, path in pieces if path.exists()]
+    made = objects.combine(folder.out, there)[:2] if there else ()
+    return (*made, *_samples_tables(folder))
+
+
+_KEPT_INSIDE = frozenset({"key", "modified_ns", "label", "files", "sent"})
+
+
+def _samples_tables(folder: Folder) -> tuple[Path, Path]:
+    import pyarrow as pa
+    import pyarrow.csv as pa_csv
+    import pyarrow.parquet as pq
+
+    names = [name for name in COLUMNS if name not in _KEPT_INSIDE]
+    rows = list(folder.record.all(folder.conditions))
+    columns = {name: [getattr(row, name) for row in rows] for name in names}
+    schema = pa.schema([pa.field(name, _arrow_type(name)) for name in names])
+    csv_path, parquet_path = folder.out / "samples.csv", folder.out / "samples.parquet"
+    data = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns, schema=schema), data)
+    write_atomically(parquet_path, data.getvalue().to_pybytes())
+    for name in ("taken", "computed"):
+        columns[name] = [iso(value) for value in columns[name]]
+    lines = io.BytesIO()
+    pa_csv.write_csv(
+        pa.table({name: [objects.harmless(value) for value in values] for name, values in columns.items()}),
+        lines,
+    )
+    write_atomically(csv_path, lines.getvalue())
+    return csv_path, parquet_path
+
+
+def _arrow_type(name: str) -> Any:
+    import pyarrow as pa
+
+    if name in ("taken", "computed"):
+        return pa.timestamp("s", tz="UTC")
+    kinds: dict[str, Callable[[], Any]] = {"int": pa.int64, "float": pa.float64, "str": pa.string}
+    annotation = str(Sample.__dataclass_fields__[name].type).split(" ")[0]
+    return kinds[annotation]()
+
+
+def iso(seconds: int) -> str:
+    """A time as ISO 8601, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
