@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from cloister.foundation.errors import CloisterError
 from cloister.storage.samples import SampleRow, Samples, Wanted
 
 
@@ -93,3 +96,20 @@ def test_a_label_can_be_changed_and_nothing_else(database):
         assert not Samples(tx).relabel("nobody", "x")
     with database.read() as tx:
         assert Samples(tx).get(row(1).id) == row(1, label="shift 2")
+
+
+def test_corrections_are_in_order_and_go_with_their_sample(database):
+    with database.transaction() as tx:
+        Samples(tx).add(row(1), {})
+        Samples(tx).add(row(2), {})
+        for position in (1, 0, 2):
+            Samples(tx).append_correction(row(1).id, position, b"entry %d" % position)
+    with database.read() as tx:
+        assert Samples(tx).corrections(row(1).id) == [b"entry 0", b"entry 1", b"entry 2"]
+        assert Samples(tx).corrections(row(2).id) == []
+    # A position is taken once: two who write the same do not overwrite each other.
+    with pytest.raises(CloisterError, match="refused"), database.transaction() as tx:
+        Samples(tx).append_correction(row(1).id, 2, b"other")
+    with database.transaction() as tx:
+        assert Samples(tx).remove(row(1).id)
+        assert Samples(tx).corrections(row(1).id) == []

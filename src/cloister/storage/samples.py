@@ -10,7 +10,7 @@ from sqlalchemy import Row, Select, delete, func, select, update
 
 from cloister.storage._rows import inserting
 from cloister.storage.database import Transaction
-from cloister.storage.tables import sample_files, samples
+from cloister.storage.tables import corrections, sample_files, samples
 
 S = TypeVar("S", bound=Select[Any])
 MOST = 5000
@@ -105,6 +105,19 @@ class Samples:
         content = self._connection.execute(query).scalar_one_or_none()
         return None if content is None else bytes(content)
 
+    def corrections(self, sample: str) -> list[bytes]:
+        """The entries of a sample's journal of corrections, oldest first."""
+        query = (
+            select(corrections.c.entry).where(corrections.c.sample == sample).order_by(corrections.c.position)
+        )
+        return [bytes(entry) for entry in self._connection.execute(query).scalars()]
+
+    def append_correction(self, sample: str, position: int, entry: bytes) -> None:
+        """Adds the entry of a sample's journal that has this position, counted from 0; none is ever changed."""
+        self._connection.execute(
+            inserting(corrections), {"sample": sample, "position": position, "entry": entry}
+        )
+
     def find(
         self,
         wanted: Wanted,
@@ -163,7 +176,8 @@ class Samples:
         return bool(done.rowcount)
 
     def remove(self, sample: str) -> bool:
-        """Forgets a sample and its files; whether there was one."""
+        """Forgets a sample, its files and its corrections; whether there was one."""
+        self._connection.execute(delete(corrections).where(corrections.c.sample == sample))
         self._connection.execute(delete(sample_files).where(sample_files.c.sample == sample))
         return bool(self._connection.execute(delete(samples).where(samples.c.id == sample)).rowcount)
 

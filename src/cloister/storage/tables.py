@@ -364,6 +364,15 @@ sample_files = Table(
     PrimaryKeyConstraint("sample", "name"),
 )
 
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("sample", Text, ForeignKey("samples.id", ondelete="CASCADE"), nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("entry", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("sample", "position"),
+)
+
 drafts = Table(
     "drafts",
     metadata,

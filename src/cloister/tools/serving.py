@@ -41,6 +41,7 @@ METHODS: Mapping[str, str] = {
 FILES: Mapping[str, str] = {
     "original.jpg": "image/jpeg",
     "original.png": "image/png",
+    "outlines.json": "application/json",
     "overlay.jpg": "image/jpeg",
     "overlay.png": "image/png",
     "report.html": "text/html; charset=utf-8",
@@ -48,6 +49,8 @@ FILES: Mapping[str, str] = {
     "table.csv": "text/csv; charset=utf-8",
 }
 """The files that a result may have, and what each is."""
+
+_OF_REPORTS = frozenset({"report.html", "outlines.json"})
 
 _EXACT_PIXELS = 1 << 16
 """Smaller originals are shown as PNG: every pixel as it was."""
@@ -148,11 +151,12 @@ def _input(
 
 
 def _finished(outputs: Mapping[str, t.Value]) -> dict[str, bytes]:
-    """The overlay, and the report's page."""
+    """The overlay, the report's page, and outlines for the page to draw and for people to correct."""
     files: dict[str, bytes] = {}
     for value in outputs.values():
-        if isinstance(value, t.Report) and "report.html" in value.files:
-            files.setdefault("report.html", value.files["report.html"])
+        if isinstance(value, t.Report):
+            for name in _OF_REPORTS & value.files.keys():
+                files.setdefault(name, value.files[name])
         if isinstance(value, t.Picture) and value.media_type == "image/png" and not _overlay(files):
             files |= _shrunk(value.data)
     return files

@@ -1,7 +1,8 @@
 """Samples that people keep: put on disk on their word, found again, compared over time, exported, deleted.
 
 Rules:
-1. A sample is kept as it was measured; only its label can be changed afterwards.
+1. A sample is kept as it was measured; only its label can be changed afterwards. What people correct stands beside it, entry by
+   entry, and is never changed.
 2. Pictures are kept only if that was asked for, each within a limit; what was left out is told.
 3. What one person keeps, everybody at this server with the right to read samples sees: it is the plant's record. It remembers whose
    it is (`Who.key`), so that doors let only that person, or whoever manages samples, label or delete it.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -26,16 +27,18 @@ from cloister.node.toolroom.records import described, facts_of, restored
 from cloister.storage.database import Database
 from cloister.storage.samples import MOST, SampleRow, Samples, Wanted
 from cloister.tools import types as t
+from cloister.tools.corrections import Entry, Journal
 from cloister.tools.serving import FILES
 from cloister.tools.steps.reporting import as_csv
 
 Pictures: TypeAlias = Literal["none", "overlay", "all"]
 _KEPT_WITH: Mapping[Pictures, tuple[str, ...]] = {
-    "none": ("table.csv", "result.json"),
-    "overlay": ("table.csv", "result.json", "overlay.png", "overlay.jpg", "report.html"),
+    "none": ("table.csv", "result.json", "outlines.json"),
+    "overlay": ("table.csv", "result.json", "outlines.json", "overlay.png", "overlay.jpg", "report.html"),
     "all": (
         "table.csv",
         "result.json",
+        "outlines.json",
         "overlay.png",
         "overlay.jpg",
         "report.html",
@@ -151,6 +154,8 @@ class History:
                         "Export and delete old ones.",
                     )
                 samples.add(row, files)
+                for position, entry in enumerate(sample.journal.entries):
+                    samples.append_correction(sample.id, position, _written(entry))
         return tuple(sorted(set(chosen) - set(files)))
 
     def get(self, sample: str) -> Sample:
@@ -173,6 +178,23 @@ class History:
         if content is None:
             raise _none()
         return content
+
+    def journal(self, sample: str) -> Journal:
+        """What people corrected in a kept sample."""
+        with self._database.read() as tx:
+            return _journal(Samples(tx), sample)
+
+    def correct(self, sample: str, change: Callable[[Journal], Journal]) -> Journal:
+        """A kept sample's journal after `change` of the one it had; nobody else changes it meanwhile. Raises `NotFound`."""
+        with self._database.transaction() as tx:
+            samples = Samples(tx)
+            if not _ID.fullmatch(sample) or samples.get(sample) is None:
+                raise _none()
+            before = _journal(samples, sample)
+            after = change(before)
+            for position in range(before.version, after.version):
+                samples.append_correction(sample, position, _written(after.entries[position]))
+        return after
 
     def page(self, wanted: Wanted, *, limit: int = 50, before: str = "", after: str = "") -> Page:
         """Some of the samples, newest first.
@@ -307,6 +329,14 @@ def check_label(label: str) -> str:
             "Write a short one, such as a batch number.",
         )
     return label
+
+
+def _journal(samples: Samples, sample: str) -> Journal:
+    return Journal(tuple(Entry.model_validate_json(entry) for entry in samples.corrections(sample)))
+
+
+def _written(entry: Entry) -> bytes:
+    return entry.model_dump_json().encode("utf-8")
 
 
 def _mark(row: SampleRow) -> str:

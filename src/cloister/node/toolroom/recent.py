@@ -12,12 +12,13 @@ import hmac
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from cloister.node.toolroom.limits import RoomLimits
 from cloister.node.toolroom.workers import Figures
+from cloister.tools.corrections import EMPTY, Journal
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Sample:
         state: whether it is only in memory, or kept.
         label: of a kept one.
         who: kept it.
+        journal: what people corrected; of a kept one it is not here but beside it (`history.History.journal`).
     """
 
     id: str
@@ -98,6 +100,7 @@ class Sample:
     state: Literal["recent", "kept"] = "recent"
     label: str = ""
     who: str = ""
+    journal: Journal = EMPTY
 
     @property
     def bytes(self) -> int:
@@ -140,6 +143,18 @@ class Recent:
         return (
             found if found is not None and hmac.compare_digest(found.owner.encode(), owner.encode()) else None
         )
+
+    def correct(
+        self, sample: str, owner: str, now: int, change: Callable[[Journal], Journal]
+    ) -> Sample | None:
+        """A person's result with a journal that `change` made of the one it had; nobody else changes it meanwhile."""
+        with self._lock:
+            self._expire(now)
+            found = self._held.get(sample)
+            if found is None or not hmac.compare_digest(found.owner.encode(), owner.encode()):
+                return None
+            self._held[sample] = replace(found, journal=change(found.journal))
+            return self._held[sample]
 
     def of(self, owner: str, now: int) -> list[Sample]:
         """A person's results, newest first."""

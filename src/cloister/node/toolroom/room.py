@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from cloister.foundation.clock import Clock
-from cloister.foundation.errors import BadInput, CloisterError, Unreachable
+from cloister.foundation.errors import BadInput, CloisterError, NotFound, Unreachable
 from cloister.foundation.text import REPLACEMENT, readable
 from cloister.node.toolroom.history import History, Pictures
 from cloister.node.toolroom.limits import LIMITS, RoomLimits
@@ -32,8 +32,11 @@ from cloister.node.toolroom.shelf import Opened, Shelf
 from cloister.node.toolroom.workers import Looked, Workers
 from cloister.node.turns import Turns
 from cloister.storage.database import Database
+from cloister.tools.corrections import Found, Journal, Redo, Thing, Undo, correct, corrected, parse_outlines
+from cloister.tools.corrections.edits import Change
 from cloister.tools.serving import METHODS
 
+OUTLINES = "outlines.json"
 _MAX_NAME = 120
 _AGAIN = 30
 
@@ -51,6 +54,23 @@ class Who:
     key: str
     name: str
     address: str
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """A result's outlines, and what people corrected.
+
+    Attributes:
+        found: by the tool.
+        journal: of corrections.
+    """
+
+    found: Found
+    journal: Journal
+
+    def things(self) -> list[Thing]:
+        """The objects as they are now."""
+        return list(corrected(self.found, self.journal).values())
 
 
 class ToolRoom:
@@ -186,6 +206,57 @@ class ToolRoom:
         if found is not None and name in found.files:
             return found.files[name]
         return self.history.file(sample, name)
+
+    def corrections(self, sample: str, who: Who) -> Corrected:
+        """A result's outlines with what people corrected. Raises `NotFound`: no such result, or its tool gives no outlines."""
+        recent = self._recent.get(sample, who.key, self._clock.now())
+        journal = self.history.journal(sample) if recent is None else recent.journal
+        return Corrected(self._outlines(sample, who), journal)
+
+    def correct(self, sample: str, edit: Change | Undo | Redo, after: int, key: str, who: Who) -> Corrected:
+        """Corrects a result's outlines by one entry of its journal (see `tools.corrections`).
+
+        Args:
+            sample: the result.
+            edit: what to change.
+            after: how many entries the person had seen.
+            key: drawn for this correction, so that sending it twice does it once.
+            who: corrects.
+
+        Raises:
+            NotFound: there is no such result, or its tool gives no outlines.
+            BadInput: the correction cannot be made.
+            Conflict: others corrected meanwhile.
+        """
+        found = self._outlines(sample, who)
+
+        def change(journal: Journal) -> Journal:
+            return correct(
+                found,
+                journal,
+                edit,
+                after=after,
+                key=key,
+                who=who.name,
+                whose=who.key,
+                at=self._clock.now(),
+            )
+
+        recent = self._recent.correct(sample, who.key, self._clock.now(), change)
+        journal = self.history.correct(sample, change) if recent is None else recent.journal
+        return Corrected(found, journal)
+
+    def _outlines(self, sample: str, who: Who) -> Found:
+        self.sample(sample, who)
+        try:
+            content = self.file(sample, OUTLINES, who)
+        except NotFound:
+            raise NotFound(
+                "This result has no outlines.",
+                "Its tool does not give them, or they were too large to keep.",
+                "Correct the result of a tool that outlines what it finds.",
+            ) from None
+        return parse_outlines(content)
 
     def recent(self, who: Who) -> list[Sample]:
         """A person's results that are not kept, newest first."""

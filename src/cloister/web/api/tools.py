@@ -14,15 +14,20 @@ from cloister.node.toolroom.history import Pictures
 from cloister.node.toolroom.records import described
 from cloister.node.toolroom.shelf import Offer
 from cloister.storage.samples import Wanted
+from cloister.tools.corrections import Edit
 from cloister.web.api.bodies import Body
+from cloister.web.desk.labels import as_dataset
 from cloister.web.downloads import as_file
 from cloister.web.frame import Pages
 from cloister.web.routes import Routes
 from cloister.web.slow import slow_of
 from cloister.web.uploads import Sent, body_limit, taking
+from cloister.web.views import corrections as corrections_view
 from cloister.web.views import tools as view
 
 _WORD = Query(max_length=100)
+CORRECTION_MOST = 64 << 10
+"""Bytes of one correction: an outline of as many corners as one may have."""
 
 
 def _wanted(
@@ -44,6 +49,14 @@ class Keep(Body):
 
     label: str = Field(default="", max_length=200)
     pictures: Pictures = "overlay"
+
+
+class Correction(Body):
+    """One correction of a result's outlines, by somebody who had seen `after` of them."""
+
+    after: int = Field(ge=0, le=1_000_000)
+    key: str = Field(pattern=r"^[A-Za-z0-9_-]{8,64}$")
+    edit: Edit
 
 
 class Label(Body):
@@ -206,6 +219,25 @@ def _samples(app: FastAPI, pages: Pages) -> None:
         """Keeps a sample's figures under a label, and its pictures where that is wanted."""
         left_out = room.keep(sample, body.label, body.pictures, view.who(request))
         return {**described(room.history.get(sample)), "left_out": list(left_out)}
+
+    @routes.get("/api/v1/samples/{sample}/corrections", "samples.read")
+    def corrections(sample: str, request: Request) -> Any:
+        """Tells a result's objects as they are after what people corrected, with who corrected what."""
+        return corrections_view.state_json(room.corrections(sample, view.who(request)))
+
+    @routes.post("/api/v1/samples/{sample}/corrections", "samples.write", body=CORRECTION_MOST)
+    def correct(sample: str, body: Correction, request: Request) -> Any:
+        """Corrects a result's outlines: adds, removes, splits, merges, redraws, undoes; tells what went and what came."""
+        state = room.correct(sample, body.edit, body.after, body.key, view.who(request))
+        return corrections_view.change_json(state, body.after)
+
+    @routes.get("/api/v1/samples/{sample}/labels.zip", "samples.read")
+    def labels(sample: str, request: Request) -> Response:
+        """Hands out a result's picture and its objects as a folder that can be registered as a dataset."""
+        asked = view.who(request)
+        return _download(
+            as_dataset(room, [room.sample(sample, asked)], asked), "labels.zip", "application/zip"
+        )
 
     @routes.post("/api/v1/samples/{sample}/label", "samples.write")
     def relabel(sample: str, body: Label, request: Request) -> Any:

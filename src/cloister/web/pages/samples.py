@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Form, Request, Response
 
-from cloister.foundation.errors import BadInput, CloisterError, NotFound
+from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound
 from cloister.node.toolroom.history import Pictures
 from cloister.node.toolroom.recent import Sample
+from cloister.node.toolroom.room import OUTLINES
 from cloister.storage.samples import Wanted
+from cloister.web.desk.labels import MOST, as_dataset
 from cloister.web.downloads import as_file
 from cloister.web.drawn import DRAWN, drawn_picture
 from cloister.web.frame import Pages
 from cloister.web.routes import Routes
+from cloister.web.views import corrections
 from cloister.web.views import samples as told
 from cloister.web.views import tools as view
 
@@ -140,6 +144,15 @@ def add(app: FastAPI, pages: Pages) -> None:
             request, f"/samples/{made.id}", told="This picture was drawn by this server, to try the tool on."
         )
 
+    @routes.get("/samples/labels.zip", "samples.read")
+    def all_labels(
+        request: Request, tool: str = "", label: str = "", text: str = "", since: str = "", until: str = ""
+    ) -> Response:
+        found = room.history.page(view.wanted(tool, label, text, since, until), limit=MOST).samples
+        asked = view.who(request)
+        whole = [room.history.get(sample.id) for sample in found]
+        return _download(as_dataset(room, whole, asked), "labels.zip", "application/zip")
+
     @routes.get("/samples/{sample}", "samples.read")
     def show(request: Request, sample: str) -> Response:
         return _show(request, room.sample(sample, view.who(request)))
@@ -148,6 +161,11 @@ def add(app: FastAPI, pages: Pages) -> None:
         request: Request, sample: Sample, label: str = "", error: CloisterError | None = None
     ) -> Response:
         opened = told.tool_of(room, sample)
+        state = None
+        if OUTLINES in sample.files:
+            # Outlines that cannot be read are no reason to show nothing: figures and pictures are there.
+            with contextlib.suppress(BadInput):
+                state = room.corrections(sample.id, view.who(request))
         return pages.show(
             request,
             "samples/sample.html",
@@ -159,12 +177,60 @@ def add(app: FastAPI, pages: Pages) -> None:
             labels=room.history.labels(),
             manifest=None if opened is None else opened.manifest,
             without_size=told.without_size(sample, opened),
+            hand=None if state is None else corrections.shown(state),
+            key=secrets.token_hex(16),
             counted="Count" if opened is None else view.counted(opened.manifest),
             rows=None if sample.size else told.rows_of(room, sample, view.who(request)),
             told_of=told,
             view=view,
             error=error,
         )
+
+    @routes.get("/samples/{sample}/labels.zip", "samples.read")
+    def labels(request: Request, sample: str) -> Response:
+        asked = view.who(request)
+        found = room.sample(sample, asked)
+        name = view.download_name(found, "labels.zip")
+        return _download(as_dataset(room, [found], asked), name, "application/zip")
+
+    @routes.get("/samples/{sample}/by-hand", "samples.read")
+    def by_hand(request: Request, sample: str) -> Response:
+        asked = view.who(request)
+        found = room.sample(sample, asked)
+        state = room.corrections(sample, asked)
+        return pages.part(
+            request,
+            "samples/by_hand.html",
+            part=True,
+            sample=found,
+            hand=corrections.shown(state),
+            key=secrets.token_hex(16),
+            view=view,
+        )
+
+    @routes.post("/samples/{sample}/corrections", "samples.write")
+    def correct(
+        request: Request,
+        sample: str,
+        action: Annotated[str, _WORD] = "",
+        after: Annotated[int, Form(ge=0)] = 0,
+        key: Annotated[str, _WORD] = "",
+        numbers: Annotated[str, Form(max_length=5000)] = "",
+        x: Annotated[str, _WORD] = "",
+        y: Annotated[str, _WORD] = "",
+        diameter: Annotated[str, _WORD] = "",
+    ) -> Response:
+        asked = view.who(request)
+        found = room.sample(sample, asked)
+        fields = {"action": action, "numbers": numbers, "x": x, "y": y, "diameter": diameter}
+        key = key if re.fullmatch(r"[0-9a-f]{32}", key) else secrets.token_hex(16)
+        try:
+            edit = corrections.asked(fields, found.um_per_pixel)
+            state = room.correct(sample, edit, after, key, asked)
+        except (BadInput, Conflict) as error:
+            return _show(request, room.sample(sample, asked), error=error)
+        done = corrections.lines(state.journal)[0]
+        return pages.go(request, f"/samples/{sample}", told=f"You {done.text}.")
 
     @routes.get("/samples/{sample}/{name}", "samples.read")
     def file(request: Request, sample: str, name: str, *, download: bool = False) -> Response:

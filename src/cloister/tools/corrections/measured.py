@@ -1,0 +1,99 @@
+"""Counts, sizes and labels of objects as they are after corrections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cloister.data.labels import Labels
+from cloister.foundation.errors import BadInput
+from cloister.sizing.descriptors import LENGTHS, RATIOS, extents, stack
+from cloister.sizing.distribution import summary
+from cloister.sizing.frame import miles_lantuejoul
+from cloister.tools import types as t
+from cloister.tools.corrections.found import Found, Thing
+from cloister.tools.corrections.shapes import measured
+
+_MEASURED = ("x", "y", "area", *LENGTHS, *RATIOS)
+
+
+def told(found: Found, things: Sequence[Thing]) -> list[dict[str, Any]]:
+    """Objects as JSON: `number`, `points`, `by_hand`, and their values; those drawn by hand are measured as the tool measures.
+
+    `x` and `y` (pixels), `area`, lengths and ratios as in ISO 9276-6, `border` 1 where the picture's edge cuts the outline. What only
+    the tool's model knows (certainty, sharpness, agglomerate) an object drawn by hand does not have.
+    """
+    drawn = [thing for thing in things if thing.by_hand]
+    rows = dict(zip((thing.number for thing in drawn), _rows(found, drawn), strict=True))
+    return [
+        {
+            "number": thing.number,
+            "points": np.round(thing.points, 2).tolist(),
+            "by_hand": thing.by_hand,
+            **(rows[thing.number] if thing.by_hand else thing.values),
+        }
+        for thing in things
+    ]
+
+
+def figures_of(found: Found, things: Sequence[Thing]) -> t.Figures:
+    """Count and the distribution of diameters, as `size_figures@1` gives them for what a tool found: corrected for the edge."""
+    values: dict[str, float | int | None] = {"count": len(things)}
+    objects = told(found, things)
+    diameters = np.array([_real(one.get("diameter")) for one in objects], dtype=np.float64)
+    whole = np.array([_real(one.get("border")) == 0.0 for one in objects], dtype=bool)
+    widths, heights = extents(stack([thing.points for thing in things])) if things else (diameters, diameters)
+    try:
+        weights = miles_lantuejoul(widths, heights, ~whole, (float(found.width), float(found.height)))
+    except BadInput:  # one is as large as the picture
+        weights = np.where(whole, 1.0, 0.0)
+    usable = (weights > 0) & np.isfinite(diameters) & (diameters > 0)
+    told_of = summary(diameters[usable], weights[usable])
+    values["diameter_measured"] = told_of["measured"]
+    values["diameter_mean"] = told_of["mean"]["D[1,0]"]
+    values |= {f"diameter_{name}": value for name, value in told_of["number"].items()}
+    values |= {f"diameter_by_volume_{name}": value for name, value in told_of["volume"].items()}
+    unit = "px" if found.micrometres_per_pixel is None else "µm"
+    lengths = [
+        name for name in values if name.startswith("diameter_") and not name.endswith(("measured", "span"))
+    ]
+    return t.Figures(values, dict.fromkeys(lengths, unit))
+
+
+def labels_of(found: Found, things: Sequence[Thing]) -> Labels:
+    """Centres (of the enclosed area) and equivalent circle diameters, pixels: what training takes. Centres outside are left out."""
+    if not things:
+        return Labels((), ())
+    sizes = measured([thing.points for thing in things], None)
+    inside = (
+        (sizes["x"] >= -0.5)
+        & (sizes["y"] >= -0.5)
+        & (sizes["x"] <= found.width - 0.5)
+        & (sizes["y"] <= found.height - 0.5)
+        & (sizes["diameter"] > 0)
+    )
+    rounded = {name: np.round(sizes[name][inside], 3).tolist() for name in ("x", "y", "diameter")}
+    return Labels(tuple(zip(rounded["x"], rounded["y"], strict=True)), tuple(rounded["diameter"]))
+
+
+def _rows(found: Found, things: Sequence[Thing]) -> list[Mapping[str, Any]]:
+    if not things:
+        return []
+    columns = measured([thing.points for thing in things], found.micrometres_per_pixel)
+    made: list[Mapping[str, Any]] = []
+    for place, thing in enumerate(things):
+        low, high = thing.points.min(axis=0), thing.points.max(axis=0)
+        cut = (low < -0.5).any() or high[0] > found.width - 0.5 or high[1] > found.height - 0.5
+        row: dict[str, Any] = {name: _finite(columns[name][place]) for name in _MEASURED}
+        made.append({**row, "border": int(cut)})
+    return made
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _real(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else float("nan")
