@@ -37,6 +37,8 @@ def test_the_wheel_holds_what_the_code_needs_and_nothing_else(wheel):
         "cloister/py.typed",
         "cloister/applications/crystals/weights/crystals.onnx",
         "cloister/applications/crystals/weights/crystals.json",
+        "cloister/applications/crystals/weights/outlines.onnx",
+        "cloister/applications/crystals/weights/outlines.json",
         "cloister/storage/migrations/versions/0001_first.py",
     ):
         assert wanted in names

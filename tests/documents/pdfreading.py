@@ -27,7 +27,9 @@ class Pdf:
 
     def stream(self, number: int) -> bytes:
         head, body = re.split(rb"stream\r?\n", self.objects[number], maxsplit=1)
-        body = body.rsplit(b"endstream", 1)[0].rstrip(b"\r\n")
+        length = re.search(rb"/Length (\d+)", head)
+        # By its length: what is compressed may itself end in a line's end.
+        body = body[: int(length[1])] if length else body.rsplit(b"endstream", 1)[0].rstrip(b"\r\n")
         if b"ASCII85Decode" in head:
             body = base64.a85decode(body.strip().removesuffix(b"~>"))
         return zlib.decompress(body) if b"FlateDecode" in head else body

@@ -49,6 +49,7 @@ PARAMETERS = {
         {"model": "o", "typical": 20.0, "threshold": 0.01},
         {"model": "o", "typical": 9.0, "factor": 0.5},
     ],
+    "classical@1": [{}, {"sensitivity": 2.0}],
     "stars@1": [{"model": "o", "threshold": 0.02}, {"model": "o", "threshold": 0.9, "overlap": 0.1}],
     "merge_outlines@1": [{"boundary": 12.0}],
     "measure_outlines@1": [{}],

@@ -58,7 +58,7 @@ BUILTIN: Mapping[str, Builtin] = {
         about={
             "name": "crystals-classical",
             "version": "0.1.0",
-            "title": "Crystals by classical means (a baseline without a model)",
+            "title": "Crystals without a model (a classical baseline)",
             "description": "Counts and measures crystals by thresholds and a watershed: a baseline to compare a model with.",
             "intended_use": "Well separated crystals on an even field, where no model fits, or to see what a model is worth.",
             "limits": [

@@ -20,7 +20,7 @@ PEAK_THRESHOLD = 0.5
 PEAK_DISTANCE = 5
 """Pixels between two centres at least."""
 
-CENTRE_THRESHOLD = 0.5
+CENTRE_THRESHOLD = 0.58
 """Lowest probability of a centre that the outlining model counts; chosen on drawn pictures kept for this."""
 
 FARTHER = 0.33
@@ -29,10 +29,10 @@ FARTHER = 0.33
 MOST_COMMON = 0.5
 """Two outlines that share more of their union than this are one crystal."""
 
-REACH = 0.3
+REACH = 0.14
 """How near another crystal has to lie to hide one, in mean areas; measured on the crowded trial."""
 
-RECALL = 0.99
+RECALL = 0.997
 """Share of crystals in plain sight that are found; measured on the seed-like trial."""
 
 BODY_THRESHOLD = 0.5

@@ -102,7 +102,9 @@ class Exchange:
         with self._database.read() as tx:
             item = kept.standing(tx, name)
             kind = WITHDRAWAL_TYPE if item.disclosure.owner == own else RECEIPT_TYPE
-            return [data for _, data in Documents(tx).find(kind, disclosure=name)]
+            found = [data for _, data in Documents(tx).find(kind, disclosure=name)]
+        # What is kept within one second has no order of its own: records are deleted after they were received.
+        return sorted(found, key=lambda data: b'"what":"deleted"' in Envelope.decode(data).content)
 
     def _take(self, envelope: Envelope, sender: str | None) -> None:
         name, now, keys = subject(envelope), self._clock.now(), self._parties.directory

@@ -60,7 +60,10 @@ def without_size(sample: Sample, opened: Opened | None) -> str:
 def _edge_alone(opened: Opened, column: str) -> bool:
     """Whether a tool leaves out what touches the edge, and nothing else."""
     for use in opened.manifest.pipeline:
-        if use.step.partition("@")[0] != "aggregate":
+        step = use.step.partition("@")[0]
+        if step == "size_figures" and column == "diameter":
+            return True
+        if step != "aggregate":
             continue
         parameters = parameters_of(use)
         if getattr(parameters, "column", None) == column:

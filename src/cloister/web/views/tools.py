@@ -203,7 +203,8 @@ def figure(value: float | None, unit: str = "") -> str:
 def sizes(sample: Sample) -> list[tuple[str, str]]:
     """The sizes that are looked at first: the middle one, and between which most lie."""
     values, units = sample.figures.values, sample.figures.units
-    for name in values:
+    # By number before by volume: that is what people read off a picture.
+    for name in sorted(values, key=lambda name: "_by_" in name):
         if not name.endswith("_d50") or values[name] is None:
             continue
         stem, unit = name.removesuffix("_d50"), units.get(name, "")
