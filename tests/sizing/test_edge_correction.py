@@ -13,10 +13,12 @@ from cloister.foundation.errors import BadInput
 from cloister.sizing.distribution import Distribution
 from cloister.sizing.frame import (
     counted_by_centre,
+    cut_by_edge,
     effective_number,
     guarded,
     miles_lantuejoul,
     seen_whole,
+    standing_for,
     touches_edge,
 )
 
@@ -158,3 +160,19 @@ def test_marks_and_frames_that_do_not_fit_are_refused() -> None:
         miles_lantuejoul(np.ones(2), np.ones(2), np.zeros(3, bool), (9.0, 9.0))
     with pytest.raises(BadInput):
         guarded((100, 60), 60.0)
+
+
+def test_what_reaches_beyond_the_picture_is_cut_and_what_ends_on_its_edge_is_not():
+    square = np.array([[-0.5, -0.5], [9.5, -0.5], [9.5, 7.5], [-0.5, 7.5]])
+    left, down = np.array([-0.01, 0.0]), np.array([0.0, 0.01])
+    moved = np.stack([square, square + left, square + down, square * 0.5])
+    assert cut_by_edge(moved, (10, 8)).tolist() == [False, True, True, False]
+    assert cut_by_edge(np.zeros((0, 4, 2)), (10, 8)).tolist() == []
+
+
+def test_where_one_is_as_large_as_the_picture_each_stands_for_itself():
+    widths, heights = np.array([4.0, 10.0, 3.0]), np.array([4.0, 2.0, 3.0])
+    cut, frame = np.array([False, False, True]), (10.0, 8.0)
+    assert standing_for(widths, heights, cut, frame).tolist() == [1.0, 1.0, 0.0]
+    usual = widths[::2], heights[::2], cut[::2], frame
+    np.testing.assert_array_equal(standing_for(*usual), miles_lantuejoul(*usual))

@@ -282,12 +282,11 @@ def _neighbours(stars: Stars) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
     longest = stars.rays.max(axis=1)
     points = np.stack([stars.x, stars.y], axis=1)
-    # Few are much longer than most: each looks as far as it and the longest of those not longer than it reach.
-    order = np.argsort(longest)
+    # Few are much longer than most: each looks for those not longer than itself, so that a long one makes only its own search wide.
     tree = cKDTree(points)
     found: set[tuple[int, int]] = set()
-    near = tree.query_ball_point(points[order], 2.0 * longest[order] + 2.0)
-    for one, others in zip(order.tolist(), near, strict=True):
+    near = tree.query_ball_point(points, 2.0 * longest + 2.0)
+    for one, others in enumerate(near):
         found |= {(min(one, other), max(one, other)) for other in others if other != one}
     pairs = np.array(sorted(found), dtype=np.intp).reshape(-1, 2)
     gap = np.hypot(*(points[pairs[:, 0]] - points[pairs[:, 1]]).T)

@@ -55,6 +55,31 @@ def miles_lantuejoul(
     return np.where(inside, 1.0 / np.where(inside, shares, 1.0), 0.0)
 
 
+def standing_for(
+    widths: NDArray[Any], heights: NDArray[Any], cut: NDArray[Any], frame: tuple[float, float]
+) -> Floats:
+    """`miles_lantuejoul`, or each whole particle for itself where one is as large as the frame and no weight makes up for that.
+
+    Args, Returns: as of `miles_lantuejoul`.
+    """
+    try:
+        return miles_lantuejoul(widths, heights, cut, frame)
+    except BadInput:
+        return np.where(np.asarray(cut, dtype=bool), 0.0, 1.0)
+
+
+def cut_by_edge(polygons: NDArray[Any], frame: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which outlines reach beyond the picture, which goes from -0.5 to its size - 0.5; `touches_edge` also tells those that come near.
+
+    Args:
+        polygons: [n, corners, 2], in pixels.
+        frame: the picture's width and height, pixels.
+    """
+    points = np.asarray(polygons, dtype=np.float64)
+    far = np.array(frame, dtype=np.float64) - 0.5
+    return np.asarray(((points < -0.5) | (points > far)).any(axis=(1, 2)))
+
+
 def seen_whole(widths: NDArray[Any], heights: NDArray[Any], frame: tuple[float, float]) -> Floats:
     """The probability that a particle whose centre is in the frame lies wholly inside: (Z1-F1)(Z2-F2)/(Z1·Z2), or 0.
 

@@ -70,16 +70,26 @@ def matches(
         true: [m, 2], pixels.
         diameters: [m], pixels.
     """
+    return len(pairs(found, true, diameters)[0])
+
+
+def pairs(
+    found: NDArray[Any],
+    true: Sequence[Sequence[float]] | NDArray[Any],
+    diameters: Sequence[float] | NDArray[Any],
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which found centre is which true crystal: places in the found and in the true. Arguments as of `matches`."""
     from scipy.optimize import linear_sum_assignment
 
     if not len(found) or not len(true):
-        return 0
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
     truth = np.asarray(true, dtype=np.float64)
     gaps = np.hypot(found[:, None, 0] - truth[None, :, 0], found[:, None, 1] - truth[None, :, 1])
     allowed = gaps <= np.asarray(diameters, dtype=np.float64)[None, :] / 2.0
     # A refused pair costs more than all allowed ones together, so none is taken in place of an allowed one.
     rows, columns = linear_sum_assignment(np.where(allowed, gaps, 1e9))
-    return int(allowed[rows, columns].sum())
+    good = allowed[rows, columns]
+    return rows[good], columns[good]
 
 
 def evaluate(

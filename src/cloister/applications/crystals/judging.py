@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloister.applications.crystals.evaluate import count_accuracy
+from cloister.applications.crystals.evaluate import count_accuracy, pairs
 from cloister.applications.crystals.synthesis import Micrograph
 from cloister.data.stars import Stars, star_area
 from cloister.foundation.errors import BadInput
+from cloister.sizing.distribution import Distribution, Weighting
+from cloister.sizing.frame import cut_by_edge
 
 Floats = NDArray[np.float64]
 
@@ -87,7 +89,7 @@ def judge(answers: Iterable[tuple[Micrograph, Stars]]) -> Judgement:
         diameters = 2.0 * np.sqrt(star_area(stars.rays) / np.pi)
         truth = np.array([c.diameter for c in crystals], dtype=np.float64)
         ratios.append(diameters[of_found] / truth[of_true] if len(of_true) else np.zeros(0))
-        sizes.append(diameters[~cut(stars, height, width)])
+        sizes.append(diameters[~cut_by_edge(stars.polygons(), (width, height))])
         wanted.append(truth[[not c.cut for c in crystals]] if len(crystals) else truth)
     if not accuracies:
         raise BadInput("There is nothing to judge.", "No picture was given.", "Give at least one picture.")
@@ -103,8 +105,8 @@ def judge(answers: Iterable[tuple[Micrograph, Stars]]) -> Judgement:
         precision=precision,
         recall=recall,
         f1=2 * precision * recall / (precision + recall) if matched else 0.0,
-        number_d50=_median(seen, 0) / _median(real, 0) - 1.0 if comparable else None,
-        volume_d50=_median(seen, 3) / _median(real, 3) - 1.0 if comparable else None,
+        number_d50=_median(seen, "number") / _median(real, "number") - 1.0 if comparable else None,
+        volume_d50=_median(seen, "volume") / _median(real, "volume") - 1.0 if comparable else None,
         agglomerated=grown_found / grown if grown else None,
         mimics=(found - matched) / bubbles if bubbles else None,
         bias=float(np.median(ratio)) - 1.0 if len(ratio) else None,
@@ -113,31 +115,9 @@ def judge(answers: Iterable[tuple[Micrograph, Stars]]) -> Judgement:
 
 def match(stars: Stars, picture: Micrograph) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Which found crystal is which true one: positions in the found and in the true, in pairs."""
-    from scipy.optimize import linear_sum_assignment
-
-    crystals = picture.crystals
-    if not len(stars) or not crystals:
-        return np.zeros(0, np.intp), np.zeros(0, np.intp)
-    truth = np.array([(c.x, c.y, c.diameter) for c in crystals])
-    gaps = np.hypot(stars.x[:, None] - truth[None, :, 0], stars.y[:, None] - truth[None, :, 1])
-    allowed = gaps <= truth[None, :, 2] / 2.0
-    # A refused pair costs more than all allowed ones together, so none is taken in place of an allowed one.
-    rows, columns = linear_sum_assignment(np.where(allowed, gaps, 1e9))
-    good = allowed[rows, columns]
-    return rows[good], columns[good]
+    truth = np.array([(c.x, c.y, c.diameter) for c in picture.crystals]).reshape(-1, 3)
+    return pairs(np.stack([stars.x, stars.y], axis=1), truth[:, :2], truth[:, 2])
 
 
-def cut(stars: Stars, height: int, width: int) -> NDArray[np.bool_]:
-    """Which outlines the picture's edge cuts."""
-    corners = stars.polygons()
-    low = corners.min(axis=(1, 2), initial=np.inf)
-    high = corners.max(axis=1, initial=-np.inf)
-    across: NDArray[np.bool_] = (low < -0.5) | (high[:, 0] > width - 0.5) | (high[:, 1] > height - 0.5)
-    return across
-
-
-def _median(diameters: Floats, power: int) -> float:
-    order = np.sort(diameters)
-    weights = order**power
-    middle = (np.cumsum(weights) - weights / 2.0) / weights.sum()
-    return float(np.interp(0.5, middle, order))
+def _median(diameters: Floats, weighting: Weighting) -> float:
+    return float(Distribution.of(diameters, weighting=weighting).percentile(50.0))

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +33,7 @@ from cloister.foundation.errors import BadInput
 from cloister.sizing.confidence import Interval, interval
 from cloister.sizing.distribution import Distribution, logarithmic_classes, mean_diameter
 from cloister.sizing.distribution import histogram as classes_of
-from cloister.sizing.frame import miles_lantuejoul
+from cloister.sizing.frame import standing_for
 from cloister.sizing.sample_size import particles_for_percentile
 from cloister.sizing.sieving import mean_aperture
 from cloister.tools.batch import objects
@@ -187,11 +186,7 @@ def _measured(out: Path, sample: Sample) -> tuple[Rows, str]:
     scale = sample.um_per_px or 1.0
     frame = (sample.width * scale, sample.height * scale)
     cut = columns["border"] != 0
-    try:
-        weights = miles_lantuejoul(columns["across"], columns["down"], cut, frame)
-    except BadInput:
-        # An object as large as the picture: nothing makes up for those that were cut.
-        weights = np.where(cut, 0.0, 1.0)
+    weights = standing_for(columns["across"], columns["down"], cut, frame)
     kept = (weights > 0) & np.isfinite(columns["diameter"]) & (columns["diameter"] > 0)
     rows = np.stack([columns["diameter"], columns["feret"], columns["feret_min"], weights], axis=1)[kept]
     return rows, table.units.get("diameter", "px")
@@ -356,17 +351,3 @@ def _calibration(sample: Sample) -> str:
     if sample.um_per_px is None:
         return "none: sizes are in pixels"
     return f"{sample.um_per_px:g} micrometres per pixel"
-
-
-def as_table(looked: Looked, ranges: Interval) -> Sequence[dict[str, Any]]:
-    """The pooled figures for programs: name, value, low, high, unit."""
-    return [
-        {
-            "name": name,
-            "value": float(value),
-            "low": float(low),
-            "high": float(high),
-            "unit": "%" if name.endswith("%") else looked.unit,
-        }
-        for name, value, low, high in zip(_FIGURES, ranges.estimate, ranges.low, ranges.high, strict=True)
-    ]

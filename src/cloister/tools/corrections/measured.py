@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from cloister.data.labels import Labels
-from cloister.foundation.errors import BadInput
 from cloister.sizing.descriptors import LENGTHS, RATIOS, extents, stack
 from cloister.sizing.distribution import summary
-from cloister.sizing.frame import miles_lantuejoul
+from cloister.sizing.frame import cut_by_edge, standing_for
 from cloister.tools import types as t
 from cloister.tools.corrections.found import Found, Thing
 from cloister.tools.corrections.shapes import measured
+from cloister.tools.steps.size_figures import diameter_figures, diameter_lengths
 
 _MEASURED = ("x", "y", "area", *LENGTHS, *RATIOS)
 
@@ -45,21 +45,11 @@ def figures_of(found: Found, things: Sequence[Thing]) -> t.Figures:
     diameters = np.array([_real(one.get("diameter")) for one in objects], dtype=np.float64)
     whole = np.array([_real(one.get("border")) == 0.0 for one in objects], dtype=bool)
     widths, heights = extents(stack([thing.points for thing in things])) if things else (diameters, diameters)
-    try:
-        weights = miles_lantuejoul(widths, heights, ~whole, (float(found.width), float(found.height)))
-    except BadInput:  # one is as large as the picture
-        weights = np.where(whole, 1.0, 0.0)
+    weights = standing_for(widths, heights, ~whole, (float(found.width), float(found.height)))
     usable = (weights > 0) & np.isfinite(diameters) & (diameters > 0)
-    told_of = summary(diameters[usable], weights[usable])
-    values["diameter_measured"] = told_of["measured"]
-    values["diameter_mean"] = told_of["mean"]["D[1,0]"]
-    values |= {f"diameter_{name}": value for name, value in told_of["number"].items()}
-    values |= {f"diameter_by_volume_{name}": value for name, value in told_of["volume"].items()}
+    values |= diameter_figures(summary(diameters[usable], weights[usable]))
     unit = "px" if found.micrometres_per_pixel is None else "µm"
-    lengths = [
-        name for name in values if name.startswith("diameter_") and not name.endswith(("measured", "span"))
-    ]
-    return t.Figures(values, dict.fromkeys(lengths, unit))
+    return t.Figures(values, dict.fromkeys(diameter_lengths(values), unit))
 
 
 def labels_of(found: Found, things: Sequence[Thing]) -> Labels:
@@ -83,11 +73,10 @@ def _rows(found: Found, things: Sequence[Thing]) -> list[Mapping[str, Any]]:
         return []
     columns = measured([thing.points for thing in things], found.micrometres_per_pixel)
     made: list[Mapping[str, Any]] = []
-    for place, thing in enumerate(things):
-        low, high = thing.points.min(axis=0), thing.points.max(axis=0)
-        cut = (low < -0.5).any() or high[0] > found.width - 0.5 or high[1] > found.height - 0.5
+    cut = cut_by_edge(stack([thing.points for thing in things]), (found.width, found.height))
+    for place in range(len(things)):
         row: dict[str, Any] = {name: _finite(columns[name][place]) for name in _MEASURED}
-        made.append({**row, "border": int(cut)})
+        made.append({**row, "border": int(cut[place])})
     return made
 
 

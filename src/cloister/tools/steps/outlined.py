@@ -9,6 +9,7 @@ import numpy as np
 
 from cloister.data.stars import together
 from cloister.sizing.descriptors import LENGTHS, RATIOS, describe, extents
+from cloister.sizing.frame import cut_by_edge
 from cloister.tools import types as t
 from cloister.tools.steps.base import Context, Slot, Step
 from cloister.tools.steps.imaging import NoParameters
@@ -43,9 +44,7 @@ def measure_outlines(context: Context, _parameters: NoParameters, *, outlines: t
     columns["focus"] = np.minimum(1.0, sharp / blur)
     columns["hidden"] = stars.hidden
     columns["agglomerate"] = together(stars)
-    low, high = polygons.min(axis=(1, 2), initial=np.inf), polygons.max(axis=1, initial=-np.inf)
-    cut = (low < -0.5) | (high[:, 0] > outlines.width - 0.5) | (high[:, 1] > outlines.height - 0.5)
-    columns["border"] = cut.astype(np.int64)
+    columns["border"] = cut_by_edge(polygons, (outlines.width, outlines.height)).astype(np.int64)
     long, wide = ("px", "px²") if context.micrometres_per_pixel is None else ("µm", "µm²")
     units = {"x": "px", "y": "px", "area": wide} | dict.fromkeys((*LENGTHS, "across", "down"), long)
     return t.Table({name: columns[name] for name in COLUMNS}, units)

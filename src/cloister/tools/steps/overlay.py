@@ -17,19 +17,9 @@ from cloister.data.stars import Stars
 from cloister.foundation.errors import BadInput
 from cloister.tools import types as t
 from cloister.tools.steps.base import Context, Parameters, Slot, Step
+from cloister.tools.steps.outline_files import COLOURS
 
-_PALETTE = np.array(
-    [
-        [230, 159, 0],
-        [86, 180, 233],
-        [0, 158, 115],
-        [240, 228, 66],
-        [0, 114, 178],
-        [213, 94, 0],
-        [204, 121, 167],
-    ],
-    dtype=np.uint8,
-)
+_PALETTE = np.array([list(bytes.fromhex(colour[1:])) for colour in COLOURS], dtype=np.uint8)
 
 
 class Overlay(Parameters):

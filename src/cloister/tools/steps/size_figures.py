@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cloister.foundation.errors import BadInput
 from cloister.sizing.counting import MAX_COVERAGE, MAX_FOUND, count_interval
 from cloister.sizing.descriptors import extents
 from cloister.sizing.distribution import summary
-from cloister.sizing.frame import miles_lantuejoul
+from cloister.sizing.frame import standing_for
 from cloister.sizing.sieving import mean_aperture
 from cloister.tools import types as t
 from cloister.tools.steps.base import Context, Parameters, Slot, Step, columns_needed
@@ -63,10 +62,7 @@ def size_figures(
     usable = (weights > 0) & np.isfinite(diameters) & (diameters > 0)
     sizes, weights = diameters[usable], weights[usable]
     found = summary(sizes, weights)
-    values["diameter_measured"] = found["measured"]
-    values["diameter_mean"] = found["mean"]["D[1,0]"]
-    values |= {f"diameter_{name}": value for name, value in found["number"].items()}
-    values |= {f"diameter_by_volume_{name}": value for name, value in found["volume"].items()}
+    values |= diameter_figures(found)
     values["diameter_sauter"], values["diameter_brouckere"] = found["mean"]["D[3,2]"], found["mean"]["D[4,3]"]
     values |= {"mean_aperture": None, "mean_aperture_variation": None}
     if len(sizes):
@@ -75,9 +71,25 @@ def size_figures(
         values["mean_aperture"], values["mean_aperture_variation"] = sieved.aperture, sieved.variation
     histograms = {"diameter": histogram(sizes, parameters.bins)} if len(sizes) else {}
     unit = table.units.get("diameter", "px")
-    lengths = [n for n in values if n.startswith("diameter_") and not n.endswith(("measured", "span"))]
-    units = dict.fromkeys([*lengths, "diameter", "mean_aperture"], unit)
+    units = dict.fromkeys([*diameter_lengths(values), "diameter", "mean_aperture"], unit)
     return t.Figures(values, units | {"mean_aperture_variation": "%"}, histograms)
+
+
+def diameter_figures(found: Mapping[str, Any]) -> dict[str, float | int | None]:
+    """Number, mean and percentiles by number and by volume of a `sizing.distribution.summary`, as figures are called."""
+    return {
+        "diameter_measured": found["measured"],
+        "diameter_mean": found["mean"]["D[1,0]"],
+        **{f"diameter_{name}": value for name, value in found["number"].items()},
+        **{f"diameter_by_volume_{name}": value for name, value in found["volume"].items()},
+    }
+
+
+def diameter_lengths(values: Mapping[str, Any]) -> list[str]:
+    """The names of those figures of diameters that are lengths."""
+    return [
+        name for name in values if name.startswith("diameter_") and not name.endswith(("measured", "span"))
+    ]
 
 
 def coverage(outlines: t.Outlines) -> float:
@@ -110,10 +122,7 @@ def _interval(outlines: t.Outlines, table: t.Table, parameters: SizeFigures) -> 
 def _weights(outlines: t.Outlines, border: NDArray[np.float64]) -> NDArray[np.float64]:
     whole = border == 0
     widths, heights = extents(outlines.stars.polygons())
-    try:
-        return miles_lantuejoul(widths, heights, ~whole, (float(outlines.width), float(outlines.height)))
-    except BadInput:
-        return np.where(whole, 1.0, 0.0)
+    return standing_for(widths, heights, ~whole, (float(outlines.width), float(outlines.height)))
 
 
 def _columns(inputs: Mapping[str, t.ValueType], _parameters: Any, _models: Mapping[str, Any]) -> t.ValueType:
