@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cloister.data.normalise import normalise_micrograph
+from cloister.data.scaling import FEW, known_size
 from cloister.data.stars import CHANNELS, MULTIPLE, STRIDE, Stars, find_stars, joined, merged, suppress
 from cloister.foundation.errors import BadInput
 from cloister.tools import types as t
@@ -25,12 +26,6 @@ from cloister.tools.steps.tiling import middle
 MAX_OUTLINES = 100_000
 GLANCE = 360_000
 """Pixels of the copy on which `fit_scale` looks first."""
-
-FEW = 5
-"""Objects from which their median size is believed."""
-
-KEEP = (0.6, 1.5)
-"""Typical sizes over the wanted one that need no rescaling: the model knows a range, and resampling costs sharpness."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -119,9 +114,7 @@ def fit_scale(context: Context, parameters: FitScale, *, image: t.Image) -> t.Im
     while True:
         sizes = _glance(context, parameters, rescale(context, Rescale(factor=look), image=image))
         if len(sizes) >= FEW:
-            ratio = float(np.median(sizes)) / look / parameters.typical
-            if not KEEP[0] <= ratio <= KEEP[1]:
-                factor = float(np.clip(1.0 / ratio, parameters.smallest, parameters.largest))
+            factor = known_size(sizes / look, parameters.typical, parameters.smallest, parameters.largest)
             break
         if look >= 1.0 or height * width * look * look > 4 * GLANCE:
             break
