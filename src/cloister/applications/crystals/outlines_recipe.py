@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from cloister.applications.crystals.pipeline import CENTRE_THRESHOLD, MOST_COMMON, crystals_outlines
 from cloister.applications.crystals.star_network import INPUT, OUTPUT
+from cloister.models.directions import COEFFICIENTS
 from cloister.models.star_loss import NAME
 from cloister.training.recipe import OptimiserRecipe, OutlinesPreparation, ServerRecipe, TrainingRecipe
 
@@ -62,6 +63,20 @@ def private_outlines_recipe(
     optimiser = OptimiserRecipe(name="sgd", learning_rate=1.0, momentum=0.0)
     server = ServerRecipe(name="adam", learning_rate=learning_rate, schedule="cosine")
     return _recipe(optimiser, server, 1, 4, patch, trainable=trainable)
+
+
+def steered_outlines_recipe(*, learning_rate: float = 0.05, patch: int = 192) -> TrainingRecipe:
+    """The same for `directions.steered_outliner`: how far to go along the directions in which plants differ.
+
+    By the coordinator's momentum: Adam would take a direction in which there is only noise for as important as the others.
+
+    Args:
+        learning_rate: of the coordinator.
+        patch: side of a crop, pixels; a multiple of 16.
+    """
+    optimiser = OptimiserRecipe(name="sgd", learning_rate=1.0, momentum=0.0)
+    server = ServerRecipe(name="momentum", learning_rate=learning_rate, schedule="cosine")
+    return _recipe(optimiser, server, 1, 4, patch, trainable=(COEFFICIENTS,))
 
 
 def _recipe(
