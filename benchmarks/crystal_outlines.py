@@ -27,7 +27,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -159,14 +158,18 @@ def one_seed(given: argparse.Namespace, seed: int, noisy: Trainer, told: Callabl
         weights = train()
         trained = time.monotonic() - started
         found[way] = judged(export(trainer.model, weights), fresh)
-        told(f"seed {seed}, {way}: trained {trained:.0f} s, judged {time.monotonic() - started - trained:.0f} s")
+        told(
+            f"seed {seed}, {way}: trained {trained:.0f} s, judged {time.monotonic() - started - trained:.0f} s"
+        )
     return found
 
 
 def judged(model: bytes, fresh: dict[str, list[Micrograph]]) -> dict[str, Judgement]:
     """What the tool with this model makes of each factory's pictures."""
     look = outliner(model)
-    return {name: judge((picture, look(picture.image)) for picture in chosen) for name, chosen in fresh.items()}
+    return {
+        name: judge((picture, look(picture.image)) for picture in chosen) for name, chosen in fresh.items()
+    }
 
 
 def table(found: Sequence[Found]) -> str:
@@ -194,7 +197,9 @@ def shown(count: float, f1: float, off: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="too short to learn anything")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--seeds", type=int, default=1)
@@ -209,7 +214,9 @@ def main() -> None:
     )
     parser.add_argument("--private-rounds", type=int, default=8)
     parser.add_argument("--clip", type=float, default=1.0)
-    parser.add_argument("--learning-rate", type=float, help="of the private steps; the recipe's own if absent")
+    parser.add_argument(
+        "--learning-rate", type=float, help="of the private steps; the recipe's own if absent"
+    )
     parser.add_argument("--only", nargs="*", metavar="WAY", help="leave out all other rows")
     given = parser.parse_args()
     if given.quick:
@@ -221,7 +228,9 @@ def main() -> None:
         found.append(one_seed(given, seed, noisy, lambda line: print(line, flush=True)))
         print(f"\n{time.monotonic() - started:.0f} s\n\n{table(found)}\n", flush=True)
         if given.json:
-            figures = [{way: {n: j.as_json() for n, j in of.items()} for way, of in one.items()} for one in found]
+            figures = [
+                {way: {n: j.as_json() for n, j in of.items()} for way, of in one.items()} for one in found
+            ]
             Path(given.json).write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
 
 

@@ -73,7 +73,9 @@ def test_a_round_moves_the_weights_and_leaves_the_tool_a_model_that_it_takes(
     assert 0.5 < before["value"] <= 1.0
     assert np.isfinite(after["loss"])
     released = export(model, weights)
-    assert _base("crystals", released).manifest.version == _base("crystals", shipped_outliner()).manifest.version
+    assert (
+        _base("crystals", released).manifest.version == _base("crystals", shipped_outliner()).manifest.version
+    )
     assert "objects" in _base("crystals", released).models
     assert OnnxModel(released, "released", threads=1).channels_out == 51
 

@@ -67,16 +67,12 @@ class StarTargets:
     def mirrored(self) -> StarTargets:
         """Left and right exchanged."""
         order = (RAYS // 2 - np.arange(RAYS)) % RAYS
-        return replace(
-            self, fine=self.fine[:, :, ::-1], owner=self.owner[:, ::-1], rays=self.rays[:, order]
-        )
+        return replace(self, fine=self.fine[:, :, ::-1], owner=self.owner[:, ::-1], rays=self.rays[:, order])
 
     def transposed(self) -> StarTargets:
         """Rows and columns exchanged."""
         order = (RAYS // 4 - np.arange(RAYS)) % RAYS
-        return replace(
-            self, fine=self.fine.transpose(0, 2, 1), owner=self.owner.T, rays=self.rays[:, order]
-        )
+        return replace(self, fine=self.fine.transpose(0, 2, 1), owner=self.owner.T, rays=self.rays[:, order])
 
     def encoded(self, shares: Sequence[float], emphasis: float) -> tuple[NDArray[Any], NDArray[Any]]:
         """As the loss of `models.star_loss` takes it.
@@ -180,9 +176,7 @@ def _disc(centre: Floats, diameter: float) -> Floats:
     return np.asarray(centre) + diameter / 2 * np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
 
 
-def _owners(
-    centres: Floats, outlines: Sequence[Floats], height: int, width: int
-) -> NDArray[np.int32]:
+def _owners(centres: Floats, outlines: Sequence[Floats], height: int, width: int) -> NDArray[np.int32]:
     """Cells by the gauge of each outline: 0 at its centre, 1 on it."""
     owner = np.full((height, width), -1, dtype=np.int32)
     nearest = np.ones((height, width), dtype=np.float32)

@@ -22,7 +22,13 @@ from cloister.data.schema import DatasetDescription
 from cloister.foundation.canonical import canonical
 from cloister.foundation.documents import invalid
 from cloister.foundation.errors import BadInput, CloisterError
-from cloister.training.recipe import OutlinesPreparation, Pictures, PointsPreparation, TabularPreparation, TrainingRecipe
+from cloister.training.recipe import (
+    OutlinesPreparation,
+    Pictures,
+    PointsPreparation,
+    TabularPreparation,
+    TrainingRecipe,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +88,9 @@ def check_schema(recipe: TrainingRecipe, dataset: DatasetDescription) -> None:
             )
         return
     if dataset.kind != "table":
-        raise _misfit("`preparation`", "It is for tables; the dataset is pictures.", "Use `points` or `outlines`.")
+        raise _misfit(
+            "`preparation`", "It is for tables; the dataset is pictures.", "Use `points` or `outlines`."
+        )
     kinds = {column.name: column.kind for column in dataset.columns}
     for field, name, number in _fields(preparation):
         if name not in kinds:

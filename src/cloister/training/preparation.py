@@ -24,7 +24,12 @@ from cloister.foundation.errors import BadInput, NotFound
 from cloister.training.examples import ArrayExamples, Examples
 from cloister.training.outlines import OutlinedPicture, OutlineExamples
 from cloister.training.points import Picture, PointExamples
-from cloister.training.recipe import OutlinesPreparation, PointsPreparation, TabularPreparation, TrainingRecipe
+from cloister.training.recipe import (
+    OutlinesPreparation,
+    PointsPreparation,
+    TabularPreparation,
+    TrainingRecipe,
+)
 from cloister.training.splitting import identities, split
 
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
