@@ -185,7 +185,7 @@ def answer(
     rounded = [-(-length // multiple) * multiple for length in pixels.shape]
     if max(rounded) <= TILE:
         padded = np.pad(pixels, [(0, rounded[0] - height), (0, rounded[1] - width)])
-        whole = trainer.forward(params, padded[None, None])[0]
+        whole: np.ndarray = trainer.forward(params, padded[None, None])[0]
         return whole[:, : -(-height // stride), : -(-width // stride)]
     side = -(-TILE // multiple) * multiple
     margin = -(-MARGIN // multiple) * multiple

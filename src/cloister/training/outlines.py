@@ -60,7 +60,8 @@ class OutlinedPicture:
 
         def moved(places: object) -> np.ndarray:
             # The centre of pixel 0 is at 0.5 in continuous coordinates.
-            return (np.asarray(places, np.float64).reshape(-1, 2) + 0.5) * factors - 0.5
+            found: np.ndarray = (np.asarray(places, np.float64).reshape(-1, 2) + 0.5) * factors - 0.5
+            return found
 
         outlines = labels.outlines or (None,) * len(labels.centres)
         height, width = values.shape
