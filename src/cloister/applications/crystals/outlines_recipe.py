@@ -65,7 +65,7 @@ def private_outlines_recipe(
     return _recipe(optimiser, server, 1, 4, patch, trainable=trainable)
 
 
-def steered_outlines_recipe(*, learning_rate: float = 0.05, patch: int = 192) -> TrainingRecipe:
+def steered_outlines_recipe(*, learning_rate: float = 0.03, patch: int = 192) -> TrainingRecipe:
     """The same for `directions.steered_outliner`: how far to go along the directions in which plants differ.
 
     By the coordinator's momentum: Adam would take a direction in which there is only noise for as important as the others.
