@@ -27,7 +27,9 @@ PICTURES = 8
 def test_three_factories_train_the_outlines_with_noise_and_get_a_tool(tmp_path: Path) -> None:
     content, recipe = tool_training("crystals", private=True)
     recipe["preparation"]["patch"] = 64
-    with cloister.simulate({**dict.fromkeys(FACTORIES, ["owner"]), "Lab": ["researcher"]}) as town:
+    with cloister.simulate(
+        {"North": ["owner"], "River": ["owner"], "Valley": ["owner"], "Lab": ["researcher"]}
+    ) as town:
         for name, factory in zip(FACTORIES, FEDERATION, strict=True):
             write_dataset(tmp_path / name, replace(factory, width=160, height=128), PICTURES, 1)
             town.party(name).datasets.add("micrographs", tmp_path / name, residency="DE", title="Micrographs")
