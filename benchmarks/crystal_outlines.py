@@ -202,7 +202,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="too short to learn anything")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=1, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--pictures", type=int, default=12, help="labelled pictures per factory")
     parser.add_argument("--held-out", type=int, default=6, help="fresh pictures per factory")
