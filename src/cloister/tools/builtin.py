@@ -101,7 +101,7 @@ def builtin_tool(name: str) -> Tool:
 
 
 def starting_tool(name: str) -> Tool:
-    """The same with the model that federations start from: it marks centres and bodies, as models trained from it do.
+    """The same with the earlier model, from which some federations started: it marks centres and bodies, as models trained from it do.
 
     Raises:
         NotFound: there is no tool of that name that has a model, or its model is missing.

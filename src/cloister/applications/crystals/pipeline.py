@@ -90,12 +90,12 @@ def crystals_outlines() -> dict[str, object]:
 
 
 def shipped_model() -> bytes:
-    """The checkpoint that federations start from, an ONNX file. Raises `NotFound` if this installation lacks it."""
+    """The earlier model of centres and bodies, from which the demonstration starts, an ONNX file. Raises `NotFound` if this installation lacks it."""
     return _weights("crystals.onnx", "scripts/train_crystals.py")
 
 
 def shipped_outliner() -> bytes:
-    """The model that outlines crystals, an ONNX file. Raises `NotFound` if this installation lacks it."""
+    """The model that outlines crystals, and that federations go on training, an ONNX file. Raises `NotFound` if this installation lacks it."""
     return _weights("outlines.onnx", "scripts/train_crystal_outlines.py")
 
 
