@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from cloister.foundation.errors import BadInput, CloisterError
 from cloister.foundation.files import write_atomically
 from cloister.tools import types as t
 from cloister.tools.check import parameters_of
+from cloister.tools.manifest import StepUse
 from cloister.tools.steps import find_step
 from cloister.tools.steps.base import Context, Model
 from cloister.tools.steps.reporting import as_csv, as_json
@@ -24,17 +25,22 @@ def run_pipeline(
     context: Context,
     progress: Callable[[str, float], None],
     settings: Mapping[str, Mapping[str, Any]] | None = None,
+    upto: str | None = None,
 ) -> dict[str, t.Value]:
-    """Computes every step of a tool's pipeline on given values, and gives its outputs.
+    """Computes the steps of a tool's pipeline on given values, and gives its outputs.
 
-    `settings` are parameters that the user set, by step, as `check.adjusted` gives them.
+    `settings` are parameters that the user set, by step, as `check.adjusted` gives them. With `upto` only what that step needs is
+    computed, and its value is given, by its name; a step's value may then be among the inputs.
 
     Values are forgotten once no later step needs them, so that memory holds a few picture-sized arrays at most.
     """
     values: dict[str, t.Value] = dict(inputs)
+    outputs = {name: output.source for name, output in tool.manifest.outputs.items()}
     uses = tool.manifest.pipeline
+    if upto is not None:
+        outputs, uses = {upto: upto}, needed_by(uses, upto, inputs)
     last = {source: place for place, use in enumerate(uses) for source in use.inputs.values()}
-    wanted = {output.source for output in tool.manifest.outputs.values()}
+    wanted = set(outputs.values())
     for place, use in enumerate(uses):
         step = find_step(use.step)
 
@@ -66,7 +72,17 @@ def run_pipeline(
         for source in set(use.inputs.values()):
             if last[source] == place and source not in wanted:
                 values.pop(source, None)
-    return {name: values[output.source] for name, output in tool.manifest.outputs.items()}
+    return {name: values[source] for name, source in outputs.items()}
+
+
+def needed_by(uses: Sequence[StepUse], name: str, given: Collection[str]) -> tuple[StepUse, ...]:
+    """The steps of a pipeline that the step `name` rests on, itself included, in order; without those whose values are given."""
+    needed, kept = {name}, []
+    for use in reversed(uses):
+        if use.name in needed and use.name not in given:
+            needed |= set(use.inputs.values())
+            kept.append(use)
+    return tuple(reversed(kept))
 
 
 def write_outputs(
