@@ -3,6 +3,8 @@
 A model that has seen ten factories knows ten factories. Here every picture comes from a factory of its own: light, camera,
 habits, sizes, crowding, agglomerates and dirt are drawn from ranges wider than those of any preset, so that a real plant's
 microscope is one more draw (domain randomisation; J. Tobin et al., IROS 2017). No preset's ranges are among the draws.
+
+Training begins with crystals as optics draws them. Later ones are also odd: only their outline is right (`odd_crystals`).
 """
 
 from __future__ import annotations
@@ -31,6 +33,11 @@ KINDS: Final[dict[str, float]] = {
 OVEREXPOSED = 0.3
 """Share of the pictures on black whose camera was set for the faint crystals: the bright ones are white without any facet."""
 
+ODD = 0.9
+"""Share of the later pictures whose crystals are drawn at random within their outlines."""
+
+CLUMPS: Final[Range] = (0, 14)
+
 MOST = 700.0
 """Crystals per 640 x 512 pixels at most; more cannot be told apart by anybody."""
 
@@ -42,13 +49,14 @@ Where a camera shows crystals smaller than that, the picture is enlarged before 
 """
 
 
-def any_factory(rng: np.random.Generator, width: int, height: int) -> Factory:
+def any_factory(rng: np.random.Generator, width: int, height: int, *, odd: bool = False) -> Factory:
     """A factory for one picture.
 
     Args:
         rng: source of all randomness.
         width: of the picture, pixels.
         height: of it.
+        odd: whether crystals may look otherwise than optics says, and dirt may lie in heaps.
     """
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     habits: dict[Habit, float] = dict(zip(HABITS, rng.dirichlet([0.5] * len(HABITS)).tolist(), strict=True))
@@ -68,6 +76,8 @@ def any_factory(rng: np.random.Generator, width: int, height: int) -> Factory:
     for name in _SELDOM:
         if rng.random() < 0.7:
             ranges[name] = (0.0, 0.0)
+    if odd:
+        ranges |= {"clumps": _within(rng, CLUMPS), "odd_crystals": ODD}
     return Factory(
         f"any, {kind}",
         width=width,
