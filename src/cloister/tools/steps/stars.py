@@ -7,7 +7,7 @@ middle; what two tiles say of the same object is one object in the end. Memory h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,10 @@ GLANCE = 360_000
 FEW = 5
 """Objects from which their median size is believed."""
 
-KEEP = (0.6, 1.5)
+PLAIN = 0.5
+"""Median size over the wanted one from which smaller objects would have been seen as well, so that the median is believed."""
+
+KEEP = (0.75, 1.5)
 """Typical sizes over the wanted one that need no rescaling: the model knows a range, and resampling costs sharpness."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -108,27 +111,47 @@ def stars(context: Context, parameters: FindStars, *, tiles: t.Tiles) -> t.Outli
 def fit_scale(context: Context, parameters: FitScale, *, image: t.Image) -> t.Image:
     """A copy of the picture in which its objects are about as large as the model knows them.
 
-    A first look at a small copy tells how large they are; where it finds fewer than five, it looks again at copies twice as large.
-    The picture is taken as it is where that is nearly right, so that the same camera is looked at in the same way each time.
+    A first look at a small copy tells how large they are. Where it finds too few, or so small ones that yet smaller ones may not be seen
+    at all, it looks again at copies twice as large, of large ones at the middle only. The picture is taken as it is where that is
+    nearly right, so that the same camera is looked at in the same way each time.
     """
     if parameters.factor > 0.0:
         return rescale(context, Rescale(factor=parameters.factor), image=image)
+    factor = _factor(context, parameters, image)
+    return image if factor == 1.0 else rescale(context, Rescale(factor=factor), image=image)
+
+
+def _factor(context: Context, parameters: FitScale, image: t.Image) -> float:
     height, width = image.shape
     look = min(1.0, float(np.sqrt(GLANCE / (height * width))))
-    factor = 1.0
+    ratio = 1.0
     while True:
-        sizes = _glance(context, parameters, rescale(context, Rescale(factor=look), image=image))
+        sizes = _glances(context, parameters, rescale(context, Rescale(factor=look), image=image))
         if len(sizes) >= FEW:
-            ratio = float(np.median(sizes)) / look / parameters.typical
-            if not KEEP[0] <= ratio <= KEEP[1]:
-                factor = float(np.clip(1.0 / ratio, parameters.smallest, parameters.largest))
-            break
-        if look >= 1.0 or height * width * look * look > 4 * GLANCE:
+            typical = float(np.median(sizes))
+            ratio = typical / look / parameters.typical
+            if typical >= PLAIN * parameters.typical:
+                break
+        if look >= 1.0:
             break
         look = min(1.0, 2.0 * look)
-    if factor == 1.0:
-        return image
-    return rescale(context, Rescale(factor=factor), image=image)
+    if KEEP[0] <= ratio <= KEEP[1]:
+        return 1.0
+    return float(np.clip(1.0 / ratio, parameters.smallest, parameters.largest))
+
+
+def _glances(context: Context, parameters: FitScale, copy: t.Image) -> NDArray[np.float64]:
+    """Diameters, pixels of that copy, in its middle; in all of it where the middle has too few and the copy is not too large."""
+    height, width = copy.shape
+    if height * width <= GLANCE * 1.1:
+        return _glance(context, parameters, copy)
+    share = np.sqrt(GLANCE / (height * width))
+    rows, columns = (slice(round(n * (1 - share) / 2), round(n * (1 + share) / 2)) for n in (height, width))
+    middle = t.Image(np.ascontiguousarray(copy.pixels[rows, columns]))
+    sizes = _glance(context, parameters, middle)
+    if len(sizes) >= FEW or height * width > 4.5 * GLANCE:
+        return sizes
+    return _glance(context, parameters, copy)
 
 
 def merge_outlines(
@@ -142,11 +165,11 @@ def merge_outlines(
     return t.Outlines(kept, close.height, close.width, close.scale)
 
 
-def _glance(context: Context, parameters: FitScale, image: t.Image) -> np.ndarray[Any, Any]:
+def _glance(context: Context, parameters: FitScale, image: t.Image) -> NDArray[np.float64]:
     """Diameters of what the model sees on a small copy, pixels of that copy, the sure ones only."""
     model = context.models[parameters.model]
     found = suppress(_seen(model, normalise_micrograph(image.pixels), parameters.threshold))
-    sizes: np.ndarray[Any, Any] = 2.0 * np.sqrt((found.rays**2).mean(axis=1))
+    sizes: NDArray[np.float64] = 2.0 * np.sqrt((found.rays**2).mean(axis=1))
     return sizes
 
 
