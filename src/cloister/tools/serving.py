@@ -24,6 +24,7 @@ from cloister.data.column_kinds import TableLimits
 from cloister.data.images import ImageLimits, Pixels, decode_image
 from cloister.foundation.digests import digest, same
 from cloister.foundation.errors import BadInput, Conflict
+from cloister.sizing.calibration import read
 from cloister.tools import types as t
 from cloister.tools.package import Package, pack, unpack
 from cloister.tools.run import choose, compute, first_table
@@ -91,8 +92,8 @@ def look(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
     """Runs this worker's tool on the bytes of one picture or table.
 
     Args:
-        arguments: `tool` (digest), `name` (what to call the file), `settings` (by name), `um_per_pixel` (or None), and the
-            limits `max_bytes`, `max_pixels`, `max_rows`.
+        arguments: `tool` (digest), `name` (what to call the file), `settings` (by name), `um_per_pixel` (or None),
+            `calibration` (canonical JSON, or None) and the limits `max_bytes`, `max_pixels`, `max_rows`.
         arrays: `data`, the bytes.
 
     Returns:
@@ -109,9 +110,11 @@ def look(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
     data, name = arrays["data"].tobytes(), str(arguments["name"])
     limits = ImageLimits(int(arguments["max_bytes"]), int(arguments["max_pixels"]))
     tool, seen = loaded.tool, digest(data)
-    chosen = choose(tool, arguments["um_per_pixel"], arguments["settings"], limits)
+    given = arguments.get("calibration")
+    calibration = None if given is None else read(str(given).encode())
+    chosen = choose(tool, arguments["um_per_pixel"], arguments["settings"], limits, calibration)
     value, pixels = _input(tool, data, name, limits, int(arguments["max_rows"]))
-    outputs, context, doubt = compute(tool, loaded.models, value, seen, name, chosen, lambda *_: None)
+    outputs, context, doubts = compute(tool, loaded.models, value, seen, name, chosen, lambda *_: None)
     figures = next((item for item in outputs.values() if isinstance(item, t.Figures)), t.Figures({}))
     table = first_table(outputs)
     files = {"result.json": as_json(context, figures, table)}
@@ -131,7 +134,7 @@ def look(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
         "um_per_pixel": context.micrometres_per_pixel,
         "settings": dict(chosen.settings),
         "alternative": _alternative(outputs),
-        "warnings": [doubt] if doubt else [],
+        "warnings": list(doubts),
         "seconds": time.perf_counter() - started,
     }
     return told, {name: _array(content) for name, content in files.items()}
