@@ -6,7 +6,7 @@ Rules:
 2. `sample` is the sample's key, `picture` the digest of the picture's bytes, `number` the object's number in the picture, as in
    its overlay. `sample` and `number` together are the key.
 3. Places are in pixels; lengths and areas in `unit` (its square for areas): `µm` where the size of a pixel is known, else `px`.
-4. What a tool does not tell, and what is no finite number, is null.
+4. What a tool does not tell, and what is no finite number (for `agglomerate` and `border`: no whole one from 0), is null.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ SHAPES: Final = ("aspect_ratio", "elongation", "circularity", "convexity", "soli
 OTHERS: Final = ("strength", "brightness", "focus", "hidden")
 _NUMBERS: Final = ("x", "y", *SIZES, *SHAPES, *OTHERS)
 _AT_ONCE: Final = 1000
+_MOST: Final = 2**31 - 1
+"""The largest whole number that fits into a column `Integer`."""
 
 
 def define(metadata: MetaData) -> Table:
@@ -116,7 +118,8 @@ def _numbered(table: t.Table) -> list[int]:
     """The objects' own numbers, where they tell them apart; else their places, from 1."""
     if "number" in table.columns:
         numbers = np.asarray(table.columns["number"])
-        if numbers.dtype.kind in "iu" and len(np.unique(numbers)) == len(numbers):
+        told_apart = numbers.dtype.kind in "iu" and len(np.unique(numbers)) == len(numbers)
+        if told_apart and all(0 <= number <= _MOST for number in numbers.tolist()):
             return [int(number) for number in numbers]
     return list(range(1, table.rows + 1))
 
@@ -127,4 +130,4 @@ def _finite(value: Any) -> float | None:
 
 def _whole(columns: dict[str, list[float | None]], name: str, place: int) -> int | None:
     value = columns[name][place] if name in columns else None
-    return None if value is None else int(value)
+    return None if value is None or not 0 <= value <= _MOST else int(value)
