@@ -36,6 +36,7 @@ METHODS: Mapping[str, str] = {
     "builtin": "cloister.tools.serving:builtin",
     "load": "cloister.tools.serving:load",
     "look": "cloister.tools.serving:look",
+    "ruler": "cloister.tools.serving:ruler",
 }
 """What a worker for tools can do."""
 
@@ -59,6 +60,8 @@ _PNG_PIXELS = 4 << 20
 """Larger overlays become JPEG: a browser on the plant's network should not wait for 20 MB."""
 _JPEG_SIDE = 65_500
 _MAX_THREADS = 4
+RULER_SIDE = 2400
+"""Longest side of a picture of a scale as people click into it, pixels."""
 
 Answer: TypeAlias = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 
@@ -138,6 +141,40 @@ def look(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
         "seconds": time.perf_counter() - started,
     }
     return told, {name: _array(content) for name, content in files.items()}
+
+
+def ruler(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
+    """What a picture of a scale shows, and the picture itself, encoded anew and small enough to be clicked into.
+
+    Args:
+        arguments: `name` (what to call the file), and the limits `max_bytes`, `max_pixels`.
+        arrays: `data`, the bytes.
+
+    Returns:
+        `input` (digest), `size`, `lines` (period, its uncertainty and the angle, or None) and `why` there are none; the picture as
+        `picture`, JPEG.
+
+    Raises:
+        BadInput: the file is no picture, or too large.
+    """
+    from PIL import Image
+
+    from cloister.tools.calibrations import look_at_ruler
+
+    data, name = arrays["data"].tobytes(), str(arguments["name"])
+    limits = ImageLimits(int(arguments["max_bytes"]), int(arguments["max_pixels"]))
+    looked = look_at_ruler(data, name, limits)
+    shown, stream = Image.fromarray(decode_image(data, limits, name=name)), io.BytesIO()
+    shown.thumbnail((RULER_SIDE, RULER_SIDE))
+    shown.save(stream, format="JPEG", quality=90, subsampling=0)
+    lines = looked.lines
+    told = {
+        "input": looked.digest,
+        "size": list(looked.size),
+        "lines": None if lines is None else [lines.period, lines.uncertainty, lines.angle],
+        "why": "" if looked.error is None else f"{looked.error.what} {looked.error.why}",
+    }
+    return told, {"picture": _array(stream.getvalue())}
 
 
 def _input(
