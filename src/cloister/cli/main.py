@@ -13,6 +13,9 @@ COMMANDS = {
     "tool": Entry(
         "cloister.cli.sample_reports:tool_group", "Run tools on your own premises; install and pass them on."
     ),
+    "calibration": Entry(
+        "cloister.cli.calibrations:calibration_group", "Micrometres per pixel, from a picture of a scale."
+    ),
     "study": Entry(
         "cloister.cli.studies:study_group", "Accept a tool: people and tool count the same pictures."
     ),

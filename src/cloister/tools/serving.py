@@ -24,6 +24,7 @@ from cloister.data.column_kinds import TableLimits
 from cloister.data.images import ImageLimits, Pixels, decode_image
 from cloister.foundation.digests import digest, same
 from cloister.foundation.errors import BadInput, Conflict
+from cloister.sizing.calibration import read
 from cloister.tools import types as t
 from cloister.tools.package import Package, pack, unpack
 from cloister.tools.run import choose, compute, first_table
@@ -35,6 +36,7 @@ METHODS: Mapping[str, str] = {
     "builtin": "cloister.tools.serving:builtin",
     "load": "cloister.tools.serving:load",
     "look": "cloister.tools.serving:look",
+    "ruler": "cloister.tools.serving:ruler",
 }
 """What a worker for tools can do."""
 
@@ -58,6 +60,8 @@ _PNG_PIXELS = 4 << 20
 """Larger overlays become JPEG: a browser on the plant's network should not wait for 20 MB."""
 _JPEG_SIDE = 65_500
 _MAX_THREADS = 4
+RULER_SIDE = 2400
+"""Longest side of a picture of a scale as people click into it, pixels."""
 
 Answer: TypeAlias = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 
@@ -91,8 +95,8 @@ def look(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
     """Runs this worker's tool on the bytes of one picture or table.
 
     Args:
-        arguments: `tool` (digest), `name` (what to call the file), `settings` (by name), `um_per_pixel` (or None), and the
-            limits `max_bytes`, `max_pixels`, `max_rows`.
+        arguments: `tool` (digest), `name` (what to call the file), `settings` (by name), `um_per_pixel` (or None),
+            `calibration` (canonical JSON, or None) and the limits `max_bytes`, `max_pixels`, `max_rows`.
         arrays: `data`, the bytes.
 
     Returns:
@@ -109,9 +113,11 @@ def look(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
     data, name = arrays["data"].tobytes(), str(arguments["name"])
     limits = ImageLimits(int(arguments["max_bytes"]), int(arguments["max_pixels"]))
     tool, seen = loaded.tool, digest(data)
-    chosen = choose(tool, arguments["um_per_pixel"], arguments["settings"], limits)
+    given = arguments.get("calibration")
+    calibration = None if given is None else read(str(given).encode())
+    chosen = choose(tool, arguments["um_per_pixel"], arguments["settings"], limits, calibration)
     value, pixels = _input(tool, data, name, limits, int(arguments["max_rows"]))
-    outputs, context, doubt = compute(tool, loaded.models, value, seen, name, chosen, lambda *_: None)
+    outputs, context, doubts = compute(tool, loaded.models, value, seen, name, chosen, lambda *_: None)
     figures = next((item for item in outputs.values() if isinstance(item, t.Figures)), t.Figures({}))
     table = first_table(outputs)
     files = {"result.json": as_json(context, figures, table)}
@@ -131,10 +137,44 @@ def look(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
         "um_per_pixel": context.micrometres_per_pixel,
         "settings": dict(chosen.settings),
         "alternative": _alternative(outputs),
-        "warnings": [doubt] if doubt else [],
+        "warnings": list(doubts),
         "seconds": time.perf_counter() - started,
     }
     return told, {name: _array(content) for name, content in files.items()}
+
+
+def ruler(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
+    """What a picture of a scale shows, and the picture itself, encoded anew and small enough to be clicked into.
+
+    Args:
+        arguments: `name` (what to call the file), and the limits `max_bytes`, `max_pixels`.
+        arrays: `data`, the bytes.
+
+    Returns:
+        `input` (digest), `size`, `lines` (period, its uncertainty and the angle, or None) and `why` there are none; the picture as
+        `picture`, JPEG.
+
+    Raises:
+        BadInput: the file is no picture, or too large.
+    """
+    from PIL import Image
+
+    from cloister.tools.calibrations import look_at_ruler
+
+    data, name = arrays["data"].tobytes(), str(arguments["name"])
+    limits = ImageLimits(int(arguments["max_bytes"]), int(arguments["max_pixels"]))
+    looked = look_at_ruler(data, name, limits)
+    shown, stream = Image.fromarray(decode_image(data, limits, name=name)), io.BytesIO()
+    shown.thumbnail((RULER_SIDE, RULER_SIDE))
+    shown.save(stream, format="JPEG", quality=90, subsampling=0)
+    lines = looked.lines
+    told = {
+        "input": looked.digest,
+        "size": list(looked.size),
+        "lines": None if lines is None else [lines.period, lines.uncertainty, lines.angle],
+        "why": "" if looked.error is None else f"{looked.error.what} {looked.error.why}",
+    }
+    return told, {"picture": _array(stream.getvalue())}
 
 
 def _input(

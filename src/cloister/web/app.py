@@ -16,6 +16,7 @@ from cloister.web.frame import Pages
 from cloister.web.pages import (
     account,
     ask,
+    calibrations,
     entrance,
     home,
     log,
@@ -58,6 +59,7 @@ _SCREENS = (
     home,
     tools_api,
     tools,
+    calibrations,
     samples,
     ask,
     tasks,

@@ -69,6 +69,15 @@ class Told(_Strict):
     seconds: float
 
 
+class RulerTold(_Strict):
+    """What a worker tells of a picture of a scale (see `tools.serving.ruler`)."""
+
+    input: str
+    size: list[int] = Field(min_length=2, max_length=2)
+    lines: list[float] | None = Field(min_length=3, max_length=3)
+    why: str = Field(max_length=1000)
+
+
 @dataclass(frozen=True)
 class Looked:
     """What came of one file.
@@ -122,6 +131,29 @@ class Workers:
             self._load(engine, package)
             return engine.sandbox_report()
 
+    def ruler(self, name: str, data: bytes) -> tuple[RulerTold, bytes]:
+        """What a picture of a scale shows, and the picture as JPEG, from a worker that ends at once.
+
+        Raises:
+            TaskFailed: it took too long, or the worker stopped.
+            BadInput: the file is no picture, or too large.
+        """
+        with self._engine() as engine:
+            told, arrays = engine.call(
+                "ruler",
+                {"name": name, "max_bytes": self._limits.file_bytes, "max_pixels": self._limits.pixels},
+                {"data": np.frombuffer(data, dtype=np.uint8)},
+                self._limits.seconds,
+            )
+        try:
+            seen = RulerTold.model_validate(_readable(told))
+        except ValidationError:
+            raise _unbelievable("It does not say what is to be said of a scale.") from None
+        picture = arrays["picture"].tobytes() if "picture" in arrays else b""
+        if not same(seen.input, digest(data)) or not picture.startswith(_BEGINNINGS["image/jpeg"]):
+            raise _unbelievable("It is about another file, or without a picture.")
+        return seen, picture
+
     def lacks(self, tool: str, owner: str) -> bool:
         """Whether this person has no worker for a tool (by its digest), and one more would take nobody else's place."""
         with self._lock:
@@ -148,7 +180,7 @@ class Workers:
             owner: whose worker.
             name: what to call the file.
             data: its bytes.
-            arguments: `settings`, `um_per_pixel`.
+            arguments: `settings`, `um_per_pixel`, `calibration`.
 
         Raises:
             TaskFailed: it took too long, or the worker stopped.

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from cloister.data.schema import Line
+from cloister.sizing.calibration import Calibration
 from cloister.tools import types as t
 from cloister.tools.sizes import outside_known_sizes
 from cloister.tools.steps.base import Context, Parameters, Slot, Step
@@ -88,6 +89,7 @@ def as_json(context: Context, figures: t.Figures, table: t.Table | None) -> byte
             for name, (edges, counts) in figures.histograms.items()
         },
         "facts": dict(context.facts),
+        "calibration": None if context.calibration is None else as_told(context.calibration),
     }
     if table is not None:
         document["table"] = {
@@ -95,6 +97,11 @@ def as_json(context: Context, figures: t.Figures, table: t.Table | None) -> byte
             "columns": {name: [_plain(value) for value in values] for name, values in table.columns.items()},
         }
     return json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def as_told(calibration: Calibration) -> dict[str, Any]:
+    """A calibration for programs: its document and its digest."""
+    return {"digest": calibration.digest(), **calibration.model_dump(mode="json")}
 
 
 def page(title: str, body: str) -> str:
@@ -133,8 +140,8 @@ def _page(
     parts = [f"<h1>{escape(heading)}</h1>", f"<p>{escape(context.subject)}</p>"]
     if "count" in figures.values:
         parts.append(f'<p class="count">{_shown(figures.values["count"])} {escape(parameters.counted)}</p>')
-    if warning := outside_known_sizes(table, context.sizes, context.micrometres_per_pixel):
-        parts.append(f'<p class="warning">{escape(warning)}</p>')
+    warning = outside_known_sizes(table, context.sizes, context.micrometres_per_pixel)
+    parts += [f'<p class="warning">{escape(line)}</p>' for line in (warning, *context.doubts) if line]
     if overlay is not None:
         parts.append(image(preview(overlay, parameters.preview)))
     parts.append("<h2>Figures</h2>" + figure_table(figures))

@@ -95,7 +95,7 @@ def _tools(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/api/v1/tools/{name}/samples", "tools.use", body=body_limit(room.limits.file_bytes))
     async def run(name: str, request: Request, sent: Sent = one_file) -> Any:
-        """Runs a tool on one file: a form with `file`, and perhaps `um_per_pixel` and `set-NAME` for each setting."""
+        """Runs a tool on one file: a form with `file`, and perhaps `um_per_pixel` or `calibration` (its name), and `set-NAME`."""
         if not sent.files:
             raise BadInput("No file came.", "", "Send it as `file` in a form (multipart/form-data).")
         return await slow.run(view.who(request).key, partial(_run, name, request, sent))
@@ -105,13 +105,15 @@ def _tools(app: FastAPI, pages: Pages) -> None:
     def _run(name: str, request: Request, sent: Sent) -> Any:
         manifest = room.shelf.open(name).manifest
         upload = sent.files[0]
+        size, scale = view.scale_of(room, sent.fields)
         sample = room.run(
             name,
             upload.name,
             upload.data,
             view.chosen(manifest, sent.fields),
-            view.micrometres(sent.fields.get("um_per_pixel", "")),
+            size,
             view.who(request),
+            scale,
         )
         return described(sample)
 
@@ -281,7 +283,11 @@ def _takes_a_file(app: FastAPI) -> None:
     assert isinstance(route, APIRoute)
     schema = {
         "type": "object",
-        "properties": {"file": {"type": "string", "format": "binary"}, "um_per_pixel": {"type": "string"}},
+        "properties": {
+            "file": {"type": "string", "format": "binary"},
+            "um_per_pixel": {"type": "string"},
+            "calibration": {"type": "string"},
+        },
         "required": ["file"],
     }
     content = {"multipart/form-data": {"schema": schema}}

@@ -14,6 +14,7 @@ from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFou
 from cloister.node.toolroom.history import Pictures
 from cloister.node.toolroom.recent import Sample
 from cloister.node.toolroom.room import OUTLINES
+from cloister.sizing.calibration import described
 from cloister.storage.samples import Wanted
 from cloister.web.desk.labels import MOST, as_dataset
 from cloister.web.downloads import as_file
@@ -183,6 +184,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             rows=None if sample.size else told.rows_of(room, sample, view.who(request)),
             told_of=told,
             view=view,
+            described=described,
             error=error,
         )
 

@@ -18,6 +18,7 @@ from cloister.node.toolroom.room import ToolRoom, Who
 from cloister.node.toolroom.shelf import Card, Opened, signer_names
 from cloister.people.sessions import stored
 from cloister.release.bundle import Checked
+from cloister.sizing.calibration import Calibration
 from cloister.storage.samples import Wanted
 from cloister.tools.check import parameters_of
 from cloister.tools.install import State
@@ -133,6 +134,19 @@ def chosen(manifest: Manifest, fields: Mapping[str, str]) -> dict[str, Any]:
 def micrometres(text: str) -> float | None:
     """The size of a pixel as somebody wrote it; `None` where nobody did. Raises `BadInput`."""
     return typed.number(text, "The size of a pixel") if text.strip() else None
+
+
+def scale_of(room: ToolRoom, fields: Mapping[str, str]) -> tuple[float | None, Calibration | None]:
+    """The size of a pixel as typed, or the calibration chosen by name; a browser remembers the size, so the calibration counts.
+
+    Raises:
+        BadInput: what was typed is no number.
+        NotFound: there is no such calibration.
+    """
+    name = fields.get("calibration", "").strip()
+    if name:
+        return None, room.scales.kept.get(name[:100])
+    return micrometres(fields.get("um_per_pixel", "")), None
 
 
 def _value(setting: Setting, text: str) -> Any:
