@@ -48,6 +48,9 @@ def disclosure_group() -> None:
     show_default=True,
     help="How many days the confirmation of the deletion may take.",
 )
+@click.option(
+    "--tell-scale", is_flag=True, help="Tell how many micrometres a pixel is, as the dataset's entry has it."
+)
 @click.option("--yes", is_flag=True, help="Do not ask; you have looked at each record.")
 @folder_option
 def give(
@@ -58,6 +61,7 @@ def give(
     purpose: str,
     until: str,
     deletion_days: int,
+    tell_scale: bool,
     yes: bool,
     folder: Path,
 ) -> Answer:
@@ -78,6 +82,7 @@ def give(
                 "purpose": purpose,
                 "until": _end_of(until),
                 "deletion_days": deletion_days,
+                "tell_scale": tell_scale,
             },
         )
         _write_new(file, node.download(f"/disclosures/{told['disclosure']}/package"))
@@ -264,6 +269,10 @@ def _lines(told: dict[str, Any]) -> list[str]:
         "Withdrawn": " ".join(filter(None, (told["withdrawn"], told["withdrawn_reason"]))),
         "Deleted": "" if told["deleted"] is None else f"{told['deleted']} ({told['deleted_reason']})",
         "Deletion due": told["deletion_due"],
+        "Scale": ""
+        if told["micrometres_per_pixel"] is None
+        else f"{told['micrometres_per_pixel']:g} µm per pixel",
+        "Left out": ", ".join(told.get("left_out") or ()),
         "Agreements": ", ".join(short(item) for item in told["agreements"]) or "none governs it",
         "Folder": told.get("folder") or "",
         "Terms": ", ".join(told["terms"]),

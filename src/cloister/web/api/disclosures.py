@@ -33,6 +33,7 @@ class NewDisclosure(Body):
     purpose: str = Field(min_length=1, max_length=200)
     until: str = Field(max_length=20)
     deletion_days: int = Field(default=1, ge=0, le=MAX_DELETION_DAYS)
+    tell_scale: bool = False
 
 
 class NewSettings(Body):
@@ -73,6 +74,7 @@ def add(app: FastAPI, node: OpenNode) -> None:
                 until=parse_rfc3339(body.until),
                 deletion_days=body.deletion_days,
                 by=caller.name,
+                tell_scale=body.tell_scale,
             )
         )
 

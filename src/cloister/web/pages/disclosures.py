@@ -131,6 +131,7 @@ def _select(routes: Routes, pages: Pages) -> None:
             lead="What somebody was shown cannot be made unseen.",
             name=name,
             table=item["catalogue"]["kind"] == "table",
+            scale=(item["catalogue"].get("image") or {}).get("micrometres_per_pixel"),
             pictures=list(enumerate(files))[start : start + _SHOWN],
             newer=f"{here}?start={start - _SHOWN}" if start else "",
             older=f"{here}?start={start + _SHOWN}" if start + _SHOWN < len(files) else "",
@@ -154,12 +155,13 @@ def _select(routes: Routes, pages: Pages) -> None:
         until: Annotated[str, _TEXT] = "",
         rows: Annotated[str, _TEXT] = "",
         sure: Annotated[str, _TEXT] = "",
+        scale: Annotated[str, _TEXT] = "",
         record: Annotated[list[str] | None, Form(max_length=_SHOWN)] = None,
         start: Annotated[int, Form()] = 0,
     ) -> Response:
         chosen = [*(record or ()), *rows.replace(",", " ").split()]
         given = {
-            "recipient": recipient, "purpose": purpose, "until": until, "rows": rows, "record": record or [],
+            "recipient": recipient, "purpose": purpose, "until": until, "rows": rows, "record": record or [], "scale": scale,
         }  # fmt: skip
         try:
             if sure != "yes":
@@ -167,7 +169,14 @@ def _select(routes: Routes, pages: Pages) -> None:
             last = typed.begins(typed.day(until, "The last day"))
             told = pages.node().disclosures.giving.give(
                 Offer(
-                    name, tuple(chosen), recipient, purpose.strip(), last + DAY, 1, pages.caller(request).name
+                    name,
+                    tuple(chosen),
+                    recipient,
+                    purpose.strip(),
+                    last + DAY,
+                    1,
+                    pages.caller(request).name,
+                    tell_scale=scale == "yes",
                 )
             )
         except CloisterError as error:
