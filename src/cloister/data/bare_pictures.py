@@ -101,7 +101,7 @@ def is_bare(data: bytes, limits: ImageLimits = LIMITS) -> bool:
 def _is_bare(data: bytes, limits: ImageLimits) -> bool:
     if not data.startswith(_SIGNATURE) or len(data) > limits.max_bytes:
         return False
-    at, kinds, stream, header = len(_SIGNATURE), [], _Stream(), b""
+    at, kinds, stream = len(_SIGNATURE), list[bytes](), _Stream()
     while at < len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
         body = memoryview(data)[at + 8 : at + 8 + size]
@@ -110,8 +110,7 @@ def _is_bare(data: bytes, limits: ImageLimits) -> bool:
             return False
         at += 12 + size
         if not kinds:
-            header = bytes(body)
-            if kind != b"IHDR" or not stream.begins(header, limits):
+            if kind != b"IHDR" or not stream.begins(bytes(body), limits):
                 return False
         elif kind == b"IDAT":
             if not stream.feed(body):

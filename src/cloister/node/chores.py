@@ -25,6 +25,7 @@ from cloister.foundation.errors import BadInput, CloisterError, NotFound, NotTru
 from cloister.identity.cards import CARD_TYPE
 from cloister.identity.cards import read as read_card
 from cloister.identity.envelopes import Envelope
+from cloister.node.disclosures.sending import PACKAGES
 from cloister.node.peers.reception import another_instance
 from cloister.node.peers.unlearned import Unlearned
 from cloister.transport.hub_client import HubClient
@@ -66,7 +67,8 @@ class Chores:
             add(PLANS, 2.0, self._node.tasks.asking.drive_all, rest=0.5)
             add(WITNESSES, 5.0, self._show_log, rest=1.5)
             add(RELAY_WITNESS, 5.0, self._show_log_to_hub, rest=2.0)
-            add(DISCLOSURES, 30.0, self._node.disclosures.exchange.tell, rest=1.0)
+            add(DISCLOSURES, 30.0, self._node.disclosures.tell, rest=1.0)
+            add(PACKAGES, 30.0, self._node.disclosures.arriving.fetch, rest=1.0, lane="packages")
             add("revocations", 30.0, self._node.revocations.tell)
             add("the relay's log", 15.0, self._watch_hub)
             add("twins", TWIN_SECONDS, self._look_for_twin)
@@ -92,7 +94,7 @@ class Chores:
                 node.runner.poke(party)
                 # It may be new, or have new keys; it is seen a moment before its card is published.
                 self._cards_due, self._somebody_came = 0.0, time.monotonic()
-                node.steward.wake(RELAY, DOCUMENTS, PLANS, WITNESSES)
+                node.steward.wake(RELAY, DOCUMENTS, PLANS, WITNESSES, DISCLOSURES, PACKAGES)
 
     def look_for_cards(self) -> None:
         """Something was signed with keys that are not known here: there may be a new card."""

@@ -151,7 +151,7 @@ class Giving:
         envelope = sign_disclosure(disclosure, self._keys)
         # The package first: what is logged as disclosed can be handed over.
         write_atomically(
-            self._place(envelope.digest), pack(envelope, disclosure, sealed, recipient), private=True
+            self.place(envelope.digest), pack(envelope, disclosure, sealed, recipient), private=True
         )
         with self._database.transaction() as tx:
             kept.keep(
@@ -182,7 +182,7 @@ class Giving:
                 kept.keep(tx, self._ledger, envelope, now, "disclosure.withdrawn", disclosure=name)
                 kept.tell(tx, envelope.digest, item.disclosure.recipient)
                 self._decided(tx, "withdraw", name, by, [], now)
-        self._place(name).unlink(missing_ok=True)
+        self.place(name).unlink(missing_ok=True)
         return self.one(name)
 
     def package(self, name: str) -> bytes:
@@ -197,7 +197,7 @@ class Giving:
                 clause=f"disclosure-{state}",
             )
         try:
-            return read_limited(self._place(name), MAX_PACKAGE)
+            return read_limited(self.place(name), MAX_PACKAGE)
         except NotFound:
             raise NotFound(
                 "The sealed package is no longer here.",
@@ -232,7 +232,7 @@ class Giving:
         for item in found:
             state = item.state(now)
             if state not in USABLE:
-                self._place(item.digest).unlink(missing_ok=True)
+                self.place(item.digest).unlink(missing_ok=True)
             if state is State.OVERDUE:
                 self._say_overdue(item, now)
 
@@ -300,7 +300,8 @@ class Giving:
         Settings(tx).put(key, act)
         self._ledger.append(tx, "decision", digest_json(act))
 
-    def _place(self, name: str) -> Path:
+    def place(self, name: str) -> Path:
+        """Where the sealed package of a disclosure lies, while it is here."""
         return self._folder / "given" / f"{name.removeprefix('sha256:')}.package"
 
 

@@ -19,7 +19,7 @@ _TOLD = (
     "agreement.signatures", "agreement.state", "task.proposed", "task.refused", "task.started", "task.finished",
     "task.failed", "task.stopped", "budget.charged", "release.stored", "release.revoked", "duty.deleted",
     "disclosure.given", "disclosure.received", "disclosure.withdrawn", "disclosure.deleted", "disclosure.confirmed",
-    "disclosure.overdue",
+    "disclosure.overdue", "disclosure.delivered", "disclosure.arrived",
 )  # fmt: skip
 _DISCLOSED = {
     "disclosure.given": ("Records were sealed to another organisation", "done"),
@@ -27,6 +27,8 @@ _DISCLOSED = {
     "disclosure.withdrawn": ("A disclosure was withdrawn", "warn"),
     "disclosure.deleted": ("This server deleted disclosed records", "done"),
     "disclosure.confirmed": ("The recipient of disclosed records confirmed something", "done"),
+    "disclosure.delivered": ("The sealed records arrived at the other organisation's server", "done"),
+    "disclosure.arrived": ("Another organisation sent a sealed package of records", "warn"),
     "disclosure.overdue": ("The deletion of disclosed records is overdue", "bad"),
 }
 
@@ -84,6 +86,8 @@ def _told(node: Node, item: Event, names: Mapping[str, str]) -> Happening | None
         return Happening(item.at, f"“{title}” is {STATES[facts['to']][0]}", link, bad)
     if item.kind in _DISCLOSED:
         text, kind = _DISCLOSED[item.kind]
+        if item.kind == "disclosure.arrived":
+            return Happening(item.at, text, "/disclosures", kind)
         try:
             node.disclosures.one(str(facts.get("disclosure")))
         except CloisterError:
