@@ -261,13 +261,15 @@ class Answering:
     def _figures(self, question: Question, name: str) -> dict[str, Any]:
         """What was measured, now or before. Raises `Refused`, or `BadInput` if the tool is none that runs."""
         about = subject(question.commitment, question.tool)
+        self._permitted(question)
         with self._database.read() as tx:
             known: dict[str, Any] | None = Settings(tx).get(_MEASURED + about)
         if known is not None:
             if known.get("too_few"):
                 raise Refused("There are too few pictures.", "", "", clause="too-few-records")
+            if known["noise"] is None and self._budgets.charges.protected(question.commitment):
+                raise _unpaid("They were measured before the pictures belonged to a protected population.")
             return known
-        self._entry(question)
         package = unpack(read_limited(self._place(name), MAX_TOOL), "The tool")
         looker = self._make_looker()
         try:
