@@ -36,7 +36,7 @@ COMMANDS = {
     ),
     "agreement": Entry("cloister.cli.agreements:agreement_group", "Who may do what with whose data."),
     "model": Entry("cloister.cli.models:model_group", "What Cloister can do with an ONNX file."),
-    "ask": Entry("cloister.cli.ask:ask_group", "Ask for a computation: read its plan, then send it."),
+    "ask": Entry("cloister.cli.figures:ask_group", "Ask for a computation: read its plan, then send it."),
     "bench": Entry(
         "cloister.cli.bench:bench_group", "Measure this server, so that plans know what work costs here."
     ),

@@ -73,7 +73,7 @@ def decode_image(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: st
     """
     label = name or (source.name if isinstance(source, Path) else "The picture")
     data = _content(source, limits, label)
-    picture = _open(data, limits, label)
+    picture = open_image(data, limits, label)
     try:
         if data.startswith(b"\x89PNG") and _PNG_END not in data:
             raise EOFError  # all pixels may be there, but its writer had not finished
@@ -86,7 +86,7 @@ def decode_image(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: st
         deep = has_lower_bytes(picture)
         picture.load()
         orientation = _orientation(picture)
-        pixels = _deep(picture, _open(data, limits, label)) if deep else _to_array(picture, label)
+        pixels = _deep(picture, open_image(data, limits, label)) if deep else _to_array(picture, label)
     except BadInput:
         raise
     except MemoryError:
@@ -105,7 +105,7 @@ def decode_image(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: st
 def image_size(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: str = "") -> tuple[int, int]:
     """(width, height) of a picture as `decode_image` would give it, from its header alone. Raises as `decode_image`."""
     label = name or (source.name if isinstance(source, Path) else "The picture")
-    picture = _open(_content(source, limits, label), limits, label)
+    picture = open_image(_content(source, limits, label), limits, label)
     try:
         turned = _orientation(picture) in (5, 6, 7, 8)
         width, height = picture.size
@@ -144,7 +144,8 @@ def _content(source: bytes | Path, limits: ImageLimits, label: str) -> bytes:
         raise BadInput(f"{label} cannot be read.", error.strerror or "", "Check its permissions.") from None
 
 
-def _open(data: bytes, limits: ImageLimits, label: str) -> Any:
+def open_image(data: bytes, limits: ImageLimits = LIMITS, label: str = "The picture") -> Any:
+    """The picture as its own decoder opened it, header read and judged, no pixel decoded. Raises `BadInput`."""
     from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
     # The decoders are called directly: PIL.Image.open would try others, and judges size by a process-wide setting.
