@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from cloister.foundation.errors import BadInput, CloisterError
 from cloister.foundation.files import write_atomically
 from cloister.tools import types as t
 from cloister.tools.check import parameters_of
+from cloister.tools.manifest import StepUse
 from cloister.tools.steps import find_step
 from cloister.tools.steps.base import Context, Model
 from cloister.tools.steps.reporting import as_csv, as_json
@@ -24,17 +25,28 @@ def run_pipeline(
     context: Context,
     progress: Callable[[str, float], None],
     settings: Mapping[str, Mapping[str, Any]] | None = None,
+    outputs: Collection[str] | None = None,
 ) -> dict[str, t.Value]:
-    """Computes every step of a tool's pipeline on given values, and gives its outputs.
-
-    `settings` are parameters that the user set, by step, as `check.adjusted` gives them.
+    """Computes the steps of a tool's pipeline on given values, and gives its outputs.
 
     Values are forgotten once no later step needs them, so that memory holds a few picture-sized arrays at most.
+
+    Args:
+        tool: whose pipeline.
+        models: by the manifest's names.
+        inputs: the tool's inputs by name; and values of steps that are known already, which are not computed again.
+        context: what the steps may use besides.
+        progress: told of every step, and the share of steps done.
+        settings: parameters that the user set, by step, as `check.adjusted` gives them.
+        outputs: which are wanted; those that are not made on request only, if it is left out. Only the steps that they need
+            are computed.
     """
     values: dict[str, t.Value] = dict(inputs)
-    uses = tool.manifest.pipeline
+    told = tool.manifest.outputs
+    chosen = usual_outputs(tool) if outputs is None else [name for name in told if name in outputs]
+    wanted = {told[name].source for name in chosen}
+    uses = _needed(tool, wanted, values)
     last = {source: place for place, use in enumerate(uses) for source in use.inputs.values()}
-    wanted = {output.source for output in tool.manifest.outputs.values()}
     for place, use in enumerate(uses):
         step = find_step(use.step)
 
@@ -66,7 +78,22 @@ def run_pipeline(
         for source in set(use.inputs.values()):
             if last[source] == place and source not in wanted:
                 values.pop(source, None)
-    return {name: values[output.source] for name, output in tool.manifest.outputs.items()}
+    return {name: values[told[name].source] for name in chosen}
+
+
+def usual_outputs(tool: Tool) -> list[str]:
+    """The outputs that are made without anybody asking for them."""
+    return [name for name, output in tool.manifest.outputs.items() if not output.on_request]
+
+
+def _needed(tool: Tool, wanted: Collection[str], known: Collection[str]) -> list[StepUse]:
+    """The steps without which the wanted values cannot be computed, in order."""
+    missing, needed = set(wanted) - set(known), []
+    for use in reversed(tool.manifest.pipeline):
+        if use.name in missing:
+            needed.append(use)
+            missing |= set(use.inputs.values()) - set(known)
+    return needed[::-1]
 
 
 def write_outputs(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from cloister.tools import types as t
 from cloister.tools.check import adjusted
 from cloister.tools.inputs import called, read_input
 from cloister.tools.manifest import Manifest
-from cloister.tools.pipeline import run_pipeline, write_outputs
+from cloister.tools.pipeline import run_pipeline, usual_outputs, write_outputs
 from cloister.tools.sizes import KnownSizes, outside_known_sizes
 from cloister.tools.steps.base import Context, Model
 from cloister.tools.summary import Index
@@ -105,6 +105,7 @@ def run_tool(
     threads: int = 0,
     limits: ImageLimits = LIMITS,
     progress: Progress | None = None,
+    asked: Collection[str] = (),
 ) -> list[Result]:
     """Runs a tool on files and, if `out` is given, writes overlay, table, figures and report of each, and an index.
 
@@ -118,6 +119,7 @@ def run_tool(
         threads: processor threads at most; 0: as many as there are.
         limits: for every picture.
         progress: told of every step.
+        asked: names of outputs that the tool makes on request only (`manifest.outputs`).
 
     Returns:
         One result per file, in order; those that failed carry their error.
@@ -130,7 +132,12 @@ def run_tool(
             "There are no pictures to look at.", "No file was named.", "Name one or more pictures."
         )
     prepared = prepare(
-        tool, micrometres_per_pixel=micrometres_per_pixel, settings=settings, threads=threads, limits=limits
+        tool,
+        micrometres_per_pixel=micrometres_per_pixel,
+        settings=settings,
+        threads=threads,
+        limits=limits,
+        asked=asked,
     )
     index = Index(tool, pictures=len(images))
     results = []
@@ -149,12 +156,16 @@ def exit_code(results: Sequence[Result]) -> int:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the user chose for all pictures of a run; `by_step` is `settings` as the steps take them."""
+    """What the user chose for all pictures of a run; `by_step` is `settings` as the steps take them.
+
+    `asked` names the outputs wanted of those that are made on request only.
+    """
 
     micrometres_per_pixel: float | None
     limits: ImageLimits
     settings: Mapping[str, Any]
     by_step: Mapping[str, Mapping[str, Any]]
+    asked: tuple[str, ...] = ()
 
 
 def choose(
@@ -162,15 +173,26 @@ def choose(
     micrometres_per_pixel: float | None,
     settings: Mapping[str, Any],
     limits: ImageLimits = LIMITS,
+    asked: Collection[str] = (),
 ) -> Chosen:
     """What the user chose, checked against the tool; see `run_tool`. Raises `BadInput`."""
+    outputs = tool.manifest.outputs
+    for name in asked:
+        if name not in outputs or not outputs[name].on_request:
+            offered = ", ".join(name for name, output in outputs.items() if output.on_request)
+            raise BadInput(
+                f"The tool {tool.name} makes no {name!r} on request.",
+                f"It makes {offered or 'nothing on request'}.",
+                "Leave it out, or use a tool that makes it.",
+            )
     if micrometres_per_pixel is not None and not 0 < micrometres_per_pixel < 1e6:
         raise BadInput(
             "The size of a pixel is not usable.",
             "It must be above zero.",
             "Give it in micrometres per pixel.",
         )
-    return Chosen(micrometres_per_pixel, limits, dict(settings), adjusted(tool.manifest, settings))
+    by_step = adjusted(tool.manifest, settings)
+    return Chosen(micrometres_per_pixel, limits, dict(settings), by_step, tuple(dict.fromkeys(asked)))
 
 
 def compute(
@@ -218,7 +240,8 @@ def compute(
         _known_sizes(tool.manifest, chosen.by_step),
     )
     inputs = {next(iter(tool.manifest.inputs)): value}
-    outputs = run_pipeline(tool, models, inputs, context, tick, chosen.by_step)
+    wanted = [*usual_outputs(tool), *chosen.asked]
+    outputs = run_pipeline(tool, models, inputs, context, tick, chosen.by_step, wanted)
     return outputs, context, outside_known_sizes(first_table(outputs), context.sizes, calibrated)
 
 
@@ -328,9 +351,10 @@ def prepare(
     settings: Mapping[str, Any] | None = None,
     threads: int = 0,
     limits: ImageLimits = LIMITS,
+    asked: Collection[str] = (),
 ) -> Prepared:
     """Checks what the user chose and loads the tool's models; arguments and errors as of `run_tool`."""
-    chosen = choose(tool, micrometres_per_pixel, settings or {}, limits)
+    chosen = choose(tool, micrometres_per_pixel, settings or {}, limits, asked)
     return Prepared(tool, tool.load(threads=threads), chosen)
 
 
@@ -359,7 +383,7 @@ def _known_sizes(manifest: Manifest, by_step: Mapping[str, Mapping[str, Any]]) -
                 (
                     name
                     for name, item in manifest.adjustable.items()
-                    if (item.step, item.parameter) == (use.name, "factor")
+                    if any((part.step, part.parameter) == (use.name, "factor") for part in item.targets)
                 ),
                 "",
             )

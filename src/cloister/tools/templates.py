@@ -10,6 +10,7 @@ from cloister.data.normalise import NORMALISATION_VERSION
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
 from cloister.tools.manifest import Manifest, parse_manifest
+from cloister.tools.steps.cleaned import CLEANED
 from cloister.tools.tool import Tool
 
 
@@ -145,13 +146,15 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
         "lowest": 0.0,
         "highest": 4.0,
     }
-    threshold = {
+    threshold: dict[str, Any] = {
         "step": "close" if p.farther else "outlines",
         "parameter": "threshold",
         "about": "Between 0 and 1; higher counts fewer objects, surer ones.",
         "lowest": 0.0,
         "highest": 1.0,
     }
+    if p.farther:
+        threshold["also"] = [{"step": "far", "parameter": "threshold"}]
     find = [
         _use("sized", "fit_scale@1", {"image": "picture"}, model="objects", typical=float(p.typical)),
         *_look(p, "sized", "outlines" if not p.farther else "close"),
@@ -169,6 +172,15 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
         ]
     finder = {"reach": float(p.reach), "recall": float(p.recall)}
     content = _outlined(about, find, p.counted, {"scale": scale, "threshold": threshold}, finder)
+    content["pipeline"] += [
+        _use("litter", "litter@1", {"tiles": "sized_squares"}, model="objects"),
+        _use(
+            "cleaned",
+            "clean_picture@1",
+            {"image": "picture", "outlines": "outlines", "litter": "litter"},
+        ),
+    ]
+    content["outputs"][CLEANED] = {"source": "cleaned", "kind": "picture", "on_request": True}
     tool = Tool(
         parse_manifest(canonical({**content, "models": {"objects": digest(model)}})), {"objects": model}
     )
