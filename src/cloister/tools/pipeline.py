@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,28 +25,25 @@ def run_pipeline(
     context: Context,
     progress: Callable[[str, float], None],
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-    outputs: Collection[str] | None = None,
+    upto: str | None = None,
+    asked: Collection[str] = (),
 ) -> dict[str, t.Value]:
-    """Computes the steps of a tool's pipeline on given values, and gives its outputs.
+    """Computes the steps of a tool's pipeline that its outputs need, on given values, and gives the outputs.
+
+    `settings` are parameters that the user set, by step, as `check.adjusted` gives them. With `upto` only what that step needs is
+    computed, and its value is given, by its name. `asked` names outputs that are made on request only, where they are wanted. A
+    step's value may be among the inputs: it is not computed again.
 
     Values are forgotten once no later step needs them, so that memory holds a few picture-sized arrays at most.
-
-    Args:
-        tool: whose pipeline.
-        models: by the manifest's names.
-        inputs: the tool's inputs by name; and values of steps that are known already, which are not computed again.
-        context: what the steps may use besides.
-        progress: told of every step, and the share of steps done.
-        settings: parameters that the user set, by step, as `check.adjusted` gives them.
-        outputs: which are wanted; those that are not made on request only, if it is left out. Only the steps that they need
-            are computed.
     """
     values: dict[str, t.Value] = dict(inputs)
     told = tool.manifest.outputs
-    chosen = usual_outputs(tool) if outputs is None else [name for name in told if name in outputs]
-    wanted = {told[name].source for name in chosen}
-    uses = _needed(tool, wanted, values)
+    outputs = {name: told[name].source for name in told if not told[name].on_request or name in asked}
+    if upto is not None:
+        outputs = {upto: upto}
+    uses = needed_by(tool.manifest.pipeline, set(outputs.values()), inputs)
     last = {source: place for place, use in enumerate(uses) for source in use.inputs.values()}
+    wanted = set(outputs.values())
     for place, use in enumerate(uses):
         step = find_step(use.step)
 
@@ -78,22 +75,17 @@ def run_pipeline(
         for source in set(use.inputs.values()):
             if last[source] == place and source not in wanted:
                 values.pop(source, None)
-    return {name: values[told[name].source] for name in chosen}
+    return {name: values[source] for name, source in outputs.items()}
 
 
-def usual_outputs(tool: Tool) -> list[str]:
-    """The outputs that are made without anybody asking for them."""
-    return [name for name, output in tool.manifest.outputs.items() if not output.on_request]
-
-
-def _needed(tool: Tool, wanted: Collection[str], known: Collection[str]) -> list[StepUse]:
-    """The steps without which the wanted values cannot be computed, in order."""
-    missing, needed = set(wanted) - set(known), []
-    for use in reversed(tool.manifest.pipeline):
-        if use.name in missing:
-            needed.append(use)
-            missing |= set(use.inputs.values()) - set(known)
-    return needed[::-1]
+def needed_by(uses: Sequence[StepUse], names: Collection[str], given: Collection[str]) -> tuple[StepUse, ...]:
+    """The steps of a pipeline that those named rest on, themselves included, in order; without those whose values are given."""
+    needed, kept = set(names), []
+    for use in reversed(uses):
+        if use.name in needed and use.name not in given:
+            needed |= set(use.inputs.values())
+            kept.append(use)
+    return tuple(reversed(kept))
 
 
 def write_outputs(

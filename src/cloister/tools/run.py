@@ -22,7 +22,7 @@ from cloister.tools import types as t
 from cloister.tools.check import adjusted
 from cloister.tools.inputs import called, read_input
 from cloister.tools.manifest import Manifest
-from cloister.tools.pipeline import run_pipeline, usual_outputs, write_outputs
+from cloister.tools.pipeline import run_pipeline, write_outputs
 from cloister.tools.sizes import KnownSizes, outside_known_sizes
 from cloister.tools.steps.base import Context, Model
 from cloister.tools.summary import Index
@@ -240,8 +240,7 @@ def compute(
         _known_sizes(tool.manifest, chosen.by_step),
     )
     inputs = {next(iter(tool.manifest.inputs)): value}
-    wanted = [*usual_outputs(tool), *chosen.asked]
-    outputs = run_pipeline(tool, models, inputs, context, tick, chosen.by_step, wanted)
+    outputs = run_pipeline(tool, models, inputs, context, tick, chosen.by_step, asked=chosen.asked)
     return outputs, context, outside_known_sizes(first_table(outputs), context.sizes, calibrated)
 
 

@@ -17,15 +17,29 @@ from cloister.applications.crystals.polyhedra import HABITS, Habit
 
 LIGHTS: Final[dict[Light, float]] = {"bright": 0.56, "polarised": 0.26, "reflected": 0.18}
 
-CALM, CROWDED, FOAMY, GROWN, BARE = "calm", "crowded", "foamy", "grown", "bare"
-KINDS: Final[dict[str, float]] = {CALM: 0.28, CROWDED: 0.2, GROWN: 0.2, FOAMY: 0.28, BARE: 0.04}
-"""Share of pictures with separate crystals, with many that overlap, with agglomerates, with bubbles above all, and empty."""
+CALM, CROWDED, FOAMY, FROTHY, GROWN, BARE = "calm", "crowded", "foamy", "frothy", "grown", "bare"
+KINDS: Final[dict[str, float]] = {
+    CALM: 0.26,
+    CROWDED: 0.2,
+    GROWN: 0.2,
+    FOAMY: 0.18,
+    FROTHY: 0.12,
+    BARE: 0.04,
+}
+"""Share of pictures with separate crystals, with many that overlap, with agglomerates, with bubbles, with small bubbles, and empty."""
+
+OVEREXPOSED = 0.3
+"""Share of the pictures on black whose camera was set for the faint crystals: the bright ones are white without any facet."""
 
 MOST = 700.0
 """Crystals per 640 x 512 pixels at most; more cannot be told apart by anybody."""
 
-SMALLEST, LARGEST = 9.0, 52.0
-"""Median diameters of a picture's crystals, pixels; single crystals are from under half to over twice as large."""
+SMALLEST, LARGEST = 14.0, 52.0
+"""Median diameters of a picture's crystals, pixels; single crystals are from under half to over twice as large.
+
+Of smaller ones nothing is left to see but a blot, which may as well be a bubble: a model that is asked for those counts bubbles.
+Where a camera shows crystals smaller than that, the picture is enlarged before (`fit_scale@1`).
+"""
 
 
 def any_factory(rng: np.random.Generator, width: int, height: int) -> Factory:
@@ -44,6 +58,8 @@ def any_factory(rng: np.random.Generator, width: int, height: int) -> Factory:
         median = float(rng.uniform(16, 38))
     ranges: dict[str, Any] = {name: _within(rng, span) for name, span in _ANYTHING.items()}
     ranges |= {name: _within(rng, span) for name, span in _KIND[kind].items()}
+    if light != "bright" and rng.random() < OVEREXPOSED:
+        ranges["contrast"] = _within(rng, _GLARING)
     ranges["jpeg"] = (0, 0) if rng.random() < 0.2 else tuple(int(end) for end in ranges["jpeg"])
     # Ranges tell crystals per 640 x 512 pixels: as many as fill the wanted share of the field.
     cover = ranges.pop("cover")[0]
@@ -71,7 +87,7 @@ _ANYTHING: Final[dict[str, Range]] = {
     "spread": (1.05, 1.75),
     "crowding": (0.75, 1.15),
     "bubbles": (0, 14),
-    "bubble_radius": (3, 30),
+    "bubble_radius": (2, 30),
     "odd_bubbles": (0, 1),
     "dust": (0, 160),
     "fibres": (0, 4),
@@ -101,8 +117,10 @@ _KIND: Final[dict[str, dict[str, Range]]] = {
     CROWDED: {"cover": (0.2, 0.55), "crowding": (0.42, 0.8), "agglomerates": (0, 0.15)},
     GROWN: {"cover": (0.06, 0.35), "agglomerates": (0.15, 0.8)},
     FOAMY: {"cover": (0.0, 0.15), "bubbles": (15, 260), "bubble_radius": (2, 34)},
+    FROTHY: {"cover": (0.0, 0.12), "bubbles": (40, 500), "bubble_radius": (2, 10)},
     BARE: {"cover": (0.0, 0.003), "bubbles": (0, 10)},
 }
+_GLARING: Final[Range] = (1.2, 3.2)
 _SELDOM: Final = ("hairs", "fibres", "scratches")
 
 

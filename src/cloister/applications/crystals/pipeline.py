@@ -26,6 +26,9 @@ CENTRE_THRESHOLD = 0.58
 FARTHER = 0.33
 """Factor of the copy at which crystals of over three times the typical size are looked for."""
 
+TIMES = 2
+"""How often the tool looks from farther away: on one slide there may be crystals a hundred times as large as others."""
+
 MOST_COMMON = 0.5
 """Two outlines that share more of their union than this are one crystal."""
 
@@ -71,7 +74,7 @@ def crystals_outlines() -> dict[str, object]:
     Returns:
         `normalisation`: version of `normalise_micrograph`; `tile`: side of a tile; `overlap`: pixels shared by neighbouring tiles
         on each side; `threshold`: lowest probability of a crystal's centre that counts; `most_common`: highest intersection over
-        union of two crystals; `farther`: factor of the copy at which the largest are looked for; `reach`
+        union of two crystals; `farther`: factor of the copy at which larger ones are looked for; `times`: how often, each time smaller by that; `reach`
         and `recall`: see `sizing.counting`; `diameters`: smallest, typical and largest crystal, pixels, that the model was trained on;
         `border`: rule for counting.
     """
@@ -82,6 +85,7 @@ def crystals_outlines() -> dict[str, object]:
         "threshold": CENTRE_THRESHOLD,
         "most_common": MOST_COMMON,
         "farther": FARTHER,
+        "times": TIMES,
         "reach": REACH,
         "recall": RECALL,
         "diameters": {"smallest": 6, "typical": 26, "largest": 100},
