@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from cloister.applications.crystals.optics import Part
-from cloister.applications.crystals.outlines import reach
+from cloister.data.polygons import reach
 from cloister.applications.crystals.polyhedra import Polyhedron
 
 CONTACT = (0.7, 0.95)
