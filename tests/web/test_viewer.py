@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 
 import pytest
@@ -119,6 +120,9 @@ def test_labels_are_a_folder_that_training_takes(visitor, sample):
     assert len(labels.centres) == NINE
     assert labels.centres[-1] == pytest.approx((200, 20), abs=0.02)
     assert labels.diameters[0] == pytest.approx(2 * RADIUS, rel=0.05)
+    assert [len(outline) for outline in labels.outlines[:-1]] == [32] * (NINE - 1)
+    reach = [math.dist(corner, labels.centres[0]) for corner in labels.outlines[0]]
+    assert max(reach) - min(reach) < 2
     true = places(NINE)
     gaps = [min(abs(x - a) + abs(y - b) for a, b in true) for x, y in labels.centres[:-1]]
     assert max(gaps) < 2.5

@@ -236,7 +236,8 @@ def _noise(
         # Blocks that are mostly objects tell nothing.
         seen[rows] = weight > min(side * side, shape[0] * shape[1]) / 2
     whole = _filled(variance * seen, seen)
-    return np.maximum(Background(whole).rows(slice(None)), 0)
+    surface: Floats = np.maximum(Background(whole).rows(slice(None)), np.float32(0))
+    return surface
 
 
 def _add_specks(flaws: Mask, pixels: NDArray[np.uint8], kept: Mask, speck: float) -> None:
