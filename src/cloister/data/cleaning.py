@@ -258,7 +258,8 @@ def _add_specks(flaws: Mask, pixels: NDArray[np.uint8], kept: Mask, speck: float
         under = spread(light, ground.block, band, shape[1])
         made = grey(band) - under
         made /= under + np.float32(DARK_OFFSET)
-        return np.abs(ndimage.gaussian_filter(made, 0.7))
+        smooth: Floats = np.abs(ndimage.gaussian_filter(made, 0.7))
+        return smooth
 
     every = list(_bands(*shape))
     middle = every[len(every) // 2]

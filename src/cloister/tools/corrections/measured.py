@@ -70,7 +70,7 @@ def labels_of(found: Found, things: Sequence[Thing]) -> Labels:
         & (sizes["diameter"] > 0)
     )
     centres, outlines = [], []
-    for place in np.flatnonzero(inside):
+    for place in np.flatnonzero(inside).tolist():
         points = np.round(things[place].points, 3)
         x, y = (round(float(sizes[name][place]), 3) for name in ("x", "y"))
         if not surrounds(points, x, y):

@@ -7,8 +7,8 @@ What the outlining model takes for litter is taken out; what it takes for object
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from cloister.tools.steps.tiling import middle
 
 CLEANED = "cleaned_not_for_measurement"
 """How tools call this output: files are named after it."""
+
+CLEANS = "clean_picture@1"
+"""The step that makes it."""
 
 MAPS = ("objects", "litter")
 """Channels of what `litter@1` gives."""
@@ -92,8 +95,31 @@ def clean_picture(
 
     Without `litter` nothing is taken out but specks.
     """
+    made = cleaned_pixels(context, parameters, image, list(outlines.stars.polygons()), litter)
+    return t.Picture(encoded(made), "image/png", f"{NOT_FOR_MEASUREMENT}: {context.subject or 'the picture'}")
+
+
+def cleaned_pixels(
+    context: Context,
+    parameters: CleanPicture,
+    image: t.Image,
+    polygons: Sequence[NDArray[np.float64]],
+    litter: t.Field | None,
+) -> NDArray[np.uint8]:
+    """The pixels of a cleaned picture.
+
+    Args:
+        context: told of what is done.
+        parameters: of `clean_picture@1`.
+        image: the picture.
+        polygons: objects' corners [n, 2], pixels of the given picture.
+        litter: of `litter@1`, or None.
+
+    Raises:
+        BadInput: `litter` is another step's.
+    """
     shape = image.shape
-    kept = _drawn(outlines, shape, parameters.margin, image.scale)
+    kept = _drawn(polygons, shape, parameters.margin, image.scale)
     flaws = None
     if litter is not None:
         if litter.values.shape[2] != len(MAPS):
@@ -106,25 +132,28 @@ def clean_picture(
         around = max(1, round(litter.scale / image.scale / 2))
         kept |= _enlarged(litter.values[:, :, 0], shape, parameters.certain, around)
         flaws = _enlarged(litter.values[:, :, 1], shape, parameters.certain, around)
-    made = clean(image.pixels, kept, flaws, speck=parameters.speck, tick=lambda share: context.tick(0.9 * share))
-    subject = context.subject or "the picture"
-    return t.Picture(encoded(made), "image/png", f"{NOT_FOR_MEASUREMENT}: {subject}")
+    return clean(image.pixels, kept, flaws, speck=parameters.speck, tick=lambda share: context.tick(0.9 * share))
 
 
-def encoded(pixels: NDArray[np.uint8]) -> bytes:
-    """Pixels as PNG that says of itself, in its metadata, what it is not for."""
+def encoded(pixels: NDArray[np.uint8], media_type: Literal["image/png", "image/jpeg"] = "image/png") -> bytes:
+    """Pixels as a file that says of itself, in its metadata, what it is not for."""
     from PIL import Image, PngImagePlugin
 
     told = PngImagePlugin.PngInfo()
     told.add_text("Description", NOT_FOR_MEASUREMENT)
     told.add_text("Comment", NOT_FOR_MEASUREMENT)
     stream = io.BytesIO()
+    if media_type == "image/jpeg":
+        Image.fromarray(pixels).save(
+            stream, format="JPEG", quality=92, subsampling=0, comment=NOT_FOR_MEASUREMENT.encode()
+        )
+        return stream.getvalue()
     Image.fromarray(pixels).save(stream, format="PNG", compress_level=1, pnginfo=told)
     return stream.getvalue()
 
 
 def _drawn(
-    outlines: t.Outlines, shape: tuple[int, int], margin: int, scale: float
+    polygons: Sequence[NDArray[np.float64]], shape: tuple[int, int], margin: int, scale: float
 ) -> NDArray[np.bool_]:
     """What lies within outlines or no farther from one than `margin` pixels, bool [height, width]."""
     from PIL import Image, ImageDraw
@@ -132,7 +161,7 @@ def _drawn(
     height, width = shape
     drawn = Image.new("L", (width, height), 0)
     pen = ImageDraw.Draw(drawn)
-    for corners in outlines.stars.polygons():
+    for corners in polygons:
         path = [((float(x) + 0.5) / scale - 0.5, (float(y) + 0.5) / scale - 0.5) for x, y in corners]
         pen.polygon(path, fill=1)
         pen.line([*path, path[0]], fill=1, width=2 * margin + 1, joint="curve")
