@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from cloister.applications.crystals.agglomerates import grow
 from cloister.applications.crystals.factories import SEED_LIKE
 from cloister.applications.crystals.optics import Optics, Part, show_crystals
-from cloister.applications.crystals.outlines import covered, hidden_shares, reach
+from cloister.applications.crystals.outlines import hidden_shares
+from cloister.data.polygons import covered, reach
 from cloister.applications.crystals.polyhedra import HABITS, make_crystal
 from cloister.applications.crystals.synthesis import synthesise
 

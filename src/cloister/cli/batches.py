@@ -89,6 +89,11 @@ _url_file = click.option(
 )
 @click.option("--again", is_flag=True, help="With --out: compute also what was done before.")
 @click.option("--flat", is_flag=True, help="Of a folder, take what lies in it, not what lies in its folders.")
+@click.option(
+    "--cleaned",
+    is_flag=True,
+    help="With --out: also write a cleaned picture, light evened, noise and litter removed: to look at, not to measure.",
+)
 @_chosen_options
 def run(
     tool: str,
@@ -96,6 +101,7 @@ def run(
     out: Path | None,
     again: bool,
     flat: bool,
+    cleaned: bool,
     um_per_pixel: float | None,
     calibration: str | None,
     chosen: tuple[str, ...],
@@ -111,15 +117,18 @@ def run(
     from cloister.tools.inputs import wanted_kind
     from cloister.tools.manifest import takes_pictures
     from cloister.tools.run import exit_code
+    from cloister.tools.steps.cleaned import CLEANED
 
     _something_to_do(tool, paths)
-    if out is None and (again or database or url_file):
+    if out is None and (again or cleaned or database or url_file):
         raise BadInput(
             "This needs a folder for results.",
             "What is done is kept there.",
             "Add --out FOLDER.",
         )
-    prepared = _prepared(tool, folder, um_per_pixel, calibration, chosen, threads)
+    prepared = _prepared(
+        tool, folder, um_per_pixel, calibration, chosen, threads, (CLEANED,) if cleaned else ()
+    )
     found = discover(paths, endings(wanted_kind(prepared.tool.manifest)), recursive=not flat, out=out)
     started = time.perf_counter()
     wanted = click.get_current_context().params.get("json_to") is not None
@@ -349,6 +358,7 @@ def _prepared(
     calibration: str | None,
     chosen: Sequence[str],
     threads: int,
+    asked: Sequence[str] = (),
 ) -> Prepared:
     from cloister.tools.builtin import open_tool
     from cloister.tools.run import prepare
@@ -362,6 +372,7 @@ def _prepared(
         calibration=given_calibration(calibration, folder),
         settings=settings_given(chosen),
         threads=threads,
+        asked=asked,
     )
 
 

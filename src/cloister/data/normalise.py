@@ -81,15 +81,19 @@ def background(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         float32, the same shape, within the range of `grey`.
     """
-    under = _Background(grey)
+    under = Background(grey)
     surface = np.empty_like(grey)
     for band in _bands(*grey.shape):
         surface[band] = under.rows(band)
     return surface
 
 
-class _Background:
-    """The smooth surface of a picture, which gives its rows when asked: as a whole it would need as much memory again."""
+class Background:
+    """The smooth surface of a picture, which gives its rows when asked: as a whole it would need as much memory again.
+
+    Args:
+        grey: float32, shape [height, width]; any scale.
+    """
 
     def __init__(self, grey: NDArray[np.float32]) -> None:
         from scipy import ndimage
@@ -108,6 +112,7 @@ class _Background:
         self._lowest, self._highest = grey.min(), grey.max()
 
     def rows(self, band: slice) -> NDArray[np.float32]:
+        """The surface under some rows, float32 [rows, width], within the range of the picture."""
         surface: NDArray[np.float32] = self._down[band] @ self._across
         surface += _quadratic(self._trend, self._v[band], self._u)
         within: NDArray[np.float32] = np.clip(surface, self._lowest, self._highest, out=surface)
@@ -137,7 +142,7 @@ def normalise_micrograph(image: NDArray[Any]) -> NDArray[np.float32]:
         BadInput: another type or shape, or a side of zero.
     """
     contrast = luminance(image)
-    under = _Background(contrast)
+    under = Background(contrast)
     for band in _bands(*contrast.shape):
         surface = under.rows(band)
         part = contrast[band]

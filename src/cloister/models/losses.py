@@ -7,6 +7,7 @@
 | binary-cross-entropy, binary-cross-entropy-per-pixel | logits, any shape (B, ...) | 0 to 1, same shape |
 | mean-squared-error, mean-squared-error-per-pixel | numbers, any shape (B, ...) | same shape |
 | dice, dice-per-pixel | logits (B, C, *space) | 0 to 1, same shape |
+| star-convex-outlines | see `star_loss` | |
 
 The forms per pixel take weights (broadcast to the target) and divide by the weights' sum in each example.
 """
@@ -20,6 +21,7 @@ import jax.numpy as jnp
 
 from cloister.foundation.errors import BadInput
 from cloister.models.graph import Array
+from cloister.models.star_loss import NAME, star_convex_outlines
 
 Loss = Callable[..., Array]
 
@@ -90,6 +92,7 @@ LOSSES: dict[str, Loss] = {
     "mean-squared-error-per-pixel": mean_squared_error,
     "dice": dice,
     "dice-per-pixel": dice,
+    NAME: star_convex_outlines,
 }
 
 

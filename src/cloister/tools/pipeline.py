@@ -26,19 +26,22 @@ def run_pipeline(
     progress: Callable[[str, float], None],
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     upto: str | None = None,
+    asked: Collection[str] = (),
 ) -> dict[str, t.Value]:
-    """Computes the steps of a tool's pipeline on given values, and gives its outputs.
+    """Computes the steps of a tool's pipeline that its outputs need, on given values, and gives the outputs.
 
     `settings` are parameters that the user set, by step, as `check.adjusted` gives them. With `upto` only what that step needs is
-    computed, and its value is given, by its name; a step's value may then be among the inputs.
+    computed, and its value is given, by its name. `asked` names outputs that are made on request only, where they are wanted. A
+    step's value may be among the inputs: it is not computed again.
 
     Values are forgotten once no later step needs them, so that memory holds a few picture-sized arrays at most.
     """
     values: dict[str, t.Value] = dict(inputs)
-    outputs = {name: output.source for name, output in tool.manifest.outputs.items()}
-    uses = tool.manifest.pipeline
+    told = tool.manifest.outputs
+    outputs = {name: told[name].source for name in told if not told[name].on_request or name in asked}
     if upto is not None:
-        outputs, uses = {upto: upto}, needed_by(uses, upto, inputs)
+        outputs = {upto: upto}
+    uses = needed_by(tool.manifest.pipeline, set(outputs.values()), inputs)
     last = {source: place for place, use in enumerate(uses) for source in use.inputs.values()}
     wanted = set(outputs.values())
     for place, use in enumerate(uses):
@@ -75,9 +78,9 @@ def run_pipeline(
     return {name: values[source] for name, source in outputs.items()}
 
 
-def needed_by(uses: Sequence[StepUse], name: str, given: Collection[str]) -> tuple[StepUse, ...]:
-    """The steps of a pipeline that the step `name` rests on, itself included, in order; without those whose values are given."""
-    needed, kept = {name}, []
+def needed_by(uses: Sequence[StepUse], names: Collection[str], given: Collection[str]) -> tuple[StepUse, ...]:
+    """The steps of a pipeline that those named rest on, themselves included, in order; without those whose values are given."""
+    needed, kept = set(names), []
     for use in reversed(uses):
         if use.name in needed and use.name not in given:
             needed |= set(use.inputs.values())

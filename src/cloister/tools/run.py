@@ -10,7 +10,7 @@ import datetime as dt
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,7 @@ def run_tool(
     threads: int = 0,
     limits: ImageLimits = LIMITS,
     progress: Progress | None = None,
+    asked: Collection[str] = (),
 ) -> list[Result]:
     """Runs a tool on files and, if `out` is given, writes overlay, table, figures and report of each, and an index.
 
@@ -132,6 +133,7 @@ def run_tool(
         threads: processor threads at most; 0: as many as there are.
         limits: for every picture.
         progress: told of every step.
+        asked: names of outputs that the tool makes on request only (`manifest.outputs`).
 
     Returns:
         One result per file, in order; those that failed carry their error.
@@ -150,6 +152,7 @@ def run_tool(
         settings=settings,
         threads=threads,
         limits=limits,
+        asked=asked,
     )
     index = Index(tool, pictures=len(images))
     results = []
@@ -168,13 +171,17 @@ def exit_code(results: Sequence[Result]) -> int:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the user chose for all pictures of a run; `by_step` is `settings` as the steps take them."""
+    """What the user chose for all pictures of a run; `by_step` is `settings` as the steps take them.
+
+    `asked` names the outputs wanted of those that are made on request only.
+    """
 
     micrometres_per_pixel: float | None
     limits: ImageLimits
     settings: Mapping[str, Any]
     by_step: Mapping[str, Mapping[str, Any]]
     calibration: Calibration | None = None
+    asked: tuple[str, ...] = ()
 
 
 def choose(
@@ -183,6 +190,7 @@ def choose(
     settings: Mapping[str, Any],
     limits: ImageLimits = LIMITS,
     calibration: Calibration | None = None,
+    asked: Collection[str] = (),
 ) -> Chosen:
     """What the user chose, checked against the tool; see `run_tool`. Raises `BadInput`."""
     if calibration is not None:
@@ -193,15 +201,23 @@ def choose(
         if not takes_pictures(tool.manifest):
             raise BadInput("This tool takes tables.", "A calibration is for pictures.", "Leave it out.")
         micrometres_per_pixel = calibration.micrometres_per_pixel
+    outputs = tool.manifest.outputs
+    for name in asked:
+        if name not in outputs or not outputs[name].on_request:
+            offered = ", ".join(name for name, output in outputs.items() if output.on_request)
+            raise BadInput(
+                f"The tool {tool.name} makes no {name!r} on request.",
+                f"It makes {offered or 'nothing on request'}.",
+                "Leave it out, or use a tool that makes it.",
+            )
     if micrometres_per_pixel is not None and not 0 < micrometres_per_pixel < 1e6:
         raise BadInput(
             "The size of a pixel is not usable.",
             "It must be above zero.",
             "Give it in micrometres per pixel.",
         )
-    return Chosen(
-        micrometres_per_pixel, limits, dict(settings), adjusted(tool.manifest, settings), calibration
-    )
+    by_step, wanted = adjusted(tool.manifest, settings), tuple(dict.fromkeys(asked))
+    return Chosen(micrometres_per_pixel, limits, dict(settings), by_step, calibration, wanted)
 
 
 def compute(
@@ -247,7 +263,7 @@ def compute(
         doubts,
     )
     inputs = {next(iter(tool.manifest.inputs)): value}
-    outputs = run_pipeline(tool, models, inputs, context, tick, chosen.by_step)
+    outputs = run_pipeline(tool, models, inputs, context, tick, chosen.by_step, asked=chosen.asked)
     unknown = outside_known_sizes(first_table(outputs), context.sizes, calibrated)
     return outputs, context, (*((unknown,) if unknown else ()), *doubts)
 
@@ -382,9 +398,10 @@ def prepare(
     settings: Mapping[str, Any] | None = None,
     threads: int = 0,
     limits: ImageLimits = LIMITS,
+    asked: Collection[str] = (),
 ) -> Prepared:
     """Checks what the user chose and loads the tool's models; arguments and errors as of `run_tool`."""
-    chosen = choose(tool, micrometres_per_pixel, settings or {}, limits, calibration)
+    chosen = choose(tool, micrometres_per_pixel, settings or {}, limits, calibration, asked)
     return Prepared(tool, tool.load(threads=threads), chosen)
 
 
@@ -413,7 +430,7 @@ def _known_sizes(manifest: Manifest, by_step: Mapping[str, Mapping[str, Any]]) -
                 (
                     name
                     for name, item in manifest.adjustable.items()
-                    if (item.step, item.parameter) == (use.name, "factor")
+                    if any((part.step, part.parameter) == (use.name, "factor") for part in item.targets)
                 ),
                 "",
             )

@@ -23,17 +23,22 @@ from numpy.typing import NDArray
 from cloister.data.column_kinds import TableLimits
 from cloister.data.images import ImageLimits, Pixels, decode_image
 from cloister.foundation.digests import digest, same
-from cloister.foundation.errors import BadInput, Conflict
+from cloister.foundation.errors import BadInput, Conflict, NotFound
 from cloister.sizing.calibration import read
 from cloister.tools import types as t
+from cloister.tools.check import parameters_of
+from cloister.tools.manifest import Manifest, StepUse
 from cloister.tools.package import Package, pack, unpack
+from cloister.tools.pipeline import run_pipeline
 from cloister.tools.run import choose, compute, first_table
-from cloister.tools.steps.base import Model
+from cloister.tools.steps.base import Context, Model
+from cloister.tools.steps.cleaned import CLEANS, CleanPicture, cleaned_pixels, encoded
 from cloister.tools.steps.reporting import as_csv, as_json
 from cloister.tools.tool import Tool
 
 METHODS: Mapping[str, str] = {
     "builtin": "cloister.tools.serving:builtin",
+    "clean": "cloister.tools.serving:clean",
     "load": "cloister.tools.serving:load",
     "look": "cloister.tools.serving:look",
     "ruler": "cloister.tools.serving:ruler",
@@ -175,6 +180,67 @@ def ruler(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
         "why": "" if looked.error is None else f"{looked.error.what} {looked.error.why}",
     }
     return told, {"picture": _array(stream.getvalue())}
+
+
+def clean(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
+    """A cleaned copy of a picture that was looked at before, as the tool's step `clean_picture@1` makes it.
+
+    Args:
+        arguments: `tool`, `name`, `settings`, `um_per_pixel`, `max_bytes`, `max_pixels` as of `look`; and `corners`, how many each
+            object's outline has.
+        arrays: `data`, the picture's bytes; `points`, the outlines' corners one after the other, [n, 2], pixels.
+
+    Returns:
+        Nothing told, and the picture's bytes: `cleaned`, PNG or JPEG.
+
+    Raises:
+        Conflict: this worker has another tool.
+        NotFound: the tool makes no cleaned picture.
+        BadInput: the picture cannot be used.
+    """
+    loaded = next(iter(_LOADED.values()), None)
+    if loaded is None or not same(loaded.tool.digest, str(arguments["tool"])):
+        raise Conflict("This worker has another tool.", "", "Try again.")
+    tool, use = loaded.tool, cleaning_of(loaded.tool.manifest)
+    limits = ImageLimits(int(arguments["max_bytes"]), int(arguments["max_pixels"]))
+    chosen = choose(tool, arguments["um_per_pixel"], arguments["settings"], limits)
+    image = t.Image(decode_image(arrays["data"].tobytes(), limits, name=str(arguments["name"])))
+    points = np.asarray(arrays["points"], dtype=np.float64).reshape(-1, 2)
+    polygons = (
+        np.split(points, np.cumsum([int(count) for count in arguments["corners"]])[:-1])
+        if len(points)
+        else []
+    )
+    maps = None
+    if "litter" in use.inputs:
+        source = use.inputs["litter"]
+        maps = run_pipeline(
+            tool,
+            loaded.models,
+            {use.inputs["image"]: image},
+            Context(image_limits=limits),
+            lambda *_: None,
+            chosen.by_step,
+            upto=source,
+        )[source]
+    assert maps is None or isinstance(maps, t.Field)
+    parameters = parameters_of(use, chosen.by_step.get(use.name))
+    assert isinstance(parameters, CleanPicture)
+    made = cleaned_pixels(Context(), parameters, image, polygons, maps)
+    large = made.shape[0] * made.shape[1] > _EXACT_PIXELS and max(made.shape[:2]) <= _JPEG_SIDE
+    return {}, {"cleaned": _array(encoded(made, "image/jpeg" if large else "image/png"))}
+
+
+def cleaning_of(manifest: Manifest) -> StepUse:
+    """The step of a tool that makes a cleaned picture. Raises `NotFound`."""
+    for use in manifest.pipeline:
+        if use.step == CLEANS:
+            return use
+    raise NotFound(
+        "This tool makes no cleaned picture.",
+        f"It has no step {CLEANS}.",
+        "Use a tool that makes one.",
+    )
 
 
 def _input(

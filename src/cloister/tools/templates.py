@@ -10,6 +10,7 @@ from cloister.data.normalise import NORMALISATION_VERSION
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
 from cloister.tools.manifest import Manifest, parse_manifest
+from cloister.tools.steps.cleaned import CLEANED
 from cloister.tools.tool import Tool
 
 
@@ -147,17 +148,29 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
         "lowest": 0.0,
         "highest": 4.0,
     }
-    threshold = {
-        "step": "close" if p.times else "outlines",
+    seen = _seen(p)
+    threshold: dict[str, Any] = {
+        "step": seen[0],
         "parameter": "threshold",
         "about": "Between 0 and 1; higher counts fewer objects, surer ones.",
         "lowest": 0.0,
         "highest": 1.0,
     }
+    if seen[1:]:
+        threshold["also"] = [{"step": step, "parameter": "threshold"} for step in seen[1:]]
     sized = _use("sized", "fit_scale@1", {"image": "picture"}, model="objects", typical=float(p.typical))
     find = [sized, *_looks(p)]
     finder = {"reach": float(p.reach), "recall": float(p.recall)}
     content = _outlined(about, find, p.counted, {"scale": scale, "threshold": threshold}, finder)
+    content["pipeline"] += [
+        _use("litter", "litter@1", {"tiles": "sized_squares"}, model="objects"),
+        _use(
+            "cleaned",
+            "clean_picture@1",
+            {"image": "picture", "outlines": "outlines", "litter": "litter"},
+        ),
+    ]
+    content["outputs"][CLEANED] = {"source": "cleaned", "kind": "picture", "on_request": True}
     tool = Tool(
         parse_manifest(canonical({**content, "models": {"objects": digest(model)}})), {"objects": model}
     )
@@ -244,7 +257,7 @@ def _outlined(
 def _looks(p: Outlining) -> list[dict[str, Any]]:
     """Looks at copies, each smaller than the one before, and who of two neighbours decides about which sizes, from the farthest on."""
     copies = ("sized", "small", "smaller", "smallest")[: p.times + 1]
-    seen = ("close", "far", "farther", "farthest")[: p.times + 1] if p.times else ("outlines",)
+    seen = _seen(p)
     steps: list[dict[str, Any]] = []
     for place, (copy, found) in enumerate(zip(copies, seen, strict=True)):
         if place:
@@ -257,6 +270,11 @@ def _looks(p: Outlining) -> list[dict[str, Any]]:
         steps.append(_use(made, "merge_outlines@1", between, boundary=LARGE * float(p.typical)))
         whole = made
     return steps
+
+
+def _seen(p: Outlining) -> tuple[str, ...]:
+    """The steps that find outlines, from the closest look on."""
+    return ("close", "far", "farther", "farthest")[: p.times + 1] if p.times else ("outlines",)
 
 
 def _look(p: Outlining, image: str, outlines: str) -> list[dict[str, Any]]:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from cloister.applications.crystals.optics import Part
-from cloister.applications.crystals.outlines import reach
 from cloister.applications.crystals.polyhedra import Polyhedron
+from cloister.data.polygons import reach
 
 CONTACT = (0.7, 0.95)
 """Distance of two grown-together centres over that at which their outlines would just touch."""

@@ -97,10 +97,12 @@ class Micrograph:
     litter: NDArray[np.bool_]
 
     def labels(self) -> dict[str, Any]:
-        """The dataset convention: `{"centres": [[x, y], ...], "diameters": [...]}`, pixels."""
+        """The dataset convention: `{"centres": [[x, y], ...], "diameters": [...], "outlines": [...], "bubbles": [...]}`, pixels."""
         return {
             "centres": [[round(c.x, 2), round(c.y, 2)] for c in self.crystals],
             "diameters": [round(c.diameter, 2) for c in self.crystals],
+            "outlines": [[[round(x, 2), round(y, 2)] for x, y in c.outline] for c in self.crystals],
+            "bubbles": [[round(value, 2) for value in bubble] for bubble in self.bubbles],
         }
 
     def mask(self) -> NDArray[np.bool_]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from cloister.foundation.clock import Clock
-from cloister.foundation.errors import BadInput, CloisterError, NotFound, Unreachable
+from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, Unreachable
 from cloister.foundation.text import REPLACEMENT, readable
 from cloister.node.toolroom.history import History, Pictures
 from cloister.node.toolroom.limits import LIMITS, RoomLimits
@@ -36,7 +36,7 @@ from cloister.sizing.calibration import Calibration
 from cloister.storage.database import Database
 from cloister.tools.corrections import Found, Journal, Redo, Thing, Undo, correct, corrected, parse_outlines
 from cloister.tools.corrections.edits import Change
-from cloister.tools.serving import METHODS
+from cloister.tools.serving import METHODS, cleaning_of
 
 OUTLINES = "outlines.json"
 _MAX_NAME = 120
@@ -268,6 +268,50 @@ class ToolRoom:
         recent = self._recent.correct(sample, who.key, self._clock.now(), change)
         journal = self.history.correct(sample, change) if recent is None else recent.journal
         return Corrected(found, journal)
+
+    def cleaned(self, sample: str, who: Who) -> bytes:
+        """A cleaned copy of a result's picture, PNG or JPEG, in which its objects are as they were; nothing of it is stored.
+
+        Args:
+            sample: the result.
+            who: asks.
+
+        Raises:
+            NotFound: there is no such result; its picture or outlines were not kept; its tool makes no cleaned picture.
+            Conflict: another version of the tool is in use by now.
+            TooOften, Unreachable, TaskFailed: as of `run`.
+        """
+        found = self.sample(sample, who)
+        name = next((name for name in sorted(found.files) if name.startswith("original.")), "")
+        if not name:
+            raise NotFound(
+                "The picture itself is not here.",
+                "It was not kept with the result.",
+                "Drop it again, or keep the next one with the original.",
+            )
+        state = self.corrections(sample, who)
+        opened = self.shelf.open(found.tool)
+        if opened.package.tool.digest != found.digest:
+            raise Conflict(
+                "Another version of the tool is in use by now.",
+                "A cleaned picture is made by the tool that outlined its objects.",
+                "Drop the picture again.",
+            )
+        cleaning_of(opened.manifest)
+        data = self.file(sample, name, who)
+        with self._lock:
+            self._paces.take(who.key, who.address, time.monotonic())
+        with self._room_for(len(data)), self._turns.turn(who.key, self.limits.patience) as had:
+            if not had:
+                raise _busy()
+            return self.workers.clean(
+                opened.package,
+                who.key,
+                found.file,
+                data,
+                [thing.points for thing in state.things()],
+                {"settings": dict(found.settings), "um_per_pixel": found.um_per_pixel},
+            )
 
     def _outlines(self, sample: str, who: Who) -> Found:
         self.sample(sample, who)

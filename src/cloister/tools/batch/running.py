@@ -81,6 +81,9 @@ class Folder:
         files = tuple(self.out / name for name in json.loads(sample.files))
         if not all(os.path.lexists(file) for file in files):
             return None
+        asked = {f"{sample.label}.{name}" for name in self.prepared.chosen.asked}
+        if not asked <= {file.stem for file in files}:
+            return None
         return self._rebuilt(sample, source, files, whole=whole)
 
     def _rebuilt(self, sample: Sample, source: Source, files: tuple[Path, ...], *, whole: bool) -> Result:

@@ -173,8 +173,8 @@ def _glance(context: Context, parameters: FitScale, image: t.Image) -> NDArray[n
     return sizes
 
 
-def _seen(model: Model, values: NDArray[np.float32], threshold: float) -> Stars:
-    """What a model says of a normalised picture, filled up with background to the sizes that networks take."""
+def answers_of(model: Model, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A model's answer to a normalised picture, filled up with background to the sizes that networks take. Raises `BadInput`."""
     height, width = values.shape
     padded = np.pad(values, ((0, -height % MULTIPLE), (0, -width % MULTIPLE)))
     answers = model(padded[None, None])
@@ -184,7 +184,12 @@ def _seen(model: Model, values: NDArray[np.float32], threshold: float) -> Stars:
             f"For {padded.shape[0]} x {padded.shape[1]} pixels it gave an output of shape {list(answers.shape)}.",
             f"Use a model with {CHANNELS} output channels on a grid of a quarter of its input.",
         )
-    found = find_stars(answers[0], threshold)
+    return answers
+
+
+def _seen(model: Model, values: NDArray[np.float32], threshold: float) -> Stars:
+    """What a model says of a normalised picture."""
+    found = find_stars(answers_of(model, values)[0], threshold)
     _limit(len(found))
     return found
 
@@ -198,7 +203,8 @@ def _limit(count: int) -> None:
         )
 
 
-def _known(models: Mapping[str, Model], name: str) -> None:
+def known_outliner(models: Mapping[str, Model], name: str) -> None:
+    """Raises `BadInput` if a model is known not to answer with outlines."""
     model = models.get(name)
     rank_needed(model, 4)
     if model is not None and model.channels_out not in (None, CHANNELS):
@@ -212,7 +218,7 @@ def _known(models: Mapping[str, Model], name: str) -> None:
 def _outlines(
     inputs: Mapping[str, t.ValueType], parameters: FindStars, models: Mapping[str, Model]
 ) -> t.ValueType:
-    _known(models, parameters.model)
+    known_outliner(models, parameters.model)
     if inputs["tiles"].channels not in (None, 1):
         raise BadInput(
             "This step takes one channel.",
@@ -225,7 +231,7 @@ def _outlines(
 def _image(
     _inputs: Mapping[str, t.ValueType], parameters: FitScale, models: Mapping[str, Model]
 ) -> t.ValueType:
-    _known(models, parameters.model)
+    known_outliner(models, parameters.model)
     return t.ValueType("image")
 
 

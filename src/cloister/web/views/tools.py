@@ -285,6 +285,18 @@ def file_answer(room: ToolRoom, sample: Sample, name: str, asked: Who, *, downlo
     return Response(room.file(sample.id, name, asked), media_type=kind, headers=headers)
 
 
+def cleaned_answer(sample: Sample, content: bytes) -> Response:
+    """A cleaned picture, whose name says what it is not for."""
+    png = content.startswith(b"\x89PNG")
+    name = download_name(sample, f"cleaned-not-for-measurement.{'png' if png else 'jpg'}")
+    headers = {
+        "content-disposition": f'attachment; filename="{name}"',
+        "content-security-policy": _REPORT_POLICY,
+        "cache-control": "no-store",
+    }
+    return Response(content, media_type="image/png" if png else "image/jpeg", headers=headers)
+
+
 def download_name(sample: Sample, name: str) -> str:
     """What a downloaded file is called: plain letters of the picture's name, then what it is."""
     stem = re.sub(r"[^A-Za-z0-9]+", "-", sample.file.rpartition(".")[0] or sample.file).strip("-")[:60]
