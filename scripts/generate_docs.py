@@ -167,6 +167,7 @@ def recipes() -> str:
         ("`windows` over the rows of a table", windows.Windows),
         ("A feature of a window", windows.Feature),
         ("`preparation` for pictures with marked centres", recipe.PointsPreparation),
+        ("`preparation` for pictures with outlines", recipe.OutlinesPreparation),
     ):
         parts += [f"## {title}", "", "| Field | Values | If absent | Meaning |", "|---|---|---|---|"]
         told = _attributes(model.__doc__ or "")
@@ -202,7 +203,7 @@ def _type(given: Mapping[str, Any]) -> str:
     if "anyOf" in given:
         return " or ".join(_type(item) for item in given["anyOf"])
     if "oneOf" in given:
-        return "one of the two below"
+        return "one of those below"
     if "$ref" in given:
         return "see below"
     if given.get("type") == "array":
@@ -346,8 +347,9 @@ that scale records are public and written down beforehand: nothing is computed o
 RECIPES_TAIL = """## Losses and metrics
 
 Losses: `cross-entropy`, `binary-cross-entropy` (of logits), `mean-squared-error`, `dice`; each also with
-`-per-pixel` for outputs with a value at each pixel. Metrics: `loss`, `accuracy`, `r2`, `mean-absolute-error`,
-`count-accuracy` (marked centres). Labels with `classes` are class numbers and go with `cross-entropy` and one output for
+`-per-pixel` for outputs with a value at each pixel; `star-convex-outlines`, which goes with the preparation `outlines` and a
+model that answers as `cloister.data.stars` lays out. Metrics: `loss`, `accuracy`, `r2`, `mean-absolute-error`,
+`count-accuracy` (pictures). Labels with `classes` are class numbers and go with `cross-entropy` and one output for
 each class; numeric labels go with `mean-squared-error`, or, where they are 0 and 1, with `binary-cross-entropy`.
 
 ## Windows and privacy

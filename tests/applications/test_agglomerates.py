@@ -10,9 +10,9 @@ from cloister.applications.crystals.agglomerates import grow
 from cloister.applications.crystals.factories import SEED_LIKE
 from cloister.applications.crystals.optics import Optics, Part, show_crystals
 from cloister.applications.crystals.outlines import hidden_shares
-from cloister.data.polygons import covered, reach
 from cloister.applications.crystals.polyhedra import HABITS, make_crystal
 from cloister.applications.crystals.synthesis import synthesise
+from cloister.data.polygons import covered, reach
 
 OPTICS = Optics("bright", 1.0, 1.0, 0.4, 0.0, 0.0, 0.8, 1.0)
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from cloister.applications.crystals.factories import SEED_LIKE
 from cloister.applications.crystals.odd_crystals import any_style, show_odd_crystals
 from cloister.applications.crystals.optics import Light, Optics, Part
-from cloister.applications.crystals.outlines import covered
 from cloister.applications.crystals.polyhedra import HABITS, make_crystal
 from cloister.applications.crystals.synthesis import Micrograph, synthesise
+from cloister.data.polygons import covered
 
 ODD = replace(
     SEED_LIKE,

@@ -156,7 +156,7 @@ def test_a_dataset_has_a_label_for_each_picture(tmp_path: Path) -> None:
     assert len(pictures) == 3
     for index, path in enumerate(pictures):
         labels = json.loads((tmp_path / "labels" / f"{path.stem}.json").read_text("utf-8"))
-        assert set(labels) == {"centres", "diameters"}
+        assert set(labels) == {"centres", "diameters", "outlines", "bubbles"}
         assert len(labels["centres"]) == len(labels["diameters"])
         with Image.open(path) as image:
             assert image.size == (160, 128)

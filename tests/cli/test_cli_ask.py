@@ -131,7 +131,7 @@ def test_a_name_that_no_weight_has_is_refused_also_beside_others(node):
 def test_under_privacy_budgets_a_tools_last_block_is_trained_unless_another_is_named(node):
     node.terms = f.terms(budgets=f.budgets())
     assert train("--what-if").exit_code == 0
-    assert node.asked["trainable"] == ["head."]
+    assert node.asked["trainable"] == ["answers."]
     assert train("--what-if", "--trainable", "down1.a").exit_code == 0
     assert node.asked["trainable"] == ["down1.a"]
 
@@ -142,7 +142,7 @@ def test_the_steps_of_a_training_under_budgets_are_measured_as_they_will_be(node
     assert node.posted[-1][1]["computation"]["settings"]["trainable"] == []
     node.terms = f.terms(budgets=f.budgets())
     assert CliRunner().invoke(cli, ["bench", "node", "--tool", "crystals", "--agreement", "a"]).exit_code == 0
-    assert node.posted[-1][1]["computation"]["settings"]["trainable"] == ["head."]
+    assert node.posted[-1][1]["computation"]["settings"]["trainable"] == ["answers."]
 
 
 def test_a_recipe_beside_a_tool_is_not_silently_left_out(node, tmp_path):

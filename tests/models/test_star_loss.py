@@ -36,7 +36,10 @@ def asked(seed: int = 0, *, outlined: bool = True, bubbles: bool = True) -> tupl
 def plainly(answer: np.ndarray, target: np.ndarray, weights: np.ndarray) -> float:
     """One example's loss in loops over maps and cells, without any of the code under test."""
     height, width = answer.shape[1:]
-    maps, wanted = unfold(answer), unfold(np.concatenate([target[:FOLDED], np.zeros((35, height, width), np.float32)]))
+    maps, wanted = (
+        unfold(answer),
+        unfold(np.concatenate([target[:FOLDED], np.zeros((35, height, width), np.float32)])),
+    )
     counts = unfold(np.concatenate([weights[:FOLDED], np.zeros((35, height, width), np.float32)]))
     total = sum(
         np.mean(c * (-w * np.log(1 / (1 + np.exp(-m))) - (1 - w) * np.log(1 / (1 + np.exp(m)))))
@@ -96,18 +99,28 @@ def test_it_is_what_the_script_trains_by_in_pytorch() -> None:
     found = float(LOSS(answers, target[None], weights[None])[0])
 
     a, fine = torch.from_numpy(answers), torch.from_numpy(made.fine[None])
-    rays = torch.from_numpy(np.concatenate([made.rays, np.zeros((1, RAYS), np.float32)])[made.owner].transpose(2, 0, 1)[None].copy())
-    told_facts = torch.from_numpy(np.concatenate([facts, np.zeros((1, 3), np.float32)])[made.owner].transpose(2, 0, 1)[None].copy())
+    rays = torch.from_numpy(
+        np.concatenate([made.rays, np.zeros((1, RAYS), np.float32)])[made.owner]
+        .transpose(2, 0, 1)[None]
+        .copy()
+    )
+    told_facts = torch.from_numpy(
+        np.concatenate([facts, np.zeros((1, 3), np.float32)])[made.owner].transpose(2, 0, 1)[None].copy()
+    )
     shares = torch.tensor([10.0, 1.0, 1.0, 0.3])[None, :, None, None]
     maps, wanted = functional.pixel_shuffle(a[:, :FOLDED], 2), fine.float() / 254
     each = (functional.softplus(maps) - maps * wanted) * (shares * (1 + 3.0 * wanted * (shares > 5)))
     near = (rays[:, 0] > 0).float() * (0.1 + functional.max_pool2d(wanted[:, 0], 2))
     total = near.sum() + 1.0
     told = a[:, RAYS_FROM : RAYS_FROM + RAYS]
-    off = functional.smooth_l1_loss(told, torch.log(rays.clamp(min=1.0) / UNIT), reduction="none", beta=0.05).mean(1)
+    off = functional.smooth_l1_loss(
+        told, torch.log(rays.clamp(min=1.0) / UNIT), reduction="none", beta=0.05
+    ).mean(1)
     lengths = UNIT * torch.exp(told.clamp(-3, 4))
     area = (lengths * lengths.roll(-1, 1)).sum(1) / (rays * rays.roll(-1, 1)).sum(1).clamp(min=1.0)
-    blur = functional.smooth_l1_loss(a[:, -3], torch.log2(told_facts[:, 0] + 0.25), reduction="none", beta=0.2)
+    blur = functional.smooth_l1_loss(
+        a[:, -3], torch.log2(told_facts[:, 0] + 0.25), reduction="none", beta=0.2
+    )
     said = (functional.softplus(a[:, -2:]) - a[:, -2:] * told_facts[:, 1:]).sum(1)
     theirs = (
         each.mean((0, 2, 3)).sum() + (off * near).sum() / total * 4
@@ -154,7 +167,9 @@ def test_examples_do_not_mix_and_one_without_objects_counts() -> None:
     weights[1, FOLDED:] = 0
     answers = np.random.default_rng(7).normal(0, 1, (2, CHANNELS, 16, 16)).astype(np.float32)
     both = np.asarray(LOSS(answers, target, weights))
-    alone = [float(LOSS(a[None], t[None], w[None])[0]) for a, t, w in zip(answers, target, weights, strict=True)]
+    alone = [
+        float(LOSS(a[None], t[None], w[None])[0]) for a, t, w in zip(answers, target, weights, strict=True)
+    ]
     np.testing.assert_allclose(both, alone, rtol=1e-6)
     mapped = jax.vmap(lambda a, t, w: LOSS(a[None], t[None], w[None])[0])(answers, target, weights)
     np.testing.assert_allclose(both, mapped, rtol=1e-6)

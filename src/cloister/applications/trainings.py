@@ -37,17 +37,17 @@ def tool_training(
     Raises:
         BadInput: no such tool can be trained on.
     """
-    from cloister.applications.crystals.pipeline import shipped_model
-    from cloister.applications.crystals.recipe import crystals_recipe, private_crystals_recipe
+    from cloister.applications.crystals.outlines_recipe import outlines_recipe, private_outlines_recipe
+    from cloister.applications.crystals.pipeline import shipped_outliner
 
     if tool not in TOOLS:
         raise BadInput(
             f"Only {', '.join(TOOLS)} can be trained on as it is.", "", "Give a model and a recipe instead."
         )
     if private:
-        return shipped_model(), private_crystals_recipe().model_dump(mode="json")
+        return shipped_outliner(), private_outlines_recipe().model_dump(mode="json")
     told = {key: value for key, value in (("steps", steps), ("rounds", rounds)) if value is not None}
-    return shipped_model(), crystals_recipe(**told).model_dump(mode="json")
+    return shipped_outliner(), outlines_recipe(**told).model_dump(mode="json")
 
 
 def tabular_recipe(

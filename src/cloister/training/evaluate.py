@@ -13,10 +13,12 @@ import jax
 import numpy as np
 
 from cloister.data.peaks import find_peaks
+from cloister.data.stars import MULTIPLE, STRIDE, find_stars, suppress
 from cloister.foundation.errors import BadInput
 from cloister.training.examples import ArrayExamples, Examples
 from cloister.training.local import Trainer
 from cloister.training.metrics import METRICS, PER_UNIT
+from cloister.training.outlines import OutlineExamples
 from cloister.training.points import Picture, PointExamples
 
 TILE, MARGIN = 640, 96
@@ -100,6 +102,8 @@ def scores(trainer: Trainer, data: Examples, weights: np.ndarray) -> np.ndarray:
             for picture, peaks in counted(trainer, data, params)
         )
         return np.fromiter(counts, np.float64)
+    if isinstance(data, OutlineExamples):
+        return np.fromiter(_outlined(trainer, data, params), np.float64)
     assert isinstance(data, ArrayExamples)
     if data.held_out == 0:
         return np.zeros(0)
@@ -153,8 +157,26 @@ def counted(
         yield picture, find_peaks(heat, data.plan.threshold, round(data.plan.distance))
 
 
+def _outlined(trainer: Trainer, data: OutlineExamples, params: dict[str, Any]) -> Iterator[float]:
+    """The count accuracy of each picture kept apart, of objects as the tool reads them off the answer."""
+    for picture in data.kept:
+        height, width = picture.size
+        pixels = picture.pixels[:height, :width].astype(np.float32)
+        found = find_stars(answer(trainer, params, pixels, MULTIPLE, STRIDE), data.plan.threshold)
+        # An answer may go on beyond the picture, by less than a cell.
+        inside = (found.x < width - 0.5) & (found.y < height - 0.5)
+        yield count_accuracy(len(suppress(found.pick(inside), data.plan.most_common)), picture.count)
+
+
 def heat_map(trainer: Trainer, params: dict[str, Any], pixels: np.ndarray, multiple: int) -> np.ndarray:
-    """Probabilities (C, H, W) for a picture (H, W).
+    """Probabilities (C, H, W) for a picture (H, W), cut as `answer` cuts it."""
+    return _probabilities(trainer, answer(trainer, params, pixels, multiple))
+
+
+def answer(
+    trainer: Trainer, params: dict[str, Any], pixels: np.ndarray, multiple: int, stride: int = 1
+) -> np.ndarray:
+    """What the model answers for a picture (H, W): (C, H / stride, W / stride), rounded up.
 
     A picture of up to `TILE` pixels each way is run whole, padded with zeros (the background of normalised pictures), as the
     tools do; a larger one in tiles that overlap by `MARGIN` on each side.
@@ -163,8 +185,8 @@ def heat_map(trainer: Trainer, params: dict[str, Any], pixels: np.ndarray, multi
     rounded = [-(-length // multiple) * multiple for length in pixels.shape]
     if max(rounded) <= TILE:
         padded = np.pad(pixels, [(0, rounded[0] - height), (0, rounded[1] - width)])
-        logits = trainer.forward(params, padded[None, None])[0, :, :height, :width]
-        return _probabilities(trainer, logits)
+        whole: np.ndarray = trainer.forward(params, padded[None, None])[0]
+        return whole[:, : -(-height // stride), : -(-width // stride)]
     side = -(-TILE // multiple) * multiple
     margin = -(-MARGIN // multiple) * multiple
     inner = side - 2 * margin
@@ -173,17 +195,17 @@ def heat_map(trainer: Trainer, params: dict[str, Any], pixels: np.ndarray, multi
         pixels, [(margin, rows * inner - height + margin), (margin, columns * inner - width + margin)]
     )
     result: np.ndarray | None = None
+    edge, middle = margin // stride, inner // stride
     for row in range(rows):
         for column in range(columns):
             top, left = row * inner, column * inner
             logits = trainer.forward(params, padded[None, None, top : top + side, left : left + side])[0]
             if result is None:
-                result = np.empty((logits.shape[0], rows * inner, columns * inner), np.float32)
-            result[:, top : top + inner, left : left + inner] = logits[
-                :, margin : margin + inner, margin : margin + inner
-            ]
+                result = np.empty((logits.shape[0], rows * middle, columns * middle), np.float32)
+            at = slice(row * middle, (row + 1) * middle), slice(column * middle, (column + 1) * middle)
+            result[:, *at] = logits[:, edge : edge + middle, edge : edge + middle]
     assert result is not None
-    return _probabilities(trainer, result[:, :height, :width])
+    return result[:, : -(-height // stride), : -(-width // stride)]
 
 
 def _probabilities(trainer: Trainer, values: np.ndarray) -> np.ndarray:

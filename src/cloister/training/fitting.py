@@ -22,7 +22,13 @@ from cloister.data.schema import DatasetDescription
 from cloister.foundation.canonical import canonical
 from cloister.foundation.documents import invalid
 from cloister.foundation.errors import BadInput, CloisterError
-from cloister.training.recipe import PointsPreparation, TabularPreparation, TrainingRecipe
+from cloister.training.recipe import (
+    OutlinesPreparation,
+    Pictures,
+    PointsPreparation,
+    TabularPreparation,
+    TrainingRecipe,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +65,7 @@ def columns_of(computation: Computation) -> tuple[str, ...] | None:
 def check_schema(recipe: TrainingRecipe, dataset: DatasetDescription) -> None:
     """Whether a dataset has what the recipe reads, by its catalogue entry. Raises `BadInput` naming field and column."""
     preparation = recipe.preparation
-    if isinstance(preparation, PointsPreparation):
+    if isinstance(preparation, Pictures):
         if dataset.kind != "image-points":
             raise _misfit("`preparation`", "It is for pictures; the dataset is a table.", "Use `tabular`.")
         labels = "none" if dataset.image is None else dataset.image.labels
@@ -67,7 +73,14 @@ def check_schema(recipe: TrainingRecipe, dataset: DatasetDescription) -> None:
             raise _misfit(
                 "`preparation`", "The dataset's pictures have no marked centres.", "Use another dataset."
             )
-        if "foreground" in preparation.channels and labels == "centres":
+        if isinstance(preparation, OutlinesPreparation):
+            if labels == "centres":
+                raise _misfit(
+                    "`preparation`",
+                    "Outlines need diameters at least, which the pictures lack.",
+                    "Use `points` with `centres` only.",
+                )
+        elif "foreground" in preparation.channels and labels == "centres":
             raise _misfit(
                 "`preparation.channels`",
                 "Foreground needs diameters, which the pictures lack.",
@@ -75,7 +88,9 @@ def check_schema(recipe: TrainingRecipe, dataset: DatasetDescription) -> None:
             )
         return
     if dataset.kind != "table":
-        raise _misfit("`preparation`", "It is for tables; the dataset is pictures.", "Use `points`.")
+        raise _misfit(
+            "`preparation`", "It is for tables; the dataset is pictures.", "Use `points` or `outlines`."
+        )
     kinds = {column.name: column.kind for column in dataset.columns}
     for field, name, number in _fields(preparation):
         if name not in kinds:
@@ -149,7 +164,7 @@ def fit(
         return {"report": report}, {}
     if recipe.metric not in METRICS:
         raise _unknown("metric", recipe.metric, METRICS)
-    if recipe.metric == "count-accuracy" and not isinstance(recipe.preparation, PointsPreparation):
+    if recipe.metric == "count-accuracy" and not isinstance(recipe.preparation, Pictures):
         raise BadInput(
             "The recipe does not fit together at `metric`.",
             "count-accuracy counts points in pictures; the preparation is of a table.",
@@ -236,6 +251,16 @@ def _batch(recipe: TrainingRecipe) -> dict[str, Any]:
             "input": jax.ShapeDtypeStruct((size, 1, patch, patch), np.float32),
             "target": target,
             "weights": target,
+        }
+    if isinstance(preparation, OutlinesPreparation):
+        from cloister.data.star_targets import WEIGHTED
+        from cloister.data.stars import CHANNELS, STRIDE
+
+        patch, cells = preparation.patch, preparation.patch // STRIDE
+        return {
+            "input": jax.ShapeDtypeStruct((size, 1, patch, patch), np.float32),
+            "target": jax.ShapeDtypeStruct((size, CHANNELS, cells, cells), np.float32),
+            "weights": jax.ShapeDtypeStruct((size, WEIGHTED, cells, cells), np.float32),
         }
     label = (size, 1) if preparation.column_label and not preparation.classes else (size,)
     return {

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from cloister.training.recipe import PointsPreparation, Preparation, TabularPreparation
+from cloister.training.recipe import Pictures, TabularPreparation
 
 METRICS: Final[Mapping[str, bool]] = {
     "loss": False,
@@ -25,9 +25,9 @@ METRICS: Final[Mapping[str, bool]] = {
 }
 """Metric → whether more is better."""
 
-PER_UNIT: Final[Mapping[str, type[Preparation]]] = {
-    "accuracy": TabularPreparation,
-    "count-accuracy": PointsPreparation,
+PER_UNIT: Final[Mapping[str, tuple[type, ...]]] = {
+    "accuracy": (TabularPreparation,),
+    "count-accuracy": Pictures,
 }
 """Metrics that are means of scores between 0 and 1, each of one unit alone, and the records that have them. Only of these is
 it known how much one unit can change: what a floor under a privacy budget rests on."""

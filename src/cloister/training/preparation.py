@@ -22,8 +22,14 @@ import numpy as np
 from cloister.data.windows import Windows, windows_of
 from cloister.foundation.errors import BadInput, NotFound
 from cloister.training.examples import ArrayExamples, Examples
+from cloister.training.outlines import OutlinedPicture, OutlineExamples
 from cloister.training.points import Picture, PointExamples
-from cloister.training.recipe import PointsPreparation, TabularPreparation, TrainingRecipe
+from cloister.training.recipe import (
+    OutlinesPreparation,
+    PointsPreparation,
+    TabularPreparation,
+    TrainingRecipe,
+)
 from cloister.training.splitting import identities, split
 
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
@@ -67,6 +73,8 @@ def prepare(
             "A column is named; pictures have none.",
             "Register the pictures with the unit image.",
         )
+    if isinstance(recipe.preparation, OutlinesPreparation):
+        return _outlines(recipe.preparation, source, recipe.validation, alone)
     return _points(recipe.preparation, source, recipe.validation, alone)
 
 
@@ -267,6 +275,29 @@ def _points(plan: PointsPreparation, source: Path, share: float, alone: bool) ->
         pictures.append(Picture.scaled(pixels, centres, diameters, plan.scale))
     cut = split(identities(picture.content() for picture in pictures), share, alone=alone)
     return PointExamples(
+        plan,
+        [pictures[i] for i in cut.train],
+        [pictures[i] for i in cut.kept],
+        drawn=cut.units == cut.train,
+    )
+
+
+def _outlines(plan: OutlinesPreparation, source: Path, share: float, alone: bool) -> Examples:
+    from cloister.data.readers import read_image_folder
+
+    pictures = []
+    for place, image in enumerate(read_image_folder(source, require_labels=True)):
+        labels = image.labels
+        assert labels is not None
+        if labels.diameters is None and labels.centres:
+            raise BadInput(
+                "The dataset does not fit the recipe.",
+                f"The recipe needs sizes; the picture at position {place} has neither diameters nor outlines of all objects.",
+                "Add them, or agree on a recipe with centres only.",
+            )
+        pictures.append(OutlinedPicture.of(image.pixels(), labels, plan))
+    cut = split(identities(picture.content for picture in pictures), share, alone=alone)
+    return OutlineExamples(
         plan,
         [pictures[i] for i in cut.train],
         [pictures[i] for i in cut.kept],

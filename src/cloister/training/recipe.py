@@ -171,7 +171,47 @@ class PointsPreparation(Document):
         return self
 
 
-Preparation = Annotated[TabularPreparation | PointsPreparation, Field(discriminator="name")]
+class OutlinesPreparation(Document):
+    """A folder of pictures with marked centres, sizes and, if known, outlines: normalised patches and what `data.stars` lays out.
+
+    Of an object without an outline only the size is asked, and a disc's area is taken for its own; bubbles are asked for in pictures
+    whose labels have them. The loss is `star-convex-outlines`.
+
+    Attributes:
+        patch: side of a training patch in pixels, after resizing; a multiple of 16.
+        crops: patches that a picture gives to a private step, as of pictures with marked centres.
+        scale: pictures are resized by this factor first.
+        typical: diameter, pixels, that the model knows best. A picture whose marked objects (five at least) have a median diameter
+            below 0.6 or above 1.5 times that is resized to it, by at most twice, as the tool does; 0 leaves all as they are.
+        map_weights: how much the maps of centres, bodies, bubbles and litter count.
+        emphasis: a pixel of the map of centres weighs 1 + emphasis times what is asked there.
+        flips: random mirroring.
+        turns: random quarter turns.
+        brightness: largest random change of contrast (a factor's logarithm) and of level, of normalised pictures.
+        threshold: the lowest probability of a centre that counts.
+        most_common: highest intersection over union of two different objects.
+    """
+
+    name: Literal["outlines"] = "outlines"
+    patch: Annotated[int, Field(ge=32, le=1024, multiple_of=16)] = 192
+    crops: Annotated[int, Field(ge=1, le=64)] = 1
+    scale: Annotated[float, Field(gt=0.01, le=4, allow_inf_nan=False)] = 1.0
+    typical: Annotated[float, Field(ge=0, le=200, allow_inf_nan=False)] = 0.0
+    map_weights: tuple[NotNegative, NotNegative, NotNegative, NotNegative] = (10.0, 1.0, 1.0, 0.3)
+    emphasis: Annotated[float, Field(ge=0, le=1e4, allow_inf_nan=False)] = 3.0
+    flips: bool = True
+    turns: bool = True
+    brightness: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = 0.0
+    threshold: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.5
+    most_common: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.5
+
+
+Pictures = (PointsPreparation, OutlinesPreparation)
+"""Preparations of folders of pictures."""
+
+Preparation = Annotated[
+    TabularPreparation | PointsPreparation | OutlinesPreparation, Field(discriminator="name")
+]
 
 
 class TrainingRecipe(Document):
@@ -214,4 +254,4 @@ class TrainingRecipe(Document):
     @property
     def places(self) -> int:
         """How many examples each unit gives to a private step, as far as the recipe says: a picture's patches."""
-        return self.preparation.crops if isinstance(self.preparation, PointsPreparation) else 1
+        return 1 if isinstance(self.preparation, TabularPreparation) else self.preparation.crops

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field
 
 from cloister.data.images import decode_image
 from cloister.data.normalise import NORMALISATION_VERSION, normalise_micrograph
+from cloister.data.scaling import resized
 from cloister.foundation.errors import BadInput
 from cloister.tools import types as t
 from cloister.tools.steps.base import Context, Parameters, Slot, Step
@@ -44,18 +44,13 @@ def decode(context: Context, _parameters: NoParameters, *, file: t.File) -> t.Im
 
 def rescale(_context: Context, parameters: Rescale, *, image: t.Image) -> t.Image:
     """Changes the size, by averaging when shrinking and cubic interpolation when enlarging."""
-    from PIL import Image as Pillow
-
     height, width = image.shape
     factor = parameters.factor or min(
         1.0, (parameters.longest_side or max(height, width)) / max(height, width)
     )
     if factor == 1.0:
         return image
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    how = Pillow.Resampling.BOX if factor < 1 else Pillow.Resampling.BICUBIC
-    resized = np.asarray(Pillow.fromarray(image.pixels).resize(size, how))
-    return t.Image(np.ascontiguousarray(resized), image.scale / factor)
+    return t.Image(resized(image.pixels, factor), image.scale / factor)
 
 
 def normalise(_context: Context, _parameters: NoParameters, *, image: t.Image) -> t.Field:

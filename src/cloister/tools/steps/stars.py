@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cloister.data.normalise import normalise_micrograph
+from cloister.data.scaling import FEW, known_size
 from cloister.data.stars import CHANNELS, MULTIPLE, STRIDE, Stars, find_stars, joined, merged, suppress
 from cloister.foundation.errors import BadInput
 from cloister.tools import types as t
@@ -26,14 +27,8 @@ MAX_OUTLINES = 100_000
 GLANCE = 360_000
 """Pixels of the copy on which `fit_scale` looks first."""
 
-FEW = 5
-"""Objects from which their median size is believed."""
-
 PLAIN = 0.5
 """Median size over the wanted one from which smaller objects would have been seen as well, so that the median is believed."""
-
-KEEP = (0.75, 1.5)
-"""Typical sizes over the wanted one that need no rescaling: the model knows a range, and resampling costs sharpness."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -124,20 +119,17 @@ def fit_scale(context: Context, parameters: FitScale, *, image: t.Image) -> t.Im
 def _factor(context: Context, parameters: FitScale, image: t.Image) -> float:
     height, width = image.shape
     look = min(1.0, float(np.sqrt(GLANCE / (height * width))))
-    ratio = 1.0
+    factor = 1.0
     while True:
         sizes = _glances(context, parameters, rescale(context, Rescale(factor=look), image=image))
         if len(sizes) >= FEW:
-            typical = float(np.median(sizes))
-            ratio = typical / look / parameters.typical
-            if typical >= PLAIN * parameters.typical:
+            factor = known_size(sizes / look, parameters.typical, parameters.smallest, parameters.largest)
+            if float(np.median(sizes)) >= PLAIN * parameters.typical:
                 break
         if look >= 1.0:
             break
         look = min(1.0, 2.0 * look)
-    if KEEP[0] <= ratio <= KEEP[1]:
-        return 1.0
-    return float(np.clip(1.0 / ratio, parameters.smallest, parameters.largest))
+    return factor
 
 
 def _glances(context: Context, parameters: FitScale, copy: t.Image) -> NDArray[np.float64]:
