@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -21,48 +20,12 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from cloister.applications.crystals.synthesis import Crystal, Micrograph
-from painted_brushes import Floats, Generator, Look, Shape, area, bubble, clouds, crystal, ramp, shape
+from painted_brushes import Look, bubble, clouds, crystal, ramp
+from painted_layout import Placed, Scene, place_bubbles, place_crystals
+from painted_shapes import Floats, Generator, area
 
 SEED: Final = 7_700_000
 WIDTH, HEIGHT = 1280, 1024
-COMPACT: Final = {"cell": 0.35, "skewed": 0.3, "hexagon": 0.15, "oval": 0.15, "shard": 0.05}
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a set's pictures show; ranges are least and most.
-
-    Attributes:
-        light: "bright", "dark", "polarised" or "reflected".
-        crystals: how many, besides those of groups.
-        diameter: pixels, log-normal within.
-        groups: agglomerates of two to six.
-        overlap: how far strangers may lie over one another, share of the sum of their radii.
-        bubbles: how many.
-        radius: of bubbles, pixels, log-normal within.
-        foam: share of bubbles that touch another.
-        litter: pieces of dust, fibres and specks.
-        contrast: of crystals.
-        defocus: largest blur of single crystals, pixels.
-        quality: of the JPEG.
-        habits: probability of each outline, see `painted_brushes.shape`.
-        noise: of the sensor, share of full scale.
-    """
-
-    light: str = "bright"
-    crystals: tuple[int, int] = (160, 230)
-    diameter: tuple[float, float] = (16, 40)
-    groups: tuple[int, int] = (2, 6)
-    overlap: float = 0.1
-    bubbles: tuple[int, int] = (4, 14)
-    radius: tuple[float, float] = (6, 30)
-    foam: float = 0.2
-    litter: tuple[int, int] = (10, 40)
-    contrast: tuple[float, float] = (0.7, 1.3)
-    defocus: float = 1.2
-    quality: tuple[int, int] = (75, 95)
-    habits: Mapping[str, float] = field(default_factory=lambda: COMPACT)
-    noise: tuple[float, float] = (0.006, 0.02)
 
 
 SCENES: Final[Mapping[str, Scene]] = {
@@ -80,17 +43,6 @@ SCENES: Final[Mapping[str, Scene]] = {
 }
 
 
-@dataclass(frozen=True)
-class Placed:
-    """A crystal's place: centre, outline around it, number of its group."""
-
-    x: float
-    y: float
-    made: Shape
-    reach: float
-    group: int
-
-
 def paintings(name: str, count: int, first: int = 0) -> Iterator[Micrograph]:
     """Pictures `first` to `first + count` of a set."""
     for number in range(first, first + count):
@@ -100,8 +52,8 @@ def paintings(name: str, count: int, first: int = 0) -> Iterator[Micrograph]:
 def paint(scene: Scene, seed: tuple[int, ...], width: int = WIDTH, height: int = HEIGHT) -> Micrograph:
     """One picture and its truth."""
     generator = np.random.default_rng(seed)
-    crystals = _crystals(generator, scene, width, height)
-    bubbles = _bubbles(generator, scene, crystals, width, height)
+    crystals = place_crystals(generator, scene, width, height)
+    bubbles = place_bubbles(generator, scene, crystals, width, height)
     empty = _field(generator, scene.light, width, height)
     canvas, litter = empty.copy(), np.zeros((height, width), dtype=bool)
     _litter(generator, scene, canvas, litter)
@@ -131,7 +83,15 @@ def paint(scene: Scene, seed: tuple[int, ...], width: int = WIDTH, height: int =
             u, v, radius = bubbles[number]
             rows, columns, x, y = _patch(u, v, radius + 9, width, height)
             look = bubble(generator, radius, x, y, scene.light, contrast)
-        _lay(canvas[rows, columns], empty[rows, columns], look, blur, clear if is_crystal else 0.0)
+        shines = scene.light != "bright"
+        _lay(
+            canvas[rows, columns],
+            empty[rows, columns],
+            look,
+            blur,
+            clear if is_crystal else 0.0,
+            shines=shines,
+        )
     image = _photograph(generator, scene, canvas, sharp)
     return _truth(image, crystals, bubbles, blurs, owner, scene.light, litter)
 
@@ -149,120 +109,23 @@ def _faint(look: Look, canvas: Floats, empty: Floats, scene: Scene, clear: float
     if not (look.cover > 0.5).any():
         return False
     painted = canvas.copy()
-    _lay(painted, empty, look, 0.0, clear)
+    _lay(painted, empty, look, 0.0, clear, shines=scene.light != "bright")
     change = np.abs(np.minimum(painted, 1) - np.minimum(canvas, 1)).mean(axis=2)[look.cover > 0.5]
     # Where it lies over something as bright as itself only its rim shows.
     return bool(np.quantile(change, 0.85) < max(0.04, 1.5 * scene.noise[1])) and bool(canvas.mean() < 0.95)
 
 
-def _lay(canvas: Floats, empty: Floats, look: Look, blur: float, clear: float) -> None:
+def _lay(canvas: Floats, empty: Floats, look: Look, blur: float, clear: float, *, shines: bool) -> None:
     """Paints over what is there; through the clear part of a thing one sees what lies below."""
     cover, colour, around = look.cover[..., None], look.colour, look.around[..., None]
     if blur > 0.2:
         cover, around = (ndimage.gaussian_filter(a, (blur, blur, 0)) for a in (cover, around))
         colour = ndimage.gaussian_filter(colour, (blur, blur, 0))
-    dark = empty.mean() < 0.4
-    alone = empty * 0.3 + colour if dark else empty * colour
-    through = canvas * 0.5 + colour if dark else canvas * colour
+    alone = empty * 0.3 + colour if shines else empty * colour
+    through = canvas * 0.5 + colour if shines else canvas * colour
     painted = clear * through + (1 - clear) * alone
     canvas += cover * (painted - canvas)
-    canvas += around * (0.6 if dark else canvas)
-
-
-def _sizes(generator: Generator, limits: tuple[float, float], count: int) -> Floats:
-    low, high = np.log(limits)
-    drawn: Floats = np.exp(
-        np.clip(generator.normal(low + 0.42 * (high - low), 0.24 * (high - low), count), low, high)
-    )
-    return drawn
-
-
-def _crystals(generator: Generator, scene: Scene, width: int, height: int) -> list[Placed]:
-    names, weights = list(scene.habits), np.array(list(scene.habits.values()))
-    rounding = generator.uniform(0.02, 0.3)
-
-    def made(diameter: float) -> Shape:
-        habit = str(generator.choice(names, p=weights / weights.sum()))
-        return shape(generator, habit, diameter, float(np.clip(generator.normal(rounding, 0.06), 0.0, 0.4)))
-
-    def fits(one: Placed) -> bool:
-        if not placed:
-            return True
-        near = (
-            np.hypot(*(where[: len(placed), :2] - (one.x, one.y)).T) < where[: len(placed), 2] + one.reach + 1
-        )
-        for number in np.flatnonzero(near):
-            other = placed[number]
-            room = _support(one.made, other.x - one.x, other.y - one.y) + _support(
-                other.made, one.x - other.x, one.y - other.y
-            )
-            if np.hypot(one.x - other.x, one.y - other.y) < (1 - scene.overlap) * room + 1:
-                return False
-        return True
-
-    placed: list[Placed] = []
-    margin = 0.7 * scene.diameter[1]
-    groups, alone = (int(generator.integers(low, high + 1)) for low, high in (scene.groups, scene.crystals))
-    tasks = [int(generator.integers(2, 7)) for _ in range(groups)] + [1] * alone
-    group, where = 0, np.zeros((sum(tasks), 3))
-    for members in tasks:
-        for _ in range(60):
-            own: list[Placed] = []
-            for diameter in _sizes(generator, scene.diameter, members):
-                outline = made(float(diameter))
-                if own:
-                    anchor = own[int(generator.integers(len(own)))]
-                    angle = generator.uniform(0, 2 * np.pi)
-                    u, v = np.cos(angle), np.sin(angle)
-                    room = _support(anchor.made, u, v) + _support(outline, -u, -v)
-                    room *= generator.uniform(0.72, 0.95)
-                    x, y = anchor.x + room * u, anchor.y + room * v
-                    if any(np.hypot(x - o.x, y - o.y) < 0.6 * (o.reach + diameter / 2) for o in own):
-                        continue
-                else:
-                    x, y = (
-                        generator.uniform(-margin, width + margin),
-                        generator.uniform(-margin, height + margin),
-                    )
-                own.append(
-                    Placed(float(x), float(y), outline, float(np.hypot(*outline.outline.T).max()), group + 1)
-                )
-            if len(own) == 1:
-                own = [replace(own[0], group=0)]
-            if all(fits(one) for one in own):
-                where[len(placed) : len(placed) + len(own)] = [(one.x, one.y, one.reach) for one in own]
-                placed += own
-                group += len(own) > 1
-                break
-    return placed
-
-
-def _support(made: Shape, u: float, v: float) -> float:
-    """How far an outline reaches in a direction."""
-    long = max(float(np.hypot(u, v)), 1e-9)
-    return float((made.outline @ np.array([u, v])).max()) / long
-
-
-def _bubbles(
-    generator: Generator, scene: Scene, crystals: list[Placed], width: int, height: int
-) -> list[tuple[float, float, float]]:
-    taken = np.array([(c.x, c.y, c.reach) for c in crystals]).reshape(-1, 3)
-    bubbles: list[tuple[float, float, float]] = []
-    for radius in _sizes(
-        generator, scene.radius, int(generator.integers(scene.bubbles[0], scene.bubbles[1] + 1))
-    ):
-        for _ in range(40):
-            x, y = generator.uniform(0, width), generator.uniform(0, height)
-            if bubbles and generator.random() < scene.foam:
-                u, v, other = bubbles[int(generator.integers(len(bubbles)))]
-                angle, gap = generator.uniform(0, 2 * np.pi), generator.uniform(0.94, 1.02) * (other + radius)
-                x, y = u + gap * np.cos(angle), v + gap * np.sin(angle)
-            there = np.concatenate([taken, np.array(bubbles).reshape(-1, 3) * (1, 1, 0.92)])
-            free = bool((np.hypot(there[:, 0] - x, there[:, 1] - y) >= 0.92 * (there[:, 2] + radius)).all())
-            if free and 0 <= x < width and 0 <= y < height:
-                bubbles.append((float(x), float(y), float(radius)))
-                break
-    return bubbles
+    canvas += around * (0.6 if shines else canvas)
 
 
 def _field(generator: Generator, light: str, width: int, height: int) -> Floats:
