@@ -153,7 +153,8 @@ def _glance(context: Context, parameters: FitScale, image: t.Image) -> np.ndarra
 def _seen(model: Model, values: NDArray[np.float32], threshold: float) -> Stars:
     """What a model says of a normalised picture, filled up with background to the sizes that networks take."""
     height, width = values.shape
-    padded = np.pad(values, ((0, -height % MULTIPLE), (0, -width % MULTIPLE)))
+    below, right = -height % MULTIPLE, -width % MULTIPLE
+    padded = np.pad(values, ((0, below), (0, right))) if below or right else np.ascontiguousarray(values)
     answers = model(padded[None, None])
     if answers.shape != (1, CHANNELS, padded.shape[0] // STRIDE, padded.shape[1] // STRIDE):
         raise BadInput(
