@@ -41,7 +41,9 @@ def close_pairs(x: NDArray[Any], y: NDArray[Any], radius: NDArray[Any]) -> tuple
     while start < len(order):
         stop = max(start + 1, int(np.searchsorted(total, total[start] + _CANDIDATES, side="right")) - 1)
         one = np.repeat(np.arange(start, stop), count[start:stop])
-        other = np.arange(len(one)) - np.repeat(total[start:stop] - total[start] - begin[start:stop], count[start:stop])
+        other = np.arange(len(one)) - np.repeat(
+            total[start:stop] - total[start] - begin[start:stop], count[start:stop]
+        )
         # Each pair is the larger disc's, or of equal ones the first one's.
         own = (reach[other] < reach[one]) | ((reach[other] == reach[one]) & (other > one))
         one, other = one[own], other[own]

@@ -55,7 +55,9 @@ def encode_png(pixels: NDArray[Any], level: int = 1) -> bytes:
         data.append(coder.compress(filtered))
     data.append(coder.flush())
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOURS[channels], 0, 0, 0)
-    return b"".join([SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", b"".join(data)), _chunk(b"IEND", b"")])
+    return b"".join(
+        [SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", b"".join(data)), _chunk(b"IEND", b"")]
+    )
 
 
 def chunk_kinds(data: bytes) -> Iterator[bytes]:
@@ -68,4 +70,9 @@ def chunk_kinds(data: bytes) -> Iterator[bytes]:
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
+    )
