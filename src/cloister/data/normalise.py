@@ -33,6 +33,9 @@ MEDIAN_BLOCKS = 11
 DARK_OFFSET = 0.1
 """Added to the background before dividing, so that black backgrounds do not amplify their noise."""
 
+_BAND = 1 << 16
+"""Pixels that are worked on at once."""
+
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 _FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0}
 
@@ -120,8 +123,8 @@ class Background:
 
 
 def _bands(height: int, width: int) -> Iterator[slice]:
-    """Rows in parts of about four million pixels."""
-    step = max(1, (1 << 22) // width)
+    """Rows in parts that stay in the processor's cache while several operations pass over them."""
+    step = max(1, _BAND // width)
     for start in range(0, height, step):
         yield slice(start, start + step)
 

@@ -11,7 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,7 @@ def run_tool(
     for path, shown, label in zip(images, shown_names(images), labels(images), strict=True):
         results.append(prepared.run(prepared.read(path, shown), label, out, progress))
         index.add(results[-1])
+        results[-1] = _lighter(results[-1])
     if out is not None:
         write_atomically(out / "index.html", index.page())
     return results
@@ -403,6 +404,15 @@ def prepare(
     """Checks what the user chose and loads the tool's models; arguments and errors as of `run_tool`."""
     chosen = choose(tool, micrometres_per_pixel, settings or {}, limits, calibration, asked)
     return Prepared(tool, tool.load(threads=threads), chosen)
+
+
+def _lighter(result: Result) -> Result:
+    """Without pixels whose file is there: a caller who keeps the results of many pictures needs them once at most."""
+    outputs = {
+        name: replace(value, pixels=None) if isinstance(value, t.Picture) else value
+        for name, value in result.outputs.items()
+    }
+    return replace(result, outputs=outputs)
 
 
 def _size(value: t.Value | None, limits: ImageLimits) -> tuple[int | None, int | None]:

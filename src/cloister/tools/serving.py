@@ -264,7 +264,7 @@ def _finished(outputs: Mapping[str, t.Value]) -> dict[str, bytes]:
             for name in _OF_REPORTS & value.files.keys():
                 files.setdefault(name, value.files[name])
         if isinstance(value, t.Picture) and value.media_type == "image/png" and not _overlay(files):
-            files |= _shrunk(value.data)
+            files |= _shrunk(value)
     return files
 
 
@@ -272,13 +272,16 @@ def _overlay(files: Mapping[str, bytes]) -> bool:
     return any(name.startswith("overlay.") for name in files)
 
 
-def _shrunk(data: bytes) -> dict[str, bytes]:
-    from PIL import PngImagePlugin
+def _shrunk(overlay: t.Picture) -> dict[str, bytes]:
+    from PIL import Image, PngImagePlugin
 
-    # The overlay step of this process wrote it: the bomb check of Image.open would refuse very large ones.
-    picture = PngImagePlugin.PngImageFile(io.BytesIO(data))
+    if overlay.pixels is not None:
+        picture = Image.fromarray(overlay.pixels)
+    else:
+        # The overlay step of this process wrote it: the bomb check of Image.open would refuse very large ones.
+        picture = PngImagePlugin.PngImageFile(io.BytesIO(overlay.data))
     if picture.width * picture.height <= _PNG_PIXELS or max(picture.size) > _JPEG_SIDE:
-        return {"overlay.png": data}
+        return {"overlay.png": overlay.data}
     stream = io.BytesIO()
     picture.convert("RGB").save(stream, format="JPEG", quality=90, subsampling=0)
     return {"overlay.jpg": stream.getvalue()}

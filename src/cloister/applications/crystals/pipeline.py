@@ -38,6 +38,9 @@ REACH = 0.14
 RECALL = 0.997
 """Share of crystals in plain sight that are found; measured on the seed-like trial."""
 
+OUTLINING_TILE = 1536
+"""Side of what the outlining model sees at once, pixels: the smaller, the more is seen twice; this one takes about 210 MB."""
+
 BODY_THRESHOLD = 0.5
 """Probability from which a pixel belongs to a crystal."""
 
@@ -80,7 +83,7 @@ def crystals_outlines() -> dict[str, object]:
     """
     return {
         "normalisation": NORMALISATION_VERSION,
-        "tile": 1024,
+        "tile": OUTLINING_TILE,
         "overlap": star_network.CONTEXT,
         "threshold": CENTRE_THRESHOLD,
         "most_common": MOST_COMMON,

@@ -101,8 +101,9 @@ def coverage(outlines: t.Outlines) -> float:
     scale = min(1.0, _GRID / max(outlines.width, outlines.height))
     drawn = Image.new("1", (max(1, round(outlines.width * scale)), max(1, round(outlines.height * scale))), 0)
     pen = ImageDraw.Draw(drawn)
-    for corners in (outlines.stars.polygons() + 0.5) * scale - 0.5:
-        pen.polygon([(float(x), float(y)) for x, y in corners], fill=1)
+    corners = (outlines.stars.polygons() + 0.5) * scale - 0.5
+    for polygon in corners.reshape(len(corners), 2 * corners.shape[1]).tolist():
+        pen.polygon(polygon, fill=1)
     return float(np.asarray(drawn, dtype=bool).mean())
 
 

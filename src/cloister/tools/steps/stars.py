@@ -168,7 +168,8 @@ def _glance(context: Context, parameters: FitScale, image: t.Image) -> NDArray[n
 def answers_of(model: Model, values: NDArray[np.float32]) -> NDArray[np.float32]:
     """A model's answer to a normalised picture, filled up with background to the sizes that networks take. Raises `BadInput`."""
     height, width = values.shape
-    padded = np.pad(values, ((0, -height % MULTIPLE), (0, -width % MULTIPLE)))
+    below, right = -height % MULTIPLE, -width % MULTIPLE
+    padded = np.pad(values, ((0, below), (0, right))) if below or right else np.ascontiguousarray(values)
     answers = model(padded[None, None])
     if answers.shape != (1, CHANNELS, padded.shape[0] // STRIDE, padded.shape[1] // STRIDE):
         raise BadInput(
