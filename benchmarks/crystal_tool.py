@@ -1,21 +1,28 @@
 """How long the crystal tool takes for a picture, and how much memory, from the file to the report.
 
-    python benchmarks/crystal_tool.py [--runs 5]
+    python benchmarks/crystal_tool.py [--runs 5] [--threads 1] [--case "1280 x 1024"]
 
 Drawn pictures of three cameras: 1280 x 1024, 12 megapixels as a newer camera sees the same slide (crystals three times as large in
-pixels), 12 and 50 megapixels with crystals of the usual size (many more of them). Each is a PNG; the tool is loaded once, as on the
-page; every run is the whole pipeline with all its files written. Memory is the peak of a process of its own.
+pixels), 12 and 50 megapixels with crystals of the usual size (many more of them). Each is a PNG. Told are
+
+- cold: one command `cloister tool run crystals PICTURE --out FOLDER`, from the start of the program;
+- warm: a picture of a batch, whose tool is loaded, with all its files written, and of that each step's share;
+- the peak of memory of a process that looks at one picture.
+
+All are the least of several runs. Processor seconds say what work there is, whatever else the machine does; seconds by the clock
+mean something on an idle machine only. Where the two differ by more than waiting for the disk, other programs were running.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +31,7 @@ from PIL import Image
 from cloister.applications.crystals.factories import SEED_LIKE
 from cloister.applications.crystals.synthesis import synthesise
 from cloister.tools.builtin import builtin_tool
-from cloister.tools.run import run_tool
+from cloister.tools.run import prepare, run_tool
 
 CASES = {
     "1280 x 1024": (1280, 1024, 1, 1.0),
@@ -33,6 +40,8 @@ CASES = {
     "50 MP": (8192, 6144, 1, 0.4),
 }
 """Width and height as drawn, factor by which the picture is then enlarged, crystals over the usual number."""
+
+COMMAND = "import sys; from cloister.cli.main import main; sys.argv[0] = 'cloister'; main()"
 
 
 def draw(case: str, path: Path) -> None:
@@ -45,12 +54,49 @@ def draw(case: str, path: Path) -> None:
     picture.save(path, compress_level=1)
 
 
-def once(path: str) -> None:
+def once(path: str, threads: int) -> None:
     """One run in this process; its peak memory in MB on standard output."""
     with tempfile.TemporaryDirectory() as folder:
-        (result,) = run_tool(builtin_tool("crystals"), [Path(path)], Path(folder))
+        (result,) = run_tool(builtin_tool("crystals"), [Path(path)], Path(folder), threads=threads)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{result.count} {peak:.0f}")
+
+
+def cold(path: Path, out: Path, threads: int) -> tuple[float, float]:
+    """Processor seconds and seconds by the clock of one command."""
+    before, started = os.times(), time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-c", COMMAND, "tool", "run", "crystals", str(path), "--out", str(out)]
+        + ["--threads", str(threads)],
+        capture_output=True,
+        check=True,
+    )
+    after = os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    return spent, time.perf_counter() - started
+
+
+def warm(path: Path, out: Path, threads: int, runs: int) -> tuple[float, float, dict[str, float]]:
+    """Processor seconds and seconds by the clock of one picture of a batch, and processor seconds of each step."""
+    prepared = prepare(builtin_tool("crystals"), threads=threads)
+    best: tuple[float, float, dict[str, float]] = (float("inf"), float("inf"), {})
+    for _ in range(runs + 1):
+        steps: dict[str, float] = defaultdict(float)
+        name, mark = "read", time.process_time()
+
+        def tick(_picture: str, step: str, _share: float) -> None:
+            nonlocal name, mark
+            now = time.process_time()
+            steps[name] += now - mark  # noqa: B023 - called within this turn only
+            name, mark = ("write" if step == "done" else step), now
+
+        begun, started = mark, time.perf_counter()
+        result = prepared.run(prepared.read(path, "picture.png"), "picture", out, tick)
+        if result.error is not None:
+            raise result.error
+        tick("", "", 1.0)
+        best = min(best, (mark - begun, time.perf_counter() - started, dict(steps)), key=lambda one: one[0])
+    return best
 
 
 def main() -> None:
@@ -58,27 +104,46 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0, help="of the network; 0: as many as there are")
+    parser.add_argument("--case", action="append", choices=CASES, help="only this one; repeat")
     parser.add_argument("--once", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.once:
-        once(given.once)
+        once(given.once, given.threads)
         return
-    tool = builtin_tool("crystals")
+    shares: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        print("| picture | crystals | seconds (median) | peak memory |")
-        print("|---|---|---|---|")
-        for case in CASES:
-            path = Path(folder) / "picture.png"
+        print(
+            "| picture | crystals | cold: processor s | clock s | warm: processor s | clock s | peak memory |"
+        )
+        print("|---|---|---|---|---|---|---|")
+        for case in given.case or CASES:
+            path, out = Path(folder) / "picture.png", Path(folder) / "out"
             draw(case, path)
-            seconds = []
-            for _ in range(given.runs):
-                started = time.perf_counter()
-                run_tool(tool, [path], Path(folder) / "out")
-                seconds.append(time.perf_counter() - started)
+            commands = [
+                cold(path, Path(folder) / f"cold {case} {number}", given.threads)
+                for number in range(max(1, given.runs // 2))
+            ]
+            processor, clock, shares[case] = warm(path, out, given.threads, given.runs)
             said = subprocess.run(
-                [sys.executable, __file__, "--once", str(path)], capture_output=True, text=True, check=True
+                [sys.executable, __file__, "--once", str(path), "--threads", str(given.threads)],
+                capture_output=True,
+                text=True,
+                check=True,
             ).stdout.split()
-            print(f"| {case} | {said[0]} | {statistics.median(seconds):.2f} | {said[1]} MB |", flush=True)
+            first, by_clock = (min(column) for column in zip(*commands, strict=True))
+            print(
+                f"| {case} | {said[0]} | {first:.2f} | {by_clock:.2f} | {processor:.2f} | {clock:.2f} | {said[1]} MB |",
+                flush=True,
+            )
+    print("\n| step, processor ms of a warm picture | " + " | ".join(shares) + " |")
+    print("|---|" + "---|" * len(shares))
+    for step in dict.fromkeys(step for found in shares.values() for step in found):
+        print(
+            f"| {step} | "
+            + " | ".join(f"{1000 * found.get(step, 0):.0f}" for found in shares.values())
+            + " |"
+        )
 
 
 if __name__ == "__main__":

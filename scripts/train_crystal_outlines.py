@@ -1,13 +1,12 @@
 """Trains the model that outlines crystals on drawn pictures and writes it, with its card, where the tool takes it from.
 
-    python scripts/train_crystal_outlines.py draw  --data FOLDER [--pictures 16000] [--part 0 --of 2]
-    python scripts/train_crystal_outlines.py train --data FOLDER [--out FOLDER] [--steps 30000] [--start MODEL.onnx]
+    python scripts/train_crystal_outlines.py draw  --data FOLDER [--part 0 --of 2]
+    python scripts/train_crystal_outlines.py train --data FOLDER [--out FOLDER] [--stage 2 --start MODEL.onnx]
     python scripts/train_crystal_outlines.py card  [--out FOLDER]
 
 `draw` and `card` need Cloister only; several parts may be drawn side by side. `train` needs PyTorch as well (`pip install torch==2.13.0`, a
 CPU build will do); one thread was fastest. Seeds are fixed. Weights are averaged over the last thousand or so steps
-(B. Polyak, A. Juditsky 1992) and written every 500 steps, so that an interrupted run leaves a usable model, from which
-`--start` goes on.
+(B. Polyak, A. Juditsky 1992) and written every 500 steps, so that an interrupted run leaves a usable model.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,18 +38,42 @@ from cloister.applications.crystals.synthesis import synthesise
 from cloister.applications.crystals.trials import TRIALS
 from cloister.applications.crystals.trials import pictures as drawn
 from cloister.data.stars import FOLDED, GROWN, RAYS, RAYS_FROM, UNIT
-from cloister.foundation.digests import digest
 from cloister.foundation.files import write_atomically
 
 NAME, SETTINGS = "outlines.onnx", "outlines.training.json"
-SEED = 20270
+SEED = 20271
 SIDE, SHARD = 320, 32
+PICTURES, PLAIN = 12_000, 8_000
+"""How many are drawn, and how many of them, the first, show crystals only as optics has them."""
+
 CROP, BATCH = 192, 8
-RATE, DECAY, AVERAGED = 1.5e-3, 1e-4, 0.999
+DECAY, AVERAGED = 1e-4, 0.999
 WEIGHTS = np.array([10.0, 1.0, 1.0, 0.3], np.float32)
 """Of the fine maps in the loss."""
 EMPHASIS = 3.0
 """How much more a centre counts than what is none."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training; each begins with the averaged weights of the one before.
+
+    Attributes:
+        pictures: it learns from the first so many.
+        steps: how many it makes.
+        planned: over how many its rate falls; it may end before.
+        rate: of AdamW, at its highest.
+        seed: of what is cut out.
+    """
+
+    pictures: int
+    steps: int
+    planned: int
+    rate: float
+    seed: int
+
+
+STAGES = (Stage(PLAIN, 6_500, 22_000, 1.5e-3, 1), Stage(PICTURES, 15_500, 15_500, 1.1e-3, 2))
 
 
 def draw(folder: Path, pictures: int, part: int, of: int) -> None:
@@ -60,7 +85,8 @@ def draw(folder: Path, pictures: int, part: int, of: int) -> None:
             continue
         made = []
         for number in range(shard * SHARD, (shard + 1) * SHARD):
-            factory = any_factory(np.random.default_rng((SEED, 0, number)), SIDE, SIDE)
+            rng = np.random.default_rng((SEED, 0, number))
+            factory = any_factory(rng, SIDE, SIDE, odd=number >= PLAIN)
             made.append(sample(synthesise(factory, (SEED, 1, number))))
         unfinished = path.with_suffix(".unfinished")
         with unfinished.open("wb") as file:
@@ -77,26 +103,29 @@ def draw(folder: Path, pictures: int, part: int, of: int) -> None:
         print(f"shard {shard}", flush=True)
 
 
-class Shards:
-    """The drawn pictures in memory; more are taken in as they appear."""
+def load(folder: Path, count: int, known: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+    """The first `count` shards in memory; `known` are the first of them."""
+    shards = list(known)
+    for shard in range(len(known), count):
+        path = folder / f"{shard:05d}.npz"
+        if not path.exists():
+            sys.exit(f"{path.name} is missing: {count} shards are needed. Run `draw` first, all its parts.")
+        with np.load(path) as file:
+            shards.append({name: file[name] for name in file.files})
+    return shards
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.known: set[str] = set()
-        self.parts: list[dict[str, np.ndarray]] = []
-        self.refresh()
 
-    def refresh(self) -> None:
-        """Takes in shards that were not there before."""
-        for path in sorted(self.folder.glob("*.npz")):
-            if path.name not in self.known:
-                with np.load(path) as file:
-                    self.parts.append({name: file[name] for name in file.files})
-                self.known.add(path.name)
+class Crops:
+    """Windows cut out of the drawn pictures at random."""
 
-    def crop(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def __init__(self, shards: list[dict[str, np.ndarray]], seed: int) -> None:
+        self.shards = shards
+        self.rng = np.random.default_rng(seed)
+
+    def crop(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """A turned and mirrored window: picture, fine maps, owners' rays [RAYS, h, w] (0 where none), owners' facts."""
-        part = self.parts[int(rng.integers(len(self.parts)))]
+        rng = self.rng
+        part = self.shards[int(rng.integers(len(self.shards)))]
         one = int(rng.integers(SHARD))
         top, left = 4 * rng.integers(0, (SIDE - CROP) // 4 + 1, 2)
         x = part["picture"][one, top : top + CROP, left : left + CROP].astype(np.float32) / 127
@@ -119,23 +148,34 @@ class Shards:
         facts = np.concatenate([facts, np.zeros((1, 3), np.float32)])
         return np.clip(x, -1, 1), fine, rays[owner].transpose(2, 0, 1), facts[owner].transpose(2, 0, 1)
 
-    def batch(self, rng: np.random.Generator) -> list[np.ndarray]:
+    def batch(self) -> list[np.ndarray]:
         """Crops stacked."""
-        return [np.stack(part) for part in zip(*(self.crop(rng) for _ in range(BATCH)), strict=True)]
+        return [np.stack(part) for part in zip(*(self.crop() for _ in range(BATCH)), strict=True)]
 
 
-def train(data: Path, out: Path, steps: int, start: Path | None, rate: float, seed: int) -> None:
-    """Trains and writes `crystals.onnx` into `out`."""
+def train(data: Path, out: Path, first: int, start: Path | None) -> None:
+    """Goes through the stages from number `first` on (1 is the first), and writes `outlines.onnx` into `out`."""
+    weights = read_weights(start.read_bytes()) if start is not None else initial_weights(SEED)
+    shards: list[dict[str, np.ndarray]] = []
+    for number, stage in enumerate(STAGES, 1):
+        if number < first:
+            continue
+        shards = load(data, stage.pictures // SHARD, shards)
+        weights = go_through(stage, Crops(shards, stage.seed), weights, out, number)
+
+
+def go_through(
+    stage: Stage, crops: Crops, given: Mapping[str, np.ndarray], out: Path, number: int
+) -> dict[str, np.ndarray]:
+    """One stage: the averaged weights after it."""
     import torch
     from torch.nn import functional
 
     torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    given = read_weights(start.read_bytes()) if start is not None else initial_weights(SEED)
+    torch.manual_seed(stage.seed)
     params = {name: torch.tensor(value, requires_grad=True) for name, value in given.items()}
     mean = {name: value.detach().clone() for name, value in params.items()}
-    shards, rng = Shards(data), np.random.default_rng(seed)
-    optimiser = torch.optim.AdamW(params.values(), lr=rate, betas=(0.9, 0.98), weight_decay=DECAY)
+    optimiser = torch.optim.AdamW(params.values(), lr=stage.rate, betas=(0.9, 0.98), weight_decay=DECAY)
     weights = torch.tensor(WEIGHTS)[None, :, None, None]
 
     def network(x: torch.Tensor) -> torch.Tensor:
@@ -190,47 +230,47 @@ def train(data: Path, out: Path, steps: int, start: Path | None, rate: float, se
             "fine": each.mean((0, 2, 3)).sum(),
             "rays": (off * near).sum() / total * 4,
             "area": (torch.abs(torch.log(area)) * near).sum() / total * 0.5,
-            "facts": ((0.3 * blur + 0.6 * said) * near).sum() / total,
+            "facts": ((0.3 * blur + said) * near).sum() / total,
         }
 
     started, shown = time.monotonic(), {}
-    for number in range(1, steps + 1):
-        wave = 0.5 * (1.0 + np.cos(np.pi * number / steps))
+    for step in range(1, stage.steps + 1):
+        wave = 0.5 * (1.0 + np.cos(np.pi * step / stage.planned))
         for group in optimiser.param_groups:
-            group["lr"] = rate * min(1.0, number / 300) * (0.02 + 0.98 * wave)
-        found = losses(shards.batch(rng))
+            group["lr"] = stage.rate * min(1.0, step / 300) * (0.02 + 0.98 * wave)
+        found = losses(crops.batch())
         optimiser.zero_grad()
         sum(found.values()).backward()
         torch.nn.utils.clip_grad_norm_(params.values(), 1.0)
         optimiser.step()
-        keep = min(AVERAGED, number / (number + 20.0))
+        keep = min(AVERAGED, step / (step + 20.0))
         with torch.no_grad():
             for name, value in params.items():
                 mean[name].mul_(keep).add_(value, alpha=1 - keep)
         for name, value in found.items():
             old = shown.get(name, float(value.detach()))
             shown[name] = 0.98 * old + 0.02 * float(value.detach())
-        if number % 50 == 0:
+        if step % 50 == 0:
             told = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
-            print(f"step {number}: {told}  {time.monotonic() - started:.0f} s", flush=True)
-        if number % 500 == 0 or number == steps:
-            shards.refresh()
-            out.mkdir(parents=True, exist_ok=True)
-            model = build_star_model({name: value.numpy() for name, value in mean.items()})
-            write_atomically(out / NAME, model)
-            settings = {
-                "pictures": SHARD * len(shards.parts),
-                "side": SIDE,
-                "crop": CROP,
-                "batch": BATCH,
-                "steps": number,
-                "planned_steps": steps,
-                "rate": rate,
-                "seed": seed,
-                "drawing_seed": SEED,
-                "started_from": digest(start.read_bytes()) if start is not None else "random weights",
-            }
-            write_atomically(out / SETTINGS, json.dumps(settings, indent=1, sort_keys=True).encode())
+            print(f"stage {number}, step {step}: {told}  {time.monotonic() - started:.0f} s", flush=True)
+        if step % 500 == 0 or step == stage.steps:
+            write(out, {name: value.numpy() for name, value in mean.items()}, number, step)
+    return {name: value.numpy().copy() for name, value in mean.items()}
+
+
+def write(out: Path, weights: Mapping[str, np.ndarray], stage: int, step: int) -> None:
+    """The model and how it was made."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / NAME, build_star_model(weights))
+    settings = {
+        "stages": [asdict(one) for one in STAGES],
+        "reached": {"stage": stage, "step": step},
+        "side": SIDE,
+        "crop": CROP,
+        "batch": BATCH,
+        "drawing_seed": SEED,
+    }
+    write_atomically(out / SETTINGS, json.dumps(settings, indent=1, sort_keys=True).encode())
 
 
 def card(folder: Path, pictures: int) -> None:
@@ -257,16 +297,14 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     drawing = commands.add_parser("draw", help="draw pictures to train on")
     drawing.add_argument("--data", type=Path, required=True)
-    drawing.add_argument("--pictures", type=int, default=16_000)
+    drawing.add_argument("--pictures", type=int, default=PICTURES)
     drawing.add_argument("--part", type=int, default=0)
     drawing.add_argument("--of", type=int, default=1)
     training = commands.add_parser("train", help="train on drawn pictures")
     training.add_argument("--data", type=Path, required=True)
     training.add_argument("--out", type=Path, default=shipped)
-    training.add_argument("--steps", type=int, default=30_000)
-    training.add_argument("--start", type=Path, help="a model to go on from")
-    training.add_argument("--rate", type=float, default=RATE)
-    training.add_argument("--seed", type=int, default=1)
+    training.add_argument("--stage", type=int, default=1, choices=range(1, len(STAGES) + 1))
+    training.add_argument("--start", type=Path, help="the model that the stage before left")
     judging = commands.add_parser("card", help="judge a model and write its card")
     judging.add_argument("--out", type=Path, default=shipped)
     judging.add_argument("--pictures", type=int, default=20, help="of each trial")
@@ -274,7 +312,7 @@ def main() -> None:
     if given.command == "draw":
         draw(given.data, given.pictures, given.part, given.of)
     elif given.command == "train":
-        train(given.data, given.out, given.steps, given.start, given.rate, given.seed)
+        train(given.data, given.out, given.stage, given.start)
     else:
         card(given.out, given.pictures)
 

@@ -318,6 +318,7 @@ def any_terms(draw):
                 columns=draw(st.none() | _unique(lines, min_size=1, max_size=3)),
                 sensitivity=draw(st.sampled_from(["public", "internal", "confidential", "personal"])),
                 samples=draw(st.none() | st.integers(1, 10_000)),
+                figures=draw(st.none() | st.integers(1, 100)),
             )
             for name in draw(_unique(slugs.map(lambda text: text.rstrip("-") or "a"), min_size=1, max_size=2))
         ]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from cloister.data.peaks import count_peaks, find_peaks
+from cloister.data.peaks import _highest, count_peaks, find_peaks
 from cloister.foundation.errors import BadInput
 
 
@@ -79,3 +79,21 @@ def test_peaks_are_above_the_threshold_and_apart(heat: np.ndarray, threshold: fl
 def test_a_wrong_map_or_distance_is_refused(shape: tuple[int, ...], distance: int) -> None:
     with pytest.raises(BadInput):
         find_peaks(np.zeros(shape), 0.5, distance)
+
+
+@given(
+    npst.arrays(
+        np.float32,
+        npst.array_shapes(min_dims=2, max_dims=2, max_side=12),
+        elements=st.integers(-2, 3).map(float),
+    ),
+    st.integers(1, 6),
+)
+def test_what_is_proposed_is_what_a_maximum_filter_proposes(values: np.ndarray, distance: int) -> None:
+    from scipy import ndimage
+
+    reach = max(1, int(distance / np.sqrt(2.0)))
+    highest = ndimage.maximum_filter(values, size=2 * reach + 1, mode="constant", cval=-np.inf)
+    rows, columns = np.nonzero((values == highest) & (values >= 0))
+    found = _highest(values, 0.0, reach)
+    assert sorted(zip(*found, strict=True)) == sorted(zip(rows, columns, strict=True))

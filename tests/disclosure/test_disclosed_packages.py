@@ -195,20 +195,62 @@ def test_counts_and_sizes_that_lie_are_refused_before_anything_is_read():
         opened(b"\0" * (MAX_PACKAGE + 1))
 
 
-def test_a_picture_whose_header_promises_billions_of_pixels_is_refused_undecoded():
+def test_a_picture_whose_header_promises_billions_of_pixels_is_refused_undecoded(careless):
     bomb = bytearray(png())
     bomb[16:24] = struct.pack(">II", 200_000, 200_000)
     bomb[29:33] = struct.pack(">I", zlib.crc32(bomb[12:29]))
     found = Contents(pictures=(Picture(record_salt(SECRET, 0), bytes(bomb)),))
+    data = careless(found)
     with pytest.raises(BadInput, match="too many pixels"):
-        opened(package(found))
+        opened(data)
 
 
-def test_a_file_that_is_no_picture_is_refused():
+@pytest.fixture
+def careless(monkeypatch):
+    """Packs what the writer would refuse."""
+
+    def made(contents):
+        with monkeypatch.context() as patch:
+            patch.setattr("cloister.disclosure.records.is_bare", lambda *_: True)
+            return package(contents)
+
+    return made
+
+
+def test_a_picture_that_carries_more_than_pixels_is_neither_written_nor_read(careless):
+    for more in (png() + b"behind", png(form="TIFF"), png(form="BMP")):
+        found = Contents(pictures=(Picture(record_salt(SECRET, 0), more),))
+        with pytest.raises(BadInput, match="more than its pixels"):
+            package(found)
+        with pytest.raises(BadInput, match="more than its pixels"):
+            opened(careless(found))
+
+
+def test_pixels_out_of_another_file_bring_its_leaf_and_no_salt():
+    leaf = "sha256:" + "7" * 64
+    found = Contents(pictures=(Picture(None, png(4), None, leaf),))
+    got = opened(package(found))
+    assert got.disclosure.records == (leaf,)
+    assert got.contents.pictures == found.pictures
+    assert record_salt(SECRET, 0).hex().encode() not in write_contents(found)
+
+
+def test_a_record_has_a_salt_or_a_leaf_and_a_row_its_salt():
+    leaf = "sha256:" + "7" * 64
+    for change in ({"salt": None}, {"leaf": leaf}, {"salt": None, "leaf": None}):
+        with pytest.raises(BadInput):
+            _with_head(lambda head, change=change: head["records"][0].update(change))
+    with pytest.raises(BadInput):
+        _with_head(lambda head: head["records"][0].update(salt=None, leaf=leaf), rows())
+
+
+def test_a_file_that_is_no_picture_is_refused(careless):
     for data in (b"#!/bin/sh\nrm -rf /\n", b"MZ" + b"\0" * 100, b"<svg/>"):
         found = Contents(pictures=(Picture(record_salt(SECRET, 0), data),))
         with pytest.raises(BadInput):
-            opened(package(found))
+            package(found)
+        with pytest.raises(BadInput):
+            opened(careless(found))
 
 
 def test_a_row_that_does_not_fit_its_columns_is_refused():
@@ -301,9 +343,9 @@ def _sealed(envelope, contents: bytes) -> bytes:
     return struct.pack(">I", len(header)) + header + body
 
 
-def _with_head(change):
+def _with_head(change, contents=None):
     """Opens a package of an owner that signed a list of records changed by `change`."""
-    document, data = disclosure()
+    document, data = disclosure(contents)
     (size,) = struct.unpack_from(">I", data)
     head = parse_canonical(data[4 : 4 + size])
     change(head)

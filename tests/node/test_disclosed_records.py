@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cloister.data.commitment import parse_proof, verify
+from cloister.data.images import decode_image
 from cloister.data.readers import read_image_folder
 from cloister.disclosure.documents import DAY, sign_receipt, sign_withdrawal
+from cloister.disclosure.package import unpack
 from cloister.foundation.clock import FixedClock, rfc3339
 from cloister.foundation.errors import (
     BadInput,
@@ -26,6 +29,7 @@ from cloister.node.backup import backup
 from cloister.node.disclosures.exchange import DISCLOSURE
 from cloister.node.disclosures.giving import Offer
 from cloister.storage.log import LogRows
+from data import test_bare_pictures as bare
 from disclosure.disclosure_cases import png
 from node.town import LAB, PURPOSE, town, until
 
@@ -114,6 +118,33 @@ def test_selected_pictures_arrive_as_they_were_registered_under_names_that_tell_
     assert decided["selected"] == ["photo-of-batch-17.png", "a.png"]
 
 
+def test_what_a_cameras_file_carries_stays_at_its_owner_and_is_told_to_who_decides(here):
+    """Three formats, each with a place, a serial number, a thumbnail, texts and hidden bytes: only pixels arrive."""
+    photos = here.root / "camera"
+    photos.mkdir()
+    for name, make in (("one.jpg", bare.jpeg), ("two.png", bare.png), ("three.tif", bare.tiff)):
+        (photos / name).write_bytes(make())
+    facts = {"name": "camera", "title": "Camera", "residency": "DE", "micrometres_per_pixel": 0.75}
+    here[ASH].datasets.add(photos, facts)
+    name, package = given(here, "one.jpg", "two.png", "three.tif", dataset="camera", tell_scale=True)
+    decided = here[ASH].disclosures.one(name)
+    assert {"the place (GPS)", "the camera's serial number", "an embedded thumbnail"} <= set(
+        decided["left_out"]
+    )
+    shown = here[LAB].disclosures.receiving.open(package, "lena")
+    assert shown["micrometres_per_pixel"] == 0.75
+    assert not shown.get("left_out"), "nor is it told what the owner's files carry"
+    place = Path(shown["folder"])
+    opened = unpack(package, here.party[LAB], here[LAB].keys, here[LAB].parties.directory, here.clock.now())
+    assert {picture.salt for picture in opened.contents.pictures} == {None}, "no key to test guesses with"
+    everything = b"".join(path.read_bytes() for path in place.rglob("*") if path.is_file())
+    for secret in (*bare.SECRETS, b"Maker", b"one.jpg", b"two.png", b"three.tif"):
+        assert secret not in everything
+    np.testing.assert_array_equal(decode_image(place / "images" / "0002.png"), bare.PIXELS)
+    with pytest.raises(BadInput):
+        given(here, tell_scale=True)  # an entry without a scale has none to tell
+
+
 def test_rows_arrive_and_are_provably_the_datasets_where_the_owner_shows_the_proof(here):
     name, package = given(here, "3", "1", dataset="tests")
     place = Path(here[LAB].disclosures.receiving.open(package, "lena")["folder"])
@@ -128,8 +159,6 @@ def test_rows_arrive_and_are_provably_the_datasets_where_the_owner_shows_the_pro
     entry = node.datasets.named("tests").description
     registration = node.datasets.registration(entry.commitment)
     proof = parse_proof(registration.prove(2).canonical())
-    from cloister.disclosure.package import unpack
-
     opened = unpack(package, here.party[LAB], here[LAB].keys, here[LAB].parties.directory, here.clock.now())
     verify(entry.commitment, opened.contents.rows[0].record, proof)
     assert opened.contents.rows[0].salt.hex() == proof.salt

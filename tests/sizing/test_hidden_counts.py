@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloister.foundation.errors import BadInput
-from cloister.sizing.counting import MAX_COVERAGE, count_interval, found_share, reach_from
+from cloister.sizing.counting import (
+    _TAIL,
+    MAX_COVERAGE,
+    _most_hidden,
+    count_interval,
+    found_share,
+    reach_from,
+)
 
 SIDE, MARGIN, RADIUS = 500, 100, 18.0
 
@@ -143,3 +150,11 @@ def test_values_out_of_range_are_refused() -> None:
         with pytest.raises(BadInput):
             reach_from(share, coverage)
     assert reach_from(1.0, 0.5) == 0.0
+
+
+@given(st.floats(0.5, 1e5), st.floats(0.005, 1.0, exclude_max=True))
+def test_the_bound_of_those_hidden_is_at_or_a_little_above_the_quantile(found: float, share: float) -> None:
+    from scipy.stats import nbinom
+
+    exact = int(nbinom.ppf(1.0 - _TAIL, found, share))
+    assert exact <= _most_hidden(found, share) <= 1.5 * exact + 5

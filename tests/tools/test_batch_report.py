@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from dataclasses import replace
 
 import numpy as np
@@ -10,13 +12,15 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from cloister import __version__
 from cloister.applications.crystals.factories import SEED_LIKE
 from cloister.applications.crystals.synthesis import synthesise
 from cloister.cli.main import cli
 from cloister.documents import html, pdf
-from cloister.documents.content import Figure, Notice, Picture, Table
+from cloister.documents.content import Facts, Figure, Notice, Picture, Table
 from cloister.foundation.errors import BadInput
 from cloister.tools.batch.report import read_results, sample_paper
+from cloister.tools.builtin import builtin_tool
 
 NOW = 1_800_000_000
 
@@ -66,9 +70,33 @@ def test_the_document_counts_what_the_run_counted_and_shows_pictures(results):
     assert (len(looked.samples), looked.failed, looked.others) == (6, 1, 0)
     assert sum(isinstance(part, Picture) for part in paper.parts) == 4
     assert sum(isinstance(part, Figure) for part in paper.parts) == 3
-    assert len(paper.digests) == 7
+    assert [name for name in paper.digests if not name.startswith("Picture")] == ["Tool", "Model objects"]
+    assert len(paper.digests) == 8
     found = sum(len(rows) for rows in looked.rows)
     assert any(isinstance(part, Notice) and part.headline.startswith(str(found)) for part in paper.parts)
+
+
+def test_the_document_names_models_certificate_and_software_or_says_that_there_is_none(results, tmp_path):
+    def method(folder):
+        facts = [
+            part for part in sample_paper(folder, title="Sample", made=NOW).parts if isinstance(part, Facts)
+        ]
+        return dict(facts[-1].pairs)
+
+    told = method(results / "out")
+    assert told["Certificate"] == "none: no owners vouch for this tool or its models"
+    assert told["Model objects"] == builtin_tool("crystals").manifest.models["objects"]
+    assert told["Software"] == f"Cloister {__version__}"
+    assert told["Calibration"].endswith("as stated: no calibration is named")
+    shutil.copytree(results / "out", tmp_path / "out")
+    released = "sha256:" + "5" * 64
+    with sqlite3.connect(tmp_path / "out" / "samples.db") as raw:
+        raw.execute("update samples set certificate = ?", (released,))
+    assert method(tmp_path / "out")["Certificate"] == released
+    assert sample_paper(tmp_path / "out", title="S", made=NOW).digests["Certificate"] == released
+    with sqlite3.connect(tmp_path / "out" / "samples.db") as raw:
+        raw.execute("update samples set certificate = null, models = null, software = null")
+    assert "older version" in method(tmp_path / "out")["Models, certificate"]
 
 
 def test_the_same_results_give_the_same_document_and_names_are_text(results):

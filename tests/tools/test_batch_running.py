@@ -267,7 +267,7 @@ def test_the_plants_own_database_gets_every_row_once_also_after_it_was_away(tool
     assert [row.count for row in plant.all()] == list(COUNTS)
 
     class Away:
-        def put(self, _row):
+        def put(self, _row, _found):
             raise OutOfSpace("There is no space left.", "", "")
 
     draw(camera / "new.png", 2)

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from skimage.draw import polygon2mask
 
 from cloister.data.labels import parse_json_labels
+from cloister.data.polygons import surrounds
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import BadInput, Conflict
 from cloister.tools.corrections import (
@@ -24,6 +25,7 @@ from cloister.tools.corrections import (
     Remove,
     Reshape,
     Split,
+    Thing,
     Undo,
     correct,
     corrected,
@@ -299,6 +301,43 @@ def test_labels_are_what_training_takes():
     assert again.centres[4] == pytest.approx((300, 200), abs=0.02)
     assert again.diameters[4] == pytest.approx(100.0, rel=1e-3), "in pixels, whatever the calibration"
     assert labels_of(found(discs=()), []).centres == ()
+    things = list(corrected(where, journal).values())
+    assert len(again.outlines) == 5, "in the order of the centres"
+    for outline, thing in zip(again.outlines, things, strict=True):
+        assert np.allclose(outline, thing.points, atol=0.01)
+
+
+def test_a_bent_object_is_labelled_by_a_place_within_it():
+    """Of a crescent the centre of the area lies in its bay: no ray from there would end on its outline."""
+    where = found(discs=())
+    crescent = (
+        (100, 100),
+        (160, 100),
+        (160, 110),
+        (110, 110),
+        (110, 150),
+        (160, 150),
+        (160, 160),
+        (100, 160),
+    )
+    journal = do(where, EMPTY, Add(points=tuple((float(x), float(y)) for x, y in crescent)))
+    labels = labels_of(where, list(corrected(where, journal).values()))
+    ((x, y),) = labels.centres
+    assert surrounds(np.array(crescent, float), x, y)
+    side = np.linalg.norm(np.array(crescent, float) - (x, y), axis=1).min()
+    assert side > 4.5, "half its width, not at its rim"
+    assert parse_json_labels(canonical(labels.as_json()), "a.json") == labels
+
+
+def test_outlines_that_labels_cannot_have_are_left_open_and_the_object_stays():
+    where = found(discs=((60, 50, 30), (200, 150, 0.9)))
+    far = shapes.disc(200.0, 150.0, 5000.0)
+    things = [*where.things.values(), Thing(7, far, {})]
+    labels = labels_of(where, things)
+    assert [outline is None for outline in labels.outlines] == [False, True, True]
+    again = parse_json_labels(canonical(labels.as_json()), "a.json")
+    again.check_inside(WIDTH, HEIGHT, "a.json")
+    assert again == labels
 
 
 @given(

@@ -109,3 +109,34 @@ def test_the_recipient_deletes_by_a_button(town, eva):
         page = anna.post(f"{address}/delete")
         assert page.status_code == 200, alert(page)
     assert not Path(shown["folder"]).exists()
+
+
+def test_over_the_relay_from_one_button_to_the_other(town, eva):
+    page = eva.post(AT, data=asked(town, record=["a.png"]))
+    address, lab = page.url.path, town["Lab"].node
+    assert "waits for their server" not in page.text
+    assert eva.post(f"{address}/send").status_code == 200
+    until("the package", lambda: [item for item in lab.disclosures.arriving.listing() if item["whole"]], 60)
+    until("the owner to know", lambda: "at their server" in eva.get(address).text, 60)
+    with contextlib.closing(town["Lab"].eva()) as lena:
+        assert "Sent to us, not opened" in lena.get("/disclosures").text
+        shown = lena.post(address.replace("/disclosures/", "/disclosed-packages/") + "/open")
+        assert heading(shown) == "1 of photos", alert(shown)
+        assert "Sent to us" not in lena.get("/disclosures").text
+    until("the receipt", lambda: "received" in eva.get(address).text, 60)
+    assert alert(eva.post(f"{address}/send")), "what was opened is not sent again"
+
+
+def test_a_package_is_deleted_unopened_by_whoever_may_open_it(town, eva):
+    address = eva.post(AT, data=asked(town, record=["a.png", "c.png"])).url.path
+    eva.post(f"{address}/send")
+    lab = town["Lab"].node
+    until("the package", lambda: [item for item in lab.disclosures.arriving.listing() if item["whole"]], 60)
+    there = address.replace("/disclosures/", "/disclosed-packages/")
+    with contextlib.closing(person(town["Lab"], "Olga", "auditor")) as olga:
+        assert olga.post(f"{there}/open").status_code == 403
+        assert olga.post(f"{there}/refuse").status_code == 403
+    with contextlib.closing(person(town["Lab"], "Alma", "analyst")) as alma:
+        assert alma.post(f"{there}/refuse").status_code == 200
+        assert alert(alma.post(f"{there}/refuse"))
+    assert lab.disclosures.arriving.listing() == []

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from cloister.data.cleaning import NOT_FOR_MEASUREMENT
 from cloister.data.labels import parse_json_labels
 from cloister.tools.corrections.edits import MAX_CORNERS
 from tools.toolmaking import discs_tool
@@ -119,6 +123,9 @@ def test_labels_are_a_folder_that_training_takes(visitor, sample):
     assert len(labels.centres) == NINE
     assert labels.centres[-1] == pytest.approx((200, 20), abs=0.02)
     assert labels.diameters[0] == pytest.approx(2 * RADIUS, rel=0.05)
+    assert [len(outline) for outline in labels.outlines[:-1]] == [32] * (NINE - 1)
+    reach = [math.dist(corner, labels.centres[0]) for corner in labels.outlines[0]]
+    assert max(reach) - min(reach) < 2
     true = places(NINE)
     gaps = [min(abs(x - a) + abs(y - b) for a, b in true) for x, y in labels.centres[:-1]]
     assert max(gaps) < 2.5
@@ -141,3 +148,41 @@ def test_a_tool_without_outlines_keeps_its_page(tmp_path):
         assert page.status_code == 200
         assert "data-viewer" not in page.text
         assert browser.get(f"/api/v1/samples/{told['id']}/corrections").status_code == 404
+
+
+def test_a_cleaned_picture_says_in_name_and_metadata_what_it_is_not_for(visitor, sample):
+    """Made of the picture and the objects as they are now; asking for it changes nothing of the result."""
+    before = visitor.get(f"/api/v1/samples/{sample}").json()
+    answer = visitor.post(f"/api/v1/samples/{sample}/cleaned")
+    assert answer.status_code == 200, answer.text
+    assert 'filename="a-b-cleaned-not-for-measurement.jpg"' in answer.headers["content-disposition"]
+    with (
+        Image.open(io.BytesIO(answer.content)) as made,
+        Image.open(io.BytesIO(outlined_picture(NINE))) as given,
+    ):
+        assert made.size == given.size
+        assert made.info["comment"] == NOT_FOR_MEASUREMENT.encode()
+        pixels, first = (np.asarray(one.convert("L"), dtype=float) for one in (made, given))
+    x, y = (round(value) for value in places(NINE)[0])
+    assert abs(pixels[y, x] - first[y, x]) < 25, "a disc is where it was"
+    assert visitor.get(f"/api/v1/samples/{sample}").json() == before
+    page = visitor.get(f"/samples/{sample}").text
+    assert "It is for looking at: sizes are measured on the original." in page
+    posted = visitor.post(f"/samples/{sample}/cleaned")
+    assert posted.content == answer.content
+    # Kept without the original there is nothing to clean.
+    visitor.post(f"/api/v1/samples/{sample}/keep", json={"label": "", "pictures": "overlay"})
+    gone = visitor.post(f"/api/v1/samples/{sample}/cleaned")
+    assert (gone.status_code, gone.json()["title"]) == (404, "The picture itself is not here.")
+    assert "Cleaned picture" not in visitor.get(f"/samples/{sample}").text
+
+
+def test_a_tool_without_the_step_makes_no_cleaned_picture(tmp_path_factory):
+    with outline_house(tmp_path_factory.mktemp("plain")) as house, house.visitor() as browser:
+        browser.timeout = 300
+        sent = {"file": ("a.png", outlined_picture(NINE))}
+        sample = browser.post("/api/v1/tools/crystals-classical/samples", files=sent).json()["id"]
+        answer = browser.post(f"/api/v1/samples/{sample}/cleaned")
+        assert answer.status_code == 404
+        assert answer.json()["title"] == "This tool makes no cleaned picture."
+        assert "Cleaned picture" not in browser.get(f"/samples/{sample}").text

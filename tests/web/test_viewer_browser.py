@@ -201,6 +201,105 @@ def test_without_script_objects_are_corrected_by_number(visit, house):
     expect(page.locator("#by-hand")).to_contain_text("2 removed, by")
 
 
+def fingers(page, *steps):
+    """Fingers on the screen, by Chromium's own touch events: each step is where they are, in the window's pixels."""
+    touch = page.context.new_cdp_session(page)
+
+    def send(kind, places):
+        touch.send(
+            "Input.dispatchTouchEvent",
+            {"type": kind, "touchPoints": [{"x": x, "y": y, "id": n} for n, (x, y) in enumerate(places)]},
+        )
+
+    before = 0
+    for places_ in steps:
+        send("touchStart" if len(places_) > before else "touchMove", places_)
+        before = len(places_)
+    send("touchEnd", [])
+    touch.detach()
+
+
+def test_fingers_move_enlarge_and_choose(visit, house):
+    page = dropped(visit, house, width=400)
+    told = page.locator("[data-told]")
+    expect(told).to_have_text(f"{NINE} objects")
+    canvas = page.locator(".viewer-stage canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    (x, y), scrolled = places(NINE)[0], page.evaluate("scrollY")
+    # A tap tells the size.
+    fingers(page, [spot(page, x, y)])
+    expect(told).to_contain_text("diameter 23.9 px")
+    assert page.evaluate("document.querySelector('[data-viewer]').view.scene.chosen.size") == 1
+    # Two fingers that part enlarge, and what is between them stays there.
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    _, _, scale = looking(page)
+    between = page.evaluate(
+        """([u, v]) => { const {view} = document.querySelector("[data-viewer]"); return Object.values(view.place({clientX: u, clientY: v})).slice(2); }""",
+        middle,
+    )
+    pairs = [[(middle[0] - gap, middle[1]), (middle[0] + gap, middle[1])] for gap in (20, 25, 30, 40, 50, 60)]
+    fingers(page, pairs[0][:1], *pairs)
+    assert looking(page)[2] == pytest.approx(3 * scale, rel=0.05)
+    assert spot(page, *between) == pytest.approx(middle, abs=1.5)
+    # One finger moves it; the page beneath stays.
+    before = looking(page)
+    fingers(page, *([(middle[0] - step, middle[1] - step / 2)] for step in (0, 10, 25, 40)))
+    after = looking(page)
+    ratio = page.evaluate("document.querySelector('[data-viewer]').view.ratio")
+    assert after[0] - before[0] == pytest.approx(40 * ratio / before[2], abs=1)
+    assert after[1] - before[1] == pytest.approx(20 * ratio / before[2], abs=1)
+    # Pinched back, beyond the whole picture it goes no farther than half of that.
+    fingers(page, pairs[-1][:1], *pairs[::-1])
+    assert looking(page)[2] == pytest.approx(scale, rel=0.1)
+    assert page.evaluate("scrollY") == scrolled
+    # With two fingers nothing is drawn, whatever one finger would draw.
+    mode(page, "Add round")
+    canvas.scroll_into_view_if_needed()
+    pairs = [[(u, v + 0) for u, v in pair] for pair in pairs]
+    fingers(page, pairs[0][:1], *pairs, *pairs[::-1])
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.querySelector('[data-viewer]').view.scene.objects.size") == NINE
+    # One finger from the middle outwards adds.
+    page.locator("[data-do=fit]").click()
+    canvas.scroll_into_view_if_needed()
+    u, v = spot(page, 200, 150)
+    fingers(page, *([(u + step, v)] for step in (0, 6, 12, 20)))
+    expect(told).to_contain_text("by hand")
+
+
+def test_the_cleaned_picture_is_laid_under_the_outlines_and_taken_away_again(visit, house):
+    page = dropped(visit, house)
+    expect(page.locator("[data-told]")).to_have_text(f"{NINE} objects")
+    page.wait_for_function("() => document.querySelector('[data-viewer]').view.levels.length")
+    levels = "document.querySelector('[data-viewer]').view.levels"
+    page.evaluate(f"() => {{ window.original = {levels}; }}")
+    page.get_by_label("Cleaned picture").check()
+    expect(page.locator("[data-cleaned-told]")).to_contain_text("sizes are measured on the original")
+    assert page.evaluate(
+        f"() => {levels} !== window.original && {levels}[0].width === window.original[0].width"
+    )
+    check_page(page)
+    page.get_by_label("Cleaned picture").uncheck()
+    assert page.evaluate(f"() => {levels} === window.original")
+    expect(page.locator("[data-cleaned-told]")).to_be_hidden()
+    # Once it is made it is there at once; a correction makes it outdated.
+    page.get_by_label("Cleaned picture").check()
+    assert page.evaluate(f"() => {levels} !== window.original")
+    page.locator(".viewer-stage canvas").focus()
+    page.keyboard.press("n")
+    page.keyboard.press("Delete")
+    expect(page.locator("[data-told]")).to_have_text(f"{NINE - 1} objects")
+    assert not page.get_by_label("Cleaned picture").is_checked()
+    assert page.evaluate(f"() => {levels} === window.original")
+    # There is one picture of sizes: that of the objects as they are now.
+    expect(page.locator("[data-histogram]")).to_be_visible()
+    expect(page.locator("table[data-chart]")).to_have_count(0)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Cleaned picture").click()
+    assert download.value.suggested_filename == "a-cleaned-not-for-measurement.jpg"
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (768, "dark"), (1280, "dark")])
 def test_the_viewer_fits_every_screen(visit, house, tmp_path, width, scheme):
     page = dropped(visit, house, width=width, scheme=scheme)

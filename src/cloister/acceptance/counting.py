@@ -40,7 +40,9 @@ def run_study(
         BadInput: the tool does not count.
     """
     plan = study.plan
-    expect_method(study, present_method(tool, plan.method.settings, plan.method.micrometres_per_pixel))
+    present = present_method(tool, plan.method.settings, plan.method.micrometres_per_pixel)
+    # The scale is the plan's own, so where it is from is too.
+    expect_method(study, present.model_copy(update={"calibration": plan.method.calibration}))
     pictures = find_pictures(plan, beside, folder)
     counts, remarks = count_pictures(
         study, tool, pictures, repeats=max(2, plan.repeats), threads=threads, progress=progress

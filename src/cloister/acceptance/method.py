@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from cloister import __version__
 from cloister.data.schema import Digest, Line, Name
 from cloister.foundation.documents import Document, invalid
 from cloister.foundation.errors import BadInput
+from cloister.sizing.calibration import Calibration
 from cloister.tools.check import adjusted, parameters_of
 from cloister.tools.manifest import Version, Word
 from cloister.tools.run import choose
@@ -33,6 +34,20 @@ _PROGRAMS = ("numpy", "onnxruntime", "pillow", "scikit-image", "scipy")
 """Packages whose arithmetic or decoders a count goes through."""
 
 
+class MethodCalibration(Document):
+    """Where a method's size of a pixel comes from: the calibration in use, by its digest.
+
+    Args:
+        content: digest of the calibration.
+        day: when it was made, YYYY-MM-DD.
+        objective: that it is for.
+    """
+
+    content: Digest
+    day: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    objective: Annotated[Line, Field(min_length=1)]
+
+
 class Method(Document):
     """What counts.
 
@@ -43,6 +58,7 @@ class Method(Document):
         models: name → digest.
         settings: every setting that users may change, with the value in effect.
         micrometres_per_pixel: in effect; None if sizes are in pixels.
+        calibration: that this is from; None if it was only stated.
         programs: Cloister and what it computes with, by name; and the kind of processor.
     """
 
@@ -53,7 +69,16 @@ class Method(Document):
     models: Annotated[dict[Word, Digest], Field(max_length=16)]
     settings: Annotated[dict[Word, Value], Field(max_length=16)]
     micrometres_per_pixel: Annotated[float, Field(gt=0, lt=1e6)] | None = None
+    calibration: MethodCalibration | None = None
     programs: Annotated[dict[Line, Line], Field(max_length=32)]
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, made: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Methods from before there were calibrations keep their digests, which stand on count sheets.
+        told: dict[str, Any] = made(self)
+        if self.calibration is None:
+            del told["calibration"]
+        return told
 
 
 @dataclass(frozen=True)
@@ -94,7 +119,10 @@ class Validity:
 
 
 def present_method(
-    tool: Tool, settings: Mapping[str, Any] | None = None, micrometres_per_pixel: float | None = None
+    tool: Tool,
+    settings: Mapping[str, Any] | None = None,
+    micrometres_per_pixel: float | None = None,
+    calibration: Calibration | None = None,
 ) -> Method:
     """The method that a run of `tool` with these choices on this machine is.
 
@@ -102,11 +130,12 @@ def present_method(
         tool: as it would be run.
         settings: chosen, by name; all others have the tool's own values.
         micrometres_per_pixel: of the pictures; the tool's own calibration if absent.
+        calibration: instead of `micrometres_per_pixel`.
 
     Raises:
         BadInput: the tool does not let users set that, or not to that value.
     """
-    chosen = choose(tool, micrometres_per_pixel, settings or {})
+    chosen = choose(tool, micrometres_per_pixel, settings or {}, calibration=calibration)
     try:
         return Method(
             tool=tool.name,
@@ -116,6 +145,11 @@ def present_method(
             settings=_effective(tool, settings or {}),
             micrometres_per_pixel=chosen.micrometres_per_pixel
             or tool.manifest.calibration.micrometres_per_pixel,
+            calibration=None
+            if calibration is None
+            else MethodCalibration(
+                content=calibration.digest(), day=calibration.day, objective=calibration.objective
+            ),
             programs=_programs(),
         )
     except ValidationError as error:
@@ -142,8 +176,19 @@ def is_valid_for(studied: Method, present: Method) -> Validity:
         {"micrometres per pixel": studied.micrometres_per_pixel},
         {"micrometres per pixel": present.micrometres_per_pixel},
     )
+    changes += _named("calibration", _lines_of(studied.calibration), _lines_of(present.calibration))
     changes += _named("program", studied.programs, present.programs)
     return Validity(tuple(changes))
+
+
+def _lines_of(calibration: MethodCalibration | None) -> dict[str, str]:
+    if calibration is None:
+        return {}
+    return {
+        "calibration digest": calibration.content,
+        "calibration day": calibration.day,
+        "objective": calibration.objective,
+    }
 
 
 def _named(part: Part, studied: Mapping[str, Any], present: Mapping[str, Any]) -> list[Change]:

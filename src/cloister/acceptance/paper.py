@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from cloister.acceptance.agreement import Growth
 from cloister.acceptance.analysis import PEOPLE, TOOL, Comparison, Findings
+from cloister.acceptance.method import Method
 from cloister.acceptance.paper_tables import (
     computation_parts,
     count_parts,
@@ -109,9 +110,20 @@ def _method(report: StudyReport) -> list[Part]:
                 *((f"model {name}", value) for name, value in method.models.items()),
                 *((f"setting {name}", f"{value}") for name, value in method.settings.items()),
                 ("micrometres per pixel", "not given: sizes in pixels" if size is None else f"{size:g}"),
+                *_calibration(method),
                 ("programs", ", ".join(f"{name} {value}" for name, value in method.programs.items())),
             ]
         ),
+    ]
+
+
+def _calibration(method: Method) -> list[tuple[str, str]]:
+    made = method.calibration
+    if made is None:
+        return [] if method.micrometres_per_pixel is None else [("calibration", "none: the scale was stated")]
+    return [
+        ("calibration", f"objective {made.objective}, made {made.day}"),
+        ("calibration digest", made.content),
     ]
 
 

@@ -18,12 +18,15 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from cloister.acceptance.method import Method, Validity, is_valid_for
+from cloister.data.images import image_size
 from cloister.data.schema import Digest, Line
 from cloister.foundation.clock import parse_rfc3339, rfc3339
 from cloister.foundation.digests import digest_file, same
 from cloister.foundation.documents import Document, invalid, parse_document
 from cloister.foundation.errors import BadInput, Conflict, NotFound, Tampered
 from cloister.foundation.files import read_limited
+from cloister.foundation.text import one_line
+from cloister.sizing.calibration import Calibration, expect_size
 
 MAX_BYTES = 4 << 20
 MAX_PICTURES = 1000
@@ -183,6 +186,7 @@ def make_plan(
     counted: str,
     now: int,
     seed: int,
+    calibration: Calibration | None = None,
 ) -> Plan:
     """A plan for these pictures.
 
@@ -198,9 +202,10 @@ def make_plan(
         counted: plural noun.
         now: seconds since the epoch.
         seed: of the orders on the count sheets.
+        calibration: the method's, if it has one; every picture has to be of its size.
 
     Raises:
-        BadInput: fewer than three pictures, one twice, or a field that cannot be used.
+        BadInput: fewer than three pictures, one twice, one of another size, or a field that cannot be used.
         NotFound: a picture is not there.
     """
     twice = [name for name, count in Counter(path.name for path in pictures).items() if count > 1]
@@ -216,6 +221,9 @@ def make_plan(
             f"{len(pictures)} were named; it takes 3 to {MAX_PICTURES}, and {RECOMMENDED} are a good number.",
             "Name the pictures, for example pictures/*.png",
         )
+    if calibration is not None:
+        for path in pictures:
+            expect_size(calibration, image_size(path), one_line(path.name))
     home = beside.absolute().parent
     listed = tuple(_picture(path, home) for path in pictures)
     if len({picture.content for picture in listed}) != len(listed):

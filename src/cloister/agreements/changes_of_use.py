@@ -150,6 +150,12 @@ def _dataset(pair: Pair, old: UsableDataset, new: UsableDataset) -> Iterator[Dif
             f" {several(new.samples or 0, 'record')} now."
         )
         yield Difference("datasets", "changed", text, grew(old.samples or 0, new.samples or 0, "more"), whom)
+    if old.figures != new.figures:
+        text = (
+            f"{which}: its owner's server answered {several(old.figures or 0, 'question')} about figures without a person, and"
+            f" answers {several(new.figures or 0, 'question')} now."
+        )
+        yield Difference("datasets", "changed", text, grew(old.figures or 0, new.figures or 0, "more"), whom)
 
 
 def _columns(old: tuple[str, ...] | None, new: tuple[str, ...] | None) -> str:

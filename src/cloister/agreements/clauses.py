@@ -80,6 +80,8 @@ class UsableDataset(BaseModel):
         sensitivity: the highest sensitivity of a column, or of the images, that may be used.
         samples: how many of its records the owner may disclose, all told, to the researchers of this agreement, each by a
             decision of its own (`disclosure`); `None`: none.
+        figures: how many different questions of the researchers about a tool's figures on its labelled pictures the owner's
+            server answers, all told, without asking a person (`disclosure.figure_permission`); `None`: none.
     """
 
     model_config = MODEL
@@ -90,6 +92,7 @@ class UsableDataset(BaseModel):
     columns: tuple[ColumnName, ...] | None = Field(default=None, min_length=1, max_length=2000)
     sensitivity: Sensitivity = "confidential"
     samples: int | None = Field(default=None, ge=1, le=10_000)
+    figures: int | None = Field(default=None, ge=1, le=100)
 
 
 class AllowedComputation(BaseModel):

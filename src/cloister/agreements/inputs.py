@@ -30,12 +30,14 @@ class DataOwner(NamedParty):
         commitment: exactly this version, or any that is registered by the name.
         columns: the columns that may be used, for tables.
         samples: how many of its records it may disclose to the researchers, all told; none if absent.
+        figures: how many questions about figures its server answers without a person, all told; none if absent.
     """
 
     dataset: Name
     commitment: Digest | None = None
     columns: tuple[str, ...] | None = None
     samples: int | None = Field(default=None, ge=1, le=10_000)
+    figures: int | None = Field(default=None, ge=1, le=100)
 
 
 class Inputs(BaseModel):

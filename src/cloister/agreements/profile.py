@@ -71,6 +71,7 @@ TARGET_REFINEMENTS = (
     Mapped("columns", "cloister:column", "isAnyOf", "list"),
     Mapped("sensitivity", "cloister:sensitivity", "lteq", "plain"),
     Mapped("samples", "cloister:disclosedRecords", "lteq", "plain"),
+    Mapped("figures", "cloister:answeredFigures", "lteq", "plain"),
 )
 FORBIDDEN = Mapped("forbidden", "cloister:computation", "isAnyOf", "list")
 KINDS = ("training", "query", "join", "scoring", "statement")

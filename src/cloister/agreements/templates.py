@@ -303,6 +303,7 @@ def _terms(
                     "columns": item.columns,
                     "sensitivity": inputs.sensitivity or sensitivity,
                     "samples": item.samples,
+                    "figures": item.figures,
                 }
             )
             for item in inputs.owners
@@ -331,9 +332,10 @@ def _terms(
 def _seed(inputs: Inputs) -> dict[str, Any]:
     seed = inputs.model_dump(mode="json")
     for owner in seed["owners"]:
-        if owner["samples"] is None:
-            # Inputs that were written before there were samples go on to give the same name.
-            del owner["samples"]
+        for clause in ("samples", "figures"):
+            if owner[clause] is None:
+                # Inputs that were written before there was such a clause go on to give the same name.
+                del owner[clause]
     return seed
 
 

@@ -68,6 +68,15 @@ def datasets(reader: Reader) -> tuple[Sentence, ...]:
             )
             place = reader.places.dataset(number, "samples")
             found.append(Sentence(text, "disclosed-records", place, "care"))
+        if item.figures is not None:
+            text = (
+                f"{reader.name(item.owner)}'s server answers at most {several(item.figures, 'question')} of the researchers named"
+                f" here about how well a tool does on the labelled pictures of “{item.name}”, without asking a person: rounded"
+                " means over at least 10 pictures, with noise where there is a privacy budget. The same question is answered"
+                " alike and counts once. Without noise such means tell something about single pictures."
+            )
+            place = reader.places.dataset(number, "figures")
+            found.append(Sentence(text, "answered-figures", place, "care"))
     return tuple(found)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cloister.cli.calibrations import calibration_option, given_calibration
 from cloister.cli.common import Number, decimal_point, table
 from cloister.cli.output import Answer, command, progress_console, say
 from cloister.cli.table_words import shortened, summary_of_tables
@@ -41,6 +42,7 @@ def _chosen_options(function: click.decorators.FC) -> click.decorators.FC:
                 default=None,
                 help="Micrometres per pixel of these pictures, so that sizes are in micrometres.",
             ),
+            calibration_option("Instead of --um-per-pixel: a calibration, by its name or its .json file."),
             click.option(
                 "--set",
                 "chosen",
@@ -87,6 +89,11 @@ _url_file = click.option(
 )
 @click.option("--again", is_flag=True, help="With --out: compute also what was done before.")
 @click.option("--flat", is_flag=True, help="Of a folder, take what lies in it, not what lies in its folders.")
+@click.option(
+    "--cleaned",
+    is_flag=True,
+    help="With --out: also write a cleaned picture, light evened, noise and litter removed: to look at, not to measure.",
+)
 @_chosen_options
 def run(
     tool: str,
@@ -94,7 +101,9 @@ def run(
     out: Path | None,
     again: bool,
     flat: bool,
+    cleaned: bool,
     um_per_pixel: float | None,
+    calibration: str | None,
     chosen: tuple[str, ...],
     threads: int,
     database: str | None,
@@ -108,15 +117,18 @@ def run(
     from cloister.tools.inputs import wanted_kind
     from cloister.tools.manifest import takes_pictures
     from cloister.tools.run import exit_code
+    from cloister.tools.steps.cleaned import CLEANED
 
     _something_to_do(tool, paths)
-    if out is None and (again or database or url_file):
+    if out is None and (again or cleaned or database or url_file):
         raise BadInput(
             "This needs a folder for results.",
             "What is done is kept there.",
             "Add --out FOLDER.",
         )
-    prepared = _prepared(tool, folder, um_per_pixel, chosen, threads)
+    prepared = _prepared(
+        tool, folder, um_per_pixel, calibration, chosen, threads, (CLEANED,) if cleaned else ()
+    )
     found = discover(paths, endings(wanted_kind(prepared.tool.manifest)), recursive=not flat, out=out)
     started = time.perf_counter()
     wanted = click.get_current_context().params.get("json_to") is not None
@@ -208,6 +220,7 @@ def watch(
     settle: float,
     patience: float,
     um_per_pixel: float | None,
+    calibration: str | None,
     chosen: tuple[str, ...],
     threads: int,
     database: str | None,
@@ -223,7 +236,7 @@ def watch(
             f"{camera} is no folder.", "A camera's pictures come into a folder.", "Name the folder."
         )
     check_places([camera], out)
-    prepared = _prepared(tool, folder, um_per_pixel, chosen, threads)
+    prepared = _prepared(tool, folder, um_per_pixel, calibration, chosen, threads)
     counted = {"results": 0, "failed": 0, "done_before": 0}
     stop = threading.Event()
     with _plant(database, url_file) as plant, hold(out, prepared, plant) as held, _stopping(stop):
@@ -339,7 +352,13 @@ _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
 
 def _prepared(
-    tool: str, folder: Path | None, um_per_pixel: float | None, chosen: Sequence[str], threads: int
+    tool: str,
+    folder: Path | None,
+    um_per_pixel: float | None,
+    calibration: str | None,
+    chosen: Sequence[str],
+    threads: int,
+    asked: Sequence[str] = (),
 ) -> Prepared:
     from cloister.tools.builtin import open_tool
     from cloister.tools.run import prepare
@@ -348,7 +367,12 @@ def _prepared(
     package = open_tool(tool, installed_tools(folder))
     verify_installed(package.tool, package.certificate)
     return prepare(
-        package.tool, micrometres_per_pixel=um_per_pixel, settings=settings_given(chosen), threads=threads
+        package.tool,
+        micrometres_per_pixel=um_per_pixel,
+        calibration=given_calibration(calibration, folder),
+        settings=settings_given(chosen),
+        threads=threads,
+        asked=asked,
     )
 
 

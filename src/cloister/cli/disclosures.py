@@ -27,7 +27,7 @@ def disclosure_group() -> None:
 
 @command(disclosure_group, "give")
 @click.argument("dataset")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option(
     "--record",
     "records",
@@ -48,21 +48,29 @@ def disclosure_group() -> None:
     show_default=True,
     help="How many days the confirmation of the deletion may take.",
 )
+@click.option(
+    "--tell-scale", is_flag=True, help="Tell how many micrometres a pixel is, as the dataset's entry has it."
+)
 @click.option("--yes", is_flag=True, help="Do not ask; you have looked at each record.")
 @folder_option
 def give(
     dataset: str,
-    file: Path,
+    file: Path | None,
     records: tuple[str, ...],
     recipient: str,
     purpose: str,
     until: str,
     deletion_days: int,
+    tell_scale: bool,
     yes: bool,
     folder: Path,
 ) -> Answer:
-    """Seal records of your DATASET to one organisation, into the new FILE that you hand over."""
-    _require_new(file)
+    """Seal records of your DATASET to one organisation: into the new FILE that you hand over, or without one over the relay.
+
+    Of pictures the pixels go, as new PNG files: place, time, camera, serial number, thumbnail and comments stay here.
+    """
+    if file is not None:
+        _require_new(file)
     (party,) = fingerprints([recipient])
     if not yes:
         confirm(
@@ -78,14 +86,64 @@ def give(
                 "purpose": purpose,
                 "until": _end_of(until),
                 "deletion_days": deletion_days,
+                "tell_scale": tell_scale,
             },
         )
-        _write_new(file, node.download(f"/disclosures/{told['disclosure']}/package"))
+        if file is None:
+            told = node.post(f"/disclosures/{told['disclosure']}/send")
+        else:
+            _write_new(file, node.download(f"/disclosures/{told['disclosure']}/package"))
+    way = "it is sent over the relay" if file is None else f"hand the file over: {file}"
+    left = ", ".join(told["left_out"])
     return Answer(
-        {**told, "file": str(file)},
-        f"Sealed {told['records']} records to {told['recipient_name']} until {told['until']}: {file}\n"
-        f"Disclosure {short(told['disclosure'])}; hand the file over. {_HONEST}",
+        {**told, "file": None if file is None else str(file)},
+        f"Sealed {told['records']} records to {told['recipient_name']} until {told['until']}.\n"
+        + (f"Left out of the pictures' files: {left}.\n" if left else "")
+        + f"Disclosure {short(told['disclosure'])}; {way}. {_HONEST}",
     )
+
+
+@command(disclosure_group, "send")
+@click.argument("disclosure")
+@folder_option
+def send(disclosure: str, folder: Path) -> Answer:
+    """Send the sealed package of DISCLOSURE over the relay to its recipient's server, as soon as that is there."""
+    with client(folder) as node:
+        told = node.post(f"/disclosures/{_find(node, disclosure)}/send")
+    return Answer(
+        told,
+        f"{told['recipient_name']}'s server fetches it when both are connected; opened it is by a person there.",
+    )
+
+
+@command(disclosure_group, "waiting")
+@folder_option
+def waiting(folder: Path) -> Answer:
+    """Packages that others sent to your server and that nobody has opened."""
+    with client(folder) as node:
+        told = node.get("/disclosed-packages")
+    rows = [
+        [
+            short(item["disclosure"]),
+            item["owner_name"],
+            str(item["size"]),
+            "yes" if item["whole"] else f"{100 * item['here'] // item['size']} %",
+            item["until"],
+        ]
+        for item in told
+    ]
+    return Answer(told, table(["Disclosure", "From", "Bytes", "Here", "Until"], rows))
+
+
+@command(disclosure_group, "refuse")
+@click.argument("disclosure")
+@folder_option
+def refuse(disclosure: str, folder: Path) -> Answer:
+    """Delete the package of DISCLOSURE that was sent to your server, unopened."""
+    with client(folder) as node:
+        name = _waiting(node, disclosure)
+        node.post(f"/disclosed-packages/{name}/refuse")
+    return Answer({"disclosure": name}, "Deleted, unopened.")
 
 
 @command(disclosure_group, "save")
@@ -141,15 +199,19 @@ def show(disclosure: str, folder: Path) -> Answer:
 
 
 @command(disclosure_group, "open")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("package")
 @folder_option
-def open_package(file: Path, folder: Path) -> Answer:
-    """Open the sealed package FILE, once, into a folder of your server, which deletes it in time."""
+def open_package(package: str, folder: Path) -> Answer:
+    """Open PACKAGE, a sealed file or the disclosure of one that was sent, once, into a folder of your server."""
     from cloister.disclosure.package import MAX_PACKAGE
 
-    data = read_limited(file, MAX_PACKAGE)
+    file = Path(package)
+    data = read_limited(file, MAX_PACKAGE) if file.exists() else None
     with client(folder, timeout=3600) as node:
-        told = node.send_file("/disclosures/open", file.name, data)
+        if data is None:
+            told = node.post(f"/disclosed-packages/{_waiting(node, package)}/open")
+        else:
+            told = node.send_file("/disclosures/open", file.name, data)
     return Answer(
         told,
         f"{told['records']} records of {told['owner_name']}, for “{told['purpose']}” only, until {told['until']}: {told['folder']}\n"
@@ -227,6 +289,18 @@ def _find(node: Any, given: str) -> str:
     return full([item["disclosure"] for item in node.get("/disclosures")], given)
 
 
+def _waiting(node: Any, given: str) -> str:
+    found = sorted({item["disclosure"] for item in node.get("/disclosed-packages")})
+    try:
+        return full(found, given)
+    except NotFound:
+        raise NotFound(
+            "There is neither such a file nor such a package that was sent.",
+            "",
+            "See: cloister disclosure waiting",
+        ) from None
+
+
 def _require_new(file: Path) -> None:
     if file.exists():
         raise Conflict(f"{file} exists.", "Nothing is overwritten.", "Choose another name.")
@@ -260,10 +334,15 @@ def _lines(told: dict[str, Any]) -> list[str]:
         "Made": told["made"],
         "Until": told["until"],
         "Decided by": told.get("decided_by") or "",
+        "On its way": told.get("sending") or "",
         "Opened": " by ".join(filter(None, (told["received"], told.get("opened_by")))),
         "Withdrawn": " ".join(filter(None, (told["withdrawn"], told["withdrawn_reason"]))),
         "Deleted": "" if told["deleted"] is None else f"{told['deleted']} ({told['deleted_reason']})",
         "Deletion due": told["deletion_due"],
+        "Scale": ""
+        if told["micrometres_per_pixel"] is None
+        else f"{told['micrometres_per_pixel']:g} µm per pixel",
+        "Left out": ", ".join(told.get("left_out") or ()),
         "Agreements": ", ".join(short(item) for item in told["agreements"]) or "none governs it",
         "Folder": told.get("folder") or "",
         "Terms": ", ".join(told["terms"]),

@@ -13,6 +13,9 @@ COMMANDS = {
     "tool": Entry(
         "cloister.cli.sample_reports:tool_group", "Run tools on your own premises; install and pass them on."
     ),
+    "calibration": Entry(
+        "cloister.cli.calibrations:calibration_group", "Micrometres per pixel, from a picture of a scale."
+    ),
     "study": Entry(
         "cloister.cli.studies:study_group", "Accept a tool: people and tool count the same pictures."
     ),
@@ -33,7 +36,7 @@ COMMANDS = {
     ),
     "agreement": Entry("cloister.cli.agreements:agreement_group", "Who may do what with whose data."),
     "model": Entry("cloister.cli.models:model_group", "What Cloister can do with an ONNX file."),
-    "ask": Entry("cloister.cli.ask:ask_group", "Ask for a computation: read its plan, then send it."),
+    "ask": Entry("cloister.cli.figures:ask_group", "Ask for a computation: read its plan, then send it."),
     "bench": Entry(
         "cloister.cli.bench:bench_group", "Measure this server, so that plans know what work costs here."
     ),

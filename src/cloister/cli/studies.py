@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cloister.cli.batches import progress_bar, settings_given
+from cloister.cli.calibrations import calibration_option, given_calibration
 from cloister.cli.common import Number
 from cloister.cli.output import Answer, command
 from cloister.cli.study_words import compared, expect_new, given_limits, told_verdict
@@ -106,6 +107,7 @@ def _threads(function: click.decorators.FC) -> click.decorators.FC:
     default=None,
     help="Micrometres per pixel of these pictures.",
 )
+@calibration_option("Instead of --um-per-pixel: a calibration, by its name or its .json file.")
 @click.option(
     "--set",
     "chosen",
@@ -136,6 +138,7 @@ def plan(
     organisation: str,
     counted: str,
     um_per_pixel: float | None,
+    calibration: str | None,
     chosen: tuple[str, ...],
     sheets: Path | None,
     fonts: tuple[Path, ...],
@@ -154,8 +157,9 @@ def plan(
     limits = given_limits(limit_bias, limit_agreement, limit_rr, least_categories)
     opened = _opened(tool, folder)
     names = labels or tuple(f"person {number}" for number in range(1, people + 1))
+    scale = given_calibration(calibration, folder)
     made = make_plan(
-        present_method(opened, settings_given(chosen), um_per_pixel),
+        present_method(opened, settings_given(chosen), um_per_pixel, scale),
         pictures,
         beside=file,
         people=names,
@@ -166,6 +170,7 @@ def plan(
         counted=counted or _counted(opened),
         now=int(time.time()),
         seed=secrets.randbelow(2**53),
+        calibration=scale,
     )
     blank = made_sheets(made, fonts)
     home = sheets if sheets is not None else file.with_name(f"{file.stem}-sheets")
@@ -283,6 +288,7 @@ def report(file: Path, counts: tuple[Path, ...], out: Path, fonts: tuple[Path, .
 @click.option(
     "--um-per-pixel", type=Number(min=0, min_open=True), default=None, help="As you give it to `tool run`."
 )
+@calibration_option("As you give it to `tool run`.")
 @click.option(
     "--set", "chosen", multiple=True, metavar="NAME=VALUE", help="As you give it to `tool run`; repeat."
 )
@@ -298,6 +304,7 @@ def check(
     file: Path,
     tool: str | None,
     um_per_pixel: float | None,
+    calibration: str | None,
     chosen: tuple[str, ...],
     recount: bool,
     pictures: Path | None,
@@ -315,7 +322,10 @@ def check(
     verdict = verified(read).verdict if isinstance(read, StudyReport) else None
     study = read.study if isinstance(read, StudyReport) else read
     opened = _opened(tool or study.plan.method.tool, folder)
-    validity = study.is_valid_for(present_method(opened, settings_given(chosen), um_per_pixel))
+    present = present_method(
+        opened, settings_given(chosen), um_per_pixel, given_calibration(calibration, folder)
+    )
+    validity = study.is_valid_for(present)
     same_counts = None
     if recount and validity.only_programs:
         same_counts = _counts_again(study, opened, file, pictures, threads)

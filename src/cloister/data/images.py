@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloister.data.deep_colours import ask_for_lower_bytes, has_deep_planes, has_lower_bytes, together
+from cloister.data.png import SIGNATURE, chunk_kinds
 from cloister.foundation.errors import BadInput, NotFound
 from cloister.foundation.files import read_limited
 
@@ -28,7 +29,7 @@ Pixels: TypeAlias = NDArray[np.uint8]
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 ImageFormat: TypeAlias = Literal["png", "jpeg", "tiff", "bmp"]
 _MAGIC: tuple[tuple[ImageFormat, bytes], ...] = (
-    ("png", b"\x89PNG\r\n\x1a\n"),
+    ("png", SIGNATURE),
     ("jpeg", b"\xff\xd8\xff"),
     ("tiff", b"II*\x00"),
     ("tiff", b"MM\x00*"),
@@ -36,6 +37,7 @@ _MAGIC: tuple[tuple[ImageFormat, bytes], ...] = (
 )
 _ORIENTATION = 0x0112
 _PNG_END = b"IEND\xaeB`\x82"
+_PNG_METADATA = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 _INTEGER_DEPTHS = (255, 1023, 4095, 16383, 65535)
 
 
@@ -73,7 +75,7 @@ def decode_image(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: st
     """
     label = name or (source.name if isinstance(source, Path) else "The picture")
     data = _content(source, limits, label)
-    picture = _open(data, limits, label)
+    picture = open_image(data, limits, label)
     try:
         if data.startswith(b"\x89PNG") and _PNG_END not in data:
             raise EOFError  # all pixels may be there, but its writer had not finished
@@ -86,7 +88,7 @@ def decode_image(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: st
         deep = has_lower_bytes(picture)
         picture.load()
         orientation = _orientation(picture)
-        pixels = _deep(picture, _open(data, limits, label)) if deep else _to_array(picture, label)
+        pixels = _deep(picture, open_image(data, limits, label)) if deep else _to_array(picture, label)
     except BadInput:
         raise
     except MemoryError:
@@ -105,9 +107,10 @@ def decode_image(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: st
 def image_size(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: str = "") -> tuple[int, int]:
     """(width, height) of a picture as `decode_image` would give it, from its header alone. Raises as `decode_image`."""
     label = name or (source.name if isinstance(source, Path) else "The picture")
-    picture = _open(_content(source, limits, label), limits, label)
+    data = _content(source, limits, label)
+    picture = open_image(data, limits, label)
     try:
-        turned = _orientation(picture) in (5, 6, 7, 8)
+        turned = _orientation(picture, known=_metadata_read(data)) in (5, 6, 7, 8)
         width, height = picture.size
     finally:
         picture.close()
@@ -144,7 +147,8 @@ def _content(source: bytes | Path, limits: ImageLimits, label: str) -> bytes:
         raise BadInput(f"{label} cannot be read.", error.strerror or "", "Check its permissions.") from None
 
 
-def _open(data: bytes, limits: ImageLimits, label: str) -> Any:
+def open_image(data: bytes, limits: ImageLimits = LIMITS, label: str = "The picture") -> Any:
+    """The picture as its own decoder opened it, header read and judged, no pixel decoded. Raises `BadInput`."""
     from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
     # The decoders are called directly: PIL.Image.open would try others, and judges size by a process-wide setting.
@@ -228,9 +232,21 @@ def _damaged(label: str, error: Exception) -> BadInput:
     )
 
 
-def _orientation(picture: Any) -> int:
+def _metadata_read(data: bytes) -> bool:
+    """Whether all metadata of a picture lies before its pixels, so that an opened one has it."""
+    if not data.startswith(SIGNATURE):
+        return False
+    kinds = list(chunk_kinds(data))
+    return b"IDAT" in kinds and _PNG_METADATA.isdisjoint(kinds[kinds.index(b"IDAT") :])
+
+
+def _orientation(picture: Any, *, known: bool = False) -> int:
+    """The EXIF orientation; `known` if the metadata was read, for which Pillow decodes a whole PNG otherwise."""
+    from PIL import Image
+
     try:
-        value = picture.getexif().get(_ORIENTATION, 1)
+        exif = Image.Image.getexif(picture) if known else picture.getexif()
+        value = exif.get(_ORIENTATION, 1)
     except Exception:  # malformed metadata must not cost the picture: pixels as stored are then right
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
@@ -253,7 +269,7 @@ def _to_array(picture: Any, label: str) -> Pixels:
     mode = picture.mode
     if mode in ("L", "1"):
         if "transparency" not in picture.info:
-            return np.asarray(picture.convert("L"), dtype=np.uint8)
+            return np.asarray(picture if mode == "L" else picture.convert("L"), dtype=np.uint8)
     elif mode.startswith("I"):
         return _from_integers(np.asarray(picture), label)
     elif mode == "F":
@@ -264,7 +280,8 @@ def _to_array(picture: Any, label: str) -> Pixels:
         ground.alpha_composite(over)
         grey = mode in ("LA", "La", "L", "1")
         return np.asarray(ground.convert("L" if grey else "RGB"), dtype=np.uint8)
-    return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+    # Pillow would copy what has the form already.
+    return np.asarray(picture if mode == "RGB" else picture.convert("RGB"), dtype=np.uint8)
 
 
 def _deep(picture: Any, again: Any) -> Pixels:

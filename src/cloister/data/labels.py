@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cloister.data.polygons import enclosed, surrounds
+from cloister.data.polygons import enclosed, near, surrounds
 from cloister.foundation import canonical
 from cloister.foundation.errors import BadInput
 
@@ -58,7 +58,7 @@ class Labels:
         return told
 
     def check_inside(self, width: int, height: int, file: str) -> None:
-        """Raises `BadInput` if a centre lies outside a picture of this size."""
+        """Raises `BadInput` if a centre lies outside a picture of this size, or an outline or bubble far from it."""
         for number, (x, y) in enumerate(self.centres, 1):
             if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
                 raise BadInput(
@@ -66,6 +66,12 @@ class Labels:
                     f"Centre {number} is not within its {width} x {height} pixels.",
                     "Check that labels are x,y in pixels of this picture, y pointing down.",
                 )
+        for number, outline in enumerate(self.outlines or (), 1):
+            if outline is not None and not near(np.array(outline), width, height):
+                raise _far(file, f"Outline {number}", width, height)
+        for number, bubble in enumerate(self.bubbles or (), 1):
+            if not near(np.array([bubble[:2]]), width, height):
+                raise _far(file, f"Bubble {number}", width, height)
 
 
 def parse_json_labels(data: bytes, file: str) -> Labels:
@@ -242,6 +248,14 @@ def _diameter(value: Any, file: str, place: str) -> float:
     if number <= 0:
         raise _malformed(file, f"At {place}: a diameter is not above zero.")
     return number
+
+
+def _far(file: str, what: str, width: int, height: int) -> BadInput:
+    return BadInput(
+        f"A label lies far from its picture {file}.",
+        f"{what} goes farther beyond its {width} x {height} pixels than the picture is large.",
+        "Check that labels are x,y in pixels of this picture, y pointing down.",
+    )
 
 
 def _malformed(file: str, why: str) -> BadInput:

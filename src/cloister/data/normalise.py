@@ -33,6 +33,9 @@ MEDIAN_BLOCKS = 11
 DARK_OFFSET = 0.1
 """Added to the background before dividing, so that black backgrounds do not amplify their noise."""
 
+_BAND = 1 << 16
+"""Pixels that are worked on at once."""
+
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 _FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0}
 
@@ -81,15 +84,19 @@ def background(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         float32, the same shape, within the range of `grey`.
     """
-    under = _Background(grey)
+    under = Background(grey)
     surface = np.empty_like(grey)
     for band in _bands(*grey.shape):
         surface[band] = under.rows(band)
     return surface
 
 
-class _Background:
-    """The smooth surface of a picture, which gives its rows when asked: as a whole it would need as much memory again."""
+class Background:
+    """The smooth surface of a picture, which gives its rows when asked: as a whole it would need as much memory again.
+
+    Args:
+        grey: float32, shape [height, width]; any scale.
+    """
 
     def __init__(self, grey: NDArray[np.float32]) -> None:
         from scipy import ndimage
@@ -108,6 +115,7 @@ class _Background:
         self._lowest, self._highest = grey.min(), grey.max()
 
     def rows(self, band: slice) -> NDArray[np.float32]:
+        """The surface under some rows, float32 [rows, width], within the range of the picture."""
         surface: NDArray[np.float32] = self._down[band] @ self._across
         surface += _quadratic(self._trend, self._v[band], self._u)
         within: NDArray[np.float32] = np.clip(surface, self._lowest, self._highest, out=surface)
@@ -115,8 +123,8 @@ class _Background:
 
 
 def _bands(height: int, width: int) -> Iterator[slice]:
-    """Rows in parts of about four million pixels."""
-    step = max(1, (1 << 22) // width)
+    """Rows in parts that stay in the processor's cache while several operations pass over them."""
+    step = max(1, _BAND // width)
     for start in range(0, height, step):
         yield slice(start, start + step)
 
@@ -137,7 +145,7 @@ def normalise_micrograph(image: NDArray[Any]) -> NDArray[np.float32]:
         BadInput: another type or shape, or a side of zero.
     """
     contrast = luminance(image)
-    under = _Background(contrast)
+    under = Background(contrast)
     for band in _bands(*contrast.shape):
         surface = under.rows(band)
         part = contrast[band]

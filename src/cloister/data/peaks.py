@@ -41,8 +41,6 @@ def find_peaks(
     Raises:
         BadInput: not a two-dimensional map, or a distance below 1.
     """
-    from scipy import ndimage
-
     if heatmap.ndim != 2 or min_distance < 1:
         raise BadInput(
             "Peaks cannot be sought here.",
@@ -52,17 +50,16 @@ def find_peaks(
     if not heatmap.size:
         return np.zeros((0, 2), dtype=np.float32)
     values = np.asarray(heatmap, dtype=np.float32)
-    values = np.where(np.isfinite(values), values, np.float32(-np.inf))
+    if not np.isfinite(values).all():
+        values = np.where(np.isfinite(values), values, np.float32(-np.inf))
     # A square window inside the disc of min_distance proposes; the exact distance decides below.
-    size = 2 * max(1, int(min_distance / np.sqrt(2.0))) + 1
-    highest = ndimage.maximum_filter(values, size=size, mode="constant", cval=-np.inf)
-    rows, columns = np.nonzero((values == highest) & (values >= threshold) & np.isfinite(values))
+    rows, columns = _highest(values, threshold, max(1, int(min_distance / np.sqrt(2.0))))
     if not border:
         inner = (rows > 0) & (columns > 0) & (rows < values.shape[0] - 1) & (columns < values.shape[1] - 1)
         rows, columns = rows[inner], columns[inner]
     order = np.lexsort((columns, rows, -values[rows, columns]))
     rows, columns = rows[order], columns[order]
-    kept = _suppress(columns.astype(np.float32), rows.astype(np.float32), float(min_distance))
+    kept = _suppress(rows, columns, values.shape, min_distance)
     rows, columns = rows[kept], columns[kept]
     peaks = np.stack([columns, rows], axis=1).astype(np.float32)
     if subpixel and len(peaks):
@@ -76,19 +73,41 @@ def count_peaks(heatmap: NDArray[Any], threshold: float, min_distance: int) -> i
     return len(find_peaks(heatmap, threshold, min_distance))
 
 
-def _suppress(x: NDArray[np.float32], y: NDArray[np.float32], distance: float) -> NDArray[np.intp]:
-    """Indices that stay when the stronger (earlier) removes every later one within `distance`."""
-    from scipy.spatial import cKDTree
+def _highest(
+    values: NDArray[np.float32], threshold: float, reach: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pixels, not below the threshold, than which none in the window of `reach` around them is higher.
 
-    alive = np.ones(len(x), dtype=bool)
-    if len(x) > 1:
-        points = np.stack([x, y], axis=1)
-        tree = cKDTree(points)
-        for index in range(len(x)):
-            if alive[index]:
-                near = np.asarray(tree.query_ball_point(points[index], distance), dtype=np.intp)
-                alive[near[near > index]] = False
-    return np.nonzero(alive)[0]
+    Only those that no neighbour looked at so far exceeds are compared with the next one: after a few, hardly any are left.
+    """
+    rows, columns = np.nonzero((values >= threshold) & np.isfinite(values))
+    here = values[rows, columns]
+    offsets = [(down, right) for down in range(-reach, reach + 1) for right in range(-reach, reach + 1)]
+    for down, right in sorted(offsets, key=lambda offset: offset[0] ** 2 + offset[1] ** 2)[1:]:
+        # What lies outside is moved to the edge, which is in the window too.
+        above = np.clip(rows + down, 0, values.shape[0] - 1)
+        beside = np.clip(columns + right, 0, values.shape[1] - 1)
+        stays = here >= values[above, beside]
+        rows, columns, here = rows[stays], columns[stays], here[stays]
+    return rows, columns
+
+
+def _suppress(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, ...], distance: int
+) -> NDArray[np.intp]:
+    """Indices that stay when the stronger (earlier) removes every later one within `distance`."""
+    # Around the map as much again as the distance, so that no disc is cut.
+    reach = min(distance, max(shape))
+    taken = np.zeros((shape[0] + 2 * reach, shape[1] + 2 * reach), dtype=bool)
+    steps = np.arange(-reach, reach + 1)
+    disc = steps[:, None] ** 2 + steps[None, :] ** 2 <= distance**2
+    side = len(steps)
+    kept = []
+    for index, (row, column) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
+        if not taken[row + reach, column + reach]:
+            taken[row : row + side, column : column + side] |= disc
+            kept.append(index)
+    return np.asarray(kept, dtype=np.intp)
 
 
 def _vertex(

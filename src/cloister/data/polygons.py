@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+_GRID = 20
 _AT_ONCE = 2_000_000
 """Sides times points that are compared at a time, so that memory stays small."""
 
@@ -79,6 +80,35 @@ def surrounds(outline: Floats, x: float, y: float) -> bool:
     one, other = one[crossed], other[crossed]
     at = one[:, 0] + (y - one[:, 1]) / (other[:, 1] - one[:, 1]) * (other[:, 0] - one[:, 0])
     return bool(int((at > x).sum()) % 2)
+
+
+def deepest(outline: Floats) -> tuple[float, float]:
+    """A place within an outline that is about as far from its sides as one can be, pixels.
+
+    Looked for on a coarse grid, then on finer ones around the best place.
+    """
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    best = outline.mean(axis=0)
+    one, along = outline, np.roll(outline, -1, axis=0) - outline
+    length = np.maximum((along**2).sum(axis=1), 1e-12)
+    for _ in range(4):
+        points = np.stack(np.meshgrid(*np.linspace(low, high, _GRID).T), axis=-1).reshape(-1, 2)
+        points = points[[surrounds(outline, x, y) for x, y in points]]
+        if not len(points):
+            break
+        off = points[:, None] - one
+        share = np.clip((off * along).sum(axis=2) / length, 0, 1)
+        depth = np.hypot(*np.moveaxis(off - share[..., None] * along, -1, 0)).min(axis=1)
+        best = points[int(depth.argmax())]
+        step = (high - low) / (_GRID - 1)
+        low, high = best - step, best + step
+    return float(best[0]), float(best[1])
+
+
+def near(outline: Floats, width: int, height: int) -> bool:
+    """Whether no corner lies farther outside a picture than the picture is wide or high."""
+    size = np.array([width, height], dtype=np.float64)
+    return bool(((outline >= -size) & (outline <= 2 * size)).all())
 
 
 def covered(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 FEW: Final = 5
 """Objects from which their median size is believed."""
 
-KEEP: Final = (0.6, 1.5)
+KEEP: Final = (0.75, 1.5)
 """Typical sizes over the wanted one that need no rescaling: a network knows a range, and resampling costs sharpness."""
 
 SMALLEST, LARGEST = 0.05, 2.0

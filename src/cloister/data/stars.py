@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cloister.data.nearness import close_pairs
 from cloister.data.peaks import find_peaks
 from cloister.foundation.errors import BadInput
 
@@ -42,6 +43,9 @@ SHORTEST, LONGEST = 0.5, 1000.0
 
 NEAR: Final = 1.0
 """Pixels by which outlines are made wider to see whether they meet."""
+
+_PAIRS: Final = 4096
+"""Worked on at once."""
 
 Floats = NDArray[np.float64]
 
@@ -91,11 +95,11 @@ class Stars:
         return np.stack([self.x[:, None] + self.rays * along, self.y[:, None] + self.rays * down], axis=2)
 
 
-def unfold(answers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The fine maps of an answer: [CHANNELS, h, w] to [len(FINE), 2 h, 2 w], logits."""
-    count, (height, width) = len(FINE), answers.shape[1:]
-    maps = answers[:FOLDED].reshape(count, 2, 2, height, width).transpose(0, 3, 1, 4, 2)
-    return np.ascontiguousarray(maps.reshape(count, 2 * height, 2 * width))
+def unfold(answers: NDArray[np.float32], maps: int = len(FINE)) -> NDArray[np.float32]:
+    """The first of the fine maps of an answer: [CHANNELS, h, w] to [maps, 2 h, 2 w], logits."""
+    height, width = answers.shape[1:]
+    folded = answers[: 4 * maps].reshape(maps, 2, 2, height, width).transpose(0, 3, 1, 4, 2)
+    return np.ascontiguousarray(folded.reshape(maps, 2 * height, 2 * width))
 
 
 def star_area(rays: NDArray[Any]) -> NDArray[Any]:
@@ -120,7 +124,7 @@ def find_stars(answers: NDArray[np.float32], threshold: float) -> Stars:
             f"It has shape {list(answers.shape)}; outlines need {CHANNELS} channels on a grid.",
             "Use a model that was made for outlines, or the steps peaks@1 and watershed@1.",
         )
-    heat = _probability(unfold(answers)[0])
+    heat = _probability(unfold(answers, maps=1)[0])
     peaks = find_peaks(heat, threshold, 2, subpixel=True, border=True)
     columns, rows = peaks[:, 0].astype(np.float64), peaks[:, 1].astype(np.float64)
     strength = heat[np.rint(rows).astype(np.intp), np.rint(columns).astype(np.intp)].astype(np.float64)
@@ -158,9 +162,9 @@ def suppress(stars: Stars, most_common: float = 0.5) -> Stars:
     first, second = _neighbours(stars)
     if not len(first):
         return stars
-    shared = overlaps(stars, first, second)
+    same = overlaps(stars, first, second, above=most_common) > most_common
     alive = np.ones(len(stars), dtype=bool)
-    for a, b in zip(first[shared > most_common], second[shared > most_common], strict=True):
+    for a, b in zip(first[same].tolist(), second[same].tolist(), strict=True):
         if alive[a]:
             alive[b] = False
     return stars.pick(alive)
@@ -221,7 +225,9 @@ def together(stars: Stars, threshold: float = 0.5) -> NDArray[np.int64]:
     return numbers
 
 
-def overlaps(stars: Stars, first: NDArray[np.intp], second: NDArray[np.intp], *, grid: int = 20) -> Floats:
+def overlaps(
+    stars: Stars, first: NDArray[np.intp], second: NDArray[np.intp], *, grid: int = 20, above: float = 0.0
+) -> Floats:
     """Intersection over union of pairs of polygons, measured at grid x grid points of the smaller one's surroundings.
 
     Args:
@@ -229,24 +235,35 @@ def overlaps(stars: Stars, first: NDArray[np.intp], second: NDArray[np.intp], *,
         first: positions of one of each pair.
         second: positions of the other.
         grid: points along each side.
+        above: pairs that cannot share more than this, whatever lies where, are not measured: they get 0.
     """
     rays = stars.rays
     area = star_area(rays)
     small = np.where(area[first] <= area[second], first, second)
     large = np.where(small == first, second, first)
     made = np.zeros(len(first))
+    # An object is the smaller one of several pairs, but has the same points within it in each.
+    ones, of = np.unique(small, return_inverse=True)
+    reach = rays[ones].max(axis=1)
     steps = (np.arange(grid) + 0.5) / grid * 2.0 - 1.0
-    for start in range(0, len(first), 4096):
-        a, b = small[start : start + 4096], large[start : start + 4096]
-        reach = rays[a].max(axis=1)
-        u = (reach[:, None] * steps)[:, None, :] + np.zeros((1, grid, 1))
-        v = (reach[:, None] * steps)[:, :, None] + np.zeros((1, 1, grid))
-        here = _inside(rays[a], u, v)
-        shift = (stars.x[a] - stars.x[b])[:, None, None], (stars.y[a] - stars.y[b])[:, None, None]
-        there = _inside(rays[b], u + shift[0], v + shift[1])
-        cell = (2.0 * reach / grid) ** 2
-        common = (here & there).sum(axis=(1, 2)) * cell
-        made[start : start + 4096] = common / np.maximum(area[a] + area[b] - common, 1e-9)
+    within = np.zeros((len(ones), grid * grid), dtype=bool)
+    for start in range(0, len(ones), _PAIRS):
+        part = slice(start, start + _PAIRS)
+        u = (reach[part, None] * steps)[:, None, :] + np.zeros((1, grid, 1))
+        v = (reach[part, None] * steps)[:, :, None] + np.zeros((1, 1, grid))
+        within[part] = _inside(rays[ones[part]], u, v).reshape(-1, grid * grid)
+    cell = (2.0 * reach / grid) ** 2
+    both = area[small] + area[large]
+    most = within.sum(axis=1)[of] * cell[of]
+    possible = np.nonzero(most / np.maximum(both - most, 1e-9) > above)[0]
+    for start in range(0, len(possible), _PAIRS):
+        pairs = possible[start : start + _PAIRS]
+        a, b, one = small[pairs], large[pairs], of[pairs]
+        pair, point = np.nonzero(within[one])
+        u = reach[one[pair]] * steps[point % grid] + (stars.x[a] - stars.x[b])[pair]
+        v = reach[one[pair]] * steps[point // grid] + (stars.y[a] - stars.y[b])[pair]
+        shared = np.bincount(pair[_reached(rays, b[pair], u, v)], minlength=len(pairs)) * cell[one]
+        made[pairs] = shared / np.maximum(both[pairs] - shared, 1e-9)
     return np.minimum(made, 1.0)
 
 
@@ -259,7 +276,12 @@ def _meet(stars: Stars, first: NDArray[np.intp], second: NDArray[np.intp]) -> ND
 
 
 def _inside(rays: Floats, u: Floats, v: Floats) -> NDArray[np.bool_]:
-    """Whether points (relative to the centre) lie within polygons: rays [p, RAYS], points [p, g, g].
+    """Whether points (relative to the centre) lie within polygons: rays [p, RAYS], points [p, g, g]."""
+    return _reached(rays, np.arange(len(rays))[:, None, None], u, v)
+
+
+def _reached(rays: Floats, which: NDArray[np.intp], u: Floats, v: Floats) -> NDArray[np.bool_]:
+    """Whether points lie within the polygon named for each, relative to its centre.
 
     Between two rays the polygon's side is straight, not an arc: r(t) = r1 r2 sin d / (r1 sin t + r2 sin(d - t)).
     """
@@ -267,8 +289,7 @@ def _inside(rays: Floats, u: Floats, v: Floats) -> NDArray[np.bool_]:
     low = np.minimum(turn.astype(np.intp), RAYS - 1)
     step = 2 * np.pi / RAYS
     past = (turn - low) * step
-    pairs = np.arange(len(rays))[:, None, None]
-    here, there = rays[pairs, low], rays[pairs, (low + 1) % RAYS]
+    here, there = rays[which, low], rays[which, (low + 1) % RAYS]
     side = here * there * np.sin(step) / (here * np.sin(past) + there * np.sin(step - past))
     within: NDArray[np.bool_] = u * u + v * v <= side * side
     return within
@@ -276,22 +297,10 @@ def _inside(rays: Floats, u: Floats, v: Floats) -> NDArray[np.bool_]:
 
 def _neighbours(stars: Stars) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Pairs (a before b) whose longest rays reach each other, in the order of a, then b."""
-    from scipy.spatial import cKDTree
-
-    if len(stars) < 2:
-        return np.zeros(0, np.intp), np.zeros(0, np.intp)
-    longest = stars.rays.max(axis=1)
-    points = np.stack([stars.x, stars.y], axis=1)
-    # Few are much longer than most: each looks for those not longer than itself, so that a long one makes only its own search wide.
-    tree = cKDTree(points)
-    found: set[tuple[int, int]] = set()
-    near = tree.query_ball_point(points, 2.0 * longest + 2.0)
-    for one, others in enumerate(near):
-        found |= {(min(one, other), max(one, other)) for other in others if other != one}
-    pairs = np.array(sorted(found), dtype=np.intp).reshape(-1, 2)
-    gap = np.hypot(*(points[pairs[:, 0]] - points[pairs[:, 1]]).T)
-    close = gap <= longest[pairs[:, 0]] + longest[pairs[:, 1]] + 2.0
-    return pairs[close, 0], pairs[close, 1]
+    longest = stars.rays.max(axis=1, initial=0.0)
+    first, second = close_pairs(stars.x, stars.y, longest + 1.0)
+    order = np.lexsort((second, first))
+    return first[order], second[order]
 
 
 def _between(maps: NDArray[np.float32], columns: Floats, rows: Floats) -> Floats:

@@ -79,6 +79,7 @@ class Disclosure(Document):
         made, until: from when until when.
         deletion_days: how many days after its end the recipient's confirmation of the deletion may take.
         agreements: those between the two that govern the dataset, each of which allows this; none where there is none.
+        micrometres_per_pixel: the pictures' scale, where the owner chose to tell it.
         terms: what the recipient has to do, always `TERMS`.
     """
 
@@ -95,6 +96,7 @@ class Disclosure(Document):
     until: Instant
     deletion_days: Annotated[int, Field(ge=0, le=MAX_DELETION_DAYS)] = 1
     agreements: Annotated[tuple[Digest, ...], Field(max_length=MAX_AGREEMENTS)] = ()
+    micrometres_per_pixel: Annotated[float, Field(gt=0, lt=1e6)] | None = None
     terms: Annotated[tuple[Term, ...], Field(max_length=len(TERMS))] = TERMS
 
     @model_validator(mode="after")
@@ -105,6 +107,8 @@ class Disclosure(Document):
             raise ValueError("a record is named twice")
         if self.terms != TERMS:
             raise ValueError("a disclosure has all of the terms, in their order")
+        if self.micrometres_per_pixel is not None and self.dataset.kind == "table":
+            raise ValueError("rows have no scale")
         if not 0 < self.until_at - self.made_at <= MAX_DAYS * DAY:
             raise ValueError(f"it ends after it begins, at most {MAX_DAYS} days later")
         return self

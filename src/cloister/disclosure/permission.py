@@ -28,7 +28,7 @@ from cloister.data.schema import DatasetDescription
 from cloister.foundation.clock import parse_rfc3339
 from cloister.foundation.errors import Refused
 
-_ORDER = {"public": 0, "internal": 1, "confidential": 2, "personal": 3}
+SENSITIVITIES = {"public": 0, "internal": 1, "confidential": 2, "personal": 3}
 _STANDING = frozenset({State.FINALIZED, State.SUSPENDED})
 
 
@@ -131,7 +131,7 @@ def _require(wish: Wish, item: Known, named: UsableDataset) -> None:
         )
     levels = [column.sensitivity for column in entry.columns]
     levels += [entry.image.sensitivity] if entry.image is not None else []
-    if any(_ORDER[level] > _ORDER[named.sensitivity] for level in levels):
+    if any(SENSITIVITIES[level] > SENSITIVITIES[named.sensitivity] for level in levels):
         raise _refusal(
             "sensitivity",
             f"The data is more sensitive than agreed in “{terms.title}” ({named.sensitivity} at most).",

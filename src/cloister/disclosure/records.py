@@ -2,18 +2,25 @@
 
 ```
 length 4 bytes  of the head, big endian
-head            canonical JSON: kind, columns of a table, and of each record its salt and the sizes of its parts
+head            canonical JSON: kind, columns of a table, and of each record its salt or leaf and the sizes of its parts
 parts           one after another: a picture's file, then its labels (canonical JSON) if it has any; or a row's record
 ```
 
 Rules:
 1. Nothing in it is a path or a file's name: whoever opens it names the files by their number and format, so that no package
    can say where something is written, and no name tells what the owner did not mean to tell.
-2. Nothing is compressed. Number and sizes are bounded and must add up before a part is looked at; a picture's pixels are
-   counted from its header and not decoded.
-3. Each record must be the one that the disclosure names: its salt and its bytes give the leaf (`commitment.leaf`). So an owner
-   cannot show other records than those it committed to at registration, as far as the leaves are the dataset's.
-4. One meaning has one form of bytes.
+2. A picture is pixels alone (`data.bare_pictures`): no place, time, serial number, thumbnail, comment, nothing behind its end.
+   Writer and reader both look, so that neither depends on the other's care.
+3. Nothing is compressed here. Number and sizes are bounded and must add up before a part is looked at; a picture's pixels are
+   counted, none is kept.
+4. Each record must be the one that the disclosure names. A row, or a picture whose registered file was pixels alone, brings its
+   salt: with its bytes that gives the leaf (`commitment.leaf`), so that an owner cannot show others than it committed to at
+   registration, as far as the leaves are the dataset's. Of another picture the pixels were taken out of the registered file, and
+   it brings the leaf alone: that these are its pixels is the owner's word, signed with the disclosure.
+5. One meaning has one form of bytes.
+
+Why such a picture does not bring its salt and its file's digest, which would bind it: who has the pixels of a losslessly coded file
+could then try times and serial numbers until the digest fits, and would have read what was left out.
 
 Not shown by this: that a leaf is in the dataset's commitment. That proof tells the dataset's size and the record's place in it,
 which are the owner's to keep.
@@ -29,7 +36,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from cloister.data import commitment as merkle
-from cloister.data.images import ImageLimits, image_format, image_size
+from cloister.data.bare_pictures import is_bare
+from cloister.data.images import ImageLimits, image_size
 from cloister.data.labels import Labels, parse_json_labels
 from cloister.data.rows import row_values
 from cloister.data.schema import Column, ColumnKind, ColumnName, Digest
@@ -48,28 +56,32 @@ _MAX_LABELS = 16 << 20
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture and its labels, as registered.
+    """A picture's pixels and its labels.
 
     Attributes:
-        salt: of its leaf, 32 bytes.
-        file: the encoded picture.
+        salt: of its leaf, 32 bytes; None where the registered file carried more than pixels.
+        file: a PNG of pixels alone.
         labels: the objects in it, if it has labels.
+        registered: the leaf, where it cannot be worked out from salt and file.
     """
 
-    salt: bytes = field(repr=False)
+    salt: bytes | None = field(repr=False)
     file: bytes = field(repr=False)
     labels: Labels | None = None
+    registered: str | None = None
 
     @property
     def leaf(self) -> str:
-        """Its leaf in the dataset's commitment."""
-        told = None if self.labels is None else self.labels.as_json()
-        return _leaf(self.salt, merkle.image_record(digest(self.file), told))
+        """The registered picture's leaf in the dataset's commitment; of one without a salt as the owner tells it."""
+        if self.salt is None:
+            return self.registered or ""
+        return picture_leaf(self.salt, self.file, self.labels)
 
-    @property
-    def format(self) -> str:
-        """`png`, `jpeg`, `tiff` or `bmp`, from its first bytes."""
-        return image_format(self.file)
+
+def picture_leaf(salt: bytes, file: bytes, labels: Labels | None) -> str:
+    """The leaf of a picture as it was registered: its file's digest and its labels, salted."""
+    told = None if labels is None else labels.as_json()
+    return _leaf(salt, merkle.image_record(digest(file), told))
 
 
 @dataclass(frozen=True)
@@ -110,13 +122,14 @@ class _Column(Document):
 
 
 class _Record(Document):
-    salt: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    salt: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
+    leaf: Digest | None
     bytes: Annotated[int, Field(ge=1, le=MAX_CONTENTS)]
     labels: Annotated[int, Field(ge=1, le=_MAX_LABELS)] | None
 
 
 class _Head(Document):
-    type: Literal["cloister/disclosed-records@1"] = "cloister/disclosed-records@1"
+    type: Literal["cloister/disclosed-records@2"] = "cloister/disclosed-records@2"
     kind: Literal["image-points", "table"]
     columns: Annotated[tuple[_Column, ...], Field(max_length=2000)]
     records: Annotated[tuple[_Record, ...], Field(min_length=1, max_length=MAX_RECORDS)]
@@ -128,6 +141,10 @@ class _Head(Document):
             raise ValueError("a table has columns, each once, and pictures have none")
         if self.kind == "table" and any(record.labels is not None for record in self.records):
             raise ValueError("rows have no labels")
+        if any((record.salt is None) == (record.leaf is None) for record in self.records):
+            raise ValueError("a record has a salt, or a leaf")
+        if self.kind == "table" and any(record.salt is None for record in self.records):
+            raise ValueError("a row has its salt")
         return self
 
 
@@ -136,11 +153,15 @@ def write_contents(contents: Contents) -> bytes:
     parts: list[bytes] = []
     records: list[_Record] = []
     for picture in contents.pictures:
+        if not is_bare(picture.file, MAX_PIXELS):
+            raise _more_than_pixels()
         labels = None if picture.labels is None else canonical(picture.labels.as_json())
-        records.append(_Record(salt=picture.salt.hex(), bytes=len(picture.file), labels=_size(labels)))
+        salt = None if picture.salt is None else picture.salt.hex()
+        leaf = picture.registered if salt is None else None
+        records.append(_Record(salt=salt, leaf=leaf, bytes=len(picture.file), labels=_size(labels)))
         parts += [picture.file, labels or b""]
     for row in contents.rows:
-        records.append(_Record(salt=row.salt.hex(), bytes=len(row.record), labels=None))
+        records.append(_Record(salt=row.salt.hex(), leaf=None, bytes=len(row.record), labels=None))
         parts.append(row.record)
     if not 1 <= len(records) <= MAX_RECORDS or (bool(contents.pictures) == bool(contents.rows)):
         raise BadInput(
@@ -207,20 +228,23 @@ def _pictures(head: _Head, data: bytes, at: int) -> Contents:
         file, at = data[at : at + record.bytes], at + record.bytes
         labels = None
         width, height = image_size(file, MAX_PIXELS, name=f"Picture {number}")
+        if not is_bare(file, MAX_PIXELS):
+            raise _more_than_pixels()
         if record.labels is not None:
             raw, at = data[at : at + record.labels], at + record.labels
             labels = parse_json_labels(raw, f"labels of picture {number}")
             if canonical(labels.as_json()) != raw:
                 raise _malformed()
             labels.check_inside(width, height, f"number {number}")
-        found.append(Picture(bytes.fromhex(record.salt), file, labels))
+        salt = None if record.salt is None else bytes.fromhex(record.salt)
+        found.append(Picture(salt, file, labels, record.leaf))
     return Contents(pictures=tuple(found))
 
 
 def _rows(head: _Head, data: bytes, at: int) -> Contents:
     found = []
     for record in head.records:
-        found.append(Row(bytes.fromhex(record.salt), data[at : at + record.bytes]))
+        found.append(Row(bytes.fromhex(record.salt or ""), data[at : at + record.bytes]))
         at += record.bytes
     columns = tuple(Column(name=item.name, kind=item.kind) for item in head.columns)
     return Contents(rows=tuple(found), columns=columns)
@@ -247,6 +271,14 @@ def _malformed() -> BadInput:
         "The disclosed records could not be read.",
         "They are not in the one form in which Cloister writes them.",
         "Ask their owner for the package again.",
+    )
+
+
+def _more_than_pixels() -> BadInput:
+    return BadInput(
+        "A disclosed picture is more than its pixels.",
+        "Pictures travel as PNG files that hold nothing besides.",
+        "Ask their owner to disclose them with this release of Cloister.",
     )
 
 

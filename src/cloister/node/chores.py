@@ -25,6 +25,8 @@ from cloister.foundation.errors import BadInput, CloisterError, NotFound, NotTru
 from cloister.identity.cards import CARD_TYPE
 from cloister.identity.cards import read as read_card
 from cloister.identity.envelopes import Envelope
+from cloister.node.disclosures.sending import PACKAGES
+from cloister.node.figures.service import MEASURING, TELLING
 from cloister.node.peers.reception import another_instance
 from cloister.node.peers.unlearned import Unlearned
 from cloister.transport.hub_client import HubClient
@@ -66,7 +68,9 @@ class Chores:
             add(PLANS, 2.0, self._node.tasks.asking.drive_all, rest=0.5)
             add(WITNESSES, 5.0, self._show_log, rest=1.5)
             add(RELAY_WITNESS, 5.0, self._show_log_to_hub, rest=2.0)
-            add(DISCLOSURES, 30.0, self._node.disclosures.exchange.tell, rest=1.0)
+            add(DISCLOSURES, 30.0, self._node.disclosures.tell, rest=1.0)
+            add(PACKAGES, 30.0, self._node.disclosures.arriving.fetch, rest=1.0, lane="packages")
+            add(TELLING, 30.0, self._node.figures.tell, rest=1.0, lane="figures told")
             add("revocations", 30.0, self._node.revocations.tell)
             add("the relay's log", 15.0, self._watch_hub)
             add("twins", TWIN_SECONDS, self._look_for_twin)
@@ -74,6 +78,7 @@ class Chores:
             add("the certificate", 3600.0, self._node.link.renew)
         add(AGREEMENTS, 2.0, self.stop_what_ended, rest=0.1, lane="agreements")
         add("disclosed records", 30.0, self._node.disclosures.tidy, lane="disclosed records")
+        add(MEASURING, 30.0, self._node.figures.answering.work, rest=1.0, lane="figures")
         add("duties", 600.0, self._node.duties.carry_out, lane="duties")
         add("quotas", 3600.0, self._node.quotas.tidy)
 
@@ -92,7 +97,7 @@ class Chores:
                 node.runner.poke(party)
                 # It may be new, or have new keys; it is seen a moment before its card is published.
                 self._cards_due, self._somebody_came = 0.0, time.monotonic()
-                node.steward.wake(RELAY, DOCUMENTS, PLANS, WITNESSES)
+                node.steward.wake(RELAY, DOCUMENTS, PLANS, WITNESSES, DISCLOSURES, PACKAGES, TELLING)
 
     def look_for_cards(self) -> None:
         """Something was signed with keys that are not known here: there may be a new card."""

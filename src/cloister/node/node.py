@@ -28,6 +28,7 @@ from cloister.node.drafts import DraftsService
 from cloister.node.duties import Duties
 from cloister.node.engines import EXAMINE, ByAgreement, Engines
 from cloister.node.feed import Feed
+from cloister.node.figures.service import FiguresService
 from cloister.node.folder import Folder
 from cloister.node.ledger_service import LedgerService, latest_time
 from cloister.node.messages import Courier
@@ -270,6 +271,19 @@ class Node:
             self.quotas,
             self.call,
         )
+        self.figures = FiguresService(
+            self.folder,
+            database,
+            self.clock,
+            self.keys,
+            self.parties,
+            self.datasets,
+            self.agreements,
+            self.budgets,
+            self.ledger,
+            self.quotas,
+            self.call,
+        )
         self.duties = Duties(
             self.party,
             database,
@@ -313,6 +327,7 @@ class Node:
     def close(self) -> None:
         """Stops; what is unfinished goes on at the next start."""
         self.feed.close()
+        self.figures.close()
         self.steward.close()
         self.tasks.asking.close()
         if self.link is not None:

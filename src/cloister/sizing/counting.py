@@ -167,11 +167,9 @@ def _total(base: int, true_found: NDArray[np.float64], shares: Mapping[float, fl
 
     By generating functions on the unit circle: each true one found brings itself and a geometric number of hidden ones.
     """
-    from scipy.stats import nbinom
-
     most = len(true_found) + 1
     if (least := min(shares)) < 1.0:
-        most += int(nbinom.ppf(1.0 - _TAIL, base + len(true_found) + 0.5, least))
+        most += _most_hidden(base + len(true_found) + 0.5, least)
     circle = np.exp(-2j * np.pi * np.fft.rfftfreq(length := 1 << most.bit_length()))
     transform = np.zeros(len(circle), dtype=np.complex128)
     for share, weight in shares.items():
@@ -181,6 +179,25 @@ def _total(base: int, true_found: NDArray[np.float64], shares: Mapping[float, fl
         )
     chances: NDArray[np.float64] = np.maximum(np.fft.irfft(transform, length), 0.0)
     return chances
+
+
+def _most_hidden(found: float, share: float) -> int:
+    """A number that those hidden exceed with a probability below `_TAIL`, if each found one hides a geometric number of others.
+
+    Chernoff's bound of the negative binomial distribution, which is a little above its quantile (H. Chernoff, Ann. Math. Stat. 23, 1952).
+    """
+
+    def exponent(hidden: float) -> float:
+        every = hidden + found
+        return found * math.log(share * every / found) - hidden * math.log(hidden / (every * (1.0 - share)))
+
+    high = low = max(1.0, found * (1.0 - share) / share)
+    while exponent(high) > math.log(_TAIL):
+        low, high = high, 2.0 * high
+    while high - low > 0.5:
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if exponent(middle) > math.log(_TAIL) else (low, middle)
+    return math.ceil(high)
 
 
 def _shares(

@@ -8,10 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from cloister.foundation.errors import Refused
@@ -20,6 +16,12 @@ from cloister.storage.tables import metadata
 
 def migrate(connection: Connection) -> None:
     """Upgrades to the newest revision. Raises `Refused` (clause `schema-newer`) for one that is unknown here."""
+    # Loaded here: programs that only import this package need no Alembic.
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     scripts = ScriptDirectory(str(Path(__file__).with_name("migrations")))
     known = {script.revision for script in scripts.walk_revisions()}
     present = set(MigrationContext.configure(connection).get_current_heads())

@@ -81,14 +81,15 @@ def adjusted(manifest: Manifest, settings: Mapping[str, Any]) -> dict[str, dict[
                 "Leave it out, or check its name.",
             )
         _within(name, target, value)
-        made.setdefault(target.step, {})[target.parameter] = value
-        use = next(use for use in manifest.pipeline if use.name == target.step)
-        try:
-            parameters_of(use, made[target.step])
-        except BadInput as error:
-            raise BadInput(
-                f"The setting {name!r} cannot have this value.", error.why, manifest.adjustable[name].about
-            ) from None
+        for part in target.targets:
+            made.setdefault(part.step, {})[part.parameter] = value
+            use = next(use for use in manifest.pipeline if use.name == part.step)
+            try:
+                parameters_of(use, made[part.step])
+            except BadInput as error:
+                raise BadInput(
+                    f"The setting {name!r} cannot have this value.", error.why, target.about
+                ) from None
     return made
 
 
@@ -108,14 +109,25 @@ def _within(name: str, target: Adjustable, value: object) -> None:
 
 def _check_adjustable(manifest: Manifest) -> None:
     steps = {use.name: use for use in manifest.pipeline}
-    for name, target in manifest.adjustable.items():
-        use = steps.get(target.step)
-        if use is None or target.parameter not in find_step(use.step).parameters.model_fields:
+    for name, item in manifest.adjustable.items():
+        defaults = []
+        for target in item.targets:
+            use = steps.get(target.step)
+            if use is None or target.parameter not in find_step(use.step).parameters.model_fields:
+                raise BadInput(
+                    f"Setting {name!r} of the tool sets nothing.",
+                    f"There is no parameter {target.parameter!r} in a step {target.step!r}.",
+                    "Correct the manifest.",
+                    step=target.step,
+                )
+            defaults.append(getattr(parameters_of(use), target.parameter))
+        if any(default != defaults[0] for default in defaults):
+            # People are told one value that holds if they set none.
             raise BadInput(
-                f"Setting {name!r} of the tool sets nothing.",
-                f"There is no parameter {target.parameter!r} in a step {target.step!r}.",
-                "Correct the manifest.",
-                step=target.step,
+                f"Setting {name!r} of the tool sets parameters that differ without it.",
+                "Those that one setting reaches begin with one value.",
+                "Give them the same value in the manifest.",
+                step=item.step,
             )
 
 

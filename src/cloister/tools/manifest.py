@@ -37,11 +37,23 @@ class Input(Document):
     columns: Annotated[tuple[ColumnName, ...], Field(max_length=2000)] = ()
 
 
+def _absent(value: object) -> bool:
+    # What an older manifest does not have is not written, so that its digest stays what it was signed as.
+    return not value
+
+
 class Output(Document):
-    """What a tool gives: the value of one of its steps, and of which kind it is."""
+    """What a tool gives: the value of one of its steps, and of which kind it is.
+
+    Args:
+        source: the step.
+        kind: of its value.
+        on_request: it is made only where somebody asks for it; the steps that serve nothing else are passed by otherwise.
+    """
 
     source: Word
     kind: Kind
+    on_request: Annotated[bool, Field(exclude_if=_absent)] = False
 
 
 class StepUse(Document):
@@ -60,12 +72,20 @@ class StepUse(Document):
     parameters: Annotated[dict[Word, Any], Field(default_factory=dict, max_length=64)]
 
 
+class Target(Document):
+    """A parameter of a step."""
+
+    step: Word
+    parameter: Word
+
+
 class Adjustable(Document):
     """A parameter that users may set for their own pictures; everything else in a tool is fixed.
 
     Args:
         step: the step's name.
         parameter: its parameter.
+        also: further parameters that the setting gives the same value; without it they have the same value, too.
         about: what to set it to, for people.
         lowest: the least value, where it is a number.
         highest: the greatest.
@@ -76,6 +96,12 @@ class Adjustable(Document):
     about: Line = ""
     lowest: float | None = None
     highest: float | None = None
+    also: Annotated[tuple[Target, ...], Field(max_length=8, exclude_if=_absent)] = ()
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """All parameters that it sets."""
+        return (Target(step=self.step, parameter=self.parameter), *self.also)
 
 
 class Sizes(Document):
@@ -144,6 +170,10 @@ class Manifest(Document):
         for name, output in self.outputs.items():
             if output.source not in known:
                 raise ValueError(f"output {name} takes {output.source}, which no step gives")
+        if all(output.on_request for output in self.outputs.values()):
+            raise ValueError(
+                "every output is made on request only, so that nothing comes of the tool by itself"
+            )
         return self
 
 

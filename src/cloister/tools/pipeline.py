@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from cloister.foundation.errors import BadInput, CloisterError
 from cloister.foundation.files import write_atomically
 from cloister.tools import types as t
 from cloister.tools.check import parameters_of
+from cloister.tools.manifest import StepUse
 from cloister.tools.steps import find_step
 from cloister.tools.steps.base import Context, Model
 from cloister.tools.steps.reporting import as_csv, as_json
@@ -24,17 +25,25 @@ def run_pipeline(
     context: Context,
     progress: Callable[[str, float], None],
     settings: Mapping[str, Mapping[str, Any]] | None = None,
+    upto: str | None = None,
+    asked: Collection[str] = (),
 ) -> dict[str, t.Value]:
-    """Computes every step of a tool's pipeline on given values, and gives its outputs.
+    """Computes the steps of a tool's pipeline that its outputs need, on given values, and gives the outputs.
 
-    `settings` are parameters that the user set, by step, as `check.adjusted` gives them.
+    `settings` are parameters that the user set, by step, as `check.adjusted` gives them. With `upto` only what that step needs is
+    computed, and its value is given, by its name. `asked` names outputs that are made on request only, where they are wanted. A
+    step's value may be among the inputs: it is not computed again.
 
     Values are forgotten once no later step needs them, so that memory holds a few picture-sized arrays at most.
     """
     values: dict[str, t.Value] = dict(inputs)
-    uses = tool.manifest.pipeline
+    told = tool.manifest.outputs
+    outputs = {name: told[name].source for name in told if not told[name].on_request or name in asked}
+    if upto is not None:
+        outputs = {upto: upto}
+    uses = needed_by(tool.manifest.pipeline, set(outputs.values()), inputs)
     last = {source: place for place, use in enumerate(uses) for source in use.inputs.values()}
-    wanted = {output.source for output in tool.manifest.outputs.values()}
+    wanted = set(outputs.values())
     for place, use in enumerate(uses):
         step = find_step(use.step)
 
@@ -66,7 +75,17 @@ def run_pipeline(
         for source in set(use.inputs.values()):
             if last[source] == place and source not in wanted:
                 values.pop(source, None)
-    return {name: values[output.source] for name, output in tool.manifest.outputs.items()}
+    return {name: values[source] for name, source in outputs.items()}
+
+
+def needed_by(uses: Sequence[StepUse], names: Collection[str], given: Collection[str]) -> tuple[StepUse, ...]:
+    """The steps of a pipeline that those named rest on, themselves included, in order; without those whose values are given."""
+    needed, kept = set(names), []
+    for use in reversed(uses):
+        if use.name in needed and use.name not in given:
+            needed |= set(use.inputs.values())
+            kept.append(use)
+    return tuple(reversed(kept))
 
 
 def write_outputs(

@@ -6,27 +6,33 @@ tool, models and picture), so that it can be repeated.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cloister import __version__
 from cloister.data.images import LIMITS, ImageLimits, image_size
 from cloister.foundation.errors import BadInput, CloisterError
 from cloister.foundation.files import write_atomically
 from cloister.foundation.text import one_line
+from cloister.sizing.calibration import Calibration, concerns, described, expect_size
 from cloister.tools import types as t
 from cloister.tools.check import adjusted
 from cloister.tools.inputs import called, read_input
-from cloister.tools.manifest import Manifest
+from cloister.tools.manifest import Manifest, takes_pictures
 from cloister.tools.pipeline import run_pipeline, write_outputs
 from cloister.tools.sizes import KnownSizes, outside_known_sizes
 from cloister.tools.steps.base import Context, Model
+from cloister.tools.steps.reporting import as_told
 from cloister.tools.summary import Index
 from cloister.tools.tool import Tool
+
+NO_CERTIFICATE = "none: no owners vouch for this tool or its models"
 
 Progress = Callable[[str, str, float], None]
 """Called with the picture's name, the step's name, and the share of the picture's steps done, 0..1."""
@@ -53,6 +59,8 @@ class Result:
         width: of the picture as it is shown upright, pixels; None if it is no picture.
         height: as `width`.
         micrometres_per_pixel: that sizes were computed with; None if they are in pixels.
+        calibration: where that number comes from; None if it was only stated.
+        certificate: digest of the certificate that the tool names; None if it names none.
     """
 
     name: str
@@ -71,6 +79,8 @@ class Result:
     width: int | None = None
     height: int | None = None
     micrometres_per_pixel: float | None = None
+    calibration: Calibration | None = None
+    certificate: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -90,6 +100,8 @@ class Result:
             "input": self.input_digest,
             "tool": self.tool_digest,
             "models": dict(self.model_digests),
+            "certificate": self.certificate,
+            "calibration": None if self.calibration is None else as_told(self.calibration),
             "files": [str(path) for path in self.files],
             "warnings": list(self.warnings),
         }
@@ -101,10 +113,12 @@ def run_tool(
     out: Path | None = None,
     *,
     micrometres_per_pixel: float | None = None,
+    calibration: Calibration | None = None,
     settings: Mapping[str, Any] | None = None,
     threads: int = 0,
     limits: ImageLimits = LIMITS,
     progress: Progress | None = None,
+    asked: Collection[str] = (),
 ) -> list[Result]:
     """Runs a tool on files and, if `out` is given, writes overlay, table, figures and report of each, and an index.
 
@@ -114,10 +128,12 @@ def run_tool(
         out: a folder for the results, made if missing; of each picture `NAME.overlay.png`, `NAME.csv`, `NAME.json`, …,
             and `index.html` over all. NAME is the file's name without its ending, or with it where two would be alike.
         micrometres_per_pixel: of these pictures; instead of the tool's own calibration.
+        calibration: instead of `micrometres_per_pixel`; pictures of another size than its own are refused one by one.
         settings: values for what the tool lets users set (`manifest.adjustable`), by name.
         threads: processor threads at most; 0: as many as there are.
         limits: for every picture.
         progress: told of every step.
+        asked: names of outputs that the tool makes on request only (`manifest.outputs`).
 
     Returns:
         One result per file, in order; those that failed carry their error.
@@ -130,13 +146,20 @@ def run_tool(
             "There are no pictures to look at.", "No file was named.", "Name one or more pictures."
         )
     prepared = prepare(
-        tool, micrometres_per_pixel=micrometres_per_pixel, settings=settings, threads=threads, limits=limits
+        tool,
+        micrometres_per_pixel=micrometres_per_pixel,
+        calibration=calibration,
+        settings=settings,
+        threads=threads,
+        limits=limits,
+        asked=asked,
     )
     index = Index(tool, pictures=len(images))
     results = []
     for path, shown, label in zip(images, shown_names(images), labels(images), strict=True):
         results.append(prepared.run(prepared.read(path, shown), label, out, progress))
         index.add(results[-1])
+        results[-1] = _lighter(results[-1])
     if out is not None:
         write_atomically(out / "index.html", index.page())
     return results
@@ -149,12 +172,17 @@ def exit_code(results: Sequence[Result]) -> int:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the user chose for all pictures of a run; `by_step` is `settings` as the steps take them."""
+    """What the user chose for all pictures of a run; `by_step` is `settings` as the steps take them.
+
+    `asked` names the outputs wanted of those that are made on request only.
+    """
 
     micrometres_per_pixel: float | None
     limits: ImageLimits
     settings: Mapping[str, Any]
     by_step: Mapping[str, Mapping[str, Any]]
+    calibration: Calibration | None = None
+    asked: tuple[str, ...] = ()
 
 
 def choose(
@@ -162,15 +190,35 @@ def choose(
     micrometres_per_pixel: float | None,
     settings: Mapping[str, Any],
     limits: ImageLimits = LIMITS,
+    calibration: Calibration | None = None,
+    asked: Collection[str] = (),
 ) -> Chosen:
     """What the user chose, checked against the tool; see `run_tool`. Raises `BadInput`."""
+    if calibration is not None:
+        if micrometres_per_pixel is not None:
+            raise BadInput(
+                "The size of a pixel is given twice.", "A calibration says it too.", "Leave one of them out."
+            )
+        if not takes_pictures(tool.manifest):
+            raise BadInput("This tool takes tables.", "A calibration is for pictures.", "Leave it out.")
+        micrometres_per_pixel = calibration.micrometres_per_pixel
+    outputs = tool.manifest.outputs
+    for name in asked:
+        if name not in outputs or not outputs[name].on_request:
+            offered = ", ".join(name for name, output in outputs.items() if output.on_request)
+            raise BadInput(
+                f"The tool {tool.name} makes no {name!r} on request.",
+                f"It makes {offered or 'nothing on request'}.",
+                "Leave it out, or use a tool that makes it.",
+            )
     if micrometres_per_pixel is not None and not 0 < micrometres_per_pixel < 1e6:
         raise BadInput(
             "The size of a pixel is not usable.",
             "It must be above zero.",
             "Give it in micrometres per pixel.",
         )
-    return Chosen(micrometres_per_pixel, limits, dict(settings), adjusted(tool.manifest, settings))
+    by_step, wanted = adjusted(tool.manifest, settings), tuple(dict.fromkeys(asked))
+    return Chosen(micrometres_per_pixel, limits, dict(settings), by_step, calibration, wanted)
 
 
 def compute(
@@ -181,7 +229,7 @@ def compute(
     shown: str,
     chosen: Chosen,
     tick: Callable[[str, float], None],
-) -> tuple[dict[str, t.Value], Context, str]:
+) -> tuple[dict[str, t.Value], Context, tuple[str, ...]]:
     """The outputs for an input that was read, what they were computed in, and why they are doubtful, if they are.
 
     Args:
@@ -194,32 +242,51 @@ def compute(
         tick: told of every step.
 
     Raises:
-        CloisterError: a step could not do its work.
+        CloisterError: a step could not do its work, or the picture is not one that the calibration is for.
     """
-    facts = {
-        "tool": f"{tool.name} {tool.manifest.version}",
-        "tool digest": tool.digest,
-        "input digest": seen,
-    }
-    facts |= {f"model {name}": model for name, model in tool.manifest.models.items()}
     calibrated = chosen.micrometres_per_pixel or tool.manifest.calibration.micrometres_per_pixel
-    facts["micrometres per pixel"] = (
-        "unknown: sizes are in pixels" if calibrated is None else f"{calibrated:g}"
-    )
-    facts |= {f"setting {name}": f"{value}" for name, value in chosen.settings.items()}
+    doubts: tuple[str, ...] = ()
+    if chosen.calibration is not None:
+        width, height = _size(value, chosen.limits)
+        if width is not None and height is not None:
+            expect_size(chosen.calibration, (width, height), shown)
+        doubts = concerns(chosen.calibration, today=dt.datetime.now().astimezone().date())
     context = Context(
         models,
         tool.manifest.title,
         shown,
         calibrated,
         chosen.limits,
-        facts,
+        provenance(tool, seen, chosen),
         tool.manifest.limits,
         _known_sizes(tool.manifest, chosen.by_step),
+        chosen.calibration,
+        doubts,
     )
     inputs = {next(iter(tool.manifest.inputs)): value}
-    outputs = run_pipeline(tool, models, inputs, context, tick, chosen.by_step)
-    return outputs, context, outside_known_sizes(first_table(outputs), context.sizes, calibrated)
+    outputs = run_pipeline(tool, models, inputs, context, tick, chosen.by_step, asked=chosen.asked)
+    unknown = outside_known_sizes(first_table(outputs), context.sizes, calibrated)
+    return outputs, context, (*((unknown,) if unknown else ()), *doubts)
+
+
+def provenance(tool: Tool, seen: str, chosen: Chosen) -> dict[str, str]:
+    """What a result states of where it comes from: tool, models, certificate, software, input, calibration, settings."""
+    facts = {
+        "tool": f"{tool.name} {tool.manifest.version}",
+        "tool digest": tool.digest,
+        "input digest": seen,
+    }
+    facts |= {f"model {name}": model for name, model in tool.manifest.models.items()}
+    facts["certificate digest"] = tool.manifest.certificate or NO_CERTIFICATE
+    facts["software"] = f"Cloister {__version__}"
+    calibrated = chosen.micrometres_per_pixel or tool.manifest.calibration.micrometres_per_pixel
+    facts["micrometres per pixel"] = (
+        "unknown: sizes are in pixels" if calibrated is None else f"{calibrated:g}"
+    )
+    if chosen.calibration is not None:
+        facts["calibration"] = described(chosen.calibration)
+        facts["calibration digest"] = chosen.calibration.digest()
+    return facts | {f"setting {name}": f"{value}" for name, value in chosen.settings.items()}
 
 
 def first_table(outputs: Mapping[str, t.Value]) -> t.Table | None:
@@ -274,7 +341,8 @@ class Prepared:
         started = time.perf_counter()
         outputs: dict[str, t.Value] = {}
         files: tuple[Path, ...] = ()
-        doubt, error = "", source.error
+        doubts: tuple[str, ...] = ()
+        error = source.error
 
         def tick(step: str, share: float) -> None:
             if progress is not None:
@@ -282,15 +350,15 @@ class Prepared:
 
         if source.value is not None:
             try:
-                outputs, context, doubt = compute(
+                outputs, context, doubts = compute(
                     self.tool, self.models, source.value, source.digest, source.shown, self.chosen, tick
                 )
                 tick("done", 1.0)
                 files = write_outputs(out, label, outputs, context) if out is not None else ()
             except CloisterError as problem:
-                outputs, doubt, error = {}, "", problem
+                outputs, doubts, error = {}, (), problem
             except OSError as problem:
-                outputs, doubt = {}, ""
+                outputs, doubts = {}, ()
                 error = BadInput(
                     f"The result of {source.shown} could not be written, so it is not written at all.",
                     problem.strerror or "",
@@ -313,11 +381,13 @@ class Prepared:
             tool_digest=self.tool.digest,
             model_digests=dict(self.tool.manifest.models),
             files=files,
-            warnings=(doubt,) if doubt else (),
+            warnings=doubts,
             path=source.path,
             width=width,
             height=height,
             micrometres_per_pixel=self.micrometres_per_pixel,
+            calibration=self.chosen.calibration,
+            certificate=self.tool.manifest.certificate,
         )
 
 
@@ -325,13 +395,24 @@ def prepare(
     tool: Tool,
     *,
     micrometres_per_pixel: float | None = None,
+    calibration: Calibration | None = None,
     settings: Mapping[str, Any] | None = None,
     threads: int = 0,
     limits: ImageLimits = LIMITS,
+    asked: Collection[str] = (),
 ) -> Prepared:
     """Checks what the user chose and loads the tool's models; arguments and errors as of `run_tool`."""
-    chosen = choose(tool, micrometres_per_pixel, settings or {}, limits)
+    chosen = choose(tool, micrometres_per_pixel, settings or {}, limits, calibration, asked)
     return Prepared(tool, tool.load(threads=threads), chosen)
+
+
+def _lighter(result: Result) -> Result:
+    """Without pixels whose file is there: a caller who keeps the results of many pictures needs them once at most."""
+    outputs = {
+        name: replace(value, pixels=None) if isinstance(value, t.Picture) else value
+        for name, value in result.outputs.items()
+    }
+    return replace(result, outputs=outputs)
 
 
 def _size(value: t.Value | None, limits: ImageLimits) -> tuple[int | None, int | None]:
@@ -359,7 +440,7 @@ def _known_sizes(manifest: Manifest, by_step: Mapping[str, Mapping[str, Any]]) -
                 (
                     name
                     for name, item in manifest.adjustable.items()
-                    if (item.step, item.parameter) == (use.name, "factor")
+                    if any((part.step, part.parameter) == (use.name, "factor") for part in item.targets)
                 ),
                 "",
             )

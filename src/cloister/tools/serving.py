@@ -23,18 +23,25 @@ from numpy.typing import NDArray
 from cloister.data.column_kinds import TableLimits
 from cloister.data.images import ImageLimits, Pixels, decode_image
 from cloister.foundation.digests import digest, same
-from cloister.foundation.errors import BadInput, Conflict
+from cloister.foundation.errors import BadInput, Conflict, NotFound
+from cloister.sizing.calibration import read
 from cloister.tools import types as t
+from cloister.tools.check import parameters_of
+from cloister.tools.manifest import Manifest, StepUse
 from cloister.tools.package import Package, pack, unpack
+from cloister.tools.pipeline import run_pipeline
 from cloister.tools.run import choose, compute, first_table
-from cloister.tools.steps.base import Model
+from cloister.tools.steps.base import Context, Model
+from cloister.tools.steps.cleaned import CLEANS, CleanPicture, cleaned_pixels, encoded
 from cloister.tools.steps.reporting import as_csv, as_json
 from cloister.tools.tool import Tool
 
 METHODS: Mapping[str, str] = {
     "builtin": "cloister.tools.serving:builtin",
+    "clean": "cloister.tools.serving:clean",
     "load": "cloister.tools.serving:load",
     "look": "cloister.tools.serving:look",
+    "ruler": "cloister.tools.serving:ruler",
 }
 """What a worker for tools can do."""
 
@@ -58,6 +65,8 @@ _PNG_PIXELS = 4 << 20
 """Larger overlays become JPEG: a browser on the plant's network should not wait for 20 MB."""
 _JPEG_SIDE = 65_500
 _MAX_THREADS = 4
+RULER_SIDE = 2400
+"""Longest side of a picture of a scale as people click into it, pixels."""
 
 Answer: TypeAlias = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 
@@ -91,8 +100,8 @@ def look(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
     """Runs this worker's tool on the bytes of one picture or table.
 
     Args:
-        arguments: `tool` (digest), `name` (what to call the file), `settings` (by name), `um_per_pixel` (or None), and the
-            limits `max_bytes`, `max_pixels`, `max_rows`.
+        arguments: `tool` (digest), `name` (what to call the file), `settings` (by name), `um_per_pixel` (or None),
+            `calibration` (canonical JSON, or None) and the limits `max_bytes`, `max_pixels`, `max_rows`.
         arrays: `data`, the bytes.
 
     Returns:
@@ -109,9 +118,11 @@ def look(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
     data, name = arrays["data"].tobytes(), str(arguments["name"])
     limits = ImageLimits(int(arguments["max_bytes"]), int(arguments["max_pixels"]))
     tool, seen = loaded.tool, digest(data)
-    chosen = choose(tool, arguments["um_per_pixel"], arguments["settings"], limits)
+    given = arguments.get("calibration")
+    calibration = None if given is None else read(str(given).encode())
+    chosen = choose(tool, arguments["um_per_pixel"], arguments["settings"], limits, calibration)
     value, pixels = _input(tool, data, name, limits, int(arguments["max_rows"]))
-    outputs, context, doubt = compute(tool, loaded.models, value, seen, name, chosen, lambda *_: None)
+    outputs, context, doubts = compute(tool, loaded.models, value, seen, name, chosen, lambda *_: None)
     figures = next((item for item in outputs.values() if isinstance(item, t.Figures)), t.Figures({}))
     table = first_table(outputs)
     files = {"result.json": as_json(context, figures, table)}
@@ -131,10 +142,105 @@ def look(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
         "um_per_pixel": context.micrometres_per_pixel,
         "settings": dict(chosen.settings),
         "alternative": _alternative(outputs),
-        "warnings": [doubt] if doubt else [],
+        "warnings": list(doubts),
         "seconds": time.perf_counter() - started,
     }
     return told, {name: _array(content) for name, content in files.items()}
+
+
+def ruler(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
+    """What a picture of a scale shows, and the picture itself, encoded anew and small enough to be clicked into.
+
+    Args:
+        arguments: `name` (what to call the file), and the limits `max_bytes`, `max_pixels`.
+        arrays: `data`, the bytes.
+
+    Returns:
+        `input` (digest), `size`, `lines` (period, its uncertainty and the angle, or None) and `why` there are none; the picture as
+        `picture`, JPEG.
+
+    Raises:
+        BadInput: the file is no picture, or too large.
+    """
+    from PIL import Image
+
+    from cloister.tools.calibrations import look_at_ruler
+
+    data, name = arrays["data"].tobytes(), str(arguments["name"])
+    limits = ImageLimits(int(arguments["max_bytes"]), int(arguments["max_pixels"]))
+    looked = look_at_ruler(data, name, limits)
+    shown, stream = Image.fromarray(decode_image(data, limits, name=name)), io.BytesIO()
+    shown.thumbnail((RULER_SIDE, RULER_SIDE))
+    shown.save(stream, format="JPEG", quality=90, subsampling=0)
+    lines = looked.lines
+    told = {
+        "input": looked.digest,
+        "size": list(looked.size),
+        "lines": None if lines is None else [lines.period, lines.uncertainty, lines.angle],
+        "why": "" if looked.error is None else f"{looked.error.what} {looked.error.why}",
+    }
+    return told, {"picture": _array(stream.getvalue())}
+
+
+def clean(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
+    """A cleaned copy of a picture that was looked at before, as the tool's step `clean_picture@1` makes it.
+
+    Args:
+        arguments: `tool`, `name`, `settings`, `um_per_pixel`, `max_bytes`, `max_pixels` as of `look`; and `corners`, how many each
+            object's outline has.
+        arrays: `data`, the picture's bytes; `points`, the outlines' corners one after the other, [n, 2], pixels.
+
+    Returns:
+        Nothing told, and the picture's bytes: `cleaned`, PNG or JPEG.
+
+    Raises:
+        Conflict: this worker has another tool.
+        NotFound: the tool makes no cleaned picture.
+        BadInput: the picture cannot be used.
+    """
+    loaded = next(iter(_LOADED.values()), None)
+    if loaded is None or not same(loaded.tool.digest, str(arguments["tool"])):
+        raise Conflict("This worker has another tool.", "", "Try again.")
+    tool, use = loaded.tool, cleaning_of(loaded.tool.manifest)
+    limits = ImageLimits(int(arguments["max_bytes"]), int(arguments["max_pixels"]))
+    chosen = choose(tool, arguments["um_per_pixel"], arguments["settings"], limits)
+    image = t.Image(decode_image(arrays["data"].tobytes(), limits, name=str(arguments["name"])))
+    points = np.asarray(arrays["points"], dtype=np.float64).reshape(-1, 2)
+    polygons = (
+        np.split(points, np.cumsum([int(count) for count in arguments["corners"]])[:-1])
+        if len(points)
+        else []
+    )
+    maps = None
+    if "litter" in use.inputs:
+        source = use.inputs["litter"]
+        maps = run_pipeline(
+            tool,
+            loaded.models,
+            {use.inputs["image"]: image},
+            Context(image_limits=limits),
+            lambda *_: None,
+            chosen.by_step,
+            upto=source,
+        )[source]
+    assert maps is None or isinstance(maps, t.Field)
+    parameters = parameters_of(use, chosen.by_step.get(use.name))
+    assert isinstance(parameters, CleanPicture)
+    made = cleaned_pixels(Context(), parameters, image, polygons, maps)
+    large = made.shape[0] * made.shape[1] > _EXACT_PIXELS and max(made.shape[:2]) <= _JPEG_SIDE
+    return {}, {"cleaned": _array(encoded(made, "image/jpeg" if large else "image/png"))}
+
+
+def cleaning_of(manifest: Manifest) -> StepUse:
+    """The step of a tool that makes a cleaned picture. Raises `NotFound`."""
+    for use in manifest.pipeline:
+        if use.step == CLEANS:
+            return use
+    raise NotFound(
+        "This tool makes no cleaned picture.",
+        f"It has no step {CLEANS}.",
+        "Use a tool that makes one.",
+    )
 
 
 def _input(
@@ -158,7 +264,7 @@ def _finished(outputs: Mapping[str, t.Value]) -> dict[str, bytes]:
             for name in _OF_REPORTS & value.files.keys():
                 files.setdefault(name, value.files[name])
         if isinstance(value, t.Picture) and value.media_type == "image/png" and not _overlay(files):
-            files |= _shrunk(value.data)
+            files |= _shrunk(value)
     return files
 
 
@@ -166,13 +272,16 @@ def _overlay(files: Mapping[str, bytes]) -> bool:
     return any(name.startswith("overlay.") for name in files)
 
 
-def _shrunk(data: bytes) -> dict[str, bytes]:
-    from PIL import PngImagePlugin
+def _shrunk(overlay: t.Picture) -> dict[str, bytes]:
+    from PIL import Image, PngImagePlugin
 
-    # The overlay step of this process wrote it: the bomb check of Image.open would refuse very large ones.
-    picture = PngImagePlugin.PngImageFile(io.BytesIO(data))
+    if overlay.pixels is not None:
+        picture = Image.fromarray(overlay.pixels)
+    else:
+        # The overlay step of this process wrote it: the bomb check of Image.open would refuse very large ones.
+        picture = PngImagePlugin.PngImageFile(io.BytesIO(overlay.data))
     if picture.width * picture.height <= _PNG_PIXELS or max(picture.size) > _JPEG_SIDE:
-        return {"overlay.png": data}
+        return {"overlay.png": overlay.data}
     stream = io.BytesIO()
     picture.convert("RGB").save(stream, format="JPEG", quality=90, subsampling=0)
     return {"overlay.jpg": stream.getvalue()}

@@ -10,6 +10,7 @@ from cloister.data.normalise import NORMALISATION_VERSION
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
 from cloister.tools.manifest import Manifest, parse_manifest
+from cloister.tools.steps.cleaned import CLEANED
 from cloister.tools.tool import Tool
 
 
@@ -109,7 +110,8 @@ class Outlining:
         typical: diameter, pixels, of the objects that the model knows best.
         threshold: the lowest probability of a centre that counts.
         most_common: highest intersection over union that two different objects may have.
-        farther: factor of the smaller copy at which large objects are looked for; 0 for none.
+        farther: factor of the smaller copy at which large objects are looked for.
+        times: how often one looks from farther away, each time by that factor; at most 3.
         reach: how near another object has to lie to hide one, and
         recall: the share of objects in plain sight that are found: see `size_figures@1`.
         counted: plural noun for reports.
@@ -120,7 +122,8 @@ class Outlining:
     typical: float
     threshold: float = 0.5
     most_common: float = 0.5
-    farther: float = 0.0
+    farther: float = 1.0 / LARGE
+    times: int = 0
     reach: float = 1.0
     recall: float = 1.0
     counted: str = "objects"
@@ -145,30 +148,29 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
         "lowest": 0.0,
         "highest": 4.0,
     }
-    threshold = {
-        "step": "close" if p.farther else "outlines",
+    seen = _seen(p)
+    threshold: dict[str, Any] = {
+        "step": seen[0],
         "parameter": "threshold",
         "about": "Between 0 and 1; higher counts fewer objects, surer ones.",
         "lowest": 0.0,
         "highest": 1.0,
     }
-    find = [
-        _use("sized", "fit_scale@1", {"image": "picture"}, model="objects", typical=float(p.typical)),
-        *_look(p, "sized", "outlines" if not p.farther else "close"),
-    ]
-    if p.farther:
-        find += [
-            _use("small", "rescale@1", {"image": "sized"}, factor=float(p.farther)),
-            *_look(p, "small", "far"),
-            _use(
-                "outlines",
-                "merge_outlines@1",
-                {"close": "close", "far": "far"},
-                boundary=LARGE * float(p.typical),
-            ),
-        ]
+    if seen[1:]:
+        threshold["also"] = [{"step": step, "parameter": "threshold"} for step in seen[1:]]
+    sized = _use("sized", "fit_scale@1", {"image": "picture"}, model="objects", typical=float(p.typical))
+    find = [sized, *_looks(p)]
     finder = {"reach": float(p.reach), "recall": float(p.recall)}
     content = _outlined(about, find, p.counted, {"scale": scale, "threshold": threshold}, finder)
+    content["pipeline"] += [
+        _use("litter", "litter@1", {"tiles": "sized_squares"}, model="objects"),
+        _use(
+            "cleaned",
+            "clean_picture@1",
+            {"image": "picture", "outlines": "outlines", "litter": "litter"},
+        ),
+    ]
+    content["outputs"][CLEANED] = {"source": "cleaned", "kind": "picture", "on_request": True}
     tool = Tool(
         parse_manifest(canonical({**content, "models": {"objects": digest(model)}})), {"objects": model}
     )
@@ -250,6 +252,29 @@ def _outlined(
             "report": {"source": "report", "kind": "report"},
         },
     }
+
+
+def _looks(p: Outlining) -> list[dict[str, Any]]:
+    """Looks at copies, each smaller than the one before, and who of two neighbours decides about which sizes, from the farthest on."""
+    copies = ("sized", "small", "smaller", "smallest")[: p.times + 1]
+    seen = _seen(p)
+    steps: list[dict[str, Any]] = []
+    for place, (copy, found) in enumerate(zip(copies, seen, strict=True)):
+        if place:
+            steps.append(_use(copy, "rescale@1", {"image": copies[place - 1]}, factor=float(p.farther)))
+        steps += _look(p, copy, found)
+    whole = seen[-1]
+    for place in range(p.times - 1, -1, -1):
+        made = f"from_{seen[place]}" if place else "outlines"
+        between = {"close": seen[place], "far": whole}
+        steps.append(_use(made, "merge_outlines@1", between, boundary=LARGE * float(p.typical)))
+        whole = made
+    return steps
+
+
+def _seen(p: Outlining) -> tuple[str, ...]:
+    """The steps that find outlines, from the closest look on."""
+    return ("close", "far", "farther", "farthest")[: p.times + 1] if p.times else ("outlines",)
 
 
 def _look(p: Outlining, image: str, outlines: str) -> list[dict[str, Any]]:

@@ -9,13 +9,15 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cloister.foundation.clock import SystemClock
 from cloister.foundation.digests import digest, same
 from cloister.foundation.errors import NotTrusted
-from cloister.release.bundle import Checked, check_bundle
-from cloister.release.certificate import is_content
 from cloister.tools.tool import Tool
+
+if TYPE_CHECKING:
+    from cloister.release.bundle import Checked
 
 
 def verify_installed(tool: Tool, certificate: bytes | None) -> None:
@@ -52,6 +54,10 @@ def check_tool(
                 clause="tool-uncertified",
             )
         return None
+    # Loaded for tools that have one only: most of a quarter of a second.
+    from cloister.release.bundle import check_bundle
+    from cloister.release.certificate import is_content
+
     if certificate is None or not same(digest(certificate), tool.manifest.certificate or ""):
         raise NotTrusted("The tool's certificate is missing or another one.", clause="certificate-content")
     checked = check_bundle(certificate, SystemClock().now(), owners=owners, quorum=quorum)

@@ -184,11 +184,19 @@ class Figures:
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished picture."""
+    """A finished picture.
+
+    Args:
+        data: the file's bytes.
+        media_type: what kind of file.
+        alternative: what it shows, for those who cannot see it.
+        pixels: of it, uint8 height x width x 3, where they are at hand, so that a smaller one need not decode the file; or None.
+    """
 
     data: bytes
     media_type: Literal["image/png", "image/jpeg", "image/svg+xml"]
     alternative: str = ""
+    pixels: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from cloister.web import assets, description, problems
-from cloister.web.api import agreements, budgets, datasets, disclosures, happenings, parties, releases
+from cloister.web.api import (
+    agreements,
+    budgets,
+    datasets,
+    disclosures,
+    figures,
+    happenings,
+    parties,
+    releases,
+)
 from cloister.web.api import log as log_api
 from cloister.web.api import passkeys as passkeys_api
 from cloister.web.api import people as people_api
@@ -16,6 +25,7 @@ from cloister.web.frame import Pages
 from cloister.web.pages import (
     account,
     ask,
+    calibrations,
     entrance,
     home,
     log,
@@ -30,6 +40,7 @@ from cloister.web.pages import (
 from cloister.web.pages import agreements as agreements_pages
 from cloister.web.pages import datasets as datasets_pages
 from cloister.web.pages import disclosures as disclosures_pages
+from cloister.web.pages import figures as figures_pages
 from cloister.web.pages import parties as parties_pages
 from cloister.web.routes import Routes
 from cloister.web.site import Site
@@ -39,6 +50,7 @@ _INTERFACE = (
     happenings,
     datasets,
     disclosures,
+    figures,
     agreements,
     budgets,
     tasks_api,
@@ -58,11 +70,13 @@ _SCREENS = (
     home,
     tools_api,
     tools,
+    calibrations,
     samples,
     ask,
     tasks,
     datasets_pages,
     disclosures_pages,
+    figures_pages,
     parties_pages,
     agreements_pages,
     results,

@@ -35,8 +35,10 @@ class Factory:
         agglomerates: share of places that hold an agglomerate of two or more primaries instead of one crystal.
         bubbles: air bubbles per picture.
         bubble_radius: of the bubbles.
+        odd_crystals: share of pictures whose crystals look otherwise than light through ideal bodies.
         odd_bubbles: share of bubbles that look otherwise than a usual condenser shows them.
         dust: specks per picture.
+        clumps: dark heaps of dust per picture.
         fibres: threads per picture.
         scratches: per picture.
         hairs: long thick threads per picture.
@@ -62,10 +64,12 @@ class Factory:
     spread: Range = (1.15, 1.4)
     crowding: Range = (0.6, 0.9)
     agglomerates: Range = (0.0, 0.0)
+    odd_crystals: float = 0.0
     bubbles: Range = (0, 8)
     bubble_radius: Range = (5, 22)
     odd_bubbles: Range = (0.0, 0.0)
     dust: Range = (0, 40)
+    clumps: Range = (0.0, 0.0)
     fibres: Range = (0, 1.5)
     scratches: Range = (0, 3)
     hairs: Range = (0.0, 0.0)

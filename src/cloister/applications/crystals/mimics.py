@@ -1,4 +1,4 @@
-"""What lies on the slide and is no crystal: dust, fibres, scratches, the rim of a drop.
+"""What lies on the slide and is no crystal: dust and heaps of it, fibres, scratches, the rim of a drop.
 
 Each draws into the scene's two layers in place: `dark` (log transmission, float32 [height, width]) and
 `glow` (added light, float32 [height, width, 3], or None in bright field).
@@ -36,6 +36,25 @@ def scatter_dust(
         dark -= layer
     else:
         glow += (0.12 * layer)[..., None]
+
+
+def scatter_clumps(rng: np.random.Generator, dark: Layer, glow: Layer | None, count: int) -> None:
+    """Dark heaps of specks, 4 to 30 pixels across, without facets or a clear outline."""
+    height, width = dark.shape
+    heaps = Image.new("F", (width, height), 0.0)
+    pen = ImageDraw.Draw(heaps)
+    for _ in range(count):
+        middle, spread = rng.uniform(0, 1, 2) * (width, height), float(rng.uniform(1.2, 7.0))
+        strength, stretched = float(rng.uniform(0.3, 2.2)), rng.uniform(0.5, 1.0, 2)
+        for _ in range(int(rng.integers(4, 26))):
+            x, y = middle + rng.normal(0, spread, 2) * stretched
+            size = float(rng.uniform(0.6, 0.3 * spread + 1.4))
+            pen.ellipse([x - size, y - size, x + size, y + size], fill=strength * float(rng.uniform(0.4, 1)))
+    layer = ndimage.gaussian_filter(np.asarray(heaps, dtype=np.float32), float(rng.uniform(0.5, 2.0)))
+    if glow is None:
+        dark -= layer
+    else:
+        glow += (0.15 * layer)[..., None]
 
 
 def lay_fibres(rng: np.random.Generator, dark: Layer, glow: Layer | None, count: int) -> None:

@@ -3,6 +3,8 @@
 A model that has seen ten factories knows ten factories. Here every picture comes from a factory of its own: light, camera,
 habits, sizes, crowding, agglomerates and dirt are drawn from ranges wider than those of any preset, so that a real plant's
 microscope is one more draw (domain randomisation; J. Tobin et al., IROS 2017). No preset's ranges are among the draws.
+
+Training begins with crystals as optics draws them. Later ones are also odd: only their outline is right (`odd_crystals`).
 """
 
 from __future__ import annotations
@@ -17,24 +19,44 @@ from cloister.applications.crystals.polyhedra import HABITS, Habit
 
 LIGHTS: Final[dict[Light, float]] = {"bright": 0.56, "polarised": 0.26, "reflected": 0.18}
 
-CALM, CROWDED, FOAMY, GROWN, BARE = "calm", "crowded", "foamy", "grown", "bare"
-KINDS: Final[dict[str, float]] = {CALM: 0.28, CROWDED: 0.2, GROWN: 0.2, FOAMY: 0.28, BARE: 0.04}
-"""Share of pictures with separate crystals, with many that overlap, with agglomerates, with bubbles above all, and empty."""
+CALM, CROWDED, FOAMY, FROTHY, GROWN, BARE = "calm", "crowded", "foamy", "frothy", "grown", "bare"
+KINDS: Final[dict[str, float]] = {
+    CALM: 0.26,
+    CROWDED: 0.2,
+    GROWN: 0.2,
+    FOAMY: 0.18,
+    FROTHY: 0.12,
+    BARE: 0.04,
+}
+"""Share of pictures with separate crystals, with many that overlap, with agglomerates, with bubbles, with small bubbles, and empty."""
+
+OVEREXPOSED = 0.3
+"""Share of the pictures on black whose camera was set for the faint crystals: the bright ones are white without any facet."""
+
+ODD = 0.9
+"""Share of the later pictures whose crystals are drawn at random within their outlines."""
+
+CLUMPS: Final[Range] = (0, 14)
 
 MOST = 700.0
 """Crystals per 640 x 512 pixels at most; more cannot be told apart by anybody."""
 
-SMALLEST, LARGEST = 9.0, 52.0
-"""Median diameters of a picture's crystals, pixels; single crystals are from under half to over twice as large."""
+SMALLEST, LARGEST = 14.0, 52.0
+"""Median diameters of a picture's crystals, pixels; single crystals are from under half to over twice as large.
+
+Of smaller ones nothing is left to see but a blot, which may as well be a bubble: a model that is asked for those counts bubbles.
+Where a camera shows crystals smaller than that, the picture is enlarged before (`fit_scale@1`).
+"""
 
 
-def any_factory(rng: np.random.Generator, width: int, height: int) -> Factory:
+def any_factory(rng: np.random.Generator, width: int, height: int, *, odd: bool = False) -> Factory:
     """A factory for one picture.
 
     Args:
         rng: source of all randomness.
         width: of the picture, pixels.
         height: of it.
+        odd: whether crystals may look otherwise than optics says, and dirt may lie in heaps.
     """
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     habits: dict[Habit, float] = dict(zip(HABITS, rng.dirichlet([0.5] * len(HABITS)).tolist(), strict=True))
@@ -44,6 +66,8 @@ def any_factory(rng: np.random.Generator, width: int, height: int) -> Factory:
         median = float(rng.uniform(16, 38))
     ranges: dict[str, Any] = {name: _within(rng, span) for name, span in _ANYTHING.items()}
     ranges |= {name: _within(rng, span) for name, span in _KIND[kind].items()}
+    if light != "bright" and rng.random() < OVEREXPOSED:
+        ranges["contrast"] = _within(rng, _GLARING)
     ranges["jpeg"] = (0, 0) if rng.random() < 0.2 else tuple(int(end) for end in ranges["jpeg"])
     # Ranges tell crystals per 640 x 512 pixels: as many as fill the wanted share of the field.
     cover = ranges.pop("cover")[0]
@@ -52,6 +76,8 @@ def any_factory(rng: np.random.Generator, width: int, height: int) -> Factory:
     for name in _SELDOM:
         if rng.random() < 0.7:
             ranges[name] = (0.0, 0.0)
+    if odd:
+        ranges |= {"clumps": _within(rng, CLUMPS), "odd_crystals": ODD}
     return Factory(
         f"any, {kind}",
         width=width,
@@ -71,7 +97,7 @@ _ANYTHING: Final[dict[str, Range]] = {
     "spread": (1.05, 1.75),
     "crowding": (0.75, 1.15),
     "bubbles": (0, 14),
-    "bubble_radius": (3, 30),
+    "bubble_radius": (2, 30),
     "odd_bubbles": (0, 1),
     "dust": (0, 160),
     "fibres": (0, 4),
@@ -101,8 +127,10 @@ _KIND: Final[dict[str, dict[str, Range]]] = {
     CROWDED: {"cover": (0.2, 0.55), "crowding": (0.42, 0.8), "agglomerates": (0, 0.15)},
     GROWN: {"cover": (0.06, 0.35), "agglomerates": (0.15, 0.8)},
     FOAMY: {"cover": (0.0, 0.15), "bubbles": (15, 260), "bubble_radius": (2, 34)},
+    FROTHY: {"cover": (0.0, 0.12), "bubbles": (40, 500), "bubble_radius": (2, 10)},
     BARE: {"cover": (0.0, 0.003), "bubbles": (0, 10)},
 }
+_GLARING: Final[Range] = (1.2, 3.2)
 _SELDOM: Final = ("hairs", "fibres", "scratches")
 
 

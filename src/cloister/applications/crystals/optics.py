@@ -88,6 +88,35 @@ class Part:
     z: float = 0.0
 
 
+@dataclass(frozen=True)
+class Traced:
+    """Where light meets a group: a patch of the picture.
+
+    Attributes:
+        left: column of the patch's first pixel.
+        top: row of it.
+        u: columns, float32 [1, width].
+        v: rows, float32 [height, 1].
+        inside: where there is a body, bool [height, width], as all that follow.
+        thickness: of the group along z, pixels.
+        front: number of the facet at which light enters, -1 for none.
+        back: number of the one at which it leaves.
+        slope: gradient of the thickness, along columns and along rows.
+        nearest: number of the part at which light enters, -1 for none.
+    """
+
+    left: int
+    top: int
+    u: Patch
+    v: Patch
+    inside: NDArray[np.bool_]
+    thickness: Patch
+    front: NDArray[np.intp]
+    back: NDArray[np.intp]
+    slope: tuple[Patch, Patch]
+    nearest: NDArray[np.intp]
+
+
 def blur_at(depth: float, optics: Optics) -> float:
     """Blur of a body's outline, pixels (Gaussian sigma), at a distance from the focal plane of -1 to 1."""
     return float(np.hypot(optics.sharpness, optics.depth_blur * depth))
@@ -109,19 +138,14 @@ def show_crystals(
         optics: the camera.
     """
     blur = blur_at(depth, optics)
-    margin = 3.0 * blur + 5.0
-    low = np.min([np.array([p.x, p.y]) - np.abs(p.body.outline).max(axis=0) for p in parts], axis=0) - margin
-    high = np.max([np.array([p.x, p.y]) + np.abs(p.body.outline).max(axis=0) for p in parts], axis=0) + margin
-    left, top = int(np.floor(low[0])), int(np.floor(low[1]))
-    width, height = int(high[0] - low[0]) + 2, int(high[1] - low[1]) + 2
-    u = np.arange(left, left + width, dtype=np.float32)[None, :]
-    v = np.arange(top, top + height, dtype=np.float32)[:, None]
-    inside, thickness, front, back, slope, nearest = _trace(parts, u, v)
+    seen = trace(parts, 3.0 * blur + 5.0)
+    left, top, inside, thickness = seen.left, seen.top, seen.inside, seen.thickness
+    slope, nearest = seen.slope, seen.nearest
     radius = max(p.body.diameter for p in parts) / 2.0
     mask = inside.astype(np.float32)
     soft = ndimage.gaussian_filter(mask, max(0.6, blur))
     wide = ndimage.gaussian_filter(mask, max(0.6, blur) + 1.2 + 0.03 * radius)
-    facet_edges = _lines(front, inside) + 0.45 * _lines(back, inside)
+    facet_edges = lines(seen.front, inside) + 0.45 * lines(seen.back, inside)
     strength = optics.contrast * float(rng.uniform(0.75, 1.25))
     outline = 4.0 * soft * (1.0 - soft)
     bend = slope[0] ** 2 + slope[1] ** 2
@@ -238,12 +262,19 @@ def show_odd_bubble(
     )
 
 
-def _trace(
-    parts: Sequence[Part], u: Patch, v: Patch
-) -> tuple[
-    NDArray[np.bool_], Patch, NDArray[np.intp], NDArray[np.intp], tuple[Patch, Patch], NDArray[np.intp]
-]:
-    """Where rays along z meet a group: inside, thickness, front and back facet, gradient of thickness, nearest part."""
+def trace(parts: Sequence[Part], margin: float) -> Traced:
+    """Follows the light along z through a group, from the objective's side.
+
+    Args:
+        parts: at least one.
+        margin: pixels around the group.
+    """
+    low = np.min([np.array([p.x, p.y]) - np.abs(p.body.outline).max(axis=0) for p in parts], axis=0) - margin
+    high = np.max([np.array([p.x, p.y]) + np.abs(p.body.outline).max(axis=0) for p in parts], axis=0) + margin
+    left, top = int(np.floor(low[0])), int(np.floor(low[1]))
+    width, height = int(high[0] - low[0]) + 2, int(high[1] - low[1]) + 2
+    u = np.arange(left, left + width, dtype=np.float32)[None, :]
+    v = np.arange(top, top + height, dtype=np.float32)[:, None]
     shape = (v.shape[0], u.shape[1])
     near, far = np.full(shape, -np.inf, np.float32), np.full(shape, np.inf, np.float32)
     front, back = np.full(shape, -1, np.intp), np.full(shape, -1, np.intp)
@@ -275,10 +306,11 @@ def _trace(
         facets += len(n)
     inside = near > far
     thickness = np.where(inside, near - np.where(inside, far, 0), 0).astype(np.float32)
-    return inside, thickness, front, back, (up[0] - down[0], up[1] - down[1]), nearest
+    slope = (up[0] - down[0], up[1] - down[1])
+    return Traced(left, top, u, v, inside, thickness, front, back, slope, np.where(inside, nearest, -1))
 
 
-def _lines(facets: NDArray[np.intp], inside: NDArray[np.bool_]) -> Patch:
+def lines(facets: NDArray[np.intp], inside: NDArray[np.bool_]) -> Patch:
     """1 where a facet ends against another, inside the body."""
     edge = np.zeros(facets.shape, dtype=np.float32)
     edge[:, 1:] += (facets[:, 1:] != facets[:, :-1]) & inside[:, :-1]

@@ -1,4 +1,4 @@
-"""The outlining model applied to a whole picture, by the same steps as the tool, so that what is judged is what people use."""
+"""The outlining model applied to a whole picture, by the tool's own pipeline, so that what is judged is what people use."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloister.applications.crystals.pipeline import crystals_outlines
-from cloister.data.stars import MULTIPLE, Stars
+from cloister.data.stars import Stars
 from cloister.tools import types as t
-from cloister.tools.inference import OnnxModel
+from cloister.tools.builtin import builtin_tool
+from cloister.tools.pipeline import run_pipeline
 from cloister.tools.steps.base import Context
-from cloister.tools.steps.imaging import NoParameters, Rescale, normalise, rescale
-from cloister.tools.steps.stars import FindStars, FitScale, MergeOutlines, fit_scale, merge_outlines, stars
-from cloister.tools.steps.tiling import Tile, tile
-from cloister.tools.templates import LARGE
+from cloister.tools.tool import with_model
 
 
 def outliner(
@@ -32,28 +29,18 @@ def outliner(
     Returns:
         Takes uint8 [height, width] or [height, width, 3].
     """
-    told: Any = crystals_outlines()
-    context = Context(models={"objects": OnnxModel(model, "objects", threads=threads)})
-    scaling = FitScale(model="objects", typical=float(told["diameters"]["typical"]))
-    tiling = Tile(size=told["tile"], overlap=2 * told["overlap"], multiple=MULTIPLE)
-    finding = FindStars(
-        model="objects",
-        threshold=told["threshold"] if threshold is None else threshold,
-        overlap=told["most_common"],
-    )
+    tool = with_model(builtin_tool("crystals"), "objects", model, version="0.0.0")
+    loaded = tool.load(threads=threads)
+    looks = [use.name for use in tool.manifest.pipeline if use.step == "stars@1"]
+    settings = {look: {"threshold": threshold} for look in looks} if threshold is not None else {}
 
     def look(image: NDArray[Any]) -> Stars:
-        sized = fit_scale(context, scaling, image=t.Image(np.ascontiguousarray(image)))
-        small = rescale(context, Rescale(factor=told["farther"]), image=sized)
-        close, far = (
-            stars(
-                context,
-                finding,
-                tiles=tile(context, tiling, field=normalise(context, NoParameters(), image=copy)),
-            )
-            for copy in (sized, small)
+        picture = t.Image(np.ascontiguousarray(image))
+        made = run_pipeline(
+            tool, loaded, {"picture": picture}, Context(), lambda *_: None, settings, upto="outlines"
         )
-        boundary = MergeOutlines(boundary=LARGE * scaling.typical)
-        return merge_outlines(context, boundary, close=close, far=far).stars
+        outlines = made["outlines"]
+        assert isinstance(outlines, t.Outlines)
+        return outlines.stars
 
     return look

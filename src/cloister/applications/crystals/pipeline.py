@@ -26,6 +26,9 @@ CENTRE_THRESHOLD = 0.58
 FARTHER = 0.33
 """Factor of the copy at which crystals of over three times the typical size are looked for."""
 
+TIMES = 2
+"""How often the tool looks from farther away: on one slide there may be crystals a hundred times as large as others."""
+
 MOST_COMMON = 0.5
 """Two outlines that share more of their union than this are one crystal."""
 
@@ -34,6 +37,9 @@ REACH = 0.14
 
 RECALL = 0.997
 """Share of crystals in plain sight that are found; measured on the seed-like trial."""
+
+OUTLINING_TILE = 1536
+"""Side of what the outlining model sees at once, pixels: the smaller, the more is seen twice; this one takes about 210 MB."""
 
 BODY_THRESHOLD = 0.5
 """Probability from which a pixel belongs to a crystal."""
@@ -71,17 +77,18 @@ def crystals_outlines() -> dict[str, object]:
     Returns:
         `normalisation`: version of `normalise_micrograph`; `tile`: side of a tile; `overlap`: pixels shared by neighbouring tiles
         on each side; `threshold`: lowest probability of a crystal's centre that counts; `most_common`: highest intersection over
-        union of two crystals; `farther`: factor of the copy at which the largest are looked for; `reach`
+        union of two crystals; `farther`: factor of the copy at which larger ones are looked for; `times`: how often, each time smaller by that; `reach`
         and `recall`: see `sizing.counting`; `diameters`: smallest, typical and largest crystal, pixels, that the model was trained on;
         `border`: rule for counting.
     """
     return {
         "normalisation": NORMALISATION_VERSION,
-        "tile": 1024,
+        "tile": OUTLINING_TILE,
         "overlap": star_network.CONTEXT,
         "threshold": CENTRE_THRESHOLD,
         "most_common": MOST_COMMON,
         "farther": FARTHER,
+        "times": TIMES,
         "reach": REACH,
         "recall": RECALL,
         "diameters": {"smallest": 6, "typical": 26, "largest": 100},

@@ -42,6 +42,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "bubble_radius": (1, 500),
     "odd_bubbles": (0, 1),
     "dust": (0, 2000),
+    "clumps": (0, 500),
     "fibres": (0, 50),
     "scratches": (0, 100),
     "hairs": (0, 50),
@@ -82,10 +83,12 @@ class FactorySettings(Document):
     spread: _Range | None = None
     crowding: _Range | None = None
     agglomerates: _Range | None = None
+    odd_crystals: _Shares | None = None
     bubbles: _Range | None = None
     bubble_radius: _Range | None = None
     odd_bubbles: _Range | None = None
     dust: _Range | None = None
+    clumps: _Range | None = None
     fibres: _Range | None = None
     scratches: _Range | None = None
     hairs: _Range | None = None

@@ -6,7 +6,7 @@ bubbles, litter), and for each cell of a grid of 1/4 the crystal that owns it as
 has grown together with others, and how much of it others hide. There is no normalisation layer: statistics over a tile would
 make the answer depend on where the tile was cut; the picture is normalised as a whole before (`data.normalise`).
 
-The layers are a table (`LAYERS`), from which this module writes ONNX and `scripts/train_crystals.py` makes what it trains.
+The layers are a table (`LAYERS`), from which this module writes ONNX and `scripts/train_crystal_outlines.py` makes what it trains.
 """
 
 from __future__ import annotations
@@ -54,23 +54,24 @@ class Layer:
 
 LAYERS: Final[tuple[Layer, ...]] = (
     Layer("half.a", (INPUT,), 1, 16, kernel=5, stride=2),
-    Layer("half.b", ("half.a",), 16, 16),
-    Layer("quarter.a", ("half.b",), 16, 40, stride=2),
-    Layer("quarter.b", ("quarter.a",), 40, 40, added="quarter.a"),
-    Layer("eighth.a", ("quarter.b",), 40, 80, stride=2),
-    Layer("eighth.b", ("eighth.a",), 80, 80),
-    Layer("eighth.c", ("eighth.b",), 80, 80, added="eighth.a"),
-    Layer("deep.a", ("eighth.c",), 80, 128, stride=2),
+    Layer("quarter.a", ("half.a",), 16, 32, stride=2),
+    Layer("quarter.b", ("quarter.a",), 32, 32, added="quarter.a"),
+    Layer("eighth.a", ("quarter.b",), 32, 64, stride=2),
+    Layer("eighth.b", ("eighth.a",), 64, 64),
+    Layer("eighth.c", ("eighth.b",), 64, 64, added="eighth.a"),
+    Layer("deep.a", ("eighth.c",), 64, 128, stride=2),
     Layer("deep.b", ("deep.a",), 128, 128),
     Layer("deep.c", ("deep.b",), 128, 128, added="deep.a"),
-    Layer("deep.d", ("deep.c",), 128, 80, kernel=1),
-    Layer("up8.a", ("^deep.d", "eighth.c"), 160, 80),
-    Layer("up8.b", ("up8.a",), 80, 80, added="up8.a"),
-    Layer("up8.c", ("up8.b",), 80, 48, kernel=1),
-    Layer("details", ("%half.b",), 64, 24, kernel=1),
-    Layer("up4.a", ("^up8.c", "quarter.b", "details"), 112, 48),
-    Layer("up4.b", ("up4.a",), 48, 64),
-    Layer(OUTPUT, ("up4.b",), 64, CHANNELS, kernel=1, rectified=False),
+    Layer("deep.d", ("deep.c",), 128, 128),
+    Layer("deep.e", ("deep.d",), 128, 128, added="deep.c"),
+    Layer("deep.f", ("deep.e",), 128, 64, kernel=1),
+    Layer("up8.a", ("^deep.f", "eighth.c"), 128, 64, kernel=1),
+    Layer("up8.b", ("up8.a",), 64, 64, added="up8.a"),
+    Layer("up8.c", ("up8.b",), 64, 40, kernel=1),
+    Layer("details", ("%half.a",), 64, 20, kernel=1),
+    Layer("up4.a", ("^up8.c", "quarter.b", "details"), 92, 40, kernel=1),
+    Layer("up4.b", ("up4.a",), 40, 40, added="up4.a"),
+    Layer(OUTPUT, ("up4.b",), 40, CHANNELS, kernel=1, rectified=False),
 )
 
 Weights = Mapping[str, NDArray[np.float32]]

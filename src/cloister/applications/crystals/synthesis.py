@@ -23,9 +23,11 @@ from cloister.applications.crystals.mimics import (
     lay_fibres,
     lay_grid,
     lay_hairs,
+    scatter_clumps,
     scatter_dust,
     scratch,
 )
+from cloister.applications.crystals.odd_crystals import any_style, show_odd_crystals
 from cloister.applications.crystals.optics import (
     Appearance,
     Optics,
@@ -144,6 +146,8 @@ def synthesise(factory: Factory, seed: int | tuple[int, ...]) -> Micrograph:
     scatter_dust(rng, dark, glow, int(_draw(rng, factory.dust) * area), float(rng.uniform(2.0, 5.0)))
     lay_fibres(rng, dark, glow, int(_draw(rng, factory.fibres) + 0.5))
     scratch(rng, dark, glow, int(_draw(rng, factory.scratches) + 0.5))
+    if factory.clumps[1] > 0:
+        scatter_clumps(rng, dark, glow, int(_draw(rng, factory.clumps) * area + 0.5))
     if factory.hairs[1] > 0:
         lay_hairs(rng, dark, glow, int(_draw(rng, factory.hairs) + 0.5))
     if factory.grid > 0 and rng.random() < factory.grid:
@@ -159,6 +163,7 @@ def synthesise(factory: Factory, seed: int | tuple[int, ...]) -> Micrograph:
         show = show_odd_bubble if odd else show_bubble
         _compose(dark, glow, show(rng, x, y, radius, float(rng.uniform(-1, 1)), optics))
         bubbles.append((x, y, radius))
+    style = any_style(rng, optics) if factory.odd_crystals and rng.random() < factory.odd_crystals else None
     seen: list[Crystal] = []
     everything: list[NDArray[np.float64]] = []
     inside: list[int] = []
@@ -166,7 +171,11 @@ def synthesise(factory: Factory, seed: int | tuple[int, ...]) -> Micrograph:
     for x, y, diameter, members in _places(rng, factory, area):
         parts = _parts(rng, factory, x, y, diameter, members)
         depth = float(np.clip(rng.normal(0, 0.5), -1, 1))
-        _compose(dark, glow, show_crystals(rng, parts, depth, optics))
+        if style is None:
+            shown = show_crystals(rng, parts, depth, optics)
+        else:
+            shown = show_odd_crystals(rng, parts, depth, optics, style)
+        _compose(dark, glow, shown)
         groups += len(parts) > 1
         for part in parts:
             crystal = _truth(

@@ -35,6 +35,7 @@ from cloister.storage.database import Database, Transaction
 from cloister.storage.events import Events
 from cloister.storage.tasks import TaskRow
 
+_PICTURES = frozenset({"image", "record"})
 CHARGED = "budget.charged"
 """The event of a charge, for this node's own people."""
 
@@ -143,6 +144,62 @@ class Charges:
             self._health.mark(leaves)
         self._witnessed(terms)
 
+    def charge_question(
+        self, commitment: str, terms: Terms, question: str, price: Callable[[Budget], Loss]
+    ) -> Loss:
+        """Spends what the answer to a question about one's own pictures costs; on disk when this returns (rules 1 and 3).
+
+        Args:
+            commitment: of the dataset.
+            terms: the agreement whose part is charged.
+            question: what is asked, as a digest: the same is charged once.
+            price: what it costs, under the agreement's clause; from public numbers alone.
+
+        Returns:
+            The loss.
+
+        Raises:
+            Refused: there is no such budget, not enough is left of it, or it counts other units than pictures (`budget-unit`).
+        """
+        self._health.require_sound()
+        self._witnessed(terms)
+        with self._database.transaction() as tx:
+            book = BudgetRows(tx)
+            owned = self.dataset(book, commitment, terms)
+            if owned.clause is None or owned.population != owned.clause.population:
+                raise _unbound(owned)
+            found = budgets.population(book, owned.population)
+            if found.unit not in _PICTURES:
+                raise Refused(
+                    "The budget counts other units than pictures.",
+                    f"Its population counts each {found.unit} by itself, which may be in several pictures.",
+                    "Ask about pictures that count by themselves.",
+                    clause="budget-unit",
+                )
+            loss = price(owned.clause)
+            charge = budgets.Charge(found.name, question, "figures", 0, 1, terms.uid, loss)
+            now = self._clock.now()
+            new = budgets.spend(
+                book,
+                charge,
+                limit=part(owned.clause),
+                logged=self._health.logged,
+                log=self._leaf(tx),
+                now=now,
+            )
+            if new:
+                self._tell(tx, book, charge, found, now)
+            leaves = book.leaves()
+        if new:
+            self._health.mark(leaves)
+        self._witnessed(terms)
+        return loss
+
+    def protected(self, commitment: str) -> bool:
+        """Whether an own dataset belongs to a population, so that nothing is told of it without a charge."""
+        with self._database.read() as tx:
+            return self._population(BudgetRows(tx), commitment) is not None
+
     def require_charged(self, tx: Transaction, plan: Plan, terms: Terms, task: TaskRow) -> None:
         """A step that was given the dataset ends: its task must have charged, if the data or the plan ask for it (rule 4)."""
         book = BudgetRows(tx)
@@ -159,8 +216,17 @@ class Charges:
         commitment = plan.request.datasets.get(self._party)
         if commitment is None:
             return None
+        return self.dataset(book, commitment, terms)
+
+    def dataset(self, book: BudgetRows, commitment: str, terms: Terms) -> Owned:
+        """One of this party's datasets under an agreement."""
         entry = self._datasets.catalogue({self._party: commitment}).get(commitment)
         usable = terms.dataset(self._party, commitment, entry)
+        clause = None if usable is None else terms.budget(self._party, usable.name)
+        return Owned(commitment, clause, self._population(book, commitment))
+
+    def _population(self, book: BudgetRows, commitment: str) -> str | None:
+        entry = self._datasets.catalogue({self._party: commitment}).get(commitment)
         keys = [f"commitment/{commitment}"]
         if entry is not None:
             keys.append(f"dataset/{entry.name}")
@@ -168,9 +234,7 @@ class Charges:
             if registration is not None and registration.description.commitment == commitment:
                 # The same files under another name belong to the same population.
                 keys += keys_of(entry.name, registration)
-        found = population_of(book, dict.fromkeys(keys))
-        clause = None if usable is None else terms.budget(self._party, usable.name)
-        return Owned(commitment, clause, found)
+        return population_of(book, dict.fromkeys(keys))
 
     def _leaf(self, tx: Transaction) -> budgets.Log:
         return lambda document: self._log(tx, "charge", document)

@@ -67,14 +67,11 @@ def delete_copies(place: Path) -> None:
 
 def _files(contents: Contents) -> Iterator[tuple[str, bytes]]:
     for number, picture in enumerate(contents.pictures, 1):
-        yield f"images/{number:04d}.{_ENDINGS[picture.format]}", picture.file
+        yield f"images/{number:04d}.png", picture.file
         if picture.labels is not None:
             yield f"labels/{number:04d}.json", canonical(picture.labels.as_json())
     if contents.rows:
         yield "rows.csv", _csv(contents.columns, contents.values())
-
-
-_ENDINGS = {"png": "png", "jpeg": "jpg", "tiff": "tif", "bmp": "bmp"}
 
 
 def _csv(columns: tuple[Column, ...], rows: list[tuple[Any, ...]]) -> bytes:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from cloister.agreements.lifecycle import State as AgreementState
 from cloister.agreements.terms import Terms
+from cloister.data.schema import DatasetDescription
 from cloister.disclosure.documents import DisclosedFrom, Disclosure, sign_disclosure, sign_withdrawal
 from cloister.disclosure.package import MAX_PACKAGE, pack
 from cloister.disclosure.permission import Known, Wish, require_permitted
@@ -28,7 +29,7 @@ from cloister.foundation.canonical import JSON
 from cloister.foundation.clock import Clock, rfc3339
 from cloister.foundation.digests import digest, digest_json
 from cloister.foundation.documents import invalid
-from cloister.foundation.errors import Conflict, NotFound, Refused
+from cloister.foundation.errors import BadInput, Conflict, NotFound, Refused
 from cloister.foundation.files import read_limited, write_atomically
 from cloister.identity.keys import PublicKeys, SecretKeys
 from cloister.node.agreements_service import AgreementsService
@@ -57,6 +58,7 @@ class Offer:
         until: until when, seconds since the epoch.
         deletion_days: how many days the confirmation of the deletion may take.
         by: who decides: the account's name.
+        tell_scale: whether the recipient is told how many micrometres a pixel of the pictures is.
     """
 
     dataset: str
@@ -66,6 +68,7 @@ class Offer:
     until: int
     deletion_days: int
     by: str
+    tell_scale: bool = False
 
 
 class Giving:
@@ -106,16 +109,25 @@ class Giving:
         recipient = self._parties.keys_for(offer.recipient)
         entry = self._entry(offer.dataset)
         registration = self._datasets.for_use(entry).registration
-        contents = select(registration, offer.records)
-        sealed = write_contents(contents)
+        selected = select(registration, offer.records)
+        sealed = write_contents(selected.contents)
         description = registration.description
-        wish = Wish(own, offer.recipient, description, contents.leaves, offer.purpose, offer.until)
+        scale = _scale(description) if offer.tell_scale else None
+        leaves = selected.contents.leaves
+        wish = Wish(own, offer.recipient, description, leaves, offer.purpose, offer.until)
         with self._lock:
             # One at a time: two disclosures at once would each find room under the agreements.
-            return self._give(offer, wish, sealed, recipient, now)
+            return self._give(offer, wish, sealed, recipient, now, scale, selected.left_out)
 
     def _give(
-        self, offer: Offer, wish: Wish, sealed: bytes, recipient: PublicKeys, now: int
+        self,
+        offer: Offer,
+        wish: Wish,
+        sealed: bytes,
+        recipient: PublicKeys,
+        now: int,
+        scale: float | None,
+        left_out: tuple[str, ...],
     ) -> dict[str, Any]:
         description = wish.dataset
         agreements = require_permitted(wish, self._known(description.name))
@@ -134,11 +146,12 @@ class Giving:
             until=rfc3339(offer.until),
             deletion_days=offer.deletion_days,
             agreements=agreements,
+            micrometres_per_pixel=scale,
         )
         envelope = sign_disclosure(disclosure, self._keys)
         # The package first: what is logged as disclosed can be handed over.
         write_atomically(
-            self._place(envelope.digest), pack(envelope, disclosure, sealed, recipient), private=True
+            self.place(envelope.digest), pack(envelope, disclosure, sealed, recipient), private=True
         )
         with self._database.transaction() as tx:
             kept.keep(
@@ -150,7 +163,9 @@ class Giving:
                 owner=wish.owner,
                 recipient=wish.recipient,
             )
-            self._decided(tx, "disclose", envelope.digest, offer.by, list(offer.records), now)
+            self._decided(
+                tx, "disclose", envelope.digest, offer.by, list(offer.records), now, left_out=list(left_out)
+            )
         return self.one(envelope.digest)
 
     def withdraw(self, name: str, reason: str, by: str) -> dict[str, Any]:
@@ -167,7 +182,7 @@ class Giving:
                 kept.keep(tx, self._ledger, envelope, now, "disclosure.withdrawn", disclosure=name)
                 kept.tell(tx, envelope.digest, item.disclosure.recipient)
                 self._decided(tx, "withdraw", name, by, [], now)
-        self._place(name).unlink(missing_ok=True)
+        self.place(name).unlink(missing_ok=True)
         return self.one(name)
 
     def package(self, name: str) -> bytes:
@@ -182,7 +197,7 @@ class Giving:
                 clause=f"disclosure-{state}",
             )
         try:
-            return read_limited(self._place(name), MAX_PACKAGE)
+            return read_limited(self.place(name), MAX_PACKAGE)
         except NotFound:
             raise NotFound(
                 "The sealed package is no longer here.",
@@ -206,6 +221,7 @@ class Giving:
             **kept.view(item, self._parties.names(), self._clock.now()),
             "decided_by": (decision or {}).get("by"),
             "selected": (decision or {}).get("records", []),
+            "left_out": (decision or {}).get("left_out", []),
         }
 
     def tidy(self) -> None:
@@ -216,7 +232,7 @@ class Giving:
         for item in found:
             state = item.state(now)
             if state not in USABLE:
-                self._place(item.digest).unlink(missing_ok=True)
+                self.place(item.digest).unlink(missing_ok=True)
             if state is State.OVERDUE:
                 self._say_overdue(item, now)
 
@@ -261,7 +277,16 @@ class Giving:
             for name, terms, state in found
         ]
 
-    def _decided(self, tx: Transaction, what: str, name: str, by: str, records: list[str], now: int) -> None:
+    def _decided(
+        self,
+        tx: Transaction,
+        what: str,
+        name: str,
+        by: str,
+        records: list[str],
+        now: int,
+        **more: list[str],
+    ) -> None:
         act: dict[str, JSON] = {
             "type": "cloister/disclosure-decision@1",
             "what": what,
@@ -269,13 +294,26 @@ class Giving:
             "by": by,
             "records": list(records),
             "at": now,
+            **more,
         }
         key = _DECISION + name if what == "disclose" else f"disclosures/withdrawn-by/{name}"
         Settings(tx).put(key, act)
         self._ledger.append(tx, "decision", digest_json(act))
 
-    def _place(self, name: str) -> Path:
+    def place(self, name: str) -> Path:
+        """Where the sealed package of a disclosure lies, while it is here."""
         return self._folder / "given" / f"{name.removeprefix('sha256:')}.package"
+
+
+def _scale(description: DatasetDescription) -> float:
+    image = description.image
+    if image is None or image.micrometres_per_pixel is None:
+        raise BadInput(
+            "The scale cannot be told.",
+            "The dataset's entry says no number of micrometres per pixel.",
+            "Disclose without it, or register the dataset with its scale.",
+        )
+    return image.micrometres_per_pixel
 
 
 def _document(**fields: Any) -> Disclosure:

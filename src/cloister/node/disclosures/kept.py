@@ -133,6 +133,7 @@ def view(item: Standing, names: dict[str, str], now: int) -> dict[str, Any]:
         "purpose": document.purpose,
         "made": document.made,
         "until": document.until,
+        "micrometres_per_pixel": document.micrometres_per_pixel,
         "terms": list(document.terms),
         "agreements": list(document.agreements),
         "withdrawn": None if item.withdrawal is None else item.withdrawal.time,

@@ -19,7 +19,7 @@ from cloister.disclosure.documents import Reason, sign_receipt
 from cloister.disclosure.package import Opened, read_header, require_usable, unpack
 from cloister.disclosure.states import USABLE, State, state_of
 from cloister.foundation.clock import Clock
-from cloister.foundation.errors import CloisterError, Conflict, NotFound
+from cloister.foundation.errors import CloisterError, Conflict, NotFound, NotTrusted
 from cloister.identity.keys import SecretKeys
 from cloister.node.disclosures import kept
 from cloister.node.disclosures.copies import delete_copies, write_copies
@@ -53,8 +53,13 @@ class Receiving:
         self._ledger = ledger
         self._lock = threading.Lock()
 
-    def open(self, package: bytes, by: str) -> dict[str, Any]:
+    def open(self, package: bytes, by: str, owner: str | None = None) -> dict[str, Any]:
         """Opens a package into a folder of this node. Returns the disclosure as `view` tells it.
+
+        Args:
+            package: foreign bytes.
+            by: who opens it: the account's name.
+            owner: whose server sent it over the relay; somebody brought it as a file if absent.
 
         Raises:
             BadInput, NotTrusted: it is none, is not for this party, was changed, or its owner is not known or not trusted here.
@@ -66,6 +71,13 @@ class Receiving:
             own, now = self._parties.own.party, self._clock.now()
             self._require_unused(read_header(package).disclosure)
             opened = unpack(package, own, self._keys, self._parties.directory, now)
+            if owner not in (None, opened.disclosure.owner):
+                raise NotTrusted(
+                    "A package came from another party than its owner.",
+                    "",
+                    "Ask its owner.",
+                    clause="sender",
+                )
             self._parties.require_trusted([opened.disclosure.owner])
             name = opened.envelope.digest
             receipt = sign_receipt(
@@ -95,6 +107,11 @@ class Receiving:
                     Settings(tx).put(_OPENED_BY + name, {"by": by, "at": now})
             write_copies(self._place(name), opened.contents, opened.envelope.encode())
             return self.one(name)
+
+    def unfinished(self, tx: Transaction, name: str) -> bool:
+        """Whether a disclosure was opened here, but its records do not lie here: this node was ended in between."""
+        item = kept.standing(tx, name)
+        return item.state(self._clock.now()) is State.RECEIVED and not self._place(name).exists()
 
     def delete(self, name: str, reason: Reason = "no-longer-needed") -> dict[str, Any]:
         """Deletes this node's copy now and signs that it did. Raises `NotFound`, `Conflict` if it was deleted before."""

@@ -3,25 +3,42 @@
 Rules:
 1. A person names each record: a picture by its file, a row by its number. There is no pattern and no "all".
 2. Each record's leaf must be the one that its registration holds: what was changed since is never disclosed.
+3. Of a picture its pixels are taken, into a new file (`data.bare_pictures`). What else the registered file was seen to carry is told
+   to whoever decides, and goes nowhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cloister.data.bare_pictures import bare, carried
 from cloister.data.commitment import record_salt, row_record, schema_prefix
 from cloister.data.readers import LabelledImage
 from cloister.data.registry import Registration
 from cloister.data.tables import rows_of
 from cloister.disclosure.documents import MAX_RECORDS
-from cloister.disclosure.records import MAX_CONTENTS, Contents, Picture, Row
+from cloister.disclosure.records import MAX_CONTENTS, MAX_PIXELS, Contents, Picture, Row, picture_leaf
 from cloister.foundation.errors import BadInput, NotFound, Tampered
 from cloister.foundation.files import read_limited
 
 
-def select(registration: Registration, chosen: Sequence[str]) -> Contents:
+@dataclass(frozen=True)
+class Selected:
+    """The chosen records.
+
+    Attributes:
+        contents: as they are disclosed.
+        left_out: what the registered files of pictures were seen to carry besides pixels, which stays here; in words, sorted.
+    """
+
+    contents: Contents
+    left_out: tuple[str, ...] = ()
+
+
+def select(registration: Registration, chosen: Sequence[str]) -> Selected:
     """The chosen records of an own dataset.
 
     Args:
@@ -42,28 +59,39 @@ def select(registration: Registration, chosen: Sequence[str]) -> Contents:
     return (
         _pictures(registration, chosen)
         if registration.description.kind == "image-points"
-        else _rows(registration, chosen)
+        else Selected(_rows(registration, chosen))
     )
 
 
-def _pictures(registration: Registration, chosen: Sequence[str]) -> Contents:
+def _pictures(registration: Registration, chosen: Sequence[str]) -> Selected:
     by_name = {image.path.name: (index, image) for index, image in enumerate(registration.images())}
-    found, left = [], MAX_CONTENTS
+    found, seen, left = [], set[str](), MAX_CONTENTS
     for name in chosen:
         if name not in by_name:
             raise _no_such(f"It has no picture {name[:80]!r}.")
         index, image = by_name[name]
-        picture = _picture(registration, index, image, left)
+        file = read_limited(image.path, MAX_CONTENTS)
+        picture = _picture(registration, index, image, file)
+        seen.update(carried(file, MAX_PIXELS))
         left -= len(picture.file)
+        if left < 0:
+            raise BadInput(
+                "The disclosed records are too large.",
+                f"As pixels they are over {MAX_CONTENTS >> 20} MiB, the limit for one disclosure.",
+                "Select fewer, or disclose them in several parts.",
+            )
         found.append(picture)
-    return Contents(pictures=tuple(found))
+    return Selected(Contents(pictures=tuple(found)), tuple(sorted(seen)))
 
 
-def _picture(registration: Registration, index: int, image: LabelledImage, left: int) -> Picture:
+def _picture(registration: Registration, index: int, image: LabelledImage, file: bytes) -> Picture:
     salt = record_salt(bytes.fromhex(registration.manifest.salt), index)
-    picture = Picture(salt, read_limited(image.path, max(0, left)), image.labels)
-    _require_registered(registration, index, picture.leaf)
-    return picture
+    leaf = picture_leaf(salt, file, image.labels)
+    _require_registered(registration, index, leaf)
+    pixels = bare(file, MAX_PIXELS, name=image.path.name)
+    if pixels == file:
+        return Picture(salt, file, image.labels)
+    return Picture(None, pixels, image.labels, leaf)
 
 
 def _rows(registration: Registration, chosen: Sequence[str]) -> Contents:

@@ -29,6 +29,8 @@ LIMITS: dict[str, Quota] = {
     "final acts on an agreement": Quota(number=4, size=_MIB, burst=4, per_hour=60),
     "catalogue entries": Quota(number=1000, size=64 * _MIB, burst=200, per_hour=120),
     "withdrawals of disclosures": Quota(number=1000, size=16 * _MIB, burst=100, per_hour=120),
+    "packages of disclosures": Quota(number=16, size=512 * _MIB, burst=16, per_hour=60),
+    "questions about figures": Quota(number=20, size=512 * _MIB, burst=10, per_hour=20),
     "revocations": Quota(number=1000, size=16 * _MIB, burst=100, per_hour=120),
 }
 _STRANGERS = 10

@@ -14,11 +14,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cloister.disclosure.delivery import MAX_MESSAGE as DELIVERY
 from cloister.foundation.canonical import MAX_BYTES, canonical
 from cloister.foundation.errors import CloisterError, Conflict, NotFound, NotTrusted, Refused
 from cloister.identity.envelopes import MAX_ENVELOPE_BYTES
 from cloister.journal.ports import Taken
 from cloister.node.disclosures.exchange import DISCLOSURE, MAX_DOCUMENT
+from cloister.node.disclosures.sending import ARRIVED, OFFER, PACKAGES, PART_OF
+from cloister.node.figures.asking import ANSWER, ASK, MAX_TOOL
+from cloister.node.figures.asking import MAX_DOCUMENT as MAX_FIGURES
+from cloister.node.figures.service import MEASURING
 from cloister.node.ledger_service import MAX_QUESTION, WITNESS
 from cloister.node.messages import MESSAGE, read, unpack
 from cloister.node.peers.documents import MAX_PUSH, PUSH
@@ -84,14 +89,40 @@ def serve(node: Node, transport: Messenger) -> None:
             MAX_DOCUMENT,
             _with_new_cards(node, lambda call: node.disclosures.exchange.on_document(call.sender, call.body)),
         ),
+        OFFER: (DELIVERY, _with_new_cards(node, lambda call: _on_offer(node, call))),
+        PART_OF: (DELIVERY, lambda call: node.disclosures.sending.on_part(call.sender, call.body)),
+        ARRIVED: (DELIVERY, lambda call: node.disclosures.sending.on_arrived(call.sender, call.body)),
+        ANSWER: (MAX_FIGURES, _with_new_cards(node, lambda call: _on_answer(node, call))),
         REVOKE: (MAX_ENVELOPE_BYTES, lambda call: node.revocations.take(call.sender, call.body)),
         WITNESS: (MAX_QUESTION, lambda call: node.ledger.witness(call.sender, call.body)),
     }
+    transport.serve(
+        ASK,
+        _with_new_cards(node, lambda call: _on_question(node, call)),
+        largest=MAX_TOOL + MAX_FIGURES + 4,
+        check=lambda call: node.parties.require_trusted([call.sender]),
+    )
     for method, (largest, handler) in methods.items():
         transport.serve(method, handler, largest=largest)
     transport.serve(
         MESSAGE, lambda call: _on_message(node, call), check=lambda call: _before_message(node, call)
     )
+
+
+def _on_offer(node: Node, call: Call) -> bytes:
+    answer = node.disclosures.arriving.on_offer(call.sender, call.body)
+    node.steward.wake(PACKAGES)
+    return answer
+
+
+def _on_question(node: Node, call: Call) -> bytes:
+    answer = node.figures.answering.on_question(call.sender, call.body)
+    node.steward.wake(MEASURING)
+    return answer
+
+
+def _on_answer(node: Node, call: Call) -> bytes:
+    return node.figures.asking.on_answer(call.sender, call.body)
 
 
 def _with_new_cards(node: Node, handler: Callable[[Call], bytes]) -> Callable[[Call], bytes]:

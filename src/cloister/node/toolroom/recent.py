@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from cloister.node.toolroom.limits import RoomLimits
 from cloister.node.toolroom.workers import Figures
+from cloister.sizing.calibration import Calibration
 from cloister.tools.corrections import EMPTY, Journal
 
 
@@ -73,6 +74,7 @@ class Sample:
         label: of a kept one.
         who: kept it.
         journal: what people corrected; of a kept one it is not here but beside it (`history.History.journal`).
+        calibration: where the size of a pixel comes from; None if it was only stated.
     """
 
     id: str
@@ -101,6 +103,7 @@ class Sample:
     label: str = ""
     who: str = ""
     journal: Journal = EMPTY
+    calibration: Calibration | None = None
 
     @property
     def bytes(self) -> int:

@@ -9,7 +9,9 @@ from cloister.foundation.canonical import canonical, parse
 from cloister.foundation.clock import rfc3339
 from cloister.node.toolroom.recent import Evidence, Sample
 from cloister.node.toolroom.workers import Figures
+from cloister.sizing.calibration import read
 from cloister.storage.samples import SampleRow
+from cloister.tools.steps.reporting import as_told
 
 
 def described(sample: Sample) -> dict[str, Any]:
@@ -35,6 +37,7 @@ def described(sample: Sample) -> dict[str, Any]:
         "units": dict(sample.figures.units),
         "histograms": {name: item.model_dump() for name, item in sample.figures.histograms.items()},
         "um_per_pixel": sample.um_per_pixel,
+        "calibration": None if sample.calibration is None else as_told(sample.calibration),
         "settings": dict(sample.settings),
         "warnings": list(sample.warnings),
         "seconds": round(sample.seconds, 3),
@@ -71,7 +74,11 @@ def facts_of(sample: Sample) -> bytes:
                 "evidence",
             )
         }
-        | {"alternative": sample.alternative}
+        | {
+            "alternative": sample.alternative,
+            # Not as it is told: that has its digest too.
+            "calibration": None if sample.calibration is None else sample.calibration.model_dump(mode="json"),
+        }
     )
 
 
@@ -79,6 +86,7 @@ def restored(row: SampleRow, files: Mapping[str, bytes]) -> Sample:
     """The sample in a row; `files` by name, perhaps without their content."""
     facts = parse(row.facts)
     size = None if facts["width"] is None else (facts["width"], facts["height"])
+    made = facts.get("calibration")  # not in rows of older versions
     return Sample(
         row.id,
         row.owner,
@@ -108,4 +116,5 @@ def restored(row: SampleRow, files: Mapping[str, bytes]) -> Sample:
         "kept",
         row.label,
         row.who,
+        calibration=None if made is None else read(canonical(made)),
     )

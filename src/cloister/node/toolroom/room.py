@@ -17,24 +17,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cloister.foundation.clock import Clock
-from cloister.foundation.errors import BadInput, CloisterError, NotFound, Unreachable
+from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, Unreachable
 from cloister.foundation.text import REPLACEMENT, readable
 from cloister.node.toolroom.history import History, Pictures
 from cloister.node.toolroom.limits import LIMITS, RoomLimits
 from cloister.node.toolroom.paces import Paces
 from cloister.node.toolroom.recent import Evidence, Recent, Sample, new_id
+from cloister.node.toolroom.scales import Draft, Scales
 from cloister.node.toolroom.shelf import Opened, Shelf
 from cloister.node.toolroom.workers import Looked, Workers
 from cloister.node.turns import Turns
+from cloister.sizing.calibration import Calibration
 from cloister.storage.database import Database
 from cloister.tools.corrections import Found, Journal, Redo, Thing, Undo, correct, corrected, parse_outlines
 from cloister.tools.corrections.edits import Change
-from cloister.tools.serving import METHODS
+from cloister.tools.serving import METHODS, cleaning_of
 
 OUTLINES = "outlines.json"
 _MAX_NAME = 120
@@ -77,7 +79,7 @@ class ToolRoom:
     """Tools for the people of one machine; works without a node.
 
     Args:
-        folder: of installed tools.
+        folder: of installed tools; calibrations lie in the folder `calibrations` beside it.
         database: for what is kept.
         clock: tells the time.
         limits: how much is lent.
@@ -100,6 +102,7 @@ class ToolRoom:
         self.workers = Workers(limits, methods)
         self.shelf = Shelf(folder, self.workers, clock, limits)
         self.history = History(database, clock, limits)
+        self.scales = Scales(folder.with_name("calibrations"), self.workers, clock)
         self._recent = Recent(limits)
         self._paces = Paces(limits.burst, limits.per_hour)
         self._turns = Turns(limits.waiting)
@@ -115,6 +118,7 @@ class ToolRoom:
         settings: Mapping[str, Any],
         um_per_pixel: float | None,
         who: Who,
+        calibration: Calibration | None = None,
     ) -> Sample:
         """Runs a tool on one file.
 
@@ -125,6 +129,7 @@ class ToolRoom:
             settings: what the person chose of what the tool lets one set, by name.
             um_per_pixel: of this picture, if it is known.
             who: dropped it.
+            calibration: instead of `um_per_pixel`.
 
         Raises:
             TooOften: this person comes too often (clause `too-often`).
@@ -134,15 +139,7 @@ class ToolRoom:
             Unreachable: too much waits already.
             TaskFailed: it took too long, or the worker stopped.
         """
-        shown = shown_name(name)
-        with self._lock:
-            self._paces.take(who.key, who.address, time.monotonic())
-        if len(data) > self.limits.file_bytes:
-            raise BadInput(
-                f"{shown} is too large.",
-                f"The limit is {self.limits.file_bytes // 1_000_000} MB.",
-                "Save it as PNG or JPEG, or crop it.",
-            )
+        shown = self._taken(name, data, who)
         came = time.monotonic()
         opened = self.shelf.open(tool)
         with self._room_for(len(data)), self._turns.turn(who.key, self.limits.patience) as had:
@@ -154,14 +151,40 @@ class ToolRoom:
                 who.key,
                 shown,
                 data,
-                {"settings": dict(settings), "um_per_pixel": um_per_pixel},
+                {
+                    "settings": dict(settings),
+                    "um_per_pixel": um_per_pixel,
+                    "calibration": None if calibration is None else calibration.canonical().decode("utf-8"),
+                },
             )
             since = self._sent()
         crossed = None if sent is None or since is None else since - sent
         waited = max(0.0, time.monotonic() - came - looked.told.seconds)
         sample = self._sample(opened, shown, looked, who, Evidence(looked.sandbox, crossed), waited)
+        sample = replace(sample, calibration=calibration)
         self._recent.hold(sample, self._clock.now())
         return sample
+
+    def bring_scale(self, name: str, data: bytes, who: Who) -> Draft:
+        """Looks at a picture of a scale, in its turn; raises as `run`."""
+        shown = self._taken(name, data, who)
+        with self._room_for(len(data)), self._turns.turn(who.key, self.limits.patience) as had:
+            if not had:
+                raise _busy()
+            return self.scales.bring(shown, data, who.key)
+
+    def _taken(self, name: str, data: bytes, who: Who) -> str:
+        """What a file is called that this person may bring now. Raises `TooOften`, `BadInput`."""
+        shown = shown_name(name)
+        with self._lock:
+            self._paces.take(who.key, who.address, time.monotonic())
+        if len(data) > self.limits.file_bytes:
+            raise BadInput(
+                f"{shown} is too large.",
+                f"The limit is {self.limits.file_bytes // 1_000_000} MB.",
+                "Save it as PNG or JPEG, or crop it.",
+            )
+        return shown
 
     def expect(self, opened: Opened, who: Who) -> None:
         """Has a worker ready for a person who is about to drop a file, if one is free; returns at once and never fails.
@@ -246,6 +269,50 @@ class ToolRoom:
         journal = self.history.correct(sample, change) if recent is None else recent.journal
         return Corrected(found, journal)
 
+    def cleaned(self, sample: str, who: Who) -> bytes:
+        """A cleaned copy of a result's picture, PNG or JPEG, in which its objects are as they were; nothing of it is stored.
+
+        Args:
+            sample: the result.
+            who: asks.
+
+        Raises:
+            NotFound: there is no such result; its picture or outlines were not kept; its tool makes no cleaned picture.
+            Conflict: another version of the tool is in use by now.
+            TooOften, Unreachable, TaskFailed: as of `run`.
+        """
+        found = self.sample(sample, who)
+        name = next((name for name in sorted(found.files) if name.startswith("original.")), "")
+        if not name:
+            raise NotFound(
+                "The picture itself is not here.",
+                "It was not kept with the result.",
+                "Drop it again, or keep the next one with the original.",
+            )
+        state = self.corrections(sample, who)
+        opened = self.shelf.open(found.tool)
+        if opened.package.tool.digest != found.digest:
+            raise Conflict(
+                "Another version of the tool is in use by now.",
+                "A cleaned picture is made by the tool that outlined its objects.",
+                "Drop the picture again.",
+            )
+        cleaning_of(opened.manifest)
+        data = self.file(sample, name, who)
+        with self._lock:
+            self._paces.take(who.key, who.address, time.monotonic())
+        with self._room_for(len(data)), self._turns.turn(who.key, self.limits.patience) as had:
+            if not had:
+                raise _busy()
+            return self.workers.clean(
+                opened.package,
+                who.key,
+                found.file,
+                data,
+                [thing.points for thing in state.things()],
+                {"settings": dict(found.settings), "um_per_pixel": found.um_per_pixel},
+            )
+
     def _outlines(self, sample: str, who: Who) -> Found:
         self.sample(sample, who)
         try:
@@ -288,6 +355,7 @@ class ToolRoom:
         self._turns.close()
         self.workers.close()
         self._recent.clear()
+        self.scales.clear()
 
     # Inside --------------------------------------------------------------------------------------------------------
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloister.engines.frames import FrameLimits
@@ -67,6 +68,15 @@ class Told(_Strict):
     alternative: str = Field(max_length=1000)
     warnings: list[str] = Field(max_length=20)
     seconds: float
+
+
+class RulerTold(_Strict):
+    """What a worker tells of a picture of a scale (see `tools.serving.ruler`)."""
+
+    input: str
+    size: list[int] = Field(min_length=2, max_length=2)
+    lines: list[float] | None = Field(min_length=3, max_length=3)
+    why: str = Field(max_length=1000)
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,29 @@ class Workers:
             self._load(engine, package)
             return engine.sandbox_report()
 
+    def ruler(self, name: str, data: bytes) -> tuple[RulerTold, bytes]:
+        """What a picture of a scale shows, and the picture as JPEG, from a worker that ends at once.
+
+        Raises:
+            TaskFailed: it took too long, or the worker stopped.
+            BadInput: the file is no picture, or too large.
+        """
+        with self._engine() as engine:
+            told, arrays = engine.call(
+                "ruler",
+                {"name": name, "max_bytes": self._limits.file_bytes, "max_pixels": self._limits.pixels},
+                {"data": np.frombuffer(data, dtype=np.uint8)},
+                self._limits.seconds,
+            )
+        try:
+            seen = RulerTold.model_validate(_readable(told))
+        except ValidationError:
+            raise _unbelievable("It does not say what is to be said of a scale.") from None
+        picture = arrays["picture"].tobytes() if "picture" in arrays else b""
+        if not same(seen.input, digest(data)) or not picture.startswith(_BEGINNINGS["image/jpeg"]):
+            raise _unbelievable("It is about another file, or without a picture.")
+        return seen, picture
+
     def lacks(self, tool: str, owner: str) -> bool:
         """Whether this person has no worker for a tool (by its digest), and one more would take nobody else's place."""
         with self._lock:
@@ -148,41 +181,59 @@ class Workers:
             owner: whose worker.
             name: what to call the file.
             data: its bytes.
-            arguments: `settings`, `um_per_pixel`.
+            arguments: `settings`, `um_per_pixel`, `calibration`.
 
         Raises:
             TaskFailed: it took too long, or the worker stopped.
             CloisterError: the file or a setting cannot be used.
         """
-        warm = self._get(package.tool.digest, owner)
-        started = warm.engine.pid is None or warm.loaded != warm.engine.pid
-        began = time.monotonic()
-        try:
-            if started:
-                self._load(warm.engine, package)
-                warm.loaded = warm.engine.pid
-            began = time.monotonic()
-            told, arrays = warm.engine.call(
-                "look",
-                {
-                    "tool": package.tool.digest,
-                    "name": name,
-                    "max_bytes": self._limits.file_bytes,
-                    "max_pixels": self._limits.pixels,
-                    "max_rows": self._limits.rows,
-                    **arguments,
-                },
-                {"data": np.frombuffer(data, dtype=np.uint8)},
-                self._limits.seconds,
-            )
-            sandbox = warm.engine.sandbox_report()
-        except TaskFailed as error:
-            if warm.engine.pid is not None:
-                raise
-            raise self._stopped(name, error, time.monotonic() - began) from None
-        warm.used = time.monotonic()
-        self._later()
+        told, arrays, (sandbox, started) = self._call(
+            package,
+            owner,
+            name,
+            "look",
+            {"max_rows": self._limits.rows, **arguments},
+            {"data": np.frombuffer(data, dtype=np.uint8)},
+        )
         return _believed(told, arrays, package, data, sandbox, started=started)
+
+    def clean(
+        self,
+        package: Package,
+        owner: str,
+        name: str,
+        data: bytes,
+        outlines: Sequence[NDArray[np.float64]],
+        arguments: Mapping[str, JSON],
+    ) -> bytes:
+        """A cleaned copy of a picture, PNG or JPEG, made in the worker that this person has for a tool.
+
+        Args:
+            package: the tool.
+            owner: whose worker.
+            name: what to call the picture.
+            data: its bytes.
+            outlines: what is kept as it is, corners [n, 2], pixels.
+            arguments: `settings`, `um_per_pixel`.
+
+        Raises:
+            TaskFailed: it took too long, or the worker stopped.
+            CloisterError: the picture cannot be cleaned.
+        """
+        points = np.concatenate([np.zeros((0, 2)), *outlines])
+        _, arrays, _ = self._call(
+            package,
+            owner,
+            name,
+            "clean",
+            {"corners": [len(outline) for outline in outlines], **arguments},
+            {"data": np.frombuffer(data, dtype=np.uint8), "points": points},
+        )
+        made = arrays.get("cleaned")
+        content = b"" if made is None or made.dtype != np.uint8 else made.tobytes()
+        if not content.startswith((_BEGINNINGS["image/png"], _BEGINNINGS["image/jpeg"])):
+            raise _unbelievable("It is no picture.")
+        return content
 
     def live(self) -> int:
         """How many workers run now."""
@@ -249,6 +300,45 @@ class Workers:
             phase="tool",
             clause="worker-stopped",
         )
+
+    def _call(
+        self,
+        package: Package,
+        owner: str,
+        name: str,
+        method: str,
+        arguments: Mapping[str, JSON],
+        arrays: Mapping[str, NDArray[Any]],
+    ) -> tuple[dict[str, Any], Mapping[str, Any], tuple[dict[str, str], bool]]:
+        """What a person's worker for a tool answers, what confined it, and whether it had to be started for it."""
+        warm = self._get(package.tool.digest, owner)
+        started = warm.engine.pid is None or warm.loaded != warm.engine.pid
+        began = time.monotonic()
+        try:
+            if started:
+                self._load(warm.engine, package)
+                warm.loaded = warm.engine.pid
+            began = time.monotonic()
+            told, answered = warm.engine.call(
+                method,
+                {
+                    "tool": package.tool.digest,
+                    "name": name,
+                    "max_bytes": self._limits.file_bytes,
+                    "max_pixels": self._limits.pixels,
+                    **arguments,
+                },
+                dict(arrays),
+                self._limits.seconds,
+            )
+            sandbox = warm.engine.sandbox_report()
+        except TaskFailed as error:
+            if warm.engine.pid is not None:
+                raise
+            raise self._stopped(name, error, time.monotonic() - began) from None
+        warm.used = time.monotonic()
+        self._later()
+        return told, answered, (sandbox, started)
 
     def _later(self) -> None:
         """Ends workers that nobody used for a while, without a thread that always runs."""

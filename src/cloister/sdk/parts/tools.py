@@ -38,7 +38,13 @@ class Tools:
         return self.get(offer["manifest"]["name"])
 
     def run(
-        self, name: str, file: str | Path, *, um_per_pixel: float | None = None, **settings: Any
+        self,
+        name: str,
+        file: str | Path,
+        *,
+        um_per_pixel: float | None = None,
+        calibration: str | None = None,
+        **settings: Any,
     ) -> Sample:
         """Runs a tool on one file; nothing is kept of it unless somebody says so.
 
@@ -46,11 +52,14 @@ class Tools:
             name: the tool's.
             file: a picture, or a table, as the tool takes it.
             um_per_pixel: of a picture.
+            calibration: instead, the name of a calibration that the server keeps.
             settings: the tool's own.
         """
         path = Path(file)
         fields = {f"set-{key}": str(value) for key, value in settings.items()}
         if um_per_pixel is not None:
             fields["um_per_pixel"] = str(um_per_pixel)
+        if calibration is not None:
+            fields["calibration"] = calibration
         data = read_limited(path, 512 << 20)
         return Sample(self._client.send_file(f"/tools/{name}/samples", path.name, data, fields))

@@ -84,7 +84,7 @@ def _has_password(url: str) -> bool:
 
 def _open(place: str, *, make: bool) -> Samples:
     if "://" in place:
-        return Samples.open_server(place)
+        return Samples.open_server(place, with_objects=make)
     path = Path(place)
     if path.is_dir():
         path = path / RECORD
@@ -94,4 +94,4 @@ def _open(place: str, *, make: bool) -> Samples:
             "It is neither a folder with results nor a database.",
             "Run a tool with --out first, and name that folder.",
         )
-    return Samples.open_file(path)
+    return Samples.open_file(path, with_objects=make)

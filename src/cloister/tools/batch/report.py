@@ -30,6 +30,7 @@ from cloister.documents.content import (
 )
 from cloister.documents.plots import cumulative, histogram, run_chart
 from cloister.foundation.errors import BadInput
+from cloister.sizing.calibration import Calibration, described, read
 from cloister.sizing.confidence import Interval, interval
 from cloister.sizing.distribution import Distribution, logarithmic_classes, mean_diameter
 from cloister.sizing.distribution import histogram as classes_of
@@ -38,7 +39,8 @@ from cloister.sizing.sample_size import particles_for_percentile
 from cloister.sizing.sieving import mean_aperture
 from cloister.tools.batch import objects
 from cloister.tools.batch.discovery import RECORD
-from cloister.tools.batch.samples import Sample, Samples
+from cloister.tools.batch.samples import Conditions, Sample, Samples
+from cloister.tools.run import NO_CERTIFICATE
 
 NEEDED: Final = ("diameter", "feret", "feret_min", "across", "down", "border", "agglomerate")
 MAX_PICTURES: Final = 2000
@@ -142,6 +144,7 @@ def sample_paper(out: Path, *, title: str, made: int, organisation: str = "", se
         Facts(
             [
                 ("Tool", f"{first.tool} {first.version}"),
+                *_computed_by(looked),
                 ("Settings", first.settings if first.settings != "{}" else "as shipped"),
                 ("Calibration", _calibration(first)),
                 (
@@ -165,12 +168,33 @@ def sample_paper(out: Path, *, title: str, made: int, organisation: str = "", se
         parts,
         subtitle="Sizes of crystals from pictures" if "crystal" in first.tool else "Sizes from pictures",
         organisation=organisation,
-        digests={"Tool": first.tool_digest, **inputs},
+        digests={"Tool": first.tool_digest, **_vouching(first), **inputs},
     )
 
 
-def _conditions(sample: Sample) -> tuple[str, str, float | None]:
-    return sample.tool_digest, sample.settings, sample.um_per_px
+def _computed_by(looked: Looked) -> list[tuple[str, str]]:
+    """Models, certificate and software, also where there is none or it was not kept."""
+    first = looked.samples[0]
+    if first.models is None or first.certificate is None:
+        return [("Models, certificate", "not kept: these pictures were looked at with an older version")]
+    models: dict[str, str] = json.loads(first.models)
+    facts = [(f"Model {name}", value) for name, value in models.items()] or [("Models", "none")]
+    facts.append(("Certificate", first.certificate or NO_CERTIFICATE))
+    return [*facts, ("Software", ", ".join(sorted({s.software or "not kept" for s in looked.samples})))]
+
+
+def _vouching(sample: Sample) -> dict[str, str]:
+    models: dict[str, str] = json.loads(sample.models or "{}")
+    made = {f"Model {name}": value for name, value in models.items()}
+    if sample.certificate:
+        made["Certificate"] = sample.certificate
+    if sample.calibration is not None:
+        made["Calibration"] = _read(sample.calibration).digest()
+    return made
+
+
+def _conditions(sample: Sample) -> Conditions:
+    return Conditions.under_which(sample)
 
 
 def _measured(out: Path, sample: Sample) -> tuple[Rows, str]:
@@ -350,4 +374,18 @@ def _overlay(out: Path, sample: Sample) -> bytes | None:
 def _calibration(sample: Sample) -> str:
     if sample.um_per_px is None:
         return "none: sizes are in pixels"
-    return f"{sample.um_per_px:g} micrometres per pixel"
+    if sample.calibration is None:
+        return f"{sample.um_per_px:g} micrometres per pixel, as stated: no calibration is named"
+    made = _read(sample.calibration)
+    until = "" if made.valid_until is None else f"; valid until {made.valid_until}"
+    by = "" if made.operator is None else f" by {made.operator}"
+    doubt = (
+        f" Its doubt comes on top of the ranges: {made.relative_uncertainty:.2%} of every size (standard)."
+        if made.uncertainty
+        else ""
+    )
+    return f"{described(made)}{by}{until}; digest {made.digest()}.{doubt}"
+
+
+def _read(calibration: str) -> Calibration:
+    return read(calibration.encode())

@@ -18,11 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cloister import __version__
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, OutOfSpace
 from cloister.foundation.files import write_atomically
 from cloister.storage.locking import FolderLock
 from cloister.tools import types as t
-from cloister.tools.batch import objects
+from cloister.tools.batch import object_rows, objects
 from cloister.tools.batch.discovery import RECORD, Found
 from cloister.tools.batch.samples import COLUMNS, Conditions, Sample, Samples
 from cloister.tools.inputs import called
@@ -58,7 +59,10 @@ class Folder:
         self.prepared = prepared
         self.record = record
         self.conditions = Conditions.of(
-            prepared.tool.digest, prepared.chosen.settings, prepared.micrometres_per_pixel
+            prepared.tool.digest,
+            prepared.chosen.settings,
+            prepared.micrometres_per_pixel,
+            prepared.chosen.calibration,
         )
         self._plant = plant
 
@@ -76,6 +80,9 @@ class Folder:
             return None
         files = tuple(self.out / name for name in json.loads(sample.files))
         if not all(os.path.lexists(file) for file in files):
+            return None
+        asked = {f"{sample.label}.{name}" for name in self.prepared.chosen.asked}
+        if not asked <= {file.stem for file in files}:
             return None
         return self._rebuilt(sample, source, files, whole=whole)
 
@@ -103,6 +110,8 @@ class Folder:
             width=sample.width,
             height=sample.height,
             micrometres_per_pixel=sample.um_per_px,
+            calibration=self.prepared.chosen.calibration,
+            certificate=self.prepared.tool.manifest.certificate,
         )
 
     def compute(
@@ -161,11 +170,18 @@ class Folder:
         try:
             while rows := self.record.unsent(100):
                 for row in rows:
-                    self._plant.put(replace(row, sent=True))
+                    self._plant.put(replace(row, sent=True), self._found(row))
                     self.record.mark_sent(row)
         except CloisterError as error:
             return error
         return None
+
+    def _found(self, sample: Sample) -> list[dict[str, Any]]:
+        """A picture's objects as rows. Raises `BadInput` if what was kept of them cannot be read."""
+        place = objects.piece(self.out, sample.label)
+        if place.relative_to(self.out).as_posix() not in json.loads(sample.files):
+            return []
+        return object_rows.rows_of(sample.key, sample.digest, objects.read_piece(place))
 
 
 @contextmanager
@@ -327,6 +343,10 @@ def _row(
         figures=json.dumps({"values": values, "units": units}, ensure_ascii=False),
         warnings=json.dumps(list(result.warnings), ensure_ascii=False),
         files=json.dumps([path.relative_to(out).as_posix() for path in written]),
+        calibration=conditions.calibration,
+        models=json.dumps(dict(result.model_digests)),
+        certificate=prepared.tool.manifest.certificate or "",
+        software=f"Cloister {__version__}",
     )
 
 

@@ -6,94 +6,35 @@ wanted, a database of the plant's own (SQLite or PostgreSQL) that takes the rows
 Rules:
 1. A row is written when everything else about the file is on disk. A batch that is stopped at any instant has no row for what
    is not there, and no second row for what is.
-2. A row's key is the digest of the file's path, its content, the tool, its settings and the size of a pixel: the same file
+2. A row's key is the digest of the file's path, its content, the tool, its settings, the size of a pixel and the calibration: the same file
    under the same conditions is one row, however often it is looked at. A changed file, or changed settings, is another row.
 3. A file that could not be used has a row too, with its error instead of figures, until it can be used under the same
    conditions.
-4. A database that a newer Cloister wrote, or that holds another `samples` table, is not touched.
-5. Times are whole seconds since 1970-01-01 UTC.
+4. The plant's own database also has a table of objects (`object_rows`); in the folder they are files of their own (`objects`).
+5. A database that a newer Cloister wrote, or that holds another `samples` table, is not touched.
+6. Times are whole seconds since 1970-01-01 UTC.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Engine,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    create_engine,
-    delete,
-    event,
-    func,
-    inspect,
-    make_url,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Engine, create_engine, delete, event, func, make_url, select, update
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
-from cloister.foundation.errors import BadInput, CloisterError, OutOfSpace, Refused, Unreachable
-
-VERSION: Final = 1
-"""Of the tables; raised with every change of them, together with a step in `_STEPS`."""
-
-metadata = MetaData()
-samples = Table(
-    "samples",
-    metadata,
-    Column("key", Text, primary_key=True),
-    Column("file", Text, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("modified_ns", BigInteger, nullable=False),
-    Column("taken", BigInteger, nullable=False, index=True),
-    Column("computed", BigInteger, nullable=False),
-    Column("seconds", Float, nullable=False),
-    Column("tool", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("tool_digest", Text, nullable=False),
-    Column("settings", Text, nullable=False),
-    Column("um_per_px", Float),
-    Column("label", Text, nullable=False, index=True),
-    Column("error", Text),
-    Column("width", Integer),
-    Column("height", Integer),
-    Column("count", Integer),
-    Column("count_low", Float),
-    Column("count_high", Float),
-    Column("agglomerates", Integer),
-    Column("measured", Text, nullable=False),
-    Column("unit", Text, nullable=False),
-    Column("d10", Float),
-    Column("d50", Float),
-    Column("d90", Float),
-    Column("mean", Float),
-    Column("deviation", Float),
-    Column("figures", Text, nullable=False),
-    Column("warnings", Text, nullable=False),
-    Column("files", Text, nullable=False),
-    Column("sent", Boolean, nullable=False),
-    Index("ix_samples_file", "file"),
-)
-samples_version = Table("samples_version", metadata, Column("version", Integer, nullable=False))
+from cloister.foundation.errors import BadInput, CloisterError, OutOfSpace, Unreachable
+from cloister.sizing.calibration import Calibration
+from cloister.tools.batch import object_rows
+from cloister.tools.batch.sample_tables import VERSION, bring_up_to_date, objects, samples
 
 
 @dataclass(frozen=True)
@@ -133,6 +74,11 @@ class Sample:
         warnings: JSON list: why the result is doubtful.
         files: JSON list of the names of its files in the folder with results.
         sent: whether the plant's own database has it.
+        calibration: canonical JSON of the calibration that `um_per_px` is from; None if that was only stated. This and what
+            follows is None in rows of older versions.
+        models: JSON of the models' digests by name.
+        certificate: digest of the certificate that the tool names; empty if it names none.
+        software: that computed, with its version.
     """
 
     key: str
@@ -167,6 +113,10 @@ class Sample:
     warnings: str = "[]"
     files: str = "[]"
     sent: bool = False
+    calibration: str | None = None
+    models: str | None = None
+    certificate: str | None = None
+    software: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -174,27 +124,50 @@ class Sample:
         return self.error is None
 
 
+__all__ = ["COLUMNS", "VERSION", "Conditions", "Sample", "Samples"]
+
 COLUMNS: Final = tuple(field.name for field in fields(Sample))
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a sample is computed under: with another of these it is another sample."""
+    """What a sample is computed under: with another of these it is another sample.
+
+    Attributes:
+        tool_digest: of the tool's manifest.
+        settings: canonical JSON of what the user set.
+        um_per_px: micrometres per pixel; None if sizes are in pixels.
+        calibration: canonical JSON of the calibration that this number is from, or None.
+    """
 
     tool_digest: str
     settings: str
     um_per_px: float | None
+    calibration: str | None = None
 
     @classmethod
     def of(
-        cls, tool_digest: str, settings: Mapping[str, Any], micrometres_per_pixel: float | None
+        cls,
+        tool_digest: str,
+        settings: Mapping[str, Any],
+        micrometres_per_pixel: float | None,
+        calibration: Calibration | None = None,
     ) -> Conditions:
-        """From a tool's digest, what the user set, and the size of a pixel."""
-        return cls(tool_digest, canonical(dict(settings)).decode("utf-8"), micrometres_per_pixel)
+        """From a tool's digest, what the user set, the size of a pixel, and the calibration that it is from."""
+        made = None if calibration is None else calibration.canonical().decode("utf-8")
+        return cls(tool_digest, canonical(dict(settings)).decode("utf-8"), micrometres_per_pixel, made)
+
+    @classmethod
+    def under_which(cls, sample: Sample) -> Conditions:
+        """Those of a row."""
+        return cls(sample.tool_digest, sample.settings, sample.um_per_px, sample.calibration)
 
     def key(self, file: str, content: str) -> str:
         """The key of a file with this content (rule 2)."""
-        return digest(json.dumps([file, content, self.tool_digest, self.settings, self.um_per_px]).encode())
+        parts = [file, content, self.tool_digest, self.settings, self.um_per_px]
+        # Without a calibration the key is that of the first version, so that what was done stays done.
+        more = [] if self.calibration is None else [digest(self.calibration.encode())]
+        return digest(json.dumps([*parts, *more]).encode())
 
 
 class Samples:
@@ -204,14 +177,19 @@ class Samples:
     what else the database refuses.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, with_objects: bool = False) -> None:
         self._engine = engine
+        self.with_objects = with_objects
         with self._transaction() as connection:
-            _bring_up_to_date(connection)
+            bring_up_to_date(connection, with_objects=with_objects)
 
     @classmethod
-    def open_file(cls, path: Path) -> Samples:
+    def open_file(cls, path: Path, *, with_objects: bool = False) -> Samples:
         """A SQLite database in a file, made if it is not there (its folder must be).
+
+        Args:
+            path: of the file.
+            with_objects: it has the table of objects too, as a plant's own database does.
 
         Raises:
             BadInput: it is no database.
@@ -231,11 +209,11 @@ class Samples:
         def begun(connection: Connection) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-        return cls(engine)
+        return cls(engine, with_objects=with_objects)
 
     @classmethod
-    def open_server(cls, url: str) -> Samples:
-        """A PostgreSQL database, by `postgresql+psycopg://…`; the tables are made if they are not there.
+    def open_server(cls, url: str, *, with_objects: bool = False) -> Samples:
+        """A PostgreSQL database, by `postgresql+psycopg://…`; the tables are made if they are not there; see `open_file`.
 
         Raises:
             BadInput: the URL is not one, or its driver is not installed.
@@ -253,15 +231,37 @@ class Samples:
                 "It is malformed, not one of PostgreSQL, or its driver is not installed.",
                 "Use postgresql+psycopg://user@host/name and install psycopg.",
             ) from None
-        return cls(engine)
+        return cls(engine, with_objects=with_objects)
 
-    def put(self, sample: Sample) -> None:
-        """Writes a row, in place of one with the same key, and of failures of the same file (rule 3)."""
-        conditions = Conditions(sample.tool_digest, sample.settings, sample.um_per_px)
-        failed = (samples.c.file == sample.file) & samples.c.error.is_not(None) & _under(conditions)
+    def put(self, sample: Sample, found: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Writes a row, in place of one with the same key, and of failures of the same file (rule 3).
+
+        Args:
+            sample: the row.
+            found: the picture's objects (`object_rows.rows_of`), for a database with the table of objects.
+        """
+        failed = (
+            (samples.c.file == sample.file)
+            & samples.c.error.is_not(None)
+            & _under(Conditions.under_which(sample))
+        )
+        gone = (samples.c.key == sample.key) | failed
         with self._transaction() as connection:
-            connection.execute(delete(samples).where((samples.c.key == sample.key) | failed))
+            if self.with_objects:
+                keys = select(samples.c.key).where(gone)
+                connection.execute(delete(objects).where(objects.c.sample.in_(keys)))
+            connection.execute(delete(samples).where(gone))
             connection.execute(samples.insert(), asdict(sample))
+            if self.with_objects:
+                object_rows.put(connection, objects, found)
+
+    def objects(self, key: str) -> list[dict[str, Any]]:
+        """The objects of the sample with this key, by their numbers; none if the database has no such table."""
+        if not self.with_objects:
+            return []
+        query = select(objects).where(objects.c.sample == key).order_by(objects.c.number)
+        with self._transaction() as connection:
+            return [row._asdict() for row in connection.execute(query)]
 
     def get(self, key: str) -> Sample | None:
         """The row with this key."""
@@ -327,47 +327,13 @@ _PATIENCE: Final = 30  # seconds to wait for another process that writes
 
 
 def _under(conditions: Conditions) -> Any:
-    size = samples.c.um_per_px
+    size, made = samples.c.um_per_px, samples.c.calibration
     return (
         (samples.c.tool_digest == conditions.tool_digest)
         & (samples.c.settings == conditions.settings)
         & (size.is_(None) if conditions.um_per_px is None else size == conditions.um_per_px)
+        & (made.is_(None) if conditions.calibration is None else made == conditions.calibration)
     )
-
-
-def _first(connection: Connection) -> None:
-    metadata.create_all(connection)
-
-
-_STEPS: Final[tuple[Callable[[Connection], None], ...]] = (_first,)
-"""What brings the tables from version `place` to `place + 1`."""
-
-
-def _bring_up_to_date(connection: Connection) -> None:
-    there = set(inspect(connection).get_table_names())
-    if "samples" in there and "samples_version" not in there:
-        raise Refused(
-            "This database has a table `samples` of something else.",
-            "It may be a server's own database, or another program's.",
-            "Give the samples a database (or a PostgreSQL schema) of their own.",
-            clause="samples-database",
-        )
-    present = 0
-    if "samples_version" in there:
-        present = int(connection.execute(select(func.max(samples_version.c.version))).scalar_one() or 0)
-    if present > VERSION:
-        raise Refused(
-            "This database of samples was written by a newer version of Cloister.",
-            "It has a form that this version does not know.",
-            "Install that version again, or name another database.",
-            clause="schema-newer",
-        )
-    if present == VERSION:
-        return
-    for step in _STEPS[present:]:
-        step(connection)
-    connection.execute(delete(samples_version))
-    connection.execute(samples_version.insert(), {"version": VERSION})
 
 
 def _told(error: DBAPIError) -> CloisterError:

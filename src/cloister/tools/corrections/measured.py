@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cloister.data.labels import Labels
+from cloister.data.labels import SMALLEST, Labels
+from cloister.data.polygons import deepest, enclosed, near, surrounds
 from cloister.sizing.descriptors import LENGTHS, RATIOS, extents, stack
 from cloister.sizing.distribution import summary
 from cloister.sizing.frame import cut_by_edge, standing_for
@@ -53,7 +55,10 @@ def figures_of(found: Found, things: Sequence[Thing]) -> t.Figures:
 
 
 def labels_of(found: Found, things: Sequence[Thing]) -> Labels:
-    """Centres (of the enclosed area) and equivalent circle diameters, pixels: what training takes. Centres outside are left out."""
+    """Centres, equivalent circle diameters and outlines, pixels: what training takes. Objects with their centre outside are left out.
+
+    A centre is that of the enclosed area; of a bent object where that lies outside of it, the place deepest within.
+    """
     if not things:
         return Labels((), ())
     sizes = measured([thing.points for thing in things], None)
@@ -64,8 +69,28 @@ def labels_of(found: Found, things: Sequence[Thing]) -> Labels:
         & (sizes["y"] <= found.height - 0.5)
         & (sizes["diameter"] > 0)
     )
-    rounded = {name: np.round(sizes[name][inside], 3).tolist() for name in ("x", "y", "diameter")}
-    return Labels(tuple(zip(rounded["x"], rounded["y"], strict=True)), tuple(rounded["diameter"]))
+    centres, outlines = [], []
+    for place in np.flatnonzero(inside).tolist():
+        points = np.round(things[place].points, 3)
+        x, y = (round(float(sizes[name][place]), 3) for name in ("x", "y"))
+        if not surrounds(points, x, y):
+            x, y = (round(value, 3) for value in deepest(points))
+        centres.append((x, y))
+        outlines.append(_outline(points, x, y, found))
+    return Labels(tuple(centres), tuple(np.round(sizes["diameter"][inside], 3).tolist()), tuple(outlines))
+
+
+def _outline(
+    points: NDArray[np.float64], x: float, y: float, found: Found
+) -> tuple[tuple[float, float], ...] | None:
+    """An outline that labels can have; None where it encloses too little, or goes on far beyond the picture."""
+    if (
+        not surrounds(points, x, y)
+        or enclosed(points) < SMALLEST
+        or not near(points, found.width, found.height)
+    ):
+        return None
+    return tuple((float(cx), float(cy)) for cx, cy in points)
 
 
 def _rows(found: Found, things: Sequence[Thing]) -> list[Mapping[str, Any]]:

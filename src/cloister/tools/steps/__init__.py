@@ -8,6 +8,7 @@ from cloister.foundation.errors import BadInput
 from cloister.tools.steps import (
     chart,
     classical,
+    cleaned,
     imaging,
     measure,
     objects,
@@ -33,6 +34,7 @@ STEPS: Mapping[str, Step] = {
         *stars.STEPS,
         *classical.STEPS,
         *outlined.STEPS,
+        *cleaned.STEPS,
         *size_figures.STEPS,
         *rows.STEPS,
         *tabular.STEPS,

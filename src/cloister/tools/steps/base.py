@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cloister.data.images import LIMITS, ImageLimits
 from cloister.foundation.errors import BadInput
+from cloister.sizing.calibration import Calibration
 from cloister.tools.sizes import KnownSizes
 from cloister.tools.types import Kind, Value, ValueType
 
@@ -54,6 +55,8 @@ class Context:
         limits: what the tool is not good for, one sentence each.
         sizes: that the tool's model knows, or None.
         facts: what a report states about tool, models and input (digests, version).
+        calibration: where the size of a pixel comes from, or None if it was only stated.
+        doubts: what speaks against this calibration, one sentence each.
         tick: called now and then with the share done of the present step, 0..1.
     """
 
@@ -65,6 +68,8 @@ class Context:
     facts: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
     sizes: KnownSizes | None = None
+    calibration: Calibration | None = None
+    doubts: tuple[str, ...] = ()
     tick: Callable[[float], None] = lambda _share: None
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cloister.tools import types as t
 
@@ -46,10 +48,13 @@ def as_svg(outlines: t.Outlines, table: t.Table | None, title: str) -> bytes:
     stroke = max(1.0, max(outlines.width, outlines.height) / 800)
     size = max(10.0, max(outlines.width, outlines.height) / 110)
     parts = []
-    for number, corners in enumerate(outlines.stars.polygons(), 1):
+    polygons = outlines.stars.polygons()
+    # One format for all corners of an outline: one for each would take most of the time.
+    corner = " ".join(["%.1f,%.1f"] * polygons.shape[1])
+    for number, corners in enumerate(polygons.reshape(len(polygons), 2 * polygons.shape[1]).tolist(), 1):
         row = rows.get(number, {})
         colour = COLOURS[(int(row.get("agglomerate") or number) - 1) % len(COLOURS)]
-        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+        points = corner % tuple(corners)
         said = f"{number}: {row['diameter']:.4g} {unit}" if row.get("diameter") is not None else f"{number}"
         x, y = outlines.stars.x[number - 1], outlines.stars.y[number - 1]
         parts.append(
@@ -69,12 +74,21 @@ def as_svg(outlines: t.Outlines, table: t.Table | None, title: str) -> bytes:
 def _rows(table: t.Table | None) -> Mapping[int, dict[str, Any]]:
     if table is None or "number" not in table.columns:
         return {}
-    names = [name for name in table.columns if name != "number"]
-    rows: dict[int, dict[str, Any]] = {}
-    for place, number in enumerate(table.columns["number"]):
-        values = {name: table.columns[name][place].item() for name in names}
-        rows[int(number)] = {
-            name: None if isinstance(value, float) and not np.isfinite(value) else value
-            for name, value in values.items()
-        }
-    return rows
+    columns = {name: plain(values) for name, values in table.columns.items()}
+    numbers = columns.pop("number")
+    return {
+        int(number): dict(zip(columns, row, strict=True))
+        for number, row in zip(numbers, _transposed(columns, len(numbers)), strict=True)
+    }
+
+
+def _transposed(columns: Mapping[str, list[Any]], rows: int) -> Iterable[tuple[Any, ...]]:
+    return zip(*columns.values(), strict=True) if columns else [()] * rows
+
+
+def plain(values: NDArray[Any]) -> list[Any]:
+    """A column as Python's own values, with None for numbers that are none or infinite."""
+    made: list[Any] = values.tolist()
+    if values.dtype.kind == "f" and np.isfinite(values).all():
+        return made
+    return [None if isinstance(value, float) and not math.isfinite(value) else value for value in made]

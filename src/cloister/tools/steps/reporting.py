@@ -15,10 +15,11 @@ import numpy as np
 from pydantic import Field
 
 from cloister.data.schema import Line
+from cloister.sizing.calibration import Calibration
 from cloister.tools import types as t
 from cloister.tools.sizes import outside_known_sizes
 from cloister.tools.steps.base import Context, Parameters, Slot, Step
-from cloister.tools.steps.outline_files import as_outlines_json, as_svg
+from cloister.tools.steps.outline_files import as_outlines_json, as_svg, plain
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:64rem;margin:2rem auto;padding:0 1rem}
@@ -72,8 +73,8 @@ def as_csv(table: t.Table) -> bytes:
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\r\n")
     writer.writerow([_harmless(table.heading(name)) for name in table.columns])
-    for row in zip(*table.columns.values(), strict=True):
-        writer.writerow([_harmless(_plain(value)) for value in row])
+    columns = ([_harmless(value) for value in plain(values)] for values in table.columns.values())
+    writer.writerows(zip(*columns, strict=True))
     return stream.getvalue().encode("utf-8")
 
 
@@ -88,13 +89,19 @@ def as_json(context: Context, figures: t.Figures, table: t.Table | None) -> byte
             for name, (edges, counts) in figures.histograms.items()
         },
         "facts": dict(context.facts),
+        "calibration": None if context.calibration is None else as_told(context.calibration),
     }
     if table is not None:
         document["table"] = {
             "units": dict(table.units),
-            "columns": {name: [_plain(value) for value in values] for name, values in table.columns.items()},
+            "columns": {name: plain(values) for name, values in table.columns.items()},
         }
     return json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def as_told(calibration: Calibration) -> dict[str, Any]:
+    """A calibration for programs: its document and its digest."""
+    return {"digest": calibration.digest(), **calibration.model_dump(mode="json")}
 
 
 def page(title: str, body: str) -> str:
@@ -133,8 +140,8 @@ def _page(
     parts = [f"<h1>{escape(heading)}</h1>", f"<p>{escape(context.subject)}</p>"]
     if "count" in figures.values:
         parts.append(f'<p class="count">{_shown(figures.values["count"])} {escape(parameters.counted)}</p>')
-    if warning := outside_known_sizes(table, context.sizes, context.micrometres_per_pixel):
-        parts.append(f'<p class="warning">{escape(warning)}</p>')
+    warning = outside_known_sizes(table, context.sizes, context.micrometres_per_pixel)
+    parts += [f'<p class="warning">{escape(line)}</p>' for line in (warning, *context.doubts) if line]
     if overlay is not None:
         parts.append(image(preview(overlay, parameters.preview)))
     parts.append("<h2>Figures</h2>" + figure_table(figures))
@@ -166,9 +173,9 @@ def _page(
 
 def _rows(table: t.Table, limit: int) -> str:
     head = "".join(f"<th>{escape(table.heading(name))}</th>" for name in table.columns)
-    cut = [values[:limit] for values in table.columns.values()]
+    cut = [plain(values[:limit]) for values in table.columns.values()]
     body = "".join(
-        "<tr>" + "".join(f"<td>{_shown(_plain(value))}</td>" for value in row) + "</tr>"
+        "<tr>" + "".join(f"<td>{_shown(value)}</td>" for value in row) + "</tr>"
         for row in zip(*cut, strict=True)
     )
     note = f"<p>The first {limit} of {table.rows} rows; all are in the CSV.</p>" if table.rows > limit else ""
@@ -195,15 +202,19 @@ def preview(picture: t.Picture, longest: int) -> t.Picture:
         return picture
     from PIL import Image, PngImagePlugin
 
-    # The bytes come from this tool's own overlay step; the bomb check of Image.open would refuse very large ones.
-    whole = PngImagePlugin.PngImageFile(io.BytesIO(picture.data))
-    if max(whole.size) <= longest:
-        return picture
-    whole.load()
+    if picture.pixels is not None:
+        if max(picture.pixels.shape[:2]) <= longest:
+            return picture
+        whole = Image.fromarray(picture.pixels)
+    else:
+        # The bytes come from this tool's own overlay step; the bomb check of Image.open would refuse very large ones.
+        whole = PngImagePlugin.PngImageFile(io.BytesIO(picture.data))
+        if max(whole.size) <= longest:
+            return picture
+        whole = whole.convert("RGB")
     share = longest / max(whole.size)
-    small = whole.convert("RGB").resize(
-        (max(1, round(whole.width * share)), max(1, round(whole.height * share))), Image.Resampling.BOX
-    )
+    size = max(1, round(whole.width * share)), max(1, round(whole.height * share))
+    small = whole.resize(size, Image.Resampling.BOX)
     stream = io.BytesIO()
     small.save(stream, format="JPEG", quality=88)
     return t.Picture(stream.getvalue(), "image/jpeg", picture.alternative)

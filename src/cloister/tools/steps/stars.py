@@ -7,7 +7,7 @@ middle; what two tiles say of the same object is one object in the end. Memory h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from cloister.tools.steps.tiling import middle
 MAX_OUTLINES = 100_000
 GLANCE = 360_000
 """Pixels of the copy on which `fit_scale` looks first."""
+
+PLAIN = 0.5
+"""Median size over the wanted one from which smaller objects would have been seen as well, so that the median is believed."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -103,25 +106,44 @@ def stars(context: Context, parameters: FindStars, *, tiles: t.Tiles) -> t.Outli
 def fit_scale(context: Context, parameters: FitScale, *, image: t.Image) -> t.Image:
     """A copy of the picture in which its objects are about as large as the model knows them.
 
-    A first look at a small copy tells how large they are; where it finds fewer than five, it looks again at copies twice as large.
-    The picture is taken as it is where that is nearly right, so that the same camera is looked at in the same way each time.
+    A first look at a small copy tells how large they are. Where it finds too few, or so small ones that yet smaller ones may not be seen
+    at all, it looks again at copies twice as large, of large ones at the middle only. The picture is taken as it is where that is
+    nearly right, so that the same camera is looked at in the same way each time.
     """
     if parameters.factor > 0.0:
         return rescale(context, Rescale(factor=parameters.factor), image=image)
+    factor = _factor(context, parameters, image)
+    return image if factor == 1.0 else rescale(context, Rescale(factor=factor), image=image)
+
+
+def _factor(context: Context, parameters: FitScale, image: t.Image) -> float:
     height, width = image.shape
     look = min(1.0, float(np.sqrt(GLANCE / (height * width))))
     factor = 1.0
     while True:
-        sizes = _glance(context, parameters, rescale(context, Rescale(factor=look), image=image))
+        sizes = _glances(context, parameters, rescale(context, Rescale(factor=look), image=image))
         if len(sizes) >= FEW:
             factor = known_size(sizes / look, parameters.typical, parameters.smallest, parameters.largest)
-            break
-        if look >= 1.0 or height * width * look * look > 4 * GLANCE:
+            if float(np.median(sizes)) >= PLAIN * parameters.typical:
+                break
+        if look >= 1.0:
             break
         look = min(1.0, 2.0 * look)
-    if factor == 1.0:
-        return image
-    return rescale(context, Rescale(factor=factor), image=image)
+    return factor
+
+
+def _glances(context: Context, parameters: FitScale, copy: t.Image) -> NDArray[np.float64]:
+    """Diameters, pixels of that copy, in its middle; in all of it where the middle has too few and the copy is not too large."""
+    height, width = copy.shape
+    if height * width <= GLANCE * 1.1:
+        return _glance(context, parameters, copy)
+    share = np.sqrt(GLANCE / (height * width))
+    rows, columns = (slice(round(n * (1 - share) / 2), round(n * (1 + share) / 2)) for n in (height, width))
+    middle = t.Image(np.ascontiguousarray(copy.pixels[rows, columns]))
+    sizes = _glance(context, parameters, middle)
+    if len(sizes) >= FEW or height * width > 4.5 * GLANCE:
+        return sizes
+    return _glance(context, parameters, copy)
 
 
 def merge_outlines(
@@ -135,18 +157,19 @@ def merge_outlines(
     return t.Outlines(kept, close.height, close.width, close.scale)
 
 
-def _glance(context: Context, parameters: FitScale, image: t.Image) -> np.ndarray[Any, Any]:
+def _glance(context: Context, parameters: FitScale, image: t.Image) -> NDArray[np.float64]:
     """Diameters of what the model sees on a small copy, pixels of that copy, the sure ones only."""
     model = context.models[parameters.model]
     found = suppress(_seen(model, normalise_micrograph(image.pixels), parameters.threshold))
-    sizes: np.ndarray[Any, Any] = 2.0 * np.sqrt((found.rays**2).mean(axis=1))
+    sizes: NDArray[np.float64] = 2.0 * np.sqrt((found.rays**2).mean(axis=1))
     return sizes
 
 
-def _seen(model: Model, values: NDArray[np.float32], threshold: float) -> Stars:
-    """What a model says of a normalised picture, filled up with background to the sizes that networks take."""
+def answers_of(model: Model, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A model's answer to a normalised picture, filled up with background to the sizes that networks take. Raises `BadInput`."""
     height, width = values.shape
-    padded = np.pad(values, ((0, -height % MULTIPLE), (0, -width % MULTIPLE)))
+    below, right = -height % MULTIPLE, -width % MULTIPLE
+    padded = np.pad(values, ((0, below), (0, right))) if below or right else np.ascontiguousarray(values)
     answers = model(padded[None, None])
     if answers.shape != (1, CHANNELS, padded.shape[0] // STRIDE, padded.shape[1] // STRIDE):
         raise BadInput(
@@ -154,7 +177,12 @@ def _seen(model: Model, values: NDArray[np.float32], threshold: float) -> Stars:
             f"For {padded.shape[0]} x {padded.shape[1]} pixels it gave an output of shape {list(answers.shape)}.",
             f"Use a model with {CHANNELS} output channels on a grid of a quarter of its input.",
         )
-    found = find_stars(answers[0], threshold)
+    return answers
+
+
+def _seen(model: Model, values: NDArray[np.float32], threshold: float) -> Stars:
+    """What a model says of a normalised picture."""
+    found = find_stars(answers_of(model, values)[0], threshold)
     _limit(len(found))
     return found
 
@@ -168,7 +196,8 @@ def _limit(count: int) -> None:
         )
 
 
-def _known(models: Mapping[str, Model], name: str) -> None:
+def known_outliner(models: Mapping[str, Model], name: str) -> None:
+    """Raises `BadInput` if a model is known not to answer with outlines."""
     model = models.get(name)
     rank_needed(model, 4)
     if model is not None and model.channels_out not in (None, CHANNELS):
@@ -182,7 +211,7 @@ def _known(models: Mapping[str, Model], name: str) -> None:
 def _outlines(
     inputs: Mapping[str, t.ValueType], parameters: FindStars, models: Mapping[str, Model]
 ) -> t.ValueType:
-    _known(models, parameters.model)
+    known_outliner(models, parameters.model)
     if inputs["tiles"].channels not in (None, 1):
         raise BadInput(
             "This step takes one channel.",
@@ -195,7 +224,7 @@ def _outlines(
 def _image(
     _inputs: Mapping[str, t.ValueType], parameters: FitScale, models: Mapping[str, Model]
 ) -> t.ValueType:
-    _known(models, parameters.model)
+    known_outliner(models, parameters.model)
     return t.ValueType("image")
 
 

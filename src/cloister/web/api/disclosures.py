@@ -33,6 +33,7 @@ class NewDisclosure(Body):
     purpose: str = Field(min_length=1, max_length=200)
     until: str = Field(max_length=20)
     deletion_days: int = Field(default=1, ge=0, le=MAX_DELETION_DAYS)
+    tell_scale: bool = False
 
 
 class NewSettings(Body):
@@ -73,6 +74,7 @@ def add(app: FastAPI, node: OpenNode) -> None:
                 until=parse_rfc3339(body.until),
                 deletion_days=body.deletion_days,
                 by=caller.name,
+                tell_scale=body.tell_scale,
             )
         )
 
@@ -87,6 +89,31 @@ def add(app: FastAPI, node: OpenNode) -> None:
         told = node().disclosures.giving.withdraw(digest, body.reason, caller.name)
         node().steward.wake(DISCLOSURES)
         return told
+
+    @routes.post("/api/v1/disclosures/{digest}/send", "disclosures.give")
+    def send(caller: Asker, digest: str) -> Any:
+        """Sends the sealed package over the relay: the recipient's server fetches it while the disclosure stands."""
+        node().disclosures.sending.send(digest, caller.name)
+        node().steward.wake(DISCLOSURES)
+        return node().disclosures.one(digest)
+
+    @routes.listing("/api/v1/disclosed-packages", "disclosures.read", "disclosure")
+    def packages() -> Any:
+        """Lists the sealed packages that were sent to this server and that nobody has opened."""
+        return node().disclosures.arriving.listing()
+
+    @routes.post("/api/v1/disclosed-packages/{digest}/open", "disclosures.receive")
+    def open_arrived(caller: Asker, digest: str) -> Any:
+        """Opens a package that was sent to this server into a folder of it, once."""
+        told = node().disclosures.arriving.open(digest, caller.name)
+        node().steward.wake(DISCLOSURES)
+        return told
+
+    @routes.post("/api/v1/disclosed-packages/{digest}/refuse", "disclosures.receive")
+    def refuse(digest: str) -> Any:
+        """Deletes a package that was sent to this server, unopened."""
+        node().disclosures.arriving.refuse(digest)
+        return {"disclosure": digest}
 
     @routes.post("/api/v1/disclosures/open", "disclosures.receive", body=body_limit(MAX_PACKAGE))
     def open_package(caller: Asker, sent: Sent = one_file) -> Any:

@@ -95,7 +95,7 @@ def _tools(app: FastAPI, pages: Pages) -> None:
 
     @routes.post("/api/v1/tools/{name}/samples", "tools.use", body=body_limit(room.limits.file_bytes))
     async def run(name: str, request: Request, sent: Sent = one_file) -> Any:
-        """Runs a tool on one file: a form with `file`, and perhaps `um_per_pixel` and `set-NAME` for each setting."""
+        """Runs a tool on one file: a form with `file`, and perhaps `um_per_pixel` or `calibration` (its name), and `set-NAME`."""
         if not sent.files:
             raise BadInput("No file came.", "", "Send it as `file` in a form (multipart/form-data).")
         return await slow.run(view.who(request).key, partial(_run, name, request, sent))
@@ -105,13 +105,15 @@ def _tools(app: FastAPI, pages: Pages) -> None:
     def _run(name: str, request: Request, sent: Sent) -> Any:
         manifest = room.shelf.open(name).manifest
         upload = sent.files[0]
+        size, scale = view.scale_of(room, sent.fields)
         sample = room.run(
             name,
             upload.name,
             upload.data,
             view.chosen(manifest, sent.fields),
-            view.micrometres(sent.fields.get("um_per_pixel", "")),
+            size,
             view.who(request),
+            scale,
         )
         return described(sample)
 
@@ -156,6 +158,7 @@ def _tools(app: FastAPI, pages: Pages) -> None:
 def _samples(app: FastAPI, pages: Pages) -> None:
     routes = Routes(app, "Samples")
     room = pages.site.tools
+    slow = slow_of(app)
 
     @routes.get("/api/v1/samples", "samples.read")
     def samples(
@@ -239,6 +242,18 @@ def _samples(app: FastAPI, pages: Pages) -> None:
             as_dataset(room, [room.sample(sample, asked)], asked), "labels.zip", "application/zip"
         )
 
+    @routes.post(
+        "/api/v1/samples/{sample}/cleaned",
+        "tools.use",
+        response_class=Response,
+        responses={200: {"content": {"image/jpeg": {}, "image/png": {}}}},
+    )
+    async def cleaned(sample: str, request: Request) -> Response:
+        """Makes a cleaned copy of a result's picture, to look at and not to measure: light evened, noise and litter removed."""
+        asked = view.who(request)
+        found = room.sample(sample, asked)
+        return view.cleaned_answer(found, await slow.run(asked.key, partial(room.cleaned, sample, asked)))
+
     @routes.post("/api/v1/samples/{sample}/label", "samples.write")
     def relabel(sample: str, body: Label, request: Request) -> Any:
         """Changes the label of a sample that one kept; with the right to manage samples, of any."""
@@ -281,7 +296,11 @@ def _takes_a_file(app: FastAPI) -> None:
     assert isinstance(route, APIRoute)
     schema = {
         "type": "object",
-        "properties": {"file": {"type": "string", "format": "binary"}, "um_per_pixel": {"type": "string"}},
+        "properties": {
+            "file": {"type": "string", "format": "binary"},
+            "um_per_pixel": {"type": "string"},
+            "calibration": {"type": "string"},
+        },
         "required": ["file"],
     }
     content = {"multipart/form-data": {"schema": schema}}

@@ -70,7 +70,7 @@ def as_dataset(room: ToolRoom, samples: Iterable[Sample], who: Who) -> bytes:
 _READ_ME = (
     b"Pictures and what is in them, as found by a tool and corrected by people.\n"
     b"Unpack this file and register the folder as a dataset of pictures with points.\n"
-    b"Centres and diameters are in pixels of the pictures here.\n\n"
+    b"Centres, diameters and outlines are in pixels of the pictures here.\n\n"
 )
 
 

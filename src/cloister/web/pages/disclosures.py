@@ -50,14 +50,19 @@ def add(app: FastAPI, pages: Pages) -> None:
 
 def _list(routes: Routes, pages: Pages) -> None:
     @routes.get("/disclosures", "disclosures.read")
-    def listing(request: Request) -> Response:
+    def show_all(request: Request) -> Response:
+        return listing(request)
+
+    def listing(request: Request, error: CloisterError | None = None) -> Response:
         return pages.show(
             request,
             "disclosures/list.html",
             title="Disclosed records",
             lead="Records that an owner's people selected for one organisation, for a purpose and until a date.",
             items=list(reversed(pages.node().disclosures.listing())),
+            waiting=pages.node().disclosures.arriving.listing(),
             states=STATES,
+            error=error,
         )
 
     @routes.get("/disclosures/{digest}", "disclosures.read")
@@ -81,6 +86,35 @@ def _list(routes: Routes, pages: Pages) -> None:
         data = pages.node().disclosures.giving.package(digest)
         name = f"{digest.removeprefix('sha256:')[:16]}.package"
         return Response(data, media_type="application/octet-stream", headers=as_file(name))
+
+    @routes.post("/disclosures/{digest}/send", "disclosures.give")
+    def send(request: Request, digest: str) -> Response:
+        node = pages.node()
+        try:
+            node.disclosures.sending.send(digest, pages.caller(request).name)
+        except CloisterError as error:
+            return _show(request, digest, error)
+        node.steward.wake(DISCLOSURES)
+        told = "Sent. Their server fetches it when both are connected."
+        return pages.go(request, f"/disclosures/{digest}", told=told)
+
+    @routes.post("/disclosed-packages/{digest}/open", "disclosures.receive")
+    def open_arrived(request: Request, digest: str) -> Response:
+        node = pages.node()
+        try:
+            node.disclosures.arriving.open(digest, pages.caller(request).name)
+        except CloisterError as error:
+            return listing(request, error)
+        node.steward.wake(DISCLOSURES)
+        return pages.go(request, f"/disclosures/{digest}", told="Opened. The owner is told.")
+
+    @routes.post("/disclosed-packages/{digest}/refuse", "disclosures.receive")
+    def refuse(request: Request, digest: str) -> Response:
+        try:
+            pages.node().disclosures.arriving.refuse(digest)
+        except CloisterError as error:
+            return listing(request, error)
+        return pages.go(request, "/disclosures", told="Deleted, unopened.")
 
     @routes.post("/disclosures/{digest}/withdraw", "disclosures.give")
     def withdraw(
@@ -131,6 +165,7 @@ def _select(routes: Routes, pages: Pages) -> None:
             lead="What somebody was shown cannot be made unseen.",
             name=name,
             table=item["catalogue"]["kind"] == "table",
+            scale=(item["catalogue"].get("image") or {}).get("micrometres_per_pixel"),
             pictures=list(enumerate(files))[start : start + _SHOWN],
             newer=f"{here}?start={start - _SHOWN}" if start else "",
             older=f"{here}?start={start + _SHOWN}" if start + _SHOWN < len(files) else "",
@@ -154,12 +189,13 @@ def _select(routes: Routes, pages: Pages) -> None:
         until: Annotated[str, _TEXT] = "",
         rows: Annotated[str, _TEXT] = "",
         sure: Annotated[str, _TEXT] = "",
+        scale: Annotated[str, _TEXT] = "",
         record: Annotated[list[str] | None, Form(max_length=_SHOWN)] = None,
         start: Annotated[int, Form()] = 0,
     ) -> Response:
         chosen = [*(record or ()), *rows.replace(",", " ").split()]
         given = {
-            "recipient": recipient, "purpose": purpose, "until": until, "rows": rows, "record": record or [],
+            "recipient": recipient, "purpose": purpose, "until": until, "rows": rows, "record": record or [], "scale": scale,
         }  # fmt: skip
         try:
             if sure != "yes":
@@ -167,7 +203,14 @@ def _select(routes: Routes, pages: Pages) -> None:
             last = typed.begins(typed.day(until, "The last day"))
             told = pages.node().disclosures.giving.give(
                 Offer(
-                    name, tuple(chosen), recipient, purpose.strip(), last + DAY, 1, pages.caller(request).name
+                    name,
+                    tuple(chosen),
+                    recipient,
+                    purpose.strip(),
+                    last + DAY,
+                    1,
+                    pages.caller(request).name,
+                    tell_scale=scale == "yes",
                 )
             )
         except CloisterError as error:
@@ -175,7 +218,7 @@ def _select(routes: Routes, pages: Pages) -> None:
         return pages.go(
             request,
             f"/disclosures/{told['disclosure']}",
-            told="Sealed. Download the package, and hand it over.",
+            told="Sealed. Send it to their server, or download the package and hand it over.",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -14,12 +15,14 @@ from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFou
 from cloister.node.toolroom.history import Pictures
 from cloister.node.toolroom.recent import Sample
 from cloister.node.toolroom.room import OUTLINES
+from cloister.sizing.calibration import described
 from cloister.storage.samples import Wanted
 from cloister.web.desk.labels import MOST, as_dataset
 from cloister.web.downloads import as_file
 from cloister.web.drawn import DRAWN, drawn_picture
 from cloister.web.frame import Pages
 from cloister.web.routes import Routes
+from cloister.web.slow import slow_of
 from cloister.web.views import corrections
 from cloister.web.views import samples as told
 from cloister.web.views import tools as view
@@ -32,6 +35,7 @@ def add(app: FastAPI, pages: Pages) -> None:
     """Adds the routes."""
     routes = Routes(app, "Samples", page=True)
     room = pages.site.tools
+    slow = slow_of(app)
 
     @routes.get("/samples", "samples.read")
     def listing(
@@ -177,12 +181,14 @@ def add(app: FastAPI, pages: Pages) -> None:
             labels=room.history.labels(),
             manifest=None if opened is None else opened.manifest,
             without_size=told.without_size(sample, opened),
+            cleans=state is not None and told.can_be_cleaned(sample, opened),
             hand=None if state is None else corrections.shown(state),
             key=secrets.token_hex(16),
             counted="Count" if opened is None else view.counted(opened.manifest),
             rows=None if sample.size else told.rows_of(room, sample, view.who(request)),
             told_of=told,
             view=view,
+            described=described,
             error=error,
         )
 
@@ -231,6 +237,12 @@ def add(app: FastAPI, pages: Pages) -> None:
             return _show(request, room.sample(sample, asked), error=error)
         done = corrections.lines(state.journal)[0]
         return pages.go(request, f"/samples/{sample}", told=f"You {done.text}.")
+
+    @routes.post("/samples/{sample}/cleaned", "tools.use")
+    async def cleaned(request: Request, sample: str) -> Response:
+        asked = view.who(request)
+        found = room.sample(sample, asked)
+        return view.cleaned_answer(found, await slow.run(asked.key, partial(room.cleaned, sample, asked)))
 
     @routes.get("/samples/{sample}/{name}", "samples.read")
     def file(request: Request, sample: str, name: str, *, download: bool = False) -> Response:

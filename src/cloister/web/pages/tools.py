@@ -156,6 +156,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             limits=room.limits,
             installed=[(entry, parse_rfc3339(entry.time)) for entry in reversed(opened.history)],
             results=_results(request, name),
+            calibrations=[kept for kept in room.scales.kept.list() if kept.calibration is not None],
             view=view,
             error=error,
         )
@@ -189,11 +190,11 @@ def add(app: FastAPI, pages: Pages) -> None:
             if not sent.files:
                 raise BadInput("No file was chosen.", "", "Choose one or more, then send them.")
             settings = view.chosen(room.shelf.open(name).manifest, fields)
-            calibration = view.micrometres(fields.get("um_per_pixel", ""))
+            size, scale = view.scale_of(room, fields)
             for upload in sent.files:
                 try:
                     asked = view.who(request)
-                    made.append(room.run(name, upload.name, upload.data, settings, calibration, asked))
+                    made.append(room.run(name, upload.name, upload.data, settings, size, asked, scale))
                 except CloisterError as error:
                     failed.append(_Failed(upload.name, error))
         except CloisterError as error:

@@ -24,17 +24,27 @@ export class View {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.resize());
   }
 
-  async load(address) {
-    const image = new Image();
-    image.src = address;
-    await image.decode();
-    let level = await createImageBitmap(image);
-    this.levels = [level];
-    this.changed();
+  // Shows a picture, of an address or of bytes; gives what `use` takes to show it again.
+  async load(source) {
+    let level;
+    if (typeof source === "string") {
+      const image = new Image();
+      image.src = source;
+      await image.decode();
+      level = await createImageBitmap(image);
+    } else level = await createImageBitmap(source);
+    const levels = [level];
+    this.use(levels);
     while (Math.max(level.width, level.height) > 1200) {
       level = await createImageBitmap(level, { resizeWidth: level.width >> 1, resizeHeight: level.height >> 1, resizeQuality: "medium" });
-      this.levels.push(level);
+      levels.push(level);
     }
+    this.changed();
+    return levels;
+  }
+
+  use(levels) {
+    this.levels = levels;
     this.changed();
   }
 

@@ -1,5 +1,6 @@
 // A result's picture to look into and to correct. It draws what the server tells of the result and sends it corrections; without
 // script, or where the server tells nothing, the picture with outlines, the table and the forms beneath stay.
+import { Cleaned } from "./viewer-cleaned.js";
 import { listen } from "./viewer-hands.js";
 import { Scene } from "./viewer-scene.js";
 import { Sizes } from "./viewer-sizes.js";
@@ -22,8 +23,9 @@ function begin(state) {
   part("plain").hidden = true;
   const view = new View(root.querySelector("canvas"), scene);
   root.view = view; // for measuring how many frames are drawn
+  const cleaned = new Cleaned(root, view);
   if (root.dataset.picture) {
-    view.load(root.dataset.picture).catch(() => { told.textContent = "The picture could not be drawn; the outlines are there."; });
+    view.load(root.dataset.picture).then((levels) => cleaned.original(levels)).catch(() => { told.textContent = "The picture could not be drawn; the outlines are there."; });
   }
   const sizes = new Sizes(document.querySelector("[data-histogram]"), scene, () => refresh());
   let version = state.version;
@@ -88,6 +90,7 @@ function begin(state) {
     scene.chosen = new Set(["split", "merge", "add", "add-disc", "reshape"].includes(edit.kind) ? said.objects.map((one) => one.number) : []);
     view.changed();
     sizes.draw();
+    cleaned.outdated();
     htmx.trigger(rows, "refresh");
   }
 
@@ -101,6 +104,7 @@ function begin(state) {
       scene.take({ removed: [...scene.objects.keys()], objects: state.objects });
       view.changed();
       sizes.draw();
+      cleaned.outdated();
       htmx.trigger(rows, "refresh");
       pending = others ? edit : null;
     }

@@ -16,6 +16,7 @@ from cloister.node.toolroom.recent import Sample
 from cloister.node.toolroom.room import ToolRoom, Who
 from cloister.node.toolroom.shelf import Opened
 from cloister.tools.check import parameters_of
+from cloister.tools.steps.cleaned import CLEANS
 from cloister.web.views.tools import figure, figure_name
 
 _ROWS, _COLUMNS, _CELL = 25, 12, 60
@@ -31,6 +32,13 @@ def tool_of(room: ToolRoom, sample: Sample) -> Opened | None:
     except CloisterError:
         return None
     return opened if opened.package.tool.digest == sample.digest else None
+
+
+def can_be_cleaned(sample: Sample, opened: Opened | None) -> bool:
+    """Whether a cleaned copy of a result's picture can be made: it is here, and so is the tool, which makes such."""
+    if opened is None or not any(name.startswith("original.") for name in sample.files):
+        return False
+    return any(use.step == CLEANS for use in opened.manifest.pipeline)
 
 
 def without_size(sample: Sample, opened: Opened | None) -> str:

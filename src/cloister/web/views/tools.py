@@ -18,6 +18,7 @@ from cloister.node.toolroom.room import ToolRoom, Who
 from cloister.node.toolroom.shelf import Card, Opened, signer_names
 from cloister.people.sessions import stored
 from cloister.release.bundle import Checked
+from cloister.sizing.calibration import Calibration
 from cloister.storage.samples import Wanted
 from cloister.tools.check import parameters_of
 from cloister.tools.install import State
@@ -133,6 +134,19 @@ def chosen(manifest: Manifest, fields: Mapping[str, str]) -> dict[str, Any]:
 def micrometres(text: str) -> float | None:
     """The size of a pixel as somebody wrote it; `None` where nobody did. Raises `BadInput`."""
     return typed.number(text, "The size of a pixel") if text.strip() else None
+
+
+def scale_of(room: ToolRoom, fields: Mapping[str, str]) -> tuple[float | None, Calibration | None]:
+    """The size of a pixel as typed, or the calibration chosen by name; a browser remembers the size, so the calibration counts.
+
+    Raises:
+        BadInput: what was typed is no number.
+        NotFound: there is no such calibration.
+    """
+    name = fields.get("calibration", "").strip()
+    if name:
+        return None, room.scales.kept.get(name[:100])
+    return micrometres(fields.get("um_per_pixel", "")), None
 
 
 def _value(setting: Setting, text: str) -> Any:
@@ -269,6 +283,18 @@ def file_answer(room: ToolRoom, sample: Sample, name: str, asked: Who, *, downlo
         "content-security-policy": _REPORT_POLICY,
     }
     return Response(room.file(sample.id, name, asked), media_type=kind, headers=headers)
+
+
+def cleaned_answer(sample: Sample, content: bytes) -> Response:
+    """A cleaned picture, whose name says what it is not for."""
+    png = content.startswith(b"\x89PNG")
+    name = download_name(sample, f"cleaned-not-for-measurement.{'png' if png else 'jpg'}")
+    headers = {
+        "content-disposition": f'attachment; filename="{name}"',
+        "content-security-policy": _REPORT_POLICY,
+        "cache-control": "no-store",
+    }
+    return Response(content, media_type="image/png" if png else "image/jpeg", headers=headers)
 
 
 def download_name(sample: Sample, name: str) -> str:

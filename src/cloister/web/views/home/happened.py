@@ -19,19 +19,29 @@ _TOLD = (
     "agreement.signatures", "agreement.state", "task.proposed", "task.refused", "task.started", "task.finished",
     "task.failed", "task.stopped", "budget.charged", "release.stored", "release.revoked", "duty.deleted",
     "disclosure.given", "disclosure.received", "disclosure.withdrawn", "disclosure.deleted", "disclosure.confirmed",
-    "disclosure.overdue",
+    "disclosure.overdue", "disclosure.delivered", "disclosure.arrived", "figures.asked", "figures.answered",
 )  # fmt: skip
+_FIGURES = {
+    "figures.asked": ("Another organisation asks how a tool does on our pictures", "warn"),
+    "figures.answered": ("An owner answered how a tool does on its pictures", "done"),
+}
 _DISCLOSED = {
     "disclosure.given": ("Records were sealed to another organisation", "done"),
     "disclosure.received": ("Records that another organisation disclosed were opened", "done"),
     "disclosure.withdrawn": ("A disclosure was withdrawn", "warn"),
     "disclosure.deleted": ("This server deleted disclosed records", "done"),
     "disclosure.confirmed": ("The recipient of disclosed records confirmed something", "done"),
+    "disclosure.delivered": ("The sealed records arrived at the other organisation's server", "done"),
+    "disclosure.arrived": ("Another organisation sent a sealed package of records", "warn"),
     "disclosure.overdue": ("The deletion of disclosed records is overdue", "bad"),
 }
 
 
-_RIGHTS: Mapping[str, Right] = {"agreement": "agreements.read", "disclosure": "disclosures.read"}
+_RIGHTS: Mapping[str, Right] = {
+    "agreement": "agreements.read",
+    "disclosure": "disclosures.read",
+    "figures": "tasks.read",
+}
 
 
 @dataclass(frozen=True)
@@ -82,8 +92,12 @@ def _told(node: Node, item: Event, names: Mapping[str, str]) -> Happening | None
             return None
         bad = "warn" if facts["to"] != "finalized" else "done"
         return Happening(item.at, f"“{title}” is {STATES[facts['to']][0]}", link, bad)
+    if item.kind in _FIGURES:
+        return Happening(item.at, _FIGURES[item.kind][0], "/figures", _FIGURES[item.kind][1])
     if item.kind in _DISCLOSED:
         text, kind = _DISCLOSED[item.kind]
+        if item.kind == "disclosure.arrived":
+            return Happening(item.at, text, "/disclosures", kind)
         try:
             node.disclosures.one(str(facts.get("disclosure")))
         except CloisterError:

@@ -1,0 +1,317 @@
+"""A researcher asks how a tool does on pictures that stay at their owner; the owner's gate decides what leaves."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from cloister.disclosure.questions import read_question, sign_question
+from cloister.foundation.clock import FixedClock, rfc3339
+from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, NotTrusted, Refused
+from cloister.identity.envelopes import Envelope
+from cloister.node.figures.asking import ANSWER, ASK, Wanted
+from cloister.node.toolroom.workers import Looked, Told
+from cloister.storage.documents import Documents
+from cloister.storage.log import LogRows
+from cloister.tools import serving
+from cloister.tools.package import Package, pack
+from node.town import LAB, PURPOSE, town, until
+from tools.toolmaking import discs, discs_tool, png, spread_centres
+
+ASH, OTHER = "Ash", "Birch"
+NAMES = {ASH: ["owner"], OTHER: ["owner"], LAB: ["researcher"]}
+PICTURES = 12
+
+
+class InThisProcess:
+    """The worker's methods, called here; counts what it was given."""
+
+    looks = 0
+
+    def check(self, package):
+        serving.load({}, {"package": np.frombuffer(pack(package), np.uint8)})
+        return {}
+
+    def look(self, package, owner, name, data, arguments):
+        InThisProcess.looks += 1
+        told, arrays = serving.look(
+            {
+                "tool": package.tool.digest,
+                "name": name,
+                "max_bytes": 1 << 20,
+                "max_pixels": 1 << 20,
+                "max_rows": 10,
+                **arguments,
+            },
+            {"data": np.frombuffer(data, np.uint8)},
+        )
+        files = {key: array.tobytes() for key, array in arrays.items()}
+        return Looked(Told.model_validate(told), files, {}, started=False)
+
+    def forget(self, _tool):
+        pass
+
+    def close(self):
+        pass
+
+
+def tool(**changes) -> bytes:
+    return pack(Package(discs_tool(**changes)))
+
+
+def pictures(folder, number: int = PICTURES):
+    """Pictures of 8 discs; of every second one, one disc too few is labelled, so that the tool counts 8 of 7."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    for place in range(number):
+        centres = spread_centres(150, 150, 8, seed=place)
+        (folder / "images" / f"secret-{place}.png").write_bytes(png(discs(150, 150, centres, seed=place)))
+        told = centres[: 7 if place % 2 else 8]
+        labels = {"centres": told, "diameters": [12.0] * len(told)}
+        (folder / "labels" / f"secret-{place}.json").write_text(json.dumps(labels))
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path):
+    with town(tmp_path, names=NAMES, clock=FixedClock(1_800_000_000)) as made:
+        made.start()
+        made.meet()
+        InThisProcess.looks = 0
+        for node in made.nodes.values():
+            node.figures.answering._make_looker = InThisProcess
+        facts = {"name": "photos", "title": "Photos", "residency": "DE", "sensitivity": {"image": "internal"}}
+        made[ASH].datasets.add(pictures(tmp_path / "photos"), {**facts})
+        made[ASH].steward.wake("documents")
+        until("the catalogue", made[LAB].datasets.catalogue)
+        yield made
+
+
+def ask(here, who: str = LAB, **changes) -> str:
+    fields = {
+        "owner": here.party[ASH],
+        "dataset": "photos",
+        "tool": tool(),
+        "figures": (),
+        "purpose": PURPOSE,
+        "epsilon": None,
+        "by": "lena",
+    }
+    asking = here[who].figures.asking
+    name = asking.ask(Wanted(**fields | changes))["question"]
+    asking.tell()
+    return name
+
+
+def settled(here, name: str, who: str = LAB):
+    def reached():
+        here[ASH].figures.answering.work()
+        here[ASH].figures.tell()
+        found = here[who].figures.asking.one(name)
+        return found if found["state"] in ("answered", "refused") else None
+
+    return until("the answer", reached, 60)
+
+
+def approved(here, name: str):
+    here[ASH].figures.answering.decide(name, "anna", approve=True)
+    return settled(here, name)
+
+
+def entries(node, kind: str) -> list[str]:
+    with node.durable.database.read() as tx:
+        return [row.document for row in LogRows(tx).scan(0, LogRows(tx).size()) if row.kind == kind]
+
+
+def agreed(here, figures: int | None = 3, title: str = "Figures", **changes) -> str:
+    owner = {"party": here.party[ASH], "name": ASH, "dataset": "photos"}
+    made = here.terms(
+        template="one-researcher-one-owner",
+        quality=None,
+        title=title,
+        owners=[owner if figures is None else {**owner, "figures": figures}],
+        **changes,
+    )
+    lab, ash = here[LAB], here[ASH]
+    digest = lab.agreements.propose(made)
+    until("it", lambda: ash.agreements.find(digest))
+    ash.agreements.sign(digest)
+    until("it to hold", lambda: str(ash.agreements.state(digest)) == "finalized")
+    return digest
+
+
+def test_a_person_lets_the_figures_out_and_both_logs_and_the_signature_say_so(here):
+    name = ask(here)
+    assert here[LAB].figures.asking.one(name)["state"] == "waiting"
+    here[ASH].figures.answering.work()
+    assert here[ASH].figures.one(name)["state"] == "waiting", "nobody's silence is a yes"
+    assert InThisProcess.looks == 0, "nothing is even measured"
+    found = approved(here, name)
+    assert InThisProcess.looks == PICTURES
+    # Half the pictures are counted right, half 8 instead of 7; the step is 0.1, as one of twelve can change a twelfth.
+    assert found["figures"] == {
+        "count-accuracy": round((1 + 6 / 7) / 2, 1),
+        "f1": round((1 + 14 / 15) / 2, 1),
+        "d50-accuracy": found["figures"]["d50-accuracy"],
+    }
+    assert found["step"] == 0.1
+    assert found["records"] == 10, "in tens"
+    assert found["noise"] is None
+    assert here[ASH].figures.one(name)["decided_by"] == "anna"
+    assert set(entries(here[ASH], "disclosure")) == set(entries(here[LAB], "disclosure"))
+    assert len(entries(here[ASH], "disclosure")) == 2
+    assert entries(here[ASH], "decision")
+    assert not list((here[ASH].folder.root / "figures" / "taken").iterdir()), "the tool is not kept"
+
+
+def test_a_person_says_no_and_nothing_is_measured(here):
+    name = ask(here)
+    here[ASH].figures.answering.decide(name, "anna", approve=False)
+    found = settled(here, name)
+    assert found["state"] == "refused"
+    assert found["refused"] == "a-person"
+    assert found["figures"] == {}
+    assert InThisProcess.looks == 0
+    with pytest.raises(Conflict):
+        here[ASH].figures.answering.decide(name, "anna", approve=True)
+
+
+def test_the_same_question_is_measured_once_and_answered_alike(here):
+    first = approved(here, ask(here))
+    here.clock.advance(60)
+    again = ask(here, figures=("f1",), epsilon=1.0)
+    second = approved(here, again)
+    assert InThisProcess.looks == PICTURES
+    assert second["figures"] == {"f1": first["figures"]["f1"]}
+    assert here[ASH].figures.one(again)["measured"] == 1
+    here.clock.advance(60)
+    approved(here, ask(here, tool=tool(min_distance=6)))
+    assert here[ASH].figures.one(again)["measured"] == 2, "another tool is another question"
+
+
+def test_an_agreement_with_the_clause_asks_nobody_as_often_as_it_says(here):
+    agreement = agreed(here, figures=1)
+    name = ask(here)
+    found = settled(here, name)
+    assert found["state"] == "answered"
+    assert here[ASH].figures.one(name)["under"] == [agreement]
+    assert here[ASH].figures.one(name)["decided_by"] is None
+    here.clock.advance(5)
+    assert settled(here, ask(here))["state"] == "answered", "the same question counts once"
+    here.clock.advance(5)
+    other = ask(here, tool=tool(min_distance=6))
+    assert here[LAB].figures.asking.one(other)["state"] == "waiting", "the next one needs a person"
+
+
+def test_an_agreement_without_the_clause_leaves_it_to_a_person_and_another_purpose_forbids(here):
+    agreed(here, figures=None)
+    assert here[LAB].figures.asking.one(ask(here))["state"] == "waiting"
+    name = ask(here, purpose="Something else")
+    found = here[LAB].figures.asking.one(name)
+    assert found["state"] == "refused"
+    assert "purposes" in found["why"]
+    with pytest.raises(NotFound):
+        here[ASH].figures.answering.one(name)
+
+
+def test_two_agreements_both_have_to_permit(here):
+    agreed(here, figures=3)
+    agreed(here, figures=None, title="Another")
+    assert here[LAB].figures.asking.one(ask(here))["state"] == "waiting"
+
+
+def test_under_a_budget_figures_have_noise_are_charged_once_and_never_without_an_epsilon(here):
+    agreed(here, figures=5, epsilon=4.0, delta=1e-5, unit="image")
+    node = here[ASH]
+    bare = settled(here, ask(here))
+    assert (bare["state"], bare["refused"]) == ("refused", "budget")
+    here.clock.advance(5)
+    found = settled(here, ask(here, epsilon=2.0))
+    assert found["state"] in ("answered", "refused")
+    assert len(entries(node, "charge")) == 1
+    if found["state"] == "answered":
+        assert found["noise"]["epsilon"] == 2.0
+    here.clock.advance(5)
+    again = settled(here, ask(here, epsilon=2.0))
+    assert again["figures"] == found["figures"]
+    assert len(entries(node, "charge")) == 1, "the same answer costs nothing"
+    here.clock.advance(5)
+    more = settled(here, ask(here, epsilon=3.0, tool=tool(min_distance=6)))
+    assert more["refused"] == "budget", "2 of 4 are spent"
+    assert len(entries(node, "charge")) == 1
+
+
+def test_too_few_pictures_tell_nothing(here, tmp_path):
+    facts = {"name": "few", "title": "Few", "residency": "DE"}
+    here[ASH].datasets.add(pictures(tmp_path / "few", 9), facts)
+    here[ASH].steward.wake("documents")
+    until("the catalogue", lambda: len(here[LAB].datasets.catalogue()) == 2)
+    found = approved(here, ask(here, dataset="few"))
+    assert found["refused"] == "too-few-records"
+    assert found["figures"] == {}
+
+
+def test_who_is_not_trusted_or_is_somebody_else_is_not_heard(here):
+    name = ask(here)
+    with here[LAB].durable.database.read() as tx:
+        envelope = Envelope.stored(Documents(tx).get(name))
+    signed = envelope.encode()
+    body = struct.pack(">I", len(signed)) + signed + tool()
+    with pytest.raises(NotTrusted):
+        here[OTHER].call(here.party[ASH], ASK, body, 20)
+    forged = sign_question(read_question(envelope), here[OTHER].keys).encode()
+    with pytest.raises(NotTrusted):
+        here[OTHER].call(here.party[ASH], ASK, struct.pack(">I", len(forged)) + forged + tool(), 20)
+    with pytest.raises(BadInput):
+        here[LAB].call(here.party[ASH], ASK, struct.pack(">I", 99999999) + signed, 20)
+    here[ASH].parties.unpin(here.party[LAB])
+    with pytest.raises(Refused):
+        here[LAB].call(here.party[ASH], ASK, body, 20)
+
+
+def test_another_tool_than_was_named_is_refused(here):
+    node = here[LAB]
+    name = ask(here)
+    with node.durable.database.read() as tx:
+        question = read_question(Envelope.stored(Documents(tx).get(name)))
+    changed = question.model_copy(update={"made": rfc3339(here.clock.now() - 1)})
+    signed = sign_question(changed, node.keys).encode()
+    with pytest.raises(BadInput):
+        node.call(here.party[ASH], ASK, struct.pack(">I", len(signed)) + signed + tool(min_distance=7), 20)
+
+
+def test_an_answer_by_another_than_the_owner_or_a_changed_one_does_not_count(here):
+    name = ask(here)
+    approved(here, name)
+    with here[ASH].durable.database.read() as tx:
+        ((_, answer),) = Documents(tx).find("application/vnd.cloister.figures-answer+json", question=name)
+    other = ask(here, tool=tool(min_distance=6))
+    text = answer.decode()
+    for body in (text.replace(name[-20:], other[-20:]).encode(), answer[:-10], b"{}"):
+        with pytest.raises(CloisterError):
+            here[ASH].call(here.party[LAB], ANSWER, body, 20)
+    with pytest.raises(NotTrusted):
+        here[OTHER].call(here.party[LAB], ANSWER, answer, 20)
+    assert here[LAB].figures.asking.one(other)["figures"] == {}
+
+
+def test_a_tool_that_fails_at_a_picture_or_finds_nothing_scores_nothing_there_and_tells_no_more(
+    here, monkeypatch
+):
+    """No refusal tells of one picture: a tool made to fail where a picture has something gets a figure like any other."""
+    real = InThisProcess.look
+
+    def look(self, package, owner, name, data, arguments):
+        if InThisProcess.looks % 3 == 0:
+            InThisProcess.looks += 1
+            raise BadInput("secret-1.png", "its pixels are …", "")
+        return real(self, package, owner, name, data, arguments)
+
+    monkeypatch.setattr(InThisProcess, "look", look)
+    found = approved(here, ask(here))
+    assert found["state"] == "answered"
+    assert found["figures"]["count-accuracy"] == pytest.approx(round((2 / 3) * (1 + 6 / 7) / 2, 1), abs=0.1)
+    assert "secret" not in json.dumps(here[LAB].figures.asking.one(ask(here)))
