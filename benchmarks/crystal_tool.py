@@ -41,6 +41,7 @@ CASES = {
 }
 """Width and height as drawn, factor by which the picture is then enlarged, crystals over the usual number."""
 
+RUN = ("tool", "run", "crystals")
 COMMAND = "import sys; from cloister.cli.main import main; sys.argv[0] = 'cloister'; main()"
 
 
@@ -66,8 +67,7 @@ def cold(path: Path, out: Path, threads: int) -> tuple[float, float]:
     """Processor seconds and seconds by the clock of one command."""
     before, started = os.times(), time.perf_counter()
     subprocess.run(
-        [sys.executable, "-c", COMMAND, "tool", "run", "crystals", str(path), "--out", str(out)]
-        + ["--threads", str(threads)],
+        [sys.executable, "-c", COMMAND, *RUN, str(path), "--out", str(out), "--threads", str(threads)],
         capture_output=True,
         check=True,
     )

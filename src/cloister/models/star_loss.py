@@ -19,7 +19,7 @@ from cloister.foundation.errors import BadInput
 from cloister.models.graph import Array
 
 NAME = "star-convex-outlines"
-RAY_SHARE, AREA_SHARE, BLUR_SHARE, TOLD_SHARE = 4.0, 0.5, 0.3, 0.6
+RAY_SHARE, AREA_SHARE, BLUR_SHARE, TOLD_SHARE = 4.0, 0.5, 0.3, 1.0
 RAY_BETA, BLUR_BETA = 0.05, 0.2
 SHORTEST, LONGEST = -3.0, 4.0
 """Logarithms of rays over `UNIT` between which areas are compared: a first wild answer then has a slope that can be followed."""
