@@ -65,12 +65,8 @@ def once(path: str, threads: int) -> None:
 def cold(path: Path, out: Path, threads: int) -> tuple[float, float]:
     """Processor seconds and seconds by the clock of one command."""
     before, started = os.times(), time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-c", COMMAND, "tool", "run", "crystals", str(path), "--out", str(out)]
-        + ["--threads", str(threads)],
-        capture_output=True,
-        check=True,
-    )
+    command = ["tool", "run", "crystals", str(path), "--out", str(out), "--threads", str(threads)]
+    subprocess.run([sys.executable, "-c", COMMAND, *command], capture_output=True, check=True)
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     return spent, time.perf_counter() - started
