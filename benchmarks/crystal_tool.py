@@ -41,7 +41,6 @@ CASES = {
 }
 """Width and height as drawn, factor by which the picture is then enlarged, crystals over the usual number."""
 
-RUN = ("tool", "run", "crystals")
 COMMAND = "import sys; from cloister.cli.main import main; sys.argv[0] = 'cloister'; main()"
 
 
@@ -66,11 +65,8 @@ def once(path: str, threads: int) -> None:
 def cold(path: Path, out: Path, threads: int) -> tuple[float, float]:
     """Processor seconds and seconds by the clock of one command."""
     before, started = os.times(), time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-c", COMMAND, *RUN, str(path), "--out", str(out), "--threads", str(threads)],
-        capture_output=True,
-        check=True,
-    )
+    command = ["tool", "run", "crystals", str(path), "--out", str(out), "--threads", str(threads)]
+    subprocess.run([sys.executable, "-c", COMMAND, *command], capture_output=True, check=True)
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     return spent, time.perf_counter() - started

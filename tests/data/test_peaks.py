@@ -81,6 +81,7 @@ def test_a_wrong_map_or_distance_is_refused(shape: tuple[int, ...], distance: in
         find_peaks(np.zeros(shape), 0.5, distance)
 
 
+@settings(deadline=None)
 @given(
     npst.arrays(
         np.float32,

@@ -152,6 +152,7 @@ def test_values_out_of_range_are_refused() -> None:
     assert reach_from(1.0, 0.5) == 0.0
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 1e5), st.floats(0.005, 1.0, exclude_max=True))
 def test_the_bound_of_those_hidden_is_at_or_a_little_above_the_quantile(found: float, share: float) -> None:
     from scipy.stats import nbinom

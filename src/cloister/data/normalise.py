@@ -33,7 +33,7 @@ MEDIAN_BLOCKS = 11
 DARK_OFFSET = 0.1
 """Added to the background before dividing, so that black backgrounds do not amplify their noise."""
 
-_BAND = 1 << 16
+_BAND = 1 << 18
 """Pixels that are worked on at once."""
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601

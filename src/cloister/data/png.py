@@ -52,7 +52,7 @@ def encode_png(pixels: NDArray[Any], level: int = 1) -> bytes:
         np.subtract(part[1:], part[:-1], out=filtered[1:, 1:])
         # Above the first row of all there is black.
         filtered[0, 1:] = part[0] - rows[start - 1] if start else part[0]
-        data.append(coder.compress(filtered))
+        data.append(coder.compress(filtered.data))
     data.append(coder.flush())
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOURS[channels], 0, 0, 0)
     return b"".join(
