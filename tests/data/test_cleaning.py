@@ -92,7 +92,9 @@ def test_the_light_is_even_afterwards(case):
         # Of the ground alone: a normalised average that never sees crystals or litter.
         grey = np.where(where, image.astype(np.float64).mean(axis=2), 0.0)
         near = ndimage.gaussian_filter(where.astype(np.float64), 10)
-        return float(np.std((ndimage.gaussian_filter(grey, 10) / np.maximum(near, 1e-9))[where & (near > 0.05)]))
+        return float(
+            np.std((ndimage.gaussian_filter(grey, 10) / np.maximum(near, 1e-9))[where & (near > 0.05)])
+        )
 
     before, after = unevenness(case.flawed), unevenness(case.cleaned)
     assert after < before / 20
@@ -202,7 +204,9 @@ def test_a_picture_of_many_parts_is_cleaned_as_one(monkeypatch):
     """Parts are of eight rows here: seams would show."""
     case = drawn("bright", 3)
     whole = clean(case.flawed, case.kept, case.litter)
-    monkeypatch.setattr(cleaning, "_bands", lambda height, _: (slice(a, min(height, a + 8)) for a in range(0, height, 8)))
+    monkeypatch.setattr(
+        cleaning, "_bands", lambda height, _: (slice(a, min(height, a + 8)) for a in range(0, height, 8))
+    )
     parts = clean(case.flawed, case.kept, case.litter)
     assert np.abs(parts.astype(int) - whole).max() <= 1
 

@@ -29,7 +29,9 @@ def test_outlines_and_bubbles_are_read_in_the_order_of_centres():
     labels = parsed(outlines=[SQUARE], bubbles=[[50, 60, 7.5]])
     assert labels.outlines == (tuple(map(tuple, np.array(SQUARE, float).tolist())),)
     assert labels.bubbles == ((50.0, 60.0, 7.5),)
-    assert labels.diameters == pytest.approx((2 * math.sqrt(400 / math.pi),)), "of the circle of the same area"
+    assert labels.diameters == pytest.approx((2 * math.sqrt(400 / math.pi),)), (
+        "of the circle of the same area"
+    )
     assert parse_json_labels(json.dumps(labels.as_json()).encode(), "a.json") == labels
 
 
@@ -90,7 +92,9 @@ _NUMBERS = st.floats(-300, 300).map(lambda value: round(value, 2))
         {"centres": st.lists(st.tuples(_NUMBERS, _NUMBERS), max_size=3)},
         optional={
             "diameters": st.lists(_NUMBERS, max_size=3),
-            "outlines": st.lists(st.none() | st.lists(st.lists(_NUMBERS, max_size=3), max_size=6), max_size=3),
+            "outlines": st.lists(
+                st.none() | st.lists(st.lists(_NUMBERS, max_size=3), max_size=6), max_size=3
+            ),
             "bubbles": st.lists(st.lists(_NUMBERS, max_size=4), max_size=3),
         },
     )

@@ -310,7 +310,16 @@ def test_labels_are_what_training_takes():
 def test_a_bent_object_is_labelled_by_a_place_within_it():
     """Of a crescent the centre of the area lies in its bay: no ray from there would end on its outline."""
     where = found(discs=())
-    crescent = ((100, 100), (160, 100), (160, 110), (110, 110), (110, 150), (160, 150), (160, 160), (100, 160))
+    crescent = (
+        (100, 100),
+        (160, 100),
+        (160, 110),
+        (110, 110),
+        (110, 150),
+        (160, 150),
+        (160, 160),
+        (100, 160),
+    )
     journal = do(where, EMPTY, Add(points=tuple((float(x), float(y)) for x, y in crescent)))
     labels = labels_of(where, list(corrected(where, journal).values()))
     ((x, y),) = labels.centres

@@ -156,7 +156,10 @@ def test_a_cleaned_picture_says_in_name_and_metadata_what_it_is_not_for(visitor,
     answer = visitor.post(f"/api/v1/samples/{sample}/cleaned")
     assert answer.status_code == 200, answer.text
     assert 'filename="a-b-cleaned-not-for-measurement.jpg"' in answer.headers["content-disposition"]
-    with Image.open(io.BytesIO(answer.content)) as made, Image.open(io.BytesIO(outlined_picture(NINE))) as given:
+    with (
+        Image.open(io.BytesIO(answer.content)) as made,
+        Image.open(io.BytesIO(outlined_picture(NINE))) as given,
+    ):
         assert made.size == given.size
         assert made.info["comment"] == NOT_FOR_MEASUREMENT.encode()
         pixels, first = (np.asarray(one.convert("L"), dtype=float) for one in (made, given))

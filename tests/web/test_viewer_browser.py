@@ -276,7 +276,9 @@ def test_the_cleaned_picture_is_laid_under_the_outlines_and_taken_away_again(vis
     page.evaluate(f"() => {{ window.original = {levels}; }}")
     page.get_by_label("Cleaned picture").check()
     expect(page.locator("[data-cleaned-told]")).to_contain_text("sizes are measured on the original")
-    assert page.evaluate(f"() => {levels} !== window.original && {levels}[0].width === window.original[0].width")
+    assert page.evaluate(
+        f"() => {levels} !== window.original && {levels}[0].width === window.original[0].width"
+    )
     check_page(page)
     page.get_by_label("Cleaned picture").uncheck()
     assert page.evaluate(f"() => {levels} === window.original")

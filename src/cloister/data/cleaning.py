@@ -111,7 +111,9 @@ class Ground:
         holes: bool, [height, width].
     """
 
-    def __init__(self, read: Callable[[slice], Floats], holes: Callable[[slice], Mask], shape: tuple[int, int]) -> None:
+    def __init__(
+        self, read: Callable[[slice], Floats], holes: Callable[[slice], Mask], shape: tuple[int, int]
+    ) -> None:
         height, self.width = shape
         # A power of two, as `BLOCK` is, so that parts of the picture begin with a block.
         self.block = min(BLOCK, 1 << max(0, (min(shape) // FEWEST).bit_length() - 1))
@@ -137,7 +139,9 @@ def spread(coarse: Floats, block: int, band: slice, width: int) -> Floats:
         return low, (place - low).astype(np.float32)
 
     low, share = between(band.start, band.stop, coarse.shape[0])
-    down = coarse[low] * (1 - share[:, None]) + coarse[np.minimum(low + 1, coarse.shape[0] - 1)] * share[:, None]
+    down = (
+        coarse[low] * (1 - share[:, None]) + coarse[np.minimum(low + 1, coarse.shape[0] - 1)] * share[:, None]
+    )
     low, share = between(0, width, coarse.shape[1])
     made: Floats = down[:, low]
     made += (down[:, np.minimum(low + 1, coarse.shape[1] - 1)] - made) * share
@@ -159,9 +163,7 @@ def _filled(total: Floats, count: Floats) -> Floats:
     return found
 
 
-def _cleaned(
-    layer: NDArray[np.uint8], kept: Mask, flaws: Mask
-) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+def _cleaned(layer: NDArray[np.uint8], kept: Mask, flaws: Mask) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
     """One channel, part by part."""
     height, width = layer.shape
 

@@ -94,7 +94,9 @@ def parse_json_labels(data: bytes, file: str) -> Labels:
     if diameters is not None:
         if not isinstance(diameters, list) or len(diameters) != len(centres):
             raise _malformed(file, "There must be one diameter for each centre.")
-        diameters = [_diameter(entry, file, f"diameter {number}") for number, entry in enumerate(diameters, 1)]
+        diameters = [
+            _diameter(entry, file, f"diameter {number}") for number, entry in enumerate(diameters, 1)
+        ]
     outlines = None
     if given is not None:
         if not isinstance(given, list) or len(given) != len(centres):
@@ -217,7 +219,9 @@ def _outline(
     corners = tuple(_pair(corner, file, f"A corner of outline {number}") for corner in entry)
     points = np.array(corners)
     if not surrounds(points, *centre) or enclosed(points) < SMALLEST:
-        raise _malformed(file, f"Outline {number} does not enclose its centre and at least {SMALLEST:g} pixel.")
+        raise _malformed(
+            file, f"Outline {number} does not enclose its centre and at least {SMALLEST:g} pixel."
+        )
     return corners
 
 

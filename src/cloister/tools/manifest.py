@@ -171,7 +171,9 @@ class Manifest(Document):
             if output.source not in known:
                 raise ValueError(f"output {name} takes {output.source}, which no step gives")
         if all(output.on_request for output in self.outputs.values()):
-            raise ValueError("every output is made on request only, so that nothing comes of the tool by itself")
+            raise ValueError(
+                "every output is made on request only, so that nothing comes of the tool by itself"
+            )
         return self
 
 

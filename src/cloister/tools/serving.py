@@ -166,7 +166,11 @@ def clean(arguments: Mapping[str, Any], arrays: Mapping[str, Any]) -> Answer:
     chosen = choose(tool, arguments["um_per_pixel"], arguments["settings"], limits)
     image = t.Image(decode_image(arrays["data"].tobytes(), limits, name=str(arguments["name"])))
     points = np.asarray(arrays["points"], dtype=np.float64).reshape(-1, 2)
-    polygons = np.split(points, np.cumsum([int(count) for count in arguments["corners"]])[:-1]) if len(points) else []
+    polygons = (
+        np.split(points, np.cumsum([int(count) for count in arguments["corners"]])[:-1])
+        if len(points)
+        else []
+    )
     maps = None
     if "litter" in use.inputs:
         source = use.inputs["litter"]

@@ -84,7 +84,11 @@ def _outline(
     points: NDArray[np.float64], x: float, y: float, found: Found
 ) -> tuple[tuple[float, float], ...] | None:
     """An outline that labels can have; None where it encloses too little, or goes on far beyond the picture."""
-    if not surrounds(points, x, y) or enclosed(points) < SMALLEST or not near(points, found.width, found.height):
+    if (
+        not surrounds(points, x, y)
+        or enclosed(points) < SMALLEST
+        or not near(points, found.width, found.height)
+    ):
         return None
     return tuple((float(cx), float(cy)) for cx, cy in points)
 

@@ -132,7 +132,9 @@ def cleaned_pixels(
         around = max(1, round(litter.scale / image.scale / 2))
         kept |= _enlarged(litter.values[:, :, 0], shape, parameters.certain, around)
         flaws = _enlarged(litter.values[:, :, 1], shape, parameters.certain, around)
-    return clean(image.pixels, kept, flaws, speck=parameters.speck, tick=lambda share: context.tick(0.9 * share))
+    return clean(
+        image.pixels, kept, flaws, speck=parameters.speck, tick=lambda share: context.tick(0.9 * share)
+    )
 
 
 def encoded(pixels: NDArray[np.uint8], media_type: Literal["image/png", "image/jpeg"] = "image/png") -> bytes:
@@ -193,9 +195,7 @@ def _maps(
     return t.ValueType("field", channels=len(MAPS))
 
 
-def _picture(
-    inputs: Mapping[str, t.ValueType], _parameters: Any, _models: Mapping[str, Any]
-) -> t.ValueType:
+def _picture(inputs: Mapping[str, t.ValueType], _parameters: Any, _models: Mapping[str, Any]) -> t.ValueType:
     maps = inputs.get("litter")
     if maps is not None and maps.channels not in (None, len(MAPS)):
         raise BadInput(
