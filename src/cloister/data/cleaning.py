@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from cloister.data.normalise import DARK_OFFSET, Background, luminance
 from cloister.foundation.errors import BadInput
@@ -149,6 +148,8 @@ def spread(coarse: Floats, block: int, band: slice, width: int) -> Floats:
 
 
 def _filled(total: Floats, count: Floats) -> Floats:
+    from scipy import ndimage
+
     found = np.zeros_like(total)
     empty = np.ones(total.shape, dtype=bool)
     wide = 0.8
@@ -202,6 +203,8 @@ def _cleaned(layer: NDArray[np.uint8], kept: Mask, flaws: Mask) -> Iterator[tupl
 
 def _smoothed(values: Floats, noise: Floats) -> Floats:
     """A guided filter that guides itself: windows of noise become their mean, windows with structure stay."""
+    from scipy import ndimage
+
     size = 2 * RADIUS + 1
     mean = ndimage.uniform_filter(values, size)
     variance = ndimage.uniform_filter(values * values, size)
@@ -244,6 +247,8 @@ def _noise(
 
 def _add_specks(flaws: Mask, pixels: NDArray[np.uint8], kept: Mask, speck: float) -> None:
     """Marks what stands out of the ground and is no larger than a speck."""
+    from scipy import ndimage
+
     shape = pixels.shape[:2]
     height = shape[0]
 
@@ -305,11 +310,15 @@ def _layers(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 
 def _wider(mask: Mask, by: int) -> Mask:
     """A mask made wider by so many pixels."""
+    from scipy import ndimage
+
     return np.asarray(ndimage.maximum_filter(mask, size=2 * by + 1))
 
 
 def _blurred(mask: Mask) -> Floats:
     """A mask with edges as wide as a window."""
+    from scipy import ndimage
+
     return np.asarray(ndimage.uniform_filter(mask.astype(np.float32), 2 * RADIUS + 1), dtype=np.float32)
 
 
