@@ -37,7 +37,11 @@ _DISCLOSED = {
 }
 
 
-_RIGHTS: Mapping[str, Right] = {"agreement": "agreements.read", "disclosure": "disclosures.read", "figures": "tasks.read"}
+_RIGHTS: Mapping[str, Right] = {
+    "agreement": "agreements.read",
+    "disclosure": "disclosures.read",
+    "figures": "tasks.read",
+}
 
 
 @dataclass(frozen=True)
