@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from cloister.disclosure.questions import read_question, sign_question
+from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import FixedClock, rfc3339
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, NotTrusted, Refused
 from cloister.identity.envelopes import Envelope
+from cloister.identity.keys import b64
 from cloister.node.figures.asking import ANSWER, ASK, Wanted
 from cloister.node.toolroom.workers import Looked, Told
 from cloister.storage.documents import Documents
@@ -289,8 +291,10 @@ def test_an_answer_by_another_than_the_owner_or_a_changed_one_does_not_count(her
     with here[ASH].durable.database.read() as tx:
         ((_, answer),) = Documents(tx).find("application/vnd.cloister.figures-answer+json", question=name)
     other = ask(here, tool=tool(min_distance=6))
-    text = answer.decode()
-    for body in (text.replace(name[-20:], other[-20:]).encode(), answer[:-10], b"{}"):
+    good = Envelope.decode(answer)
+    moved = b64(canonical({**good.document(), "question": other}))
+    forged = Envelope.from_json({**good.model_dump(mode="json"), "payload": moved})
+    for body in (forged.encode(), answer[:-10], b"{}"):
         with pytest.raises(CloisterError):
             here[ASH].call(here.party[LAB], ANSWER, body, 20)
     with pytest.raises(NotTrusted):

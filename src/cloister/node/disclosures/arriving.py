@@ -31,7 +31,6 @@ from cloister.node.ledger_service import LedgerService
 from cloister.node.peers.parties import Parties
 from cloister.node.peers.quotas import Quotas
 from cloister.storage.database import Database, Transaction
-from cloister.storage.documents import Documents
 from cloister.storage.events import Events
 from cloister.storage.settings import Settings
 
@@ -244,6 +243,8 @@ class Arriving:
             note = Settings(tx).get(_WAITING + key)
             if note is None:
                 return False
+            if note["whole"] is not None and not self._place(key).exists():
+                return False  # it is in no backup
             offer = PackageOffer.model_validate(note["offer"])
             return self._clock.now() < offer.until_at and self._wanted(tx, note["sender"], offer.disclosure)
 
@@ -251,9 +252,12 @@ class Arriving:
         """Whether a package may still be opened: nothing is known of its disclosure, or it broke off while it was opened."""
         if kept.withdrawal_of(tx, disclosure, sender) is not None:
             return False
-        if Documents(tx).get(disclosure) is None:
+        try:
+            item = kept.standing(tx, disclosure)
+        except NotFound:
             return True
-        return self._receiving.unfinished(tx, disclosure)
+        # Whoever asks about another owner's disclosure is answered as if it were not known here; it will not open.
+        return item.disclosure.owner != sender or self._receiving.unfinished(tx, disclosure)
 
     def _note(self, key: str, **changes: Any) -> None:
         with self._database.transaction() as tx:
