@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ def calibration_group() -> None:
     """Micrometres per pixel: from a picture of an object micrometer, from two points, or as somebody states it."""
 
 
-def calibration_option(about: str) -> Any:
+def calibration_option(about: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
     """`--calibration`: by name or file."""
     return click.option("--calibration", metavar="NAME|FILE", default=None, help=about)
 
