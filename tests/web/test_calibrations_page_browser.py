@@ -27,12 +27,13 @@ def _patient():
 
 def measuring(visit, house):
     page = visit(house.url + "/calibrations")
+    page.set_default_timeout(180_000)
     check_page(page)
     page.set_input_files(
         "input[type=file]", {"name": "scale.png", "mimeType": "image/png", "buffer": ruler()}
     )
     page.get_by_role("button", name="Look at it").click()
-    page.wait_for_url("**/calibrations/new/*", timeout=60_000)
+    page.wait_for_url("**/calibrations/new/*")
     return page
 
 
