@@ -7,6 +7,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -69,7 +70,9 @@ class Scales:
     def bring(self, name: str, data: bytes, owner: str) -> Draft:
         """Looks at a picture of a scale. Callers give turns. Raises as `Workers.ruler`."""
         told, picture = self._workers.ruler(name, data)
-        if told.lines is not None and not (told.lines[0] > 0 and told.lines[1] >= 0):
+        if told.lines is not None and not (
+            all(map(math.isfinite, told.lines)) and told.lines[0] > 0 and told.lines[1] >= 0
+        ):
             raise TaskFailed(
                 "The worker's answer could not be used.", "Its lines are none.", "Report this.", phase="tool"
             )

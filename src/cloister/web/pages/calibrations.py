@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from cloister.foundation.errors import BadInput, CloisterError, Unreachable
 from cloister.node.toolroom.paces import TooOften
 from cloister.node.toolroom.scales import Draft
-from cloister.sizing.calibration import concerns, described
+from cloister.sizing.calibration import Calibration, concerns, described
 from cloister.web.downloads import as_file
 from cloister.web.frame import Pages
 from cloister.web.routes import Routes
@@ -49,10 +49,8 @@ def add(app: FastAPI, pages: Pages) -> None:
             error=error,
         )
 
-    def _against(calibration: object) -> tuple[str, ...]:
-        from cloister.sizing.calibration import Calibration
-
-        return concerns(calibration, today=today()) if isinstance(calibration, Calibration) else ()
+    def _against(calibration: Calibration | None) -> tuple[str, ...]:
+        return () if calibration is None else concerns(calibration, today=today())
 
     @routes.post("/calibrations", "samples.write", body=body_limit(room.limits.file_bytes))
     async def bring(request: Request, sent: Sent = one_file) -> Response:
