@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from cloister.applications.crystals.pipeline import CENTRE_THRESHOLD, MOST_COMMON, crystals_outlines
 from cloister.applications.crystals.star_network import INPUT, OUTPUT
-from cloister.models.directions import COEFFICIENTS
-from cloister.models.star_loss import NAME
 from cloister.training.recipe import OptimiserRecipe, OutlinesPreparation, ServerRecipe, TrainingRecipe
 
+LOSS = "star-convex-outlines"
 LAST_BLOCK = f"{OUTPUT}."
 MANY_ROUNDS = 20
 """From here on the coordinator's optimiser has enough rounds to get somewhere."""
@@ -74,6 +73,8 @@ def steered_outlines_recipe(*, learning_rate: float = 0.03, patch: int = 192) ->
         learning_rate: of the coordinator.
         patch: side of a crop, pixels; a multiple of 16.
     """
+    from cloister.models.directions import COEFFICIENTS
+
     optimiser = OptimiserRecipe(name="sgd", learning_rate=1.0, momentum=0.0)
     server = ServerRecipe(name="momentum", learning_rate=learning_rate, schedule="cosine")
     return _recipe(optimiser, server, 1, 4, patch, trainable=(COEFFICIENTS,))
@@ -93,7 +94,7 @@ def _recipe(
     diameters = told["diameters"]
     assert isinstance(diameters, dict)
     return TrainingRecipe(
-        loss=NAME,
+        loss=LOSS,
         input=INPUT,
         output=OUTPUT,
         optimiser=optimiser,
