@@ -7,8 +7,8 @@
 
 `draw`, `settle` and `card` need Cloister only; several parts may be drawn side by side. `train` needs PyTorch as well (`pip install torch==2.13.0`, a
 CPU build will do); one thread was fastest. Seeds are fixed. Weights are averaged over the last thousand or so steps
-(B. Polyak, A. Juditsky 1992) and written every 500 steps, so that an interrupted run leaves a usable model. `settle` tells from which probability on a centre should count
-(`pipeline.CENTRE_THRESHOLD`), on pictures that neither training nor card have seen; `card` judges the model with what stands there.
+(B. Polyak, A. Juditsky 1992) and written every 500 steps, so that an interrupted run leaves a usable model. `settle` tells from which probability on a centre should count,
+and up to which of lying in a bubble (`pipeline.CENTRE_THRESHOLD`, `BUBBLE`), on pictures that neither training nor card have seen; `card` judges the model with what stands there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cloister.applications.crystals.judging import judge, match
+from cloister.applications.crystals.judging import judge
 from cloister.applications.crystals.mixture import any_factory
 from cloister.applications.crystals.outlines_card import card_markdown, outlines_card
 from cloister.applications.crystals.outlining import outliner
@@ -52,7 +52,8 @@ CROP, BATCH = 192, 8
 DECAY, AVERAGED = 1e-4, 0.999
 WEIGHTS = np.array([10.0, 1.0, 1.0, 0.3], np.float32)
 """Of the fine maps in the loss."""
-THRESHOLDS = tuple(round(0.4 + 0.03 * n, 2) for n in range(14))
+THRESHOLDS = (0.45, 0.5, 0.55, 0.6, 0.65)
+BUBBLES = (1.0, 0.5, 0.3, 0.2)
 EMPHASIS = 3.0
 """How much more a centre counts than what is none."""
 
@@ -278,30 +279,25 @@ def write(out: Path, weights: Mapping[str, np.ndarray], stage: int, step: int) -
 
 def settle(folder: Path, pictures: int) -> None:
     """Prints what each threshold would give on pictures of made-up factories that are kept for this."""
-    look = outliner((folder / NAME).read_bytes(), threads=2, threshold=THRESHOLDS[0])
-    seen = []
+    model = (folder / NAME).read_bytes()
+    kept = []
     for number in range(pictures):
         factory = any_factory(np.random.default_rng((SEED, 2, number)), 640, 512, odd=number % 2 == 0)
-        picture = synthesise(factory, (SEED, 3, number))
-        seen.append((picture, look(picture.image)))
-    print(
-        "threshold  count accuracy (10 crystals and more)  precision  recall  false per bubble  in plain sight"
-    )
-    for threshold in THRESHOLDS:
-        picked = [(picture, stars.pick(stars.strength >= threshold)) for picture, stars in seen]
-        every = judge(picked)
-        full = judge([pair for pair in picked if len(pair[0].crystals) >= 10])
-        foam = judge([pair for pair in picked if len(pair[0].bubbles) >= 20])
-        bare = found_bare = 0
-        for picture, stars in picked:
-            plain = np.array([c.hidden < 0.02 and c.blur < 2.0 for c in picture.crystals], dtype=bool)
-            _, matched = match(stars, picture)
-            bare, found_bare = bare + int(plain.sum()), found_bare + int(plain[matched].sum())
-        print(
-            f"{threshold:.2f}  {full.count_accuracy:.4f}  {every.precision:.4f}  {every.recall:.4f}  "
-            f"{foam.mimics:.4f}  {found_bare / max(1, bare):.4f}",
-            flush=True,
-        )
+        kept.append(synthesise(factory, (SEED, 3, number)))
+    print("bubble  threshold  count accuracy (10 crystals and more)  precision  recall  false per bubble")
+    for bubble in BUBBLES:
+        look = outliner(model, threads=2, threshold=THRESHOLDS[0], bubble=bubble)
+        seen = [(picture, look(picture.image)) for picture in kept]
+        for threshold in THRESHOLDS:
+            picked = [(picture, stars.pick(stars.strength >= threshold)) for picture, stars in seen]
+            every = judge(picked)
+            full = judge([pair for pair in picked if len(pair[0].crystals) >= 10])
+            foam = judge([pair for pair in picked if len(pair[0].bubbles) >= 20])
+            print(
+                f"{bubble:.2f}  {threshold:.2f}  {full.count_accuracy:.4f}  {every.precision:.4f}  "
+                f"{every.recall:.4f}  {foam.mimics:.4f}",
+                flush=True,
+            )
 
 
 def card(folder: Path, pictures: int) -> None:

@@ -13,7 +13,8 @@ FEW: Final = 5
 KEEP: Final = (0.75, 1.5)
 """Typical sizes over the wanted one that need no rescaling: a network knows a range, and resampling costs sharpness."""
 
-SMALLEST, LARGEST = 0.05, 2.0
+SMALLEST, LARGEST = 0.05, 1.5
+"""Factors at the ends. Noise that is enlarged more looks like small objects."""
 
 
 def known_size(

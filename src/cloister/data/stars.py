@@ -108,12 +108,13 @@ def star_area(rays: NDArray[Any]) -> NDArray[Any]:
     return half
 
 
-def find_stars(answers: NDArray[np.float32], threshold: float) -> Stars:
+def find_stars(answers: NDArray[np.float32], threshold: float, bubble: float = 1.0) -> Stars:
     """The objects in a network's answer for one picture or tile, duplicates included.
 
     Args:
         answers: [CHANNELS, h, w].
         threshold: the lowest probability of a centre that counts.
+        bubble: a centre that is more probably than this in a bubble does not count; 1 to ask nothing.
 
     Raises:
         BadInput: another number of channels.
@@ -126,8 +127,13 @@ def find_stars(answers: NDArray[np.float32], threshold: float) -> Stars:
         )
     heat = _probability(unfold(answers, maps=1)[0])
     peaks = find_peaks(heat, threshold, 2, subpixel=True, border=True)
+    column, row = (np.rint(peaks[:, place]).astype(np.intp) for place in (0, 1))
+    if bubble < 1.0:
+        logits = answers[4 * FINE.index("bubble") + 2 * (row % 2) + column % 2, row // 2, column // 2]
+        clear = _probability(logits) <= bubble
+        peaks, column, row = peaks[clear], column[clear], row[clear]
     columns, rows = peaks[:, 0].astype(np.float64), peaks[:, 1].astype(np.float64)
-    strength = heat[np.rint(rows).astype(np.intp), np.rint(columns).astype(np.intp)].astype(np.float64)
+    strength = heat[row, column].astype(np.float64)
     # Pixel p of the fine maps has its centre at 2 p + 1/2 of the picture, cell c at 4 c + 3/2.
     x, y = 2.0 * columns + 0.5, 2.0 * rows + 0.5
     read = _between(answers[RAYS_FROM:], (x - 1.5) / STRIDE, (y - 1.5) / STRIDE)

@@ -91,6 +91,7 @@ def builtin_tool(name: str) -> Tool:
         overlap=2 * int(told["overlap"]),
         typical=float(told["diameters"]["typical"]),
         threshold=float(told["threshold"]),
+        bubble=float(told["bubble"]),
         most_common=float(told["most_common"]),
         farther=float(told.get("farther", 1.0)),
         times=int(told.get("times", 0)),

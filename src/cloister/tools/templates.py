@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloister.data.normalise import NORMALISATION_VERSION
+from cloister.data.scaling import LARGEST as ENLARGED
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
 from cloister.tools.manifest import Manifest, parse_manifest
@@ -109,6 +110,7 @@ class Outlining:
         overlap: pixels shared by neighbouring squares; at least twice the network's context.
         typical: diameter, pixels, of the objects that the model knows best.
         threshold: the lowest probability of a centre that counts.
+        bubble: a centre that is more probably than this in a bubble does not count; 1 to ask nothing.
         most_common: highest intersection over union that two different objects may have.
         farther: factor of the smaller copy at which large objects are looked for.
         times: how often one looks from farther away, each time by that factor; at most 3.
@@ -121,6 +123,7 @@ class Outlining:
     overlap: int
     typical: float
     threshold: float = 0.5
+    bubble: float = 1.0
     most_common: float = 0.5
     farther: float = 1.0 / LARGE
     times: int = 0
@@ -158,7 +161,14 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
     }
     if seen[1:]:
         threshold["also"] = [{"step": step, "parameter": "threshold"} for step in seen[1:]]
-    sized = _use("sized", "fit_scale@1", {"image": "picture"}, model="objects", typical=float(p.typical))
+    sized = _use(
+        "sized",
+        "fit_scale@1",
+        {"image": "picture"},
+        model="objects",
+        typical=float(p.typical),
+        largest=ENLARGED,
+    )
     find = [sized, *_looks(p)]
     finder = {"reach": float(p.reach), "recall": float(p.recall)}
     content = _outlined(about, find, p.counted, {"scale": scale, "threshold": threshold}, finder)
@@ -288,6 +298,7 @@ def _look(p: Outlining, image: str, outlines: str) -> list[dict[str, Any]]:
             {"tiles": squares},
             model="objects",
             threshold=float(p.threshold),
+            bubble=float(p.bubble),
             overlap=float(p.most_common),
         ),
     ]

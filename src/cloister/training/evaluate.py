@@ -162,7 +162,9 @@ def _outlined(trainer: Trainer, data: OutlineExamples, params: dict[str, Any]) -
     for picture in data.kept:
         height, width = picture.size
         pixels = picture.pixels[:height, :width].astype(np.float32)
-        found = find_stars(answer(trainer, params, pixels, MULTIPLE, STRIDE), data.plan.threshold)
+        found = find_stars(
+            answer(trainer, params, pixels, MULTIPLE, STRIDE), data.plan.threshold, data.plan.bubble
+        )
         # An answer may go on beyond the picture, by less than a cell.
         inside = (found.x < width - 0.5) & (found.y < height - 0.5)
         yield count_accuracy(len(suppress(found.pick(inside), data.plan.most_common)), picture.count)

@@ -189,6 +189,7 @@ class OutlinesPreparation(Document):
         turns: random quarter turns.
         brightness: largest random change of contrast (a factor's logarithm) and of level, of normalised pictures.
         threshold: the lowest probability of a centre that counts.
+        bubble: a centre that is more probably than this in a bubble does not count.
         most_common: highest intersection over union of two different objects.
     """
 
@@ -203,6 +204,7 @@ class OutlinesPreparation(Document):
     turns: bool = True
     brightness: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = 0.0
     threshold: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.5
+    bubble: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 1.0
     most_common: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.5
 
 

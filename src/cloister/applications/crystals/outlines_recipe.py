@@ -8,7 +8,7 @@ keeps what it knew.
 
 from __future__ import annotations
 
-from cloister.applications.crystals.pipeline import CENTRE_THRESHOLD, MOST_COMMON, crystals_outlines
+from cloister.applications.crystals.pipeline import BUBBLE, CENTRE_THRESHOLD, MOST_COMMON, crystals_outlines
 from cloister.applications.crystals.star_network import INPUT, OUTPUT
 from cloister.training.recipe import OptimiserRecipe, OutlinesPreparation, ServerRecipe, TrainingRecipe
 
@@ -108,6 +108,7 @@ def _recipe(
             typical=float(diameters["typical"]),
             brightness=0.08,
             threshold=CENTRE_THRESHOLD,
+            bubble=BUBBLE,
             most_common=MOST_COMMON,
         ),
         metric="count-accuracy",

@@ -17,7 +17,7 @@ from cloister.tools.tool import with_model
 
 
 def outliner(
-    model: bytes, *, threads: int = 1, threshold: float | None = None
+    model: bytes, *, threads: int = 1, threshold: float | None = None, bubble: float | None = None
 ) -> Callable[[NDArray[Any]], Stars]:
     """A function from a picture to its crystals.
 
@@ -25,6 +25,7 @@ def outliner(
         model: the ONNX file.
         threads: of one operator.
         threshold: lowest probability of a centre that counts; the shipped tool's if absent.
+        bubble: highest probability that it lies in a bubble; likewise.
 
     Returns:
         Takes uint8 [height, width] or [height, width, 3].
@@ -32,7 +33,9 @@ def outliner(
     tool = with_model(builtin_tool("crystals"), "objects", model, version="0.0.0")
     loaded = tool.load(threads=threads)
     looks = [use.name for use in tool.manifest.pipeline if use.step == "stars@1"]
-    settings = {look: {"threshold": threshold} for look in looks} if threshold is not None else {}
+    asked = {"threshold": threshold, "bubble": bubble}
+    chosen = {name: value for name, value in asked.items() if value is not None}
+    settings = dict.fromkeys(looks, chosen)
 
     def look(image: NDArray[Any]) -> Stars:
         picture = t.Image(np.ascontiguousarray(image))

@@ -20,8 +20,11 @@ PEAK_THRESHOLD = 0.5
 PEAK_DISTANCE = 5
 """Pixels between two centres at least."""
 
-CENTRE_THRESHOLD = 0.58
+CENTRE_THRESHOLD = 0.45
 """Lowest probability of a centre that the outlining model counts; chosen on drawn pictures kept for this."""
+
+BUBBLE = 0.3
+"""A centre that lies more probably than this in a bubble is none; chosen on the same pictures."""
 
 FARTHER = 0.33
 """Factor of the copy at which crystals of over three times the typical size are looked for."""
@@ -76,7 +79,7 @@ def crystals_outlines() -> dict[str, object]:
 
     Returns:
         `normalisation`: version of `normalise_micrograph`; `tile`: side of a tile; `overlap`: pixels shared by neighbouring tiles
-        on each side; `threshold`: lowest probability of a crystal's centre that counts; `most_common`: highest intersection over
+        on each side; `threshold`: lowest probability of a crystal's centre that counts; `bubble`: highest of lying in a bubble; `most_common`: highest intersection over
         union of two crystals; `farther`: factor of the copy at which larger ones are looked for; `times`: how often, each time smaller by that; `reach`
         and `recall`: see `sizing.counting`; `diameters`: smallest, typical and largest crystal, pixels, that the model was trained on;
         `border`: rule for counting.
@@ -86,6 +89,7 @@ def crystals_outlines() -> dict[str, object]:
         "tile": OUTLINING_TILE,
         "overlap": star_network.CONTEXT,
         "threshold": CENTRE_THRESHOLD,
+        "bubble": BUBBLE,
         "most_common": MOST_COMMON,
         "farther": FARTHER,
         "times": TIMES,

@@ -39,11 +39,13 @@ class FindStars(Parameters):
     Args:
         model: a name of the manifest's models.
         threshold: the lowest probability of a centre that counts.
+        bubble: a centre that is more probably than this in a bubble does not count; 1 to ask nothing.
         overlap: highest intersection over union that two different objects may have.
     """
 
     model: Word
     threshold: Share = 0.5
+    bubble: Share = 1.0
     overlap: Share = 0.5
 
 
@@ -86,7 +88,7 @@ def stars(context: Context, parameters: FindStars, *, tiles: t.Tiles) -> t.Outli
     parts: list[Stars] = []
     done, found = 0, 0
     for row, column, square in tiles.produce():
-        seen = _seen(model, square[:, :, 0], parameters.threshold).moved(column, row)
+        seen = _seen(model, square[:, :, 0], parameters.threshold, parameters.bubble).moved(column, row)
         top, bottom = middle(row, tiles.height, tiles)
         left, right = middle(column, tiles.width, tiles)
         # Centres lie between pixels: the middle of a tile begins half a pixel before its first one.
@@ -180,9 +182,9 @@ def answers_of(model: Model, values: NDArray[np.float32]) -> NDArray[np.float32]
     return answers
 
 
-def _seen(model: Model, values: NDArray[np.float32], threshold: float) -> Stars:
+def _seen(model: Model, values: NDArray[np.float32], threshold: float, bubble: float = 1.0) -> Stars:
     """What a model says of a normalised picture."""
-    found = find_stars(answers_of(model, values)[0], threshold)
+    found = find_stars(answers_of(model, values)[0], threshold, bubble)
     _limit(len(found))
     return found
 
