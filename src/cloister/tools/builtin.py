@@ -47,7 +47,8 @@ BUILTIN: Mapping[str, Builtin] = {
             "description": "Counts translucent crystals in a micrograph and measures each.",
             "intended_use": "Seed and product crystals in suspension, bright or dark field, a few to a thousand in a picture.",
             "limits": [
-                "Foam and dense bubbles: they give false crystals, sometimes more than there are true ones."
+                "Dirt: heaps and blots of it give false crystals; dense foam gives some.",
+                "Small crystals (below about 15 pixels) in noisy pictures: up to half of them are not found.",
             ],
             "licence": "Apache-2.0",
         },

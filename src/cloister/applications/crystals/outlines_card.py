@@ -36,7 +36,10 @@ def outlines_card(
         "task": "outlines of crystals in micrographs",
         "model": {"digest": digest(model), "bytes": len(model)},
         "parameters": crystals_outlines(),
-        "data": "Drawn pictures, each of a factory with everything about it drawn at random (`mixture.any_factory`).",
+        "data": (
+            "Drawn pictures, each of a factory with everything about it drawn at random (`mixture.any_factory`); later ones also "
+            "of crystals that are drawn at random within their outlines (`odd_crystals`)."
+        ),
         "training": dict(training),
         "judgements": {
             name: {**found.as_json(), "goals_missed": goals_missed(TRIALS[name], found)}
