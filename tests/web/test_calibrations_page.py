@@ -6,6 +6,7 @@ import html
 import io
 import json
 import re
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -176,13 +177,13 @@ def test_a_picture_is_given_to_nobody_else(house, visitor):
 
 
 def test_who_may_not_keep_or_remove_is_told_so(peopled):
-    with peopled.eva() as eva:
+    with closing(peopled.eva()) as eva:
         answer = keep(eva, bring(eva).url.path, way="lines", spacing="10", objective="10x", name="evas")
         assert answer.url.path == "/calibrations/kept/evas"
         assert "evas" in words(eva.get("/tools/discs"))
         answer = eva.post("/calibrations/kept/evas/remove")
         assert "It is removed" in words(answer)
         assert eva.get("/calibrations/kept/evas").status_code == 404
-    with peopled.visitor() as nobody:
+    with closing(peopled.visitor()) as nobody:
         for path in ("/calibrations", "/calibrations/kept/evas", "/calibrations/kept/evas/file"):
             assert nobody.get(path, follow_redirects=False).status_code in {303, 401, 403}

@@ -109,6 +109,7 @@ class Answering:
         self._call = call
         self._make_looker = looker
         self._closing = threading.Event()
+        self._working = threading.Lock()
 
     # Questions come ------------------------------------------------------------------------------------------------
 
@@ -239,6 +240,11 @@ class Answering:
 
     def work(self) -> None:
         """Answers what is approved or refused; what fails for a passing reason is tried again."""
+        # Two at once would measure, and look at the pictures, twice.
+        with self._working:
+            self._work()
+
+    def _work(self) -> None:
         for name, note in self._notes().items():
             if note["state"] not in ("approved", "refusing") or self._closing.is_set():
                 continue
