@@ -77,12 +77,16 @@ def test_exif_orientation_is_applied(orientation, kind):
     assert image_size(data) == (made.shape[1], made.shape[0])
 
 
-def test_transparency_is_laid_on_white():
-    rgba = np.zeros((2, 2, 4), np.uint8)
-    rgba[0, 0] = (10, 20, 30, 255)
+def test_transparent_parts_get_the_median_colour_of_the_others():
+    rgba = np.zeros((2, 3, 4), np.uint8)
+    rgba[0] = [(10, 20, 30, 255), (40, 10, 250, 255), (30, 30, 30, 255)]
     made = decode_image(encoded(rgba))
-    assert made[0, 0].tolist() == [10, 20, 30]
-    assert made[1, 1].tolist() == [255, 255, 255]
+    assert made[0].tolist() == rgba[0, :, :3].tolist()
+    assert made[1].tolist() == [[30, 20, 30]] * 3
+
+
+def test_a_picture_of_which_nothing_shows_is_white():
+    assert (decode_image(encoded(np.zeros((2, 2, 4), np.uint8))) == 255).all()
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "LA", "CMYK", "YCbCr"])

@@ -83,7 +83,7 @@ def test_what_nobody_knows_is_not_asked() -> None:
 def test_pictures_are_brought_to_the_known_size_where_they_are_far_from_it() -> None:
     assert known_size(np.full(9, 52.0), 26.0) == 0.5
     assert known_size(np.full(9, 30.0), 26.0) == 1.0
-    assert known_size(np.full(9, 3.0), 26.0) == 2.0
+    assert known_size(np.full(9, 3.0), 26.0) == 1.5
     assert known_size(np.full(4, 52.0), 26.0) == 1.0
     picture = np.zeros((40, 60, 3), np.uint8)
     assert resized(picture, 1.0) is picture

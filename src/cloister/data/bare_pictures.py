@@ -76,7 +76,7 @@ def bare(data: bytes, limits: ImageLimits = LIMITS, *, name: str = "") -> bytes:
         name: what to call the picture in errors.
 
     Returns:
-        The file: what `decode_image` reads from it is what it reads from `data`, upright, in 8 bits a sample, transparency laid on white.
+        The file: what `decode_image` reads from it is what it reads from `data`, upright, in 8 bits a sample, without transparency.
 
     Raises:
         BadInput: as `images.decode_image`.

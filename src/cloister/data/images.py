@@ -60,8 +60,8 @@ LIMITS = ImageLimits()
 def decode_image(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: str = "") -> Pixels:
     """The pixels of a PNG, JPEG, TIFF or BMP picture.
 
-    Grey pictures come as height x width, all others as height x width x 3 (red, green, blue). Transparency is laid on
-    white. 10-, 12-, 14- and 16-bit samples are scaled to 0..255 by the smallest of those depths that holds the
+    Grey pictures come as height x width, all others as height x width x 3 (red, green, blue). What is
+    transparent gets the median colour of what is not (white if all is). 10-, 12-, 14- and 16-bit samples are scaled to 0..255 by the smallest of those depths that holds the
     brightest one, so that a 12-bit camera writing 16-bit files does not give a black picture.
 
     Args:
@@ -276,12 +276,23 @@ def _to_array(picture: Any, label: str) -> Pixels:
         return _from_reals(np.asarray(picture), label)
     if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         over = picture.convert("RGBA")
-        ground = Image.new("RGBA", over.size, (255, 255, 255, 255))
+        ground = Image.new("RGBA", over.size, _ground(over))
         ground.alpha_composite(over)
         grey = mode in ("LA", "La", "L", "1")
         return np.asarray(ground.convert("L" if grey else "RGB"), dtype=np.uint8)
     # Pillow would copy what has the form already.
     return np.asarray(picture if mode == "RGB" else picture.convert("RGB"), dtype=np.uint8)
+
+
+def _ground(over: Any) -> tuple[int, int, int, int]:
+    """What transparent parts are laid on: the median colour of what shows, so that its edge is none of an object; white if nothing shows."""
+    shows = over.getchannel("A").point(lambda alpha: 255 * (alpha > 127))
+    counts = np.array(over.convert("RGB").histogram(shows)).reshape(3, 256).cumsum(axis=1)
+    total = counts[0, -1]
+    red, green, blue = (
+        (int(np.searchsorted(one, (total + 1) // 2)) for one in counts) if total else (255,) * 3
+    )
+    return red, green, blue, 255
 
 
 def _deep(picture: Any, again: Any) -> Pixels:
