@@ -90,10 +90,17 @@ def test_the_same_file_is_not_at_work_twice():
 
 def test_progress_is_of_the_first_in_line_only():
     told = []
-    tool = Counted(2, company=False)
-    go(tool, "abcd", lambda name, *_: told.append(name))
+    go(Counted(2, company=False), "abcd", lambda name, *_: told.append(name))
     assert told == sorted(told)
     assert "a" in told
+
+
+def test_every_file_is_told_done_once_in_order_whenever_its_steps_were(camera, tmp_path):
+    told = []
+    prepared = prepare(discs_tool(), threads=2)
+    list(run_batch(prepared, discover([camera]), progress=lambda *what: told.append(what)))
+    assert [name for name, step, share in told if step == "done"] == [f"{n}.png" for n in range(5)]
+    assert [name for name, *_ in told] == sorted(name for name, *_ in told)
 
 
 @pytest.fixture

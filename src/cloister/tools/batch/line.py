@@ -30,7 +30,7 @@ class Job:
         prepared: the tool.
         item: the file.
         shown: what people call it.
-        progress: told of its steps while it is the first in line.
+        progress: told of its steps, but the last, while it is the first in line.
     """
 
     def __init__(self, prepared: Prepared, item: Found, shown: str, progress: Progress | None) -> None:
@@ -57,7 +57,8 @@ class Job:
         )
 
     def _progress(self, name: str, step: str, share: float) -> None:
-        if self.first and self._told is not None:
+        # That it is done says who takes the result: it may have been done before it was its turn.
+        if self.first and self._told is not None and step != "done":
             self._told(name, step, share)
 
 
@@ -73,13 +74,14 @@ def jobs(
         prepared: the tool, and how many files it takes at a time.
         named: the files, and what people call them.
         begin: starts a job's work, or leaves it where nothing has to be done; told of the labels of those before it.
-        progress: told of every step of the first in line.
+        progress: told of the steps of the first in line; that it is done is for the caller to say.
     """
     line: deque[Job] = deque()
     rest = iter(named)
     while True:
         while len(line) < prepared.at_once and (following := next(rest, None)) is not None:
             line.append(Job(prepared, *following, progress))
+            line[0].first = True
             if len(line) == 1 or _fits(line):
                 begin(line[-1], [job.label for job in list(line)[:-1]])
                 line[-1].begun = True

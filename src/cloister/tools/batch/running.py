@@ -287,12 +287,14 @@ def run_batch(
 
 def _finished(job: Job, kept: Result | None, folder: Folder | None, progress: Progress | None) -> Done:
     """The outcome of a file, when it is there, and its row written."""
+    result = kept
+    if result is None:
+        assert job.work is not None
+        result = job.work.result()
+    if progress is not None:
+        progress(job.shown, "done", 1.0)
     if kept is not None:
-        if progress is not None:
-            progress(job.shown, "done", 1.0)
         return Done(kept, before=True)
-    assert job.work is not None
-    result = job.work.result()
     # What could not be looked for has no row: there is nothing it could be about.
     if folder is None or job.missing:
         return Done(result)
