@@ -27,6 +27,7 @@ from cloister.applications.crystals.judging import judge
 from cloister.applications.crystals.mixture import ENLARGED, any_factory
 from cloister.applications.crystals.outlines_card import card_markdown, outlines_card
 from cloister.applications.crystals.outlining import outliner
+from cloister.applications.crystals.pipeline import REACH, RECALL
 from cloister.applications.crystals.samples import IGNORED, ONE, enlarged, sample
 from cloister.applications.crystals.star_network import (
     INPUT,
@@ -41,6 +42,7 @@ from cloister.applications.crystals.trials import TRIALS
 from cloister.applications.crystals.trials import pictures as drawn
 from cloister.data.stars import FOLDED, GROWN, RAYS, RAYS_FROM, UNIT
 from cloister.foundation.files import write_atomically
+from cloister.sizing.counting import reach_from
 
 NAME, SETTINGS = "outlines.onnx", "outlines.training.json"
 SEED = 20271
@@ -325,6 +327,10 @@ def card(folder: Path, pictures: int) -> None:
     for name, trial in TRIALS.items():
         judgements[name] = judge((picture, look(picture.image)) for picture in drawn(trial, pictures))
         print(f"{name}: {judgements[name].as_json()}", flush=True)
+    recall, crowded = judgements["seed-like"].recall, judgements["crowded"].recall
+    cover = float(np.mean([picture.mask().mean() for picture in drawn(TRIALS["crowded"], pictures)]))
+    reach = reach_from(min(1.0, crowded / recall), cover)
+    print(f"for the count's range: RECALL {recall:.3f}, REACH {reach:.2f} (pipeline has {RECALL}, {REACH})")
     settings = folder / SETTINGS
     training = json.loads(settings.read_text("utf-8")) if settings.exists() else {}
     made = outlines_card(model, training, judgements)
