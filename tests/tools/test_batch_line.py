@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,6 +26,7 @@ class Counted:
 
     def __init__(self, at_once: int, *, company: bool) -> None:
         self.at_once = at_once
+        self.tool = discs_tool()
         self.chosen = SimpleNamespace(limits=LIMITS)
         self.most, self.inside, self.order = 0, 0, []
         self._lock = threading.Condition()
@@ -51,7 +51,7 @@ class Counted:
 PICTURE = png(np.zeros((30, 40), np.uint8))
 
 
-def go(tool, names, progress=None):
+def go(tool, names, folder, progress=None):
     """The answers in order; `begin` starts each."""
     with ThreadPoolExecutor(4) as workers:
 
@@ -59,38 +59,40 @@ def go(tool, names, progress=None):
             assert job.shown not in taken
             job.start(workers, job.shown, None)
 
-        named = [(Found(Path(f"/{name}.png")), name) for name in names]
+        for name in names:
+            (folder / f"{name}.png").write_bytes(PICTURE)
+        named = [(Found(folder / f"{name}.png"), name) for name in names]
         return [job.work.result(WAIT) for job in jobs(tool, named, begin, progress)]
 
 
-def test_two_are_at_work_and_come_out_in_order():
+def test_two_are_at_work_and_come_out_in_order(tmp_path):
     tool = Counted(2, company=True)
-    assert go(tool, "abcdef") == list("abcdef")
+    assert go(tool, "abcdef", tmp_path) == list("abcdef")
     assert tool.most == 2
 
 
-def test_with_one_thread_they_come_one_by_one():
+def test_with_one_thread_they_come_one_by_one(tmp_path):
     tool = Counted(1, company=False)
-    assert go(tool, "abcd") == tool.order == list("abcd")
+    assert go(tool, "abcd", tmp_path) == tool.order == list("abcd")
     assert tool.most == 1
 
 
-def test_those_that_are_too_large_together_wait_for_each_other(monkeypatch):
+def test_those_that_are_too_large_together_wait_for_each_other(tmp_path, monkeypatch):
     monkeypatch.setattr(line, "TOGETHER", 2 * 30 * 40 - 1)
     tool = Counted(2, company=False)
-    assert go(tool, "abcd") == tool.order == list("abcd")
+    assert go(tool, "abcd", tmp_path) == tool.order == list("abcd")
     assert tool.most == 1
 
 
-def test_the_same_file_is_not_at_work_twice():
+def test_the_same_file_is_not_at_work_twice(tmp_path):
     tool = Counted(2, company=False)
-    assert go(tool, "aaa") == list("aaa")
+    assert go(tool, "aaa", tmp_path) == list("aaa")
     assert tool.most == 1
 
 
-def test_progress_is_of_the_first_in_line_only():
+def test_progress_is_of_the_first_in_line_only(tmp_path):
     told = []
-    go(Counted(2, company=False), "abcd", lambda name, *_: told.append(name))
+    go(Counted(2, company=False), "abcd", tmp_path, lambda name, *_: told.append(name))
     assert told == sorted(told)
     assert "a" in told
 

@@ -56,6 +56,9 @@ class ImageLimits:
 
 LIMITS = ImageLimits()
 
+_STRIP = 4_000_000
+"""Pixels that are copied at a time."""
+
 
 def decode_image(source: bytes | Path, limits: ImageLimits = LIMITS, *, name: str = "") -> Pixels:
     """The pixels of a PNG, JPEG, TIFF or BMP picture.
@@ -281,7 +284,18 @@ def _to_array(picture: Any, label: str) -> Pixels:
         grey = mode in ("LA", "La", "L", "1")
         return np.asarray(ground.convert("L" if grey else "RGB"), dtype=np.uint8)
     # Pillow would copy what has the form already.
-    return np.asarray(picture if mode == "RGB" else picture.convert("RGB"), dtype=np.uint8)
+    return _samples(picture if mode == "RGB" else picture.convert("RGB"))
+
+
+def _samples(picture: Any) -> Pixels:
+    """A colour picture's samples, strip by strip: as a whole, Pillow would have them three times in memory for a moment."""
+    width, height = picture.size
+    samples = np.empty((height, width, 3), dtype=np.uint8)
+    tall = max(1, _STRIP // width)
+    for top in range(0, height, tall):
+        bottom = min(top + tall, height)
+        samples[top:bottom] = np.asarray(picture.crop((0, top, width, bottom)))
+    return samples
 
 
 def _ground(over: Any) -> tuple[int, int, int, int]:

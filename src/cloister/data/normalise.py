@@ -179,10 +179,14 @@ def _block_means(grey: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     if side == 1:
         return grey
     height, width = grey.shape
-    pad = ((0, -height % side), (0, -width % side))
-    padded = np.pad(grey, pad, mode="edge")
-    blocks = padded.reshape(padded.shape[0] // side, side, padded.shape[1] // side, side)
-    means: NDArray[np.float32] = blocks.mean(axis=(1, 3), dtype=np.float32)
+    across = -(-width // side)
+    means = np.empty((-(-height // side), across), dtype=np.float32)
+    # Row by row of blocks: the whole, filled up to whole blocks, would be the picture once more.
+    for row in range(len(means)):
+        part = grey[row * side : (row + 1) * side]
+        short = side - part.shape[0]
+        filled = np.pad(part, ((0, short), (0, across * side - width)), mode="edge")
+        means[row] = filled.reshape(side, across, side).mean(axis=(0, 2), dtype=np.float32)
     return means
 
 

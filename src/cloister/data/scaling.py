@@ -13,6 +13,9 @@ FEW: Final = 5
 KEEP: Final = (0.75, 1.5)
 """Typical sizes over the wanted one that need no rescaling: a network knows a range, and resampling costs sharpness."""
 
+_STRIP: Final = 256
+"""Rows of a smaller copy that are made at a time."""
+
 SMALLEST, LARGEST = 0.05, 1.5
 """Factors at the ends. Noise that is enlarged more looks like small objects."""
 
@@ -50,5 +53,17 @@ def resized(pixels: NDArray[Any], factor: float) -> NDArray[Any]:
         return pixels
     height, width = pixels.shape[:2]
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    how = Image.Resampling.BOX if factor < 1 else Image.Resampling.BICUBIC
-    return np.ascontiguousarray(np.asarray(Image.fromarray(pixels).resize(size, how)))
+    if factor > 1:
+        return np.ascontiguousarray(
+            np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+        )
+    made = np.empty((size[1], size[0], *pixels.shape[2:]), dtype=np.uint8)
+    # In strips: Pillow takes four bytes for a colour's three, and a whole picture of 50 megapixels would be there once more.
+    tall = height / size[1]
+    for top in range(0, size[1], _STRIP):
+        bottom = min(top + _STRIP, size[1])
+        first, last = int(top * tall), min(height, int(np.ceil(bottom * tall)))
+        strip = Image.fromarray(np.ascontiguousarray(pixels[first:last]))
+        box = (0.0, top * tall - first, float(width), min(bottom * tall, height) - first)
+        made[top:bottom] = np.asarray(strip.resize((size[0], bottom - top), Image.Resampling.BOX, box=box))
+    return made

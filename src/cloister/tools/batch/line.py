@@ -10,13 +10,14 @@ import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from cloister.data.images import image_size
 from cloister.foundation.errors import CloisterError
-from cloister.tools import types as t
 from cloister.tools.batch.discovery import Found
+from cloister.tools.manifest import takes_pictures
 from cloister.tools.run import Prepared, Progress, Result, Source
 
 TOGETHER: Final = 30_000_000
@@ -39,15 +40,21 @@ class Job:
         self.missing = item.error is not None
         self.first = self.begun = False
         self.label = ""
-        self.seen = None if self.missing else stat_of(item.path)
-        self.source = (
-            prepared.read(item.path, shown)
-            if item.error is None
-            else Source(item.path, shown, None, "", item.error)
-        )
-        self.pixels = _pixels(self.source, prepared)
+        self.pixels = 0 if self.missing else _pixels(item.path, prepared)
+        self.seen: os.stat_result | None = None
+        self.source = Source(item.path, shown, None, "", item.error)
         self.work: Future[Result] | None = None
         self._prepared, self._told = prepared, progress
+
+    def read(self) -> None:
+        """Reads the file: not before its turn, since a large one takes room as it is."""
+        if not self.missing:
+            self.seen = stat_of(self.path)
+            self.source = self._prepared.read(self.path, self.shown)
+
+    def forget(self) -> None:
+        """Lets go of what was read."""
+        self.source = replace(self.source, value=None)
 
     def start(self, workers: ThreadPoolExecutor, label: str, out: Path | None) -> None:
         """Begins the work; its files are called `label` and go to the folder `out`; without one, nothing is drawn."""
@@ -83,16 +90,22 @@ def jobs(
             line.append(Job(prepared, *following, progress))
             line[0].first = True
             if len(line) == 1 or _fits(line):
-                begin(line[-1], [job.label for job in list(line)[:-1]])
-                line[-1].begun = True
+                _begin(line[-1], begin, [job.label for job in list(line)[:-1]])
         if not line:
             return
         head = line[0]
         head.first = True
         if not head.begun:
-            begin(head, ())
+            _begin(head, begin, ())
         yield head
         line.popleft()
+
+
+def _begin(job: Job, begin: Callable[[Job, Collection[str]], None], taken: Collection[str]) -> None:
+    job.read()
+    begin(job, taken)
+    job.forget()
+    job.begun = True
 
 
 def _fits(line: deque[Job]) -> bool:
@@ -103,13 +116,13 @@ def _fits(line: deque[Job]) -> bool:
     )
 
 
-def _pixels(source: Source, prepared: Prepared) -> int:
-    """Of a picture that was read; what is none takes no room."""
-    if not isinstance(source.value, t.File):
+def _pixels(path: Path, prepared: Prepared) -> int:
+    """Of a picture, as its first bytes say; what is none takes no room."""
+    if not takes_pictures(prepared.tool.manifest):
         return 0
     try:
-        width, height = image_size(source.value.data, prepared.chosen.limits)
-    except CloisterError:
+        width, height = image_size(path, prepared.chosen.limits)
+    except (CloisterError, OSError):
         return 0
     return width * height
 
