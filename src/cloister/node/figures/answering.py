@@ -1,8 +1,9 @@
 """The owner's half, its gate: questions taken in, decided by an agreement's clause or a person, measured once, answered.
 
 Rules:
-1. A question is taken from a party whose fingerprint was compared here, signed by it, within a quota; what an agreement forbids is
-   refused at once (`disclosure.figure_permission`).
+1. A question is taken from a party whose fingerprint was compared here, signed by it. It is counted against that party's quota before
+   it is looked at; what an agreement forbids (`disclosure.figure_permission`), or is no tool, is refused at once, and its count against
+   the rate stays: a refusal tells something, too. The owner's people see that there was such a question.
 2. Unless every governing agreement's clause permits it, it waits for a person with the right to approve tasks, for as long as it takes.
    The decision, with the account's name, is kept and logged. Nobody's silence is a yes.
 3. What is the same question (`questions.subject`) is measured once; its figures are kept, and told again to whoever is permitted.
@@ -126,12 +127,28 @@ class Answering:
         with self._database.read() as tx:
             note = Settings(tx).get(_TAKEN + name)
         if note is None:
-            if not same(unpack(tool, "The tool").tool.digest, question.tool):
-                raise BadInput("A question came with another tool than it names.", "", "Ask again.")
-            note = self._take(envelope, question, tool)
+            self._quotas.take(_QUOTA, sender, name, len(tool))
+            try:
+                note = self._take(envelope, question, tool)
+            except CloisterError as error:
+                self._turned_away(question, name, error)
+                raise
         return canonical({"state": note["state"]})
 
+    def _turned_away(self, question: Question, name: str, error: CloisterError) -> None:
+        """It is not held here; that it came still counts against the rate, and is seen here."""
+        self._quotas.give_back(_QUOTA, question.researcher, name)
+        facts: dict[str, JSON] = {
+            "researcher": question.researcher,
+            "dataset": question.dataset,
+            "why": f"{error.what} {error.why}"[:300],
+        }
+        with self._database.transaction() as tx:
+            Events(tx).add("", self._clock.now(), "figures.forbidden", facts)
+
     def _take(self, envelope: Envelope, question: Question, tool: bytes) -> dict[str, Any]:
+        if not same(unpack(tool, "The tool").tool.digest, question.tool):
+            raise BadInput("A question came with another tool than it names.", "", "Ask again.")
         permitted = self._permitted(question)
         name, now = envelope.digest, self._clock.now()
         note: dict[str, JSON] = {
@@ -142,7 +159,6 @@ class Answering:
         }
         write_atomically(self._place(name), tool, private=True)
         with self._database.transaction() as tx:
-            self._quotas.take(_QUOTA, question.researcher, name, len(tool), tx=tx)
             Documents(tx).put(
                 name,
                 QUESTION_TYPE,

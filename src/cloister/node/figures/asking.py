@@ -165,7 +165,7 @@ class Asking:
                 )
                 state, why = str(told.get("state", "waiting"))[:20], ""
             except (Refused, BadInput, NotFound) as error:
-                state, why = "refused", f"{error.what} {error.why}"[:400]
+                state, why = "refused", " ".join(filter(None, (error.what, error.why, error.remedy)))[:600]
             except CloisterError:
                 continue
             with self._database.transaction() as tx:
