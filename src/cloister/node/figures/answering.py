@@ -20,6 +20,7 @@ import secrets
 import struct
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,21 @@ _TAKEN, _MEASURED, _SECRET = "figures/taken/", "figures/measured/", "figures/sec
 _QUOTA = "questions about figures"
 _DELTA = 1e-6
 _SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Stand:
+    """How a question that waits stands.
+
+    Attributes:
+        agreements: digests of those that govern it.
+        noisy: whether the figures would leave with noise, paid by a budget.
+        refused: why it would be refused whatever people say.
+    """
+
+    agreements: tuple[str, ...]
+    noisy: bool
+    refused: Refused | None
 
 
 class Answering:
@@ -416,6 +432,30 @@ class Answering:
     def listing(self) -> list[dict[str, Any]]:
         """The questions put to this party, oldest first."""
         return [self.one(name) for name in self._notes()]
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """The questions that a person here has to decide, oldest first, without what was measured before."""
+        names = self._parties.names()
+        with self._database.read() as tx:
+            settings = Settings(tx)
+            found = [
+                key.removeprefix(_TAKEN)
+                for key in settings.names(_TAKEN)
+                if settings.get(key)["state"] == "waiting"
+            ]
+            told = [view(self._question(tx, name), None, names) for name in found]
+        return sorted(told, key=lambda item: str(item["made"]))
+
+    def stand(self, name: str) -> Stand:
+        """What a person who decides has to know. Raises `NotFound`."""
+        with self._database.read() as tx:
+            question = read_question(self._question(tx, name))
+        try:
+            permitted = self._permitted(question)
+            paying = self._paying(question)
+        except Refused as error:
+            return Stand((), False, error)
+        return Stand(permitted.agreements, paying is not None, None)
 
     def one(self, name: str) -> dict[str, Any]:
         """One of them, and how many different questions its researcher has asked here. Raises `NotFound`."""
