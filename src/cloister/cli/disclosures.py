@@ -13,6 +13,7 @@ from cloister.cli.common import client, fingerprints, folder_option, full, short
 from cloister.cli.output import Answer, command, confirm
 from cloister.foundation.errors import BadInput, Conflict, NotFound
 from cloister.foundation.files import read_limited, write_atomically
+from cloister.foundation.text import several
 
 _HONEST = (
     "Its server will delete the records by that date and sign that it did. No software can show that nobody made a copy:"
@@ -74,7 +75,7 @@ def give(
     (party,) = fingerprints([recipient])
     if not yes:
         confirm(
-            f"Disclose {len(records)} records of {dataset} ({', '.join(records)[:300]}) until {until}? {_HONEST}"
+            f"Disclose {several(len(records), 'record')} of {dataset} ({', '.join(records)[:300]}) until {until}? {_HONEST}"
         )
     with client(folder, timeout=3600) as node:
         told = node.post(
@@ -97,7 +98,7 @@ def give(
     left = ", ".join(told["left_out"])
     return Answer(
         {**told, "file": None if file is None else str(file)},
-        f"Sealed {told['records']} records to {told['recipient_name']} until {_last_day(told['until'])}.\n"
+        f"Sealed {several(told['records'], 'record')} to {told['recipient_name']} until {_last_day(told['until'])}.\n"
         + (f"Left out of the pictures' files: {left}.\n" if left else "")
         + f"Disclosure {short(told['disclosure'])}; {way}. {_HONEST}",
     )
@@ -132,7 +133,8 @@ def waiting(folder: Path) -> Answer:
         ]
         for item in told
     ]
-    return Answer(told, table(["Disclosure", "From", "Bytes", "Here", "Last day"], rows))
+    listed = table(["Disclosure", "From", "Bytes", "Here", "Last day"], rows)
+    return Answer(told, listed if rows else "Nothing waits: no package was sent here that is not open.")
 
 
 @command(disclosure_group, "refuse")
@@ -179,6 +181,8 @@ def disclosures(folder: Path) -> Answer:
     ]
     parts: list[Any] = [
         table(["Disclosure", "Who", "Dataset", "Records", "Purpose", "Last day", "State"], rows)
+        if rows
+        else "Nothing was disclosed, by you or to you. What was sent and is not open: cloister disclosure waiting"
     ]
     parts += [f"{short(item['disclosure'])} lies in {item['folder']}" for item in told if item.get("folder")]
     parts += [
@@ -216,7 +220,7 @@ def open_package(package: str, folder: Path) -> Answer:
             told = node.send_file("/disclosures/open", file.name, data)
     return Answer(
         told,
-        f"{told['records']} records of {told['owner_name']}, for “{told['purpose']}” only, until {_last_day(told['until'])}: {told['folder']}\n"
+        f"{several(told['records'], 'record')} of {told['owner_name']}, for “{told['purpose']}” only, until {_last_day(told['until'])}: {told['folder']}\n"
         "Pass them on to nobody and work with them where they lie: this server deletes the folder in time, and cannot delete"
         " copies elsewhere. You owe that deletion, too. Delete the package itself when it is over.",
     )

@@ -76,6 +76,12 @@ from cloister.tools.package import unpack
 
 _TAKEN, _MEASURED, _SECRET = "figures/taken/", "figures/measured/", "figures/secret/"
 _QUOTA = "questions about figures"
+_DECIDED = {
+    "approved": "It was let out, or an agreement did so; it is being measured.",
+    "refusing": "It was refused.",
+    "refused": "It was refused, and whoever asked is told.",
+    "answered": "It is answered. What has left cannot be taken back.",
+}
 _DELTA = 1e-6
 _SECONDS = 20.0
 
@@ -207,7 +213,9 @@ class Answering:
         with self._database.transaction() as tx:
             note = Settings(tx).get(_TAKEN + name)
             if note["state"] != "waiting":
-                raise Conflict("This question was decided before.", f"It is {note['state']}.", "")
+                raise Conflict(
+                    "This question was decided before.", _DECIDED[note["state"]], "See: cloister ask figures"
+                )
             act: dict[str, JSON] = {
                 "type": "cloister/figures-decision@1",
                 "question": name,

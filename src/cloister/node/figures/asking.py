@@ -222,8 +222,8 @@ class Asking:
                 return commitment
         raise NotFound(
             "The owner has no such dataset in its catalogue.",
-            "As far as it is known at this server.",
-            "See: cloister dataset catalogue",
+            "As far as it is known at this server; entries come while both servers are connected.",
+            "See what is known: cloister dataset catalogue",
         )
 
     def _question(self, tx: Transaction, name: str) -> Envelope:
