@@ -87,7 +87,7 @@ def test_a_researcher_asks_on_the_page_the_owner_lets_it_out_and_the_researcher_
     name = lab.evaluate("document.querySelector('article').id")
     answered(town, f"sha256:{name}")
     owner.reload()
-    expect(card(owner, "By a browser")).to_contain_text(f"Decided by {EVA}")
+    expect(card(owner, "By a browser")).to_contain_text(f"Decided by{EVA}")
     check_page(owner)
 
     lab.reload()
