@@ -6,8 +6,11 @@ Drawn pictures of three cameras: 1280 x 1024, 12 megapixels as a newer camera se
 pixels), 12 and 50 megapixels with crystals of the usual size (many more of them). Each is a PNG. Told are
 
 - cold: one command `cloister tool run crystals PICTURE --out FOLDER`, from the start of the program;
-- warm: a picture of a batch, whose tool is loaded, with all its files written, and of that each step's share;
-- the peak of memory of a process that looks at one picture.
+- warm: one picture, whose tool is loaded, with all its files written, and of that each step's share;
+- in a batch: seconds by the clock per picture of a folder of several, two at a time as `cloister tool run` takes them, with all files, and
+  with the numbers only (`--json -` without `--out`);
+- the peak of memory of a process that looks at two pictures, one after the other as it takes pictures of more than 30 megapixels, or both
+  at a time.
 
 All are the least of several runs. Processor seconds say what work there is, whatever else the machine does; seconds by the clock
 mean something on an idle machine only. Where the two differ by more than waiting for the disk, other programs were running.
@@ -17,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -30,8 +32,10 @@ from PIL import Image
 
 from cloister.applications.crystals.factories import SEED_LIKE
 from cloister.applications.crystals.synthesis import synthesise
+from cloister.tools.batch.discovery import discover
+from cloister.tools.batch.running import Done, hold, run_batch
 from cloister.tools.builtin import builtin_tool
-from cloister.tools.run import prepare, run_tool
+from cloister.tools.run import Prepared, prepare
 
 CASES = {
     "1280 x 1024": (1280, 1024, 1, 1.0),
@@ -55,11 +59,47 @@ def draw(case: str, path: Path) -> None:
 
 
 def once(path: str, threads: int) -> None:
-    """One run in this process; its peak memory in MB on standard output."""
+    """A batch of the picture and its copy in this process; count and peak memory in MB on standard output."""
+    prepared = prepare(builtin_tool("crystals"), threads=threads)
+    counts = [done.result.count for done in batch(prepared, [Path(path)] * 2, written=True)]
+    print(f"{counts[0]} {peak() / 1024:.0f}")
+
+
+def peak() -> float:
+    """Most memory that this process held, KiB. The system's other answer (`ru_maxrss`) begins with what the parent held."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return next(
+        float(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")
+    )
+
+
+def batch(prepared: Prepared, paths: list[Path], *, written: bool) -> list[Done]:
+    """A batch over copies of pictures, into a new folder or with the numbers only."""
     with tempfile.TemporaryDirectory() as folder:
-        (result,) = run_tool(builtin_tool("crystals"), [Path(path)], Path(folder), threads=threads)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{result.count} {peak:.0f}")
+        pictures = Path(folder) / "pictures"
+        pictures.mkdir()
+        for number, path in enumerate(paths):
+            (pictures / f"{number}.png").hardlink_to(path)
+        if not written:
+            return list(run_batch(prepared, discover([pictures])))
+        with hold(Path(folder) / "out", prepared) as held:
+            return list(run_batch(prepared, discover([pictures]), held))
+
+
+def in_batch(path: Path, threads: int, runs: int, *, written: bool) -> float:
+    """Seconds by the clock per picture of a batch, least of several batches."""
+    prepared = prepare(builtin_tool("crystals"), threads=threads)
+    count, times = 6 if path.stat().st_size < 10_000_000 else 3, []
+    batch(prepared, [path], written=written)
+    for _ in range(runs):
+        started = time.perf_counter()
+        batch(prepared, [path] * count, written=written)
+        times.append((time.perf_counter() - started) / count)
+    return min(times)
 
 
 def cold(path: Path, out: Path, threads: int) -> tuple[float, float]:
@@ -110,9 +150,10 @@ def main() -> None:
     shares: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         print(
-            "| picture | crystals | cold: processor s | clock s | warm: processor s | clock s | peak memory |"
+            "| picture | crystals | cold: processor s | clock s | warm: processor s | clock s "
+            "| in a batch: clock s | numbers only | peak memory |"
         )
-        print("|---|---|---|---|---|---|---|")
+        print("|---|---|---|---|---|---|---|---|---|")
         for case in given.case or CASES:
             path, out = Path(folder) / "picture.png", Path(folder) / "out"
             draw(case, path)
@@ -121,6 +162,10 @@ def main() -> None:
                 for number in range(max(1, given.runs // 2))
             ]
             processor, clock, shares[case] = warm(path, out, given.threads, given.runs)
+            written, numbers = (
+                in_batch(path, given.threads, max(1, given.runs // 2), written=with_files)
+                for with_files in (True, False)
+            )
             said = subprocess.run(
                 [sys.executable, __file__, "--once", str(path), "--threads", str(given.threads)],
                 capture_output=True,
@@ -129,7 +174,8 @@ def main() -> None:
             ).stdout.split()
             first, by_clock = (min(column) for column in zip(*commands, strict=True))
             print(
-                f"| {case} | {said[0]} | {first:.2f} | {by_clock:.2f} | {processor:.2f} | {clock:.2f} | {said[1]} MB |",
+                f"| {case} | {said[0]} | {first:.2f} | {by_clock:.2f} | {processor:.2f} | {clock:.2f} "
+                f"| {written:.2f} | {numbers:.2f} | {said[1]} MB |",
                 flush=True,
             )
     print("\n| step, processor ms of a warm picture | " + " | ".join(shares) + " |")

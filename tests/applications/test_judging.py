@@ -93,3 +93,18 @@ def test_a_card_names_the_goals_that_were_missed() -> None:
     card = outlines_card(b"model", {"steps": 3}, {"seed-like": poor})
     assert json.loads(json.dumps(card))["judgements"]["seed-like"]["goals_missed"]
     assert "| seed-like | 5 | 100 | 100 | 0.970 |" in card_markdown(card)
+
+
+def test_outlines_are_compared_as_areas(picture: Micrograph) -> None:
+    perfect = truth(picture)
+
+    def shared(rays: np.ndarray) -> float:
+        found = judge([(picture, replace(perfect, rays=rays))]).outlines
+        assert found is not None
+        return found
+
+    # Rays cut corners, so not quite 1.
+    assert shared(perfect.rays) > 0.97
+    assert shared(0.9 * perfect.rays) == pytest.approx(0.81, abs=0.02)
+    circles = np.repeat(np.sqrt((perfect.rays**2).mean(axis=1))[:, None], RAYS, axis=1)
+    assert shared(circles) < 0.93

@@ -43,6 +43,8 @@ def test_every_field_of_a_factory_can_be_published_and_nothing_else():
         "odd_crystals",
         "grid",
         "rim",
+        "round_field",
+        "lettering",
         "grey",
     }
 

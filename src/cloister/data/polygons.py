@@ -135,3 +135,41 @@ def covered(
         drawn = Image.new("1", (right - left, bottom - top), 0)
         ImageDraw.Draw(drawn).polygon([(float(cx) - left, float(cy) - top) for cx, cy in corners], fill=1)
         yield slice(top, bottom), slice(left, right), np.asarray(drawn, dtype=bool)
+
+
+def shares(
+    outlines: Sequence[Floats], height: int, width: int, *, scale: float = 1.0
+) -> Iterator[tuple[slice, slice, NDArray[np.float32]]]:
+    """How much of each pixel an outline covers, 0 to 1, by the distance of the pixel's centre from it; arguments as of `covered`.
+
+    Exact along straight sides that a pixel's grid follows, within 0.1 elsewhere but in sharp corners. Drawn as whole pixels, an
+    outline would be half a pixel too wide.
+    """
+    for outline in outlines:
+        corners = (np.asarray(outline) + 0.5) * scale - 0.5
+        low, high = np.floor(corners.min(axis=0)) - 1, np.ceil(corners.max(axis=0)) + 2
+        left, top = int(np.clip(low[0], 0, width)), int(np.clip(low[1], 0, height))
+        right, bottom = int(np.clip(high[0], left, width)), int(np.clip(high[1], top, height))
+        u, v = np.meshgrid(np.arange(left, right, dtype=np.float64), np.arange(top, bottom, dtype=np.float64))
+        inner = _depth(corners, u.ravel(), v.ravel()).reshape(u.shape)
+        yield slice(top, bottom), slice(left, right), np.clip(0.5 + inner, 0.0, 1.0).astype(np.float32)
+
+
+def _depth(outline: Floats, u: Floats, v: Floats) -> Floats:
+    """Distance of points from the nearest side, negative outside."""
+    made = np.empty(len(u))
+    one, other = outline, np.roll(outline, -1, axis=0)
+    along = other - one
+    length = np.maximum((along**2).sum(axis=1), 1e-12)
+    # A side is crossed by the ray to the right where it passes the point's height, from `lower` up to `upper` without its end.
+    slant = np.divide(along[:, 0], along[:, 1], out=np.zeros(len(one)), where=along[:, 1] != 0)
+    step = max(1, _AT_ONCE // (4 * max(1, len(one))))
+    for start in range(0, len(u), step):
+        x, y = u[start : start + step, None], v[start : start + step, None]
+        off_x, off_y = x - one[:, 0], y - one[:, 1]
+        share = np.clip((off_x * along[:, 0] + off_y * along[:, 1]) / length, 0, 1)
+        away = np.sqrt(((off_x - share * along[:, 0]) ** 2 + (off_y - share * along[:, 1]) ** 2).min(axis=1))
+        passes = (one[:, 1] > y) != (other[:, 1] > y)
+        inside = (passes & (x < one[:, 0] + off_y * slant)).sum(axis=1) % 2 == 1
+        made[start : start + step] = np.where(inside, away, -away)
+    return made

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cloister.data.polygons import covered, gauge, reach
+from cloister.data.polygons import gauge, reach, shares
 from cloister.data.stars import ANGLES, CHANNELS, FINE, FOLDED, LONGEST, RAYS, RAYS_FROM, UNIT, star_area
 
 IGNORED: Final = 255
@@ -140,8 +140,9 @@ def star_targets(
         for centre, diameter, outline in zip(centres, diameters, outlines, strict=True)
     ]
     fine = np.zeros((len(FINE), height // 2, width // 2), dtype=np.uint8)
-    for rows, columns, inside in covered([*shapes, *beyond], *fine.shape[1:], scale=0.5):
-        fine[1, rows, columns][inside] = ONE
+    for rows, columns, inside in shares([*shapes, *beyond], *fine.shape[1:], scale=0.5):
+        part = fine[1, rows, columns]
+        np.maximum(part, np.rint(ONE * inside).astype(np.uint8), out=part)
     if bubbles is None:
         fine[2] = IGNORED
     for x, y, radius in bubbles or ():

@@ -165,7 +165,7 @@ def suppress(stars: Stars, most_common: float = 0.5) -> Stars:
         stars: strongest first.
         most_common: highest intersection over union that two different objects may have.
     """
-    first, second = _neighbours(stars)
+    first, second = neighbours(stars)
     if not len(first):
         return stars
     same = overlaps(stars, first, second, above=most_common) > most_common
@@ -193,7 +193,7 @@ def merged(small: Stars, large: Stars, boundary: float, contained: float = 0.7) 
     if not len(large) or not len(small):
         return joined([small, large])
     every = Stars(*(np.concatenate([getattr(small, f.name), getattr(large, f.name)]) for f in fields(Stars)))
-    first, second = _neighbours(every)
+    first, second = neighbours(every)
     across = (first < len(small)) & (second >= len(small))
     first, second = first[across], second[across]
     shared = overlaps(every, first, second)
@@ -215,7 +215,7 @@ def together(stars: Stars, threshold: float = 0.5) -> NDArray[np.int64]:
 
     count = len(stars)
     grown = stars.grown >= threshold
-    first, second = _neighbours(stars)
+    first, second = neighbours(stars)
     both = grown[first] & grown[second]
     first, second = first[both], second[both]
     if not len(first):
@@ -268,7 +268,7 @@ def overlaps(
         pair, point = np.nonzero(within[one])
         u = reach[one[pair]] * steps[point % grid] + (stars.x[a] - stars.x[b])[pair]
         v = reach[one[pair]] * steps[point // grid] + (stars.y[a] - stars.y[b])[pair]
-        shared = np.bincount(pair[_reached(rays, b[pair], u, v)], minlength=len(pairs)) * cell[one]
+        shared = np.bincount(pair[reached(rays, b[pair], u, v)], minlength=len(pairs)) * cell[one]
         made[pairs] = shared / np.maximum(both[pairs] - shared, 1e-9)
     return np.minimum(made, 1.0)
 
@@ -283,10 +283,10 @@ def _meet(stars: Stars, first: NDArray[np.intp], second: NDArray[np.intp]) -> ND
 
 def _inside(rays: Floats, u: Floats, v: Floats) -> NDArray[np.bool_]:
     """Whether points (relative to the centre) lie within polygons: rays [p, RAYS], points [p, g, g]."""
-    return _reached(rays, np.arange(len(rays))[:, None, None], u, v)
+    return reached(rays, np.arange(len(rays))[:, None, None], u, v)
 
 
-def _reached(rays: Floats, which: NDArray[np.intp], u: Floats, v: Floats) -> NDArray[np.bool_]:
+def reached(rays: Floats, which: NDArray[np.intp], u: Floats, v: Floats) -> NDArray[np.bool_]:
     """Whether points lie within the polygon named for each, relative to its centre.
 
     Between two rays the polygon's side is straight, not an arc: r(t) = r1 r2 sin d / (r1 sin t + r2 sin(d - t)).
@@ -301,9 +301,9 @@ def _reached(rays: Floats, which: NDArray[np.intp], u: Floats, v: Floats) -> NDA
     return within
 
 
-def _neighbours(stars: Stars) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Pairs (a before b) whose longest rays reach each other, in the order of a, then b."""
-    longest = stars.rays.max(axis=1, initial=0.0)
+def neighbours(stars: Stars, longer: float = 1.0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pairs (a before b) whose longest rays, made longer, reach each other, in the order of a, then b."""
+    longest = longer * stars.rays.max(axis=1, initial=0.0)
     first, second = close_pairs(stars.x, stars.y, longest + 1.0)
     order = np.lexsort((second, first))
     return first[order], second[order]

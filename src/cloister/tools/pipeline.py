@@ -27,6 +27,7 @@ def run_pipeline(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     upto: str | None = None,
     asked: Collection[str] = (),
+    drawn: bool = True,
 ) -> dict[str, t.Value]:
     """Computes the steps of a tool's pipeline that its outputs need, on given values, and gives the outputs.
 
@@ -39,6 +40,11 @@ def run_pipeline(
     values: dict[str, t.Value] = dict(inputs)
     told = tool.manifest.outputs
     outputs = {name: told[name].source for name in told if not told[name].on_request or name in asked}
+    if not drawn:
+        numbers = {
+            name: source for name, source in outputs.items() if told[name].kind in ("table", "figures")
+        }
+        outputs = numbers or outputs
     if upto is not None:
         outputs = {upto: upto}
     uses = needed_by(tool.manifest.pipeline, set(outputs.values()), inputs)

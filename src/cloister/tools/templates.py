@@ -300,6 +300,7 @@ def _look(p: Outlining, image: str, outlines: str) -> list[dict[str, Any]]:
             threshold=float(p.threshold),
             bubble=float(p.bubble),
             overlap=float(p.most_common),
+            edges=True,
         ),
     ]
 

@@ -37,13 +37,18 @@ class Factory:
         bubble_radius: of the bubbles.
         odd_crystals: share of pictures whose crystals look otherwise than light through ideal bodies.
         odd_bubbles: share of bubbles that look otherwise than a usual condenser shows them.
+        rafts: share of bubbles that touch another one.
         dust: specks per picture.
         clumps: dark heaps of dust per picture.
+        soot: large dark lumps with ragged edges per picture.
         fibres: threads per picture.
+        curls: thin curled threads per picture.
         scratches: per picture.
         hairs: long thick threads per picture.
         grid: share of pictures with the ruled lines of a counting chamber.
         rim: share of pictures that show the drop's edge.
+        round_field: share of pictures that show the edge of the microscope's field of view.
+        lettering: share of pictures into which the camera has written a scale bar or a line of text.
         irregular: of the crystals' faces (see `make_crystal`).
         lying: share of crystals that lie flat.
         contrast: see `Optics`; so for edge, halo, oblique, sharpness, depth_blur.
@@ -68,13 +73,18 @@ class Factory:
     bubbles: Range = (0, 8)
     bubble_radius: Range = (5, 22)
     odd_bubbles: Range = (0.0, 0.0)
+    rafts: Range = (0.0, 0.0)
     dust: Range = (0, 40)
     clumps: Range = (0.0, 0.0)
+    soot: Range = (0.0, 0.0)
     fibres: Range = (0, 1.5)
+    curls: Range = (0.0, 0.0)
     scratches: Range = (0, 3)
     hairs: Range = (0.0, 0.0)
     grid: float = 0.0
     rim: float = 0.05
+    round_field: float = 0.0
+    lettering: float = 0.0
     irregular: Range = (0.05, 0.18)
     lying: Range = (0.5, 0.95)
     contrast: Range = (0.6, 1.1)

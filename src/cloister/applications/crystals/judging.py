@@ -8,16 +8,17 @@ border does not cut, by number and by volume (ISO 9276-1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloister.applications.crystals.evaluate import count_accuracy, pairs
-from cloister.applications.crystals.synthesis import Micrograph
-from cloister.data.stars import Stars, star_area
+from cloister.applications.crystals.synthesis import Crystal, Micrograph
+from cloister.data.polygons import reach
+from cloister.data.stars import ANGLES, LONGEST, SHORTEST, Stars, overlaps, star_area
 from cloister.foundation.errors import BadInput
 from cloister.sizing.distribution import Distribution, Weighting
 from cloister.sizing.frame import cut_by_edge
@@ -43,6 +44,7 @@ class Judgement:
         agglomerated: recall of crystals that are part of agglomerates; None if there are none.
         mimics: false crystals per bubble; None without bubbles.
         bias: median relative error of matched crystals' diameters.
+        outlines: mean intersection over union of matched crystals' outlines with the true ones.
     """
 
     pictures: int
@@ -58,6 +60,7 @@ class Judgement:
     agglomerated: float | None
     mimics: float | None
     bias: float | None
+    outlines: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The figures as a JSON object, rounded to four digits."""
@@ -77,6 +80,7 @@ def judge(answers: Iterable[tuple[Micrograph, Stars]]) -> Judgement:
     sizes: list[Floats] = []
     wanted: list[Floats] = []
     ratios: list[Floats] = []
+    shared: list[Floats] = []
     for picture, stars in answers:
         height, width = picture.image.shape[:2]
         crystals = picture.crystals
@@ -89,6 +93,7 @@ def judge(answers: Iterable[tuple[Micrograph, Stars]]) -> Judgement:
         diameters = 2.0 * np.sqrt(star_area(stars.rays) / np.pi)
         truth = np.array([c.diameter for c in crystals], dtype=np.float64)
         ratios.append(diameters[of_found] / truth[of_true] if len(of_true) else np.zeros(0))
+        shared.append(_shared(stars.pick(of_found), [crystals[place] for place in of_true]))
         sizes.append(diameters[~cut_by_edge(stars.polygons(), (width, height))])
         wanted.append(truth[[not c.cut for c in crystals]] if len(crystals) else truth)
     if not accuracies:
@@ -110,6 +115,7 @@ def judge(answers: Iterable[tuple[Micrograph, Stars]]) -> Judgement:
         agglomerated=grown_found / grown if grown else None,
         mimics=(found - matched) / bubbles if bubbles else None,
         bias=float(np.median(ratio)) - 1.0 if len(ratio) else None,
+        outlines=float(np.concatenate(shared).mean()) if len(ratio) else None,
     )
 
 
@@ -117,6 +123,19 @@ def match(stars: Stars, picture: Micrograph) -> tuple[NDArray[np.intp], NDArray[
     """Which found crystal is which true one: positions in the found and in the true, in pairs."""
     truth = np.array([(c.x, c.y, c.diameter) for c in picture.crystals]).reshape(-1, 3)
     return pairs(np.stack([stars.x, stars.y], axis=1), truth[:, :2], truth[:, 2])
+
+
+def _shared(found: Stars, true: Sequence[Crystal]) -> Floats:
+    """Intersection over union of each found outline with the true one of the same place in the lists."""
+    if not true:
+        return np.zeros(0)
+    x, y = np.array([(c.x, c.y) for c in true]).T
+    rays = np.stack([reach(np.array(c.outline) - (c.x, c.y), ANGLES) for c in true])
+    same = np.zeros(len(true))
+    real = Stars(x, y, same, np.clip(rays, SHORTEST, LONGEST), same, same, same)
+    every = Stars(*(np.concatenate([getattr(found, f.name), getattr(real, f.name)]) for f in fields(Stars)))
+    first = np.arange(len(true))
+    return overlaps(every, first, first + len(true))
 
 
 def _median(diameters: Floats, weighting: Weighting) -> float:

@@ -1,4 +1,4 @@
-"""What lies on the slide and is no crystal: dust and heaps of it, fibres, scratches, the rim of a drop.
+"""What lies on the slide and is no crystal: dust, heaps and lumps of it, fibres, curled threads, scratches, the rim of a drop.
 
 Each draws into the scene's two layers in place: `dark` (log transmission, float32 [height, width]) and
 `glow` (added light, float32 [height, width, 3], or None in bright field).
@@ -55,6 +55,67 @@ def scatter_clumps(rng: np.random.Generator, dark: Layer, glow: Layer | None, co
         dark -= layer
     else:
         glow += (0.15 * layer)[..., None]
+
+
+def scatter_soot(rng: np.random.Generator, dark: Layer, glow: Layer | None, count: int) -> None:
+    """Dark lumps, 8 to 70 pixels across: a ragged body or none, and crumbs around it that get fewer with the distance."""
+    height, width = dark.shape
+    for _ in range(count):
+        x, y = rng.uniform(0, 1, 2) * (width, height)
+        size = float(np.exp(rng.uniform(np.log(4.0), np.log(22.0))))
+        reach = int(2.6 * size) + 6
+        drawn = Image.new("F", (2 * reach, 2 * reach), 0.0)
+        pen = ImageDraw.Draw(drawn)
+        strength = float(rng.uniform(0.25, 2.4))
+        if rng.random() < 0.7:
+            angles = 2 * np.pi * np.arange(40) / 40
+            radii = np.full(40, size * float(rng.uniform(0.5, 0.9)))
+            for waves in range(1, 9):
+                radii *= 1 + rng.normal(0, 0.22) / waves**0.6 * np.cos(
+                    waves * angles + rng.uniform(0, 2 * np.pi)
+                )
+            corners = [
+                (reach + float(r * np.cos(a)), reach + float(r * np.sin(a)))
+                for a, r in zip(angles, radii, strict=True)
+            ]
+            pen.polygon(corners, fill=strength)
+        for _crumb in range(int(rng.integers(0, 30))):
+            u, v = reach + rng.normal(0, 0.55 * size, 2)
+            part = float(rng.uniform(0.5, 0.22 * size + 1.0))
+            pen.ellipse([u - part, v - part, u + part, v + part], fill=strength * float(rng.uniform(0.4, 1)))
+        layer = ndimage.gaussian_filter(np.asarray(drawn, np.float32), float(rng.uniform(0.5, 2.2)))
+        left, top = int(x) - reach, int(y) - reach
+        rows, columns = slice(max(0, top), top + 2 * reach), slice(max(0, left), left + 2 * reach)
+        here = dark[rows, columns]
+        part_of = layer[rows.start - top :, columns.start - left :][: here.shape[0], : here.shape[1]]
+        if glow is None:
+            here -= part_of
+        else:
+            glow[rows, columns] += (float(rng.uniform(0.05, 0.25)) * part_of)[..., None]
+
+
+def lay_curls(rng: np.random.Generator, dark: Layer, glow: Layer | None, count: int) -> None:
+    """Threads of 1 to 4 pixels that curl, some into loops: what they go round is no crystal."""
+    height, width = dark.shape
+    for _ in range(count):
+        drawn = Image.new("F", (width, height), 0.0)
+        radius = float(np.exp(rng.uniform(np.log(10.0), np.log(160.0))))
+        step = max(1.5, 0.08 * radius)
+        count_of = int(rng.uniform(1.0, 7.0) * radius / step)
+        bends = step / radius * (1 + 0.5 * np.cumsum(rng.normal(0, 0.25, count_of)))
+        if rng.random() < 0.3:
+            bends[count_of // 2 :] *= -1
+        headings = float(rng.uniform(0, 2 * np.pi)) + np.cumsum(bends)
+        start = rng.uniform(-0.1, 1.1, 2) * (width, height)
+        points = start + step * np.cumsum(np.stack([np.cos(headings), np.sin(headings)], axis=1), axis=0)
+        path = [(float(x), float(y)) for x, y in points]
+        ImageDraw.Draw(drawn).line(path, fill=1.0, width=int(rng.integers(1, 5)), joint="curve")
+        layer = ndimage.gaussian_filter(np.asarray(drawn, np.float32), float(rng.uniform(0.6, 1.6)))
+        layer *= np.float32(rng.uniform(0.2, 1.3))
+        if glow is None:
+            dark -= layer
+        else:
+            glow += (float(rng.uniform(0.1, 0.5)) * layer)[..., None]
 
 
 def lay_fibres(rng: np.random.Generator, dark: Layer, glow: Layer | None, count: int) -> None:

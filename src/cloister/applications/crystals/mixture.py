@@ -4,7 +4,8 @@ A model that has seen ten factories knows ten factories. Here every picture come
 habits, sizes, crowding, agglomerates and dirt are drawn from ranges wider than those of any preset, so that a real plant's
 microscope is one more draw (domain randomisation; J. Tobin et al., IROS 2017). No preset's ranges are among the draws.
 
-Training begins with crystals as optics draws them. Later ones are also odd: only their outline is right (`odd_crystals`).
+Training begins with crystals as optics draws them. Later ones are also odd: only their outline is right (`odd_crystals`). The last ones
+have dirt of every kind besides, edges of the field of view and letters, and some are enlarged, as the tool enlarges what is small.
 """
 
 from __future__ import annotations
@@ -38,6 +39,17 @@ ODD = 0.9
 
 CLUMPS: Final[Range] = (0, 14)
 
+SOILED: Final[dict[str, Any]] = {
+    "soot": (0, 10),
+    "curls": (0, 4),
+    "rafts": (0, 0.8),
+    "clumps": CLUMPS,
+}
+"""What else lies on the slide in the last pictures, each in half of them."""
+
+ENLARGED: Final[Range] = (1.15, 1.5)
+"""By how much a quarter of the last pictures is enlarged."""
+
 MOST = 700.0
 """Crystals per 640 x 512 pixels at most; more cannot be told apart by anybody."""
 
@@ -49,7 +61,15 @@ Where a camera shows crystals smaller than that, the picture is enlarged before 
 """
 
 
-def any_factory(rng: np.random.Generator, width: int, height: int, *, odd: bool = False) -> Factory:
+def any_factory(
+    rng: np.random.Generator,
+    width: int,
+    height: int,
+    *,
+    odd: bool = False,
+    soiled: bool = False,
+    enlarged: float = 1.0,
+) -> Factory:
     """A factory for one picture.
 
     Args:
@@ -57,6 +77,8 @@ def any_factory(rng: np.random.Generator, width: int, height: int, *, odd: bool 
         width: of the picture, pixels.
         height: of it.
         odd: whether crystals may look otherwise than optics says, and dirt may lie in heaps.
+        soiled: whether there may be dirt of every kind.
+        enlarged: by how much the picture will be enlarged; its crystals are so much smaller.
     """
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     habits: dict[Habit, float] = dict(zip(HABITS, rng.dirichlet([0.5] * len(HABITS)).tolist(), strict=True))
@@ -64,6 +86,7 @@ def any_factory(rng: np.random.Generator, width: int, height: int, *, odd: bool 
     median = float(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST))))
     if kind == CALM and rng.random() < 0.4:
         median = float(rng.uniform(16, 38))
+    median /= enlarged
     ranges: dict[str, Any] = {name: _within(rng, span) for name, span in _ANYTHING.items()}
     ranges |= {name: _within(rng, span) for name, span in _KIND[kind].items()}
     if light != "bright" and rng.random() < OVEREXPOSED:
@@ -78,6 +101,9 @@ def any_factory(rng: np.random.Generator, width: int, height: int, *, odd: bool 
             ranges[name] = (0.0, 0.0)
     if odd:
         ranges |= {"clumps": _within(rng, CLUMPS), "odd_crystals": ODD}
+    if soiled:
+        ranges |= {name: _within(rng, span) for name, span in SOILED.items() if rng.random() < 0.5}
+        ranges |= {"round_field": 0.12, "lettering": 0.12}
     return Factory(
         f"any, {kind}",
         width=width,

@@ -38,7 +38,8 @@ def outlines_card(
         "parameters": crystals_outlines(),
         "data": (
             "Drawn pictures, each of a factory with everything about it drawn at random (`mixture.any_factory`); later ones also "
-            "of crystals that are drawn at random within their outlines (`odd_crystals`)."
+            "of crystals that are drawn at random within their outlines (`odd_crystals`), the last with dirt of every kind, edges of the "
+            "field of view and letters, and some enlarged."
         ),
         "training": dict(training),
         "judgements": {
@@ -73,7 +74,7 @@ def card_markdown(card: Mapping[str, Any]) -> str:
     """The card for people."""
     columns = (
         *("pictures", "true", "found", "count_accuracy", "worst_count_accuracy", "precision", "recall", "f1"),
-        *("number_d50", "volume_d50", "agglomerated", "mimics"),
+        *("number_d50", "volume_d50", "outlines", "agglomerated", "mimics"),
     )
     rows = [
         f"| {name} | "
@@ -102,8 +103,8 @@ def card_markdown(card: Mapping[str, Any]) -> str:
             f"## On pictures of {WIDTH} x {HEIGHT} never trained on",
             "",
             "Count accuracy is the mean over pictures of max(0, 1 - |found - true| / true); a match lies within half a crystal's",
-            "diameter. D50: relative error of the median diameter by number and by volume, over all pictures. Agglomerated: recall of",
-            "primaries in agglomerates. Mimics: false crystals per bubble. `foam` has hardly a crystal: one false one weighs much.",
+            "diameter. D50: relative error of the median diameter by number and by volume, over all pictures. Outlines: mean intersection",
+            "over union of matched crystals with the true ones. Agglomerated: recall of primaries in agglomerates. Mimics: false crystals per bubble. `foam` has hardly a crystal: one false one weighs much.",
             "",
             "| set | " + " | ".join(c.replace("_", " ") for c in columns) + " | goals missed |",
             "|---|" + "---|" * (len(columns) + 1),

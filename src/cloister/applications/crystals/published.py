@@ -41,9 +41,12 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "bubbles": (0, 500),
     "bubble_radius": (1, 500),
     "odd_bubbles": (0, 1),
+    "rafts": (0, 1),
     "dust": (0, 2000),
     "clumps": (0, 500),
+    "soot": (0, 200),
     "fibres": (0, 50),
+    "curls": (0, 100),
     "scratches": (0, 100),
     "hairs": (0, 50),
     "irregular": (0, 1),
@@ -87,13 +90,18 @@ class FactorySettings(Document):
     bubbles: _Range | None = None
     bubble_radius: _Range | None = None
     odd_bubbles: _Range | None = None
+    rafts: _Range | None = None
     dust: _Range | None = None
     clumps: _Range | None = None
+    soot: _Range | None = None
     fibres: _Range | None = None
+    curls: _Range | None = None
     scratches: _Range | None = None
     hairs: _Range | None = None
     grid: _Shares | None = None
     rim: _Shares | None = None
+    round_field: _Shares | None = None
+    lettering: _Shares | None = None
     irregular: _Range | None = None
     lying: _Range | None = None
     contrast: _Range | None = None

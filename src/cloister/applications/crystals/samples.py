@@ -6,7 +6,7 @@ is part of an agglomerate, and how much of it is hidden.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from cloister.applications.crystals.synthesis import Micrograph
 from cloister.data.normalise import normalise_micrograph
+from cloister.data.scaling import resized
 from cloister.data.star_targets import IGNORED, ONE, star_targets
 
-__all__ = ["IGNORED", "ONE", "UNSEEN", "Sample", "sample"]
+__all__ = ["IGNORED", "ONE", "UNSEEN", "Sample", "enlarged", "sample"]
 
 UNSEEN: Final = 0.8
 """Of a crystal hidden for more than this share nothing is asked, and nothing refused."""
@@ -63,4 +64,42 @@ def sample(micrograph: Micrograph) -> Sample:
         asked.owner.astype(np.int16),
         asked.rays,
         asked.facts,
+    )
+
+
+def enlarged(micrograph: Micrograph, factor: float, side: int) -> Micrograph:
+    """A picture and its truth as the tool sees them that enlarges small crystals; cut to a square from the upper left corner.
+
+    Args:
+        micrograph: whose sides, enlarged, are at least `side`.
+        factor: of enlarging.
+        side: of the square, pixels.
+    """
+    image = np.ascontiguousarray(resized(micrograph.image, factor)[:side, :side])
+    rows = np.minimum(((np.arange(side) + 0.5) / factor).astype(int), micrograph.litter.shape[0] - 1)
+
+    def place(value: float) -> float:
+        # Centres lie between pixels' borders: pixel 0's is half a pixel behind the picture's edge.
+        return (value + 0.5) * factor - 0.5
+
+    crystals = tuple(
+        replace(
+            c,
+            x=place(c.x),
+            y=place(c.y),
+            diameter=c.diameter * factor,
+            outline=tuple((place(x), place(y)) for x, y in c.outline),
+            blur=c.blur * factor,
+        )
+        for c in micrograph.crystals
+    )
+    within = [max(c.x, c.y) < side - 0.5 for c in crystals]
+    out = [np.array(c.outline) for c, inside in zip(crystals, within, strict=True) if not inside]
+    return replace(
+        micrograph,
+        image=image,
+        crystals=tuple(c for c, inside in zip(crystals, within, strict=True) if inside),
+        bubbles=tuple((place(x), place(y), radius * factor) for x, y, radius in micrograph.bubbles),
+        beyond=(*((o + 0.5) * factor - 0.5 for o in micrograph.beyond), *out),
+        litter=micrograph.litter[np.ix_(rows, rows)],
     )

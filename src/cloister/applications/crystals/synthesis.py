@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 from cloister.applications.crystals.agglomerates import grow
 from cloister.applications.crystals.camera import Camera, expose
 from cloister.applications.crystals.factories import Factory, Range
+from cloister.applications.crystals.framing import round_field, write_on
 from cloister.applications.crystals.mimics import (
     draw_rim,
+    lay_curls,
     lay_fibres,
     lay_grid,
     lay_hairs,
     scatter_clumps,
     scatter_dust,
+    scatter_soot,
     scratch,
 )
 from cloister.applications.crystals.odd_crystals import any_style, show_odd_crystals
@@ -148,6 +151,10 @@ def synthesise(factory: Factory, seed: int | tuple[int, ...]) -> Micrograph:
     scratch(rng, dark, glow, int(_draw(rng, factory.scratches) + 0.5))
     if factory.clumps[1] > 0:
         scatter_clumps(rng, dark, glow, int(_draw(rng, factory.clumps) * area + 0.5))
+    if factory.soot[1] > 0:
+        scatter_soot(rng, dark, glow, int(_draw(rng, factory.soot) * area + 0.5))
+    if factory.curls[1] > 0:
+        lay_curls(rng, dark, glow, int(_draw(rng, factory.curls) + 0.5))
     if factory.hairs[1] > 0:
         lay_hairs(rng, dark, glow, int(_draw(rng, factory.hairs) + 0.5))
     if factory.grid > 0 and rng.random() < factory.grid:
@@ -159,6 +166,8 @@ def synthesise(factory: Factory, seed: int | tuple[int, ...]) -> Micrograph:
         radius = float(
             np.exp(_draw(rng, (np.log(factory.bubble_radius[0]), np.log(factory.bubble_radius[1]))))
         )
+        if factory.rafts[1] > 0 and bubbles and rng.random() < _draw(rng, factory.rafts):
+            x, y, radius = _beside(rng, bubbles[-1], radius)
         odd = factory.odd_bubbles[1] > 0 and rng.random() < _draw(rng, factory.odd_bubbles)
         show = show_odd_bubble if odd else show_bubble
         _compose(dark, glow, show(rng, x, y, radius, float(rng.uniform(-1, 1)), optics))
@@ -189,8 +198,15 @@ def synthesise(factory: Factory, seed: int | tuple[int, ...]) -> Micrograph:
     crystals = tuple(replace(c, hidden=shares[place]) for c, place in zip(seen, inside, strict=True))
     here = set(inside)
     beyond = tuple(outline for place, outline in enumerate(everything) if place not in here)
+    covered = np.zeros((height, width), bool)
+    if factory.round_field and rng.random() < factory.round_field:
+        covered = ~round_field(rng, dark, glow)
     image = expose(rng, dark, glow, camera)
-    return Micrograph(image, crystals, tuple(bubbles), optics.light, beyond, litter)
+    if factory.lettering and rng.random() < factory.lettering:
+        image, letters = write_on(rng, image)
+        covered, litter = covered | letters, litter | letters
+    made = Micrograph(image, crystals, tuple(bubbles), optics.light, beyond, litter)
+    return _without(made, covered) if covered.any() else made
 
 
 def write_dataset(folder: Path, factory: Factory, images: int, seed: int) -> None:
@@ -261,6 +277,30 @@ def _places(rng: np.random.Generator, factory: Factory, area: float) -> list[tup
                 kept = np.vstack([kept, (x, y, room)])
                 break
     return placed
+
+
+def _beside(
+    rng: np.random.Generator, bubble: tuple[float, float, float], radius: float
+) -> tuple[float, float, float]:
+    """A place where a bubble touches another, and a size like the other's."""
+    x, y, other = bubble
+    radius = float(np.clip(radius, 0.6 * other, 1.5 * other))
+    angle, apart = float(rng.uniform(0, 2 * np.pi)), (radius + other) * float(rng.uniform(0.92, 1.15))
+    return x + apart * float(np.cos(angle)), y + apart * float(np.sin(angle)), radius
+
+
+def _without(made: Micrograph, covered: NDArray[np.bool_]) -> Micrograph:
+    """The truth of a picture of which some places show nothing: what has its centre there belongs to no count."""
+    height, width = covered.shape
+
+    def shows(x: float, y: float) -> bool:
+        row, column = round(min(max(y, 0), height - 1)), round(min(max(x, 0), width - 1))
+        return not covered[row, column]
+
+    crystals = tuple(c for c in made.crystals if shows(c.x, c.y))
+    bubbles = tuple(b for b in made.bubbles if shows(b[0], b[1]))
+    beyond = tuple(outline for outline in made.beyond if shows(*outline.mean(axis=0)))
+    return replace(made, crystals=crystals, bubbles=bubbles, beyond=beyond)
 
 
 def _truth(part: Part, depth: float, width: int, height: int, blur: float, agglomerate: int) -> Crystal:

@@ -1,4 +1,4 @@
-"""A tool over many files, one after the other; what was done is on disk before the next begins, and is not done again.
+"""A tool over many files, in order; what is done is on disk, and is not done again.
 
 In a folder with results lie, for each picture, its files (`LABEL.overlay.png`, …) and its objects (`objects/LABEL.parquet`), and
 over all of them the record (`samples.db`, see `samples`), `index.html`, and the tables `objects` and `samples` as CSV and
@@ -11,7 +11,8 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from cloister.storage.locking import FolderLock
 from cloister.tools import types as t
 from cloister.tools.batch import object_rows, objects
 from cloister.tools.batch.discovery import RECORD, Found
+from cloister.tools.batch.line import Job, jobs
 from cloister.tools.batch.samples import COLUMNS, Conditions, Sample, Samples
 from cloister.tools.inputs import called
 from cloister.tools.run import Prepared, Progress, Result, Source, free_label, shown_names
@@ -134,13 +136,33 @@ class Folder:
             OutOfSpace: the disk is full; there is no row.
             CloisterError: the record cannot be written.
         """
+        label = self.label(source, ())
+        return self.keep(
+            source, seen, label, self.prepared.run(source, label, self.out, progress), failures=failures
+        )
+
+    def label(self, source: Source, taken: Collection[str]) -> str:
+        """What a file's results are called; `taken` are names of files that are at work, so not in the record yet."""
+        key = self.conditions.key(absolute(source.path), source.digest)
+        before = self.record.get(key)
+        if before is not None and before.label:
+            return before.label
+        if source.error is not None:
+            return ""
+        return free_label(source.path, lambda name: name in taken or self.record.label_taken(name, key))
+
+    def keep(
+        self,
+        source: Source,
+        seen: os.stat_result | None,
+        label: str,
+        result: Result,
+        *,
+        failures: bool = True,
+    ) -> Result:
+        """Writes the row, and the objects, of a file whose results are written; see `compute`."""
         file = absolute(source.path)
         key = self.conditions.key(file, source.digest)
-        before = self.record.get(key)
-        label = before.label if before is not None and before.label else ""
-        if not label and source.error is None:
-            label = free_label(source.path, lambda name: self.record.label_taken(name, key))
-        result = self.prepared.run(source, label, self.out, progress)
         if isinstance(result.error, OutOfSpace):
             raise result.error
         if not result.ok and not failures:
@@ -220,54 +242,63 @@ def run_batch(
     objects_wanted: bool = True,
     progress: Progress | None = None,
 ) -> Iterator[Done]:
-    """Runs a tool over files; the next begins when the last one's outcome has been taken.
+    """Runs a tool over files, `prepared.at_once` at a time, if they are not too large for that together.
 
     Args:
         prepared: the tool, with what the user chose.
         found: the files, as `discover` gives them.
-        folder: for results; None: nothing is written, and nothing known of what was done before.
+        folder: for results; None: nothing is written or drawn, and nothing known of what was done before.
         again: compute also what was done before.
         objects_wanted: give what was done before with its objects.
-        progress: told of every step.
+        progress: told of every step of the first of those at work.
 
     Yields:
-        The outcome of each file, in order.
+        The outcome of each file, in order. What comes after the last that was taken may be written, but is in no record.
 
     Raises:
         CloisterError: results or the record cannot be written; what was done until then stays done.
     """
-    paths = [item.path for item in found]
     index = Index(prepared.tool, pictures=len(found))
-    for item, shown in zip(found, shown_names(paths), strict=True):
-        done = _next(prepared, item, shown, folder, index.thumbnails or objects_wanted, again, progress)
-        index.add(done.result)
-        yield replace(done, result=replace(done.result, outputs={}))
-        del done
+    whole = index.thumbnails or objects_wanted
+    known: dict[Path, Result] = {}
+
+    def begin(job: Job, taken: Collection[str]) -> None:
+        kept = None if again or folder is None else folder.kept(job.source, whole=whole)
+        if kept is not None:
+            known[job.path] = kept
+        elif folder is None:
+            job.start(workers, "", None)
+        else:
+            job.start(workers, folder.label(job.source, taken), folder.out)
+
+    named = zip(found, shown_names([item.path for item in found]), strict=True)
+    workers = ThreadPoolExecutor(prepared.at_once, "picture")
+    try:
+        for job in jobs(prepared, named, begin, progress):
+            done = _finished(job, known.pop(job.path, None), folder, progress)
+            index.add(done.result)
+            yield replace(done, result=replace(done.result, outputs={}))
+            del done, job
+    finally:
+        workers.shutdown(cancel_futures=True)
     if folder is not None:
         write_atomically(folder.out / "index.html", index.page())
 
 
-def _next(
-    prepared: Prepared,
-    item: Found,
-    shown: str,
-    folder: Folder | None,
-    whole: bool,
-    again: bool,
-    progress: Progress | None,
-) -> Done:
-    if item.error is not None:
-        return Done(prepared.run(Source(item.path, shown, None, "", item.error), ""))
-    if folder is None:
-        return Done(prepared.run(prepared.read(item.path, shown), "", None, progress))
-    seen = stat_of(item.path)
-    source = prepared.read(item.path, shown)
-    kept = None if again else folder.kept(source, whole=whole)
+def _finished(job: Job, kept: Result | None, folder: Folder | None, progress: Progress | None) -> Done:
+    """The outcome of a file, when it is there, and its row written."""
+    result = kept
+    if result is None:
+        assert job.work is not None
+        result = job.work.result()
+    if progress is not None:
+        progress(job.shown, "done", 1.0)
     if kept is not None:
-        if progress is not None:
-            progress(shown, "done", 1.0)
         return Done(kept, before=True)
-    return Done(folder.compute(source, seen, progress))
+    # What could not be looked for has no row: there is nothing it could be about.
+    if folder is None or job.missing:
+        return Done(result)
+    return Done(folder.keep(job.source, job.seen, job.label, result))
 
 
 def check_places(paths: Iterable[Path], out: Path) -> None:
@@ -279,14 +310,6 @@ def check_places(paths: Iterable[Path], out: Path) -> None:
                 "The next run would take the drawings for pictures.",
                 f"Name another folder, for example --out {called(path / 'results')}",
             )
-
-
-def stat_of(path: Path) -> os.stat_result | None:
-    """Size and times of a file; None if it cannot be looked at."""
-    try:
-        return path.stat()
-    except OSError:
-        return None
 
 
 def absolute(path: Path) -> str:

@@ -26,7 +26,8 @@ from typing import Literal, TypeAlias
 
 from cloister.foundation.errors import BadInput, CloisterError, NotFound
 from cloister.tools.batch.discovery import endings, files_in
-from cloister.tools.batch.running import Folder, absolute, stat_of
+from cloister.tools.batch.line import stat_of
+from cloister.tools.batch.running import Folder, absolute
 from cloister.tools.inputs import called, wanted_kind
 from cloister.tools.run import Result
 

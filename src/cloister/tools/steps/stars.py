@@ -13,9 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from cloister.data.edges import moved_to_edges
 from cloister.data.normalise import normalise_micrograph
 from cloister.data.scaling import FEW, known_size
-from cloister.data.stars import CHANNELS, MULTIPLE, STRIDE, Stars, find_stars, joined, merged, suppress
+from cloister.data.stars import (
+    CHANNELS,
+    MULTIPLE,
+    STRIDE,
+    Stars,
+    find_stars,
+    joined,
+    merged,
+    suppress,
+    unfold,
+)
 from cloister.foundation.errors import BadInput
 from cloister.tools import types as t
 from cloister.tools.manifest import Word
@@ -24,8 +35,8 @@ from cloister.tools.steps.imaging import Rescale, rescale
 from cloister.tools.steps.tiling import middle
 
 MAX_OUTLINES = 100_000
-GLANCE = 360_000
-"""Pixels of the copy on which `fit_scale` looks first."""
+GLANCE = 200_000
+"""Pixels of the copy on which `fit_scale` looks first, and of the middle of larger ones."""
 
 PLAIN = 0.5
 """Median size over the wanted one from which smaller objects would have been seen as well, so that the median is believed."""
@@ -41,12 +52,14 @@ class FindStars(Parameters):
         threshold: the lowest probability of a centre that counts.
         bubble: a centre that is more probably than this in a bubble does not count; 1 to ask nothing.
         overlap: highest intersection over union that two different objects may have.
+        edges: whether outlines are moved to the edges of the bodies that the model sees.
     """
 
     model: Word
     threshold: Share = 0.5
     bubble: Share = 1.0
     overlap: Share = 0.5
+    edges: bool = False
 
 
 class FitScale(Parameters):
@@ -88,7 +101,11 @@ def stars(context: Context, parameters: FindStars, *, tiles: t.Tiles) -> t.Outli
     parts: list[Stars] = []
     done, found = 0, 0
     for row, column, square in tiles.produce():
-        seen = _seen(model, square[:, :, 0], parameters.threshold, parameters.bubble).moved(column, row)
+        answers = answers_of(model, square[:, :, 0])[0]
+        seen = _seen(answers, parameters.threshold, parameters.bubble)
+        if parameters.edges:
+            seen = moved_to_edges(suppress(joined([seen]), parameters.overlap), unfold(answers, maps=2)[1])
+        seen = seen.moved(column, row)
         top, bottom = middle(row, tiles.height, tiles)
         left, right = middle(column, tiles.width, tiles)
         # Centres lie between pixels: the middle of a tile begins half a pixel before its first one.
@@ -123,7 +140,7 @@ def _factor(context: Context, parameters: FitScale, image: t.Image) -> float:
     look = min(1.0, float(np.sqrt(GLANCE / (height * width))))
     factor = 1.0
     while True:
-        sizes = _glances(context, parameters, rescale(context, Rescale(factor=look), image=image))
+        sizes = _glances(context, parameters, image, look)
         if len(sizes) >= FEW:
             factor = known_size(sizes / look, parameters.typical, parameters.smallest, parameters.largest)
             if float(np.median(sizes)) >= PLAIN * parameters.typical:
@@ -134,18 +151,20 @@ def _factor(context: Context, parameters: FitScale, image: t.Image) -> float:
     return factor
 
 
-def _glances(context: Context, parameters: FitScale, copy: t.Image) -> NDArray[np.float64]:
-    """Diameters, pixels of that copy, in its middle; in all of it where the middle has too few and the copy is not too large."""
-    height, width = copy.shape
-    if height * width <= GLANCE * 1.1:
-        return _glance(context, parameters, copy)
-    share = np.sqrt(GLANCE / (height * width))
-    rows, columns = (slice(round(n * (1 - share) / 2), round(n * (1 + share) / 2)) for n in (height, width))
-    middle = t.Image(np.ascontiguousarray(copy.pixels[rows, columns]))
-    sizes = _glance(context, parameters, middle)
-    if len(sizes) >= FEW or height * width > 4.5 * GLANCE:
-        return sizes
-    return _glance(context, parameters, copy)
+def _glances(context: Context, parameters: FitScale, image: t.Image, look: float) -> NDArray[np.float64]:
+    """Diameters on a copy `look` times as large, its pixels: in its middle, or in all of it where that is not too large and the middle has too few."""
+    height, width = image.shape
+    pixels = height * width * look * look
+    if pixels > GLANCE * 1.1:
+        share = np.sqrt(GLANCE / pixels)
+        rows, columns = (
+            slice(round(n * (1 - share) / 2), round(n * (1 + share) / 2)) for n in (height, width)
+        )
+        middle = t.Image(np.ascontiguousarray(image.pixels[rows, columns]))
+        sizes = _glance(context, parameters, rescale(context, Rescale(factor=look), image=middle))
+        if len(sizes) >= FEW or pixels > 4.5 * GLANCE:
+            return sizes
+    return _glance(context, parameters, rescale(context, Rescale(factor=look), image=image))
 
 
 def merge_outlines(
@@ -162,7 +181,8 @@ def merge_outlines(
 def _glance(context: Context, parameters: FitScale, image: t.Image) -> NDArray[np.float64]:
     """Diameters of what the model sees on a small copy, pixels of that copy, the sure ones only."""
     model = context.models[parameters.model]
-    found = suppress(_seen(model, normalise_micrograph(image.pixels), parameters.threshold))
+    answers = answers_of(model, normalise_micrograph(image.pixels))[0]
+    found = suppress(_seen(answers, parameters.threshold))
     sizes: NDArray[np.float64] = 2.0 * np.sqrt((found.rays**2).mean(axis=1))
     return sizes
 
@@ -182,9 +202,9 @@ def answers_of(model: Model, values: NDArray[np.float32]) -> NDArray[np.float32]
     return answers
 
 
-def _seen(model: Model, values: NDArray[np.float32], threshold: float, bubble: float = 1.0) -> Stars:
-    """What a model says of a normalised picture."""
-    found = find_stars(answers_of(model, values)[0], threshold, bubble)
+def _seen(answers: NDArray[np.float32], threshold: float, bubble: float = 1.0) -> Stars:
+    """What a model has said of a normalised picture."""
+    found = find_stars(answers, threshold, bubble)
     _limit(len(found))
     return found
 
