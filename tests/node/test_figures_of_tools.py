@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import struct
+from contextlib import contextmanager
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from cloister.disclosure.questions import read_question, sign_question
+from cloister.disclosure.questions import QUESTION_TYPE, read_question, sign_question
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import FixedClock, rfc3339
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, NotTrusted, Refused
+from cloister.foundation.quotas import Quota
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import b64
 from cloister.node.figures.asking import ANSWER, ASK, Wanted
 from cloister.node.toolroom.workers import Looked, Told
 from cloister.storage.documents import Documents
+from cloister.storage.events import Events
 from cloister.storage.log import LogRows
 from cloister.tools import serving
 from cloister.tools.package import Package, pack
@@ -24,14 +29,16 @@ from node.town import LAB, PURPOSE, town, until
 from tools.toolmaking import discs, discs_tool, png, spread_centres
 
 ASH, OTHER = "Ash", "Birch"
-NAMES = {ASH: ["owner"], OTHER: ["owner"], LAB: ["researcher"]}
-PICTURES = 12
+NAMES = {ASH: ["owner"], LAB: ["researcher"]}
+PICTURES, SIDE = 12, 110
 
 
 class InThisProcess:
-    """The worker's methods, called here; counts what it was given."""
+    """The worker's methods, called here; counts what it was given. A tool says of a picture what it said of it before: not looked at
+    anew in each test."""
 
     looks = 0
+    said: ClassVar[dict[tuple[str, bytes], Looked]] = {}
 
     def check(self, package):
         serving.load({}, {"package": np.frombuffer(pack(package), np.uint8)})
@@ -39,15 +46,16 @@ class InThisProcess:
 
     def look(self, package, owner, name, data, arguments):
         InThisProcess.looks += 1
+        known = self.said.get((package.tool.digest, data))
+        if known is None:
+            known = self.said[package.tool.digest, data] = self._look(package, name, data, arguments)
+        return known
+
+    @staticmethod
+    def _look(package, name, data, arguments):
+        limits = {"max_bytes": 1 << 20, "max_pixels": 1 << 20, "max_rows": 10}
         told, arrays = serving.look(
-            {
-                "tool": package.tool.digest,
-                "name": name,
-                "max_bytes": 1 << 20,
-                "max_pixels": 1 << 20,
-                "max_rows": 10,
-                **arguments,
-            },
+            {"tool": package.tool.digest, "name": name, **limits, **arguments},
             {"data": np.frombuffer(data, np.uint8)},
         )
         files = {key: array.tobytes() for key, array in arrays.items()}
@@ -64,31 +72,52 @@ def tool(**changes) -> bytes:
     return pack(Package(discs_tool(**changes)))
 
 
+@functools.cache
+def picture(place: int) -> tuple[list[tuple[float, float]], bytes]:
+    """Where the discs of one are, and the file."""
+    centres = spread_centres(SIDE, SIDE, 8, seed=place)
+    return centres, png(discs(SIDE, SIDE, centres, seed=place))
+
+
 def pictures(folder, number: int = PICTURES):
     """Pictures of 8 discs; of every second one, one disc too few is labelled, so that the tool counts 8 of 7."""
     (folder / "images").mkdir(parents=True)
     (folder / "labels").mkdir()
     for place in range(number):
-        centres = spread_centres(150, 150, 8, seed=place)
-        (folder / "images" / f"secret-{place}.png").write_bytes(png(discs(150, 150, centres, seed=place)))
+        centres, data = picture(place)
+        (folder / "images" / f"secret-{place}.png").write_bytes(data)
         told = centres[: 7 if place % 2 else 8]
         labels = {"centres": told, "diameters": [12.0] * len(told)}
         (folder / "labels" / f"secret-{place}.json").write_text(json.dumps(labels))
     return folder
 
 
-@pytest.fixture
-def here(tmp_path):
-    with town(tmp_path, names=NAMES, clock=FixedClock(1_800_000_000)) as made:
+@contextmanager
+def begun(place, names):
+    with town(place, names=names, clock=FixedClock(1_800_000_000)) as made:
         made.start()
         made.meet()
         InThisProcess.looks = 0
         for node in made.nodes.values():
             node.figures.answering._make_looker = InThisProcess
         facts = {"name": "photos", "title": "Photos", "residency": "DE", "sensitivity": {"image": "internal"}}
-        made[ASH].datasets.add(pictures(tmp_path / "photos"), {**facts})
+        made[ASH].datasets.add(pictures(place / "photos"), {**facts})
         made[ASH].steward.wake("documents")
         until("the catalogue", made[LAB].datasets.catalogue)
+        yield made
+
+
+@pytest.fixture
+def here(tmp_path):
+    """An owner with pictures, and a lab."""
+    with begun(tmp_path, NAMES) as made:
+        yield made
+
+
+@pytest.fixture
+def three(tmp_path):
+    """The same, and another organisation."""
+    with begun(tmp_path, NAMES | {OTHER: ["owner"]}) as made:
         yield made
 
 
@@ -256,22 +285,22 @@ def test_too_few_pictures_tell_nothing(here, tmp_path):
     assert found["figures"] == {}
 
 
-def test_who_is_not_trusted_or_is_somebody_else_is_not_heard(here):
-    name = ask(here)
-    with here[LAB].durable.database.read() as tx:
+def test_who_is_not_trusted_or_is_somebody_else_is_not_heard(three):
+    name = ask(three)
+    with three[LAB].durable.database.read() as tx:
         envelope = Envelope.stored(Documents(tx).get(name))
     signed = envelope.encode()
     body = struct.pack(">I", len(signed)) + signed + tool()
     with pytest.raises(NotTrusted):
-        here[OTHER].call(here.party[ASH], ASK, body, 20)
-    forged = sign_question(read_question(envelope), here[OTHER].keys).encode()
+        three[OTHER].call(three.party[ASH], ASK, body, 20)
+    forged = sign_question(read_question(envelope), three[OTHER].keys).encode()
     with pytest.raises(NotTrusted):
-        here[OTHER].call(here.party[ASH], ASK, struct.pack(">I", len(forged)) + forged + tool(), 20)
+        three[OTHER].call(three.party[ASH], ASK, struct.pack(">I", len(forged)) + forged + tool(), 20)
     with pytest.raises(BadInput):
-        here[LAB].call(here.party[ASH], ASK, struct.pack(">I", 99999999) + signed, 20)
-    here[ASH].parties.unpin(here.party[LAB])
+        three[LAB].call(three.party[ASH], ASK, struct.pack(">I", 99999999) + signed, 20)
+    three[ASH].parties.unpin(three.party[LAB])
     with pytest.raises(Refused):
-        here[LAB].call(here.party[ASH], ASK, body, 20)
+        three[LAB].call(three.party[ASH], ASK, body, 20)
 
 
 def test_another_tool_than_was_named_is_refused(here):
@@ -285,21 +314,21 @@ def test_another_tool_than_was_named_is_refused(here):
         node.call(here.party[ASH], ASK, struct.pack(">I", len(signed)) + signed + tool(min_distance=7), 20)
 
 
-def test_an_answer_by_another_than_the_owner_or_a_changed_one_does_not_count(here):
-    name = ask(here)
-    approved(here, name)
-    with here[ASH].durable.database.read() as tx:
+def test_an_answer_by_another_than_the_owner_or_a_changed_one_does_not_count(three):
+    name = ask(three)
+    approved(three, name)
+    with three[ASH].durable.database.read() as tx:
         ((_, answer),) = Documents(tx).find("application/vnd.cloister.figures-answer+json", question=name)
-    other = ask(here, tool=tool(min_distance=6))
+    other = ask(three, tool=tool(min_distance=6))
     good = Envelope.decode(answer)
     moved = b64(canonical({**good.document(), "question": other}))
     forged = Envelope.from_json({**good.model_dump(mode="json"), "payload": moved})
     for body in (forged.encode(), answer[:-10], b"{}"):
         with pytest.raises(CloisterError):
-            here[ASH].call(here.party[LAB], ANSWER, body, 20)
+            three[ASH].call(three.party[LAB], ANSWER, body, 20)
     with pytest.raises(NotTrusted):
-        here[OTHER].call(here.party[LAB], ANSWER, answer, 20)
-    assert here[LAB].figures.asking.one(other)["figures"] == {}
+        three[OTHER].call(three.party[LAB], ANSWER, answer, 20)
+    assert three[LAB].figures.asking.one(other)["figures"] == {}
 
 
 def test_a_tool_that_fails_at_a_picture_or_finds_nothing_scores_nothing_there_and_tells_no_more(
@@ -319,3 +348,78 @@ def test_a_tool_that_fails_at_a_picture_or_finds_nothing_scores_nothing_there_an
     assert found["state"] == "answered"
     assert found["figures"]["count-accuracy"] == pytest.approx(round((2 / 3) * (1 + 6 / 7) / 2, 1), abs=0.1)
     assert "secret" not in json.dumps(here[LAB].figures.asking.one(ask(here)))
+
+
+def forbidden(here, number: int) -> bytes:
+    """A question for a purpose that no agreement permits, each another one, as the lab's server would send it."""
+    with here[LAB].durable.database.read() as tx:
+        names = [name for name, _ in Documents(tx).find(QUESTION_TYPE)]
+        question = read_question(Envelope.stored(Documents(tx).get(names[0])))
+    changed = question.model_copy(update={"purpose": f"Probing, the {number}th time"})
+    signed = sign_question(changed, here[LAB].keys).encode()
+    return struct.pack(">I", len(signed)) + signed + tool()
+
+
+def clause_of(here, body: bytes) -> str:
+    with pytest.raises(Refused) as refused:
+        here[LAB].call(here.party[ASH], ASK, body, 20)
+    return refused.value.clause
+
+
+def test_questions_that_an_agreement_forbids_are_counted_and_seen(here):
+    """A refusal tells something (the purposes, how many were measured): nobody gets as many of them as it likes."""
+    agreed(here, figures=3)
+    ask(here)
+    quota = here[ASH].figures.answering._quotas.limits["questions about figures"]
+    for number in range(quota.burst - 1):
+        assert clause_of(here, forbidden(here, number)) == "purpose"
+    # The one that was sent before is no way around it, and neither is one that would be permitted.
+    assert clause_of(here, forbidden(here, 0)) == "quota"
+    here.clock.advance(1)
+    late = here[LAB].figures.asking.one(ask(here, tool=tool(min_distance=6)))
+    assert late["state"] == "refused"
+    assert "Try again in" in late["why"]
+    with here[ASH].durable.database.read() as tx:
+        told = list(Events(tx).latest(("figures.forbidden",), 100))
+    assert len(told) == quota.burst - 1, "and the owner's people see each, no more than were counted"
+    assert told[0].facts["researcher"] == here.party[LAB]
+
+
+def test_forbidden_questions_take_no_room_and_slow_down_nobody_else(three):
+    agreed(three, figures=3)
+    first = ask(three)
+    quotas = three[ASH].figures.answering._quotas
+    quota = Quota(number=3, size=1 << 20, burst=2, per_hour=60)
+    quotas.limits = {**quotas.limits, "questions about figures": quota}
+    three.clock.advance(3600)
+    for number in range(quota.number + 2):
+        three.clock.advance(60)
+        assert clause_of(three, forbidden(three, number)) == "purpose"
+    assert set(three[ASH].figures.answering._notes()) == {first}
+    three.clock.advance(60)
+    assert three[LAB].figures.asking.one(ask(three, tool=tool(min_distance=6)))["state"] == "approved"
+    assert clause_of(three, forbidden(three, 0)) == "purpose"
+    assert clause_of(three, forbidden(three, 0)) == "quota"
+    assert three[OTHER].figures.asking.one(other_asks(three))["state"] == "waiting"
+
+
+def other_asks(here) -> str:
+    until("the catalogue", here[OTHER].datasets.catalogue)
+    return ask(here, OTHER)
+
+
+def test_what_is_no_tool_counts_like_any_question(here):
+    ask(here)
+    quota = here[ASH].figures.answering._quotas.limits["questions about figures"]
+    with here[LAB].durable.database.read() as tx:
+        ((_, signed),) = Documents(tx).find(QUESTION_TYPE)
+    question = read_question(Envelope.stored(signed))
+    clauses = []
+    for number in range(quota.burst + 1):
+        changed = question.model_copy(update={"purpose": f"Number {number}"})
+        body = sign_question(changed, here[LAB].keys).encode()
+        with pytest.raises((BadInput, Refused)) as error:
+            here[LAB].call(here.party[ASH], ASK, struct.pack(">I", len(body)) + body + b"no tool", 20)
+        clauses.append(getattr(error.value, "clause", ""))
+    assert clauses[-1] == "quota"
+    assert "quota" not in clauses[: quota.burst - 1]

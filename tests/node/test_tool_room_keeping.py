@@ -165,12 +165,23 @@ def test_history_is_paged_searched_drawn_exported_and_deleted(tmp_path):
         for mark in ("x", "1", "1e9.x", "-1.x", "9" * 20 + ".x"):
             with pytest.raises(BadInput):
                 history.page(Wanted(), before=mark)
+        # A count depends on how much a picture shows, a size on the scale: neither is mixed.
         trend = history.trend(Wanted(), "count")
-        assert [point.value for point in trend.points] == [3, 5, 7, 4]
+        assert [point.value for point in trend.points] == [4]
+        assert [(one.um_per_pixel, one.samples, one.uncalibrated) for one in trend.series] == [
+            (2.0, 1, 1),
+            (None, 3, 0),
+        ]
+        assert trend.chosen == trend.series[0].key
+        in_pixels = history.trend(Wanted(), "count", trend.series[1].key)
+        assert [point.value for point in in_pixels.points] == [3, 5, 7]
+        assert history.trend(Wanted(), "count", "nobody's").chosen == trend.chosen
         sizes = history.trend(Wanted(), "diameter_d50")
-        assert (sizes.unit, len(sizes.points), sizes.other_units) == ("µm", 1, 3)
+        assert (sizes.unit, len(sizes.points)) == ("µm", 1)
+        assert history.trend(Wanted(), "diameter_d50", sizes.series[1].key).unit == "px"
         assert history.trend(Wanted(label="line 1"), "diameter_d50").unit == "px"
         assert history.trend(Wanted(), "nothing").points == ()
+        assert history.trend(Wanted(), "nothing").series == ()
         assert history.figures(Wanted())[0] == "count"
         assert set(history.labels()) == {"line 1", "line 2"}
         assert history.tools() == ["discs"]

@@ -170,6 +170,7 @@ def test_samples_of_other_tools_or_settings_are_left_out_and_counted():
     ]
     made = trend(samples, zone=UTC, zone_name="UTC")
     assert made.left_out == 3
+    assert (made.um_per_px, made.uncalibrated) == (samples[-1].um_per_px, 1)
     assert [point.value for point in made.points] == [30.0]
     assert made.limits is None
     trend_svg(made)

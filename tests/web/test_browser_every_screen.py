@@ -14,10 +14,13 @@ from playwright.sync_api import Page
 from cloister.web.frame import SCREENS
 from node.town import LAB
 from web.browser import Visit, check_page, tab_through
+from web.records import asked, disclosed, photos
 from web.street import EVA, PASSWORD
 from web.work import working
 
 OWNER = "Ash"
+BESIDE = ["/ask", "/calibrations", "/disclosures", "/figures"]
+"""Screens that are no entry of the rail."""
 _MOST = 24
 _NAMED = re.compile(r"(?<=/)(sha256:)?([0-9a-f]{12,}|[0-9]+)|(?<==)[^&]*")
 _LED_TO = re.compile(r'\b(?:href|src)="([^"]*)"')
@@ -31,6 +34,10 @@ def work():
         made.ended(task)
         waiting = made.ask()
         made.asked_at(OWNER, waiting)
+        owner, lab = made[OWNER], made[LAB]
+        photos(owner, lab, owner.node.folder.root.parent / "photos")
+        asked(lab, owner)
+        disclosed(owner, lab)
         yield made
 
 
@@ -61,7 +68,7 @@ def kind(url: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("house", [OWNER, LAB])
-@pytest.mark.parametrize("screen", [screen.path for screen in SCREENS if screen.path != "/"] + ["/ask"])
+@pytest.mark.parametrize("screen", [screen.path for screen in SCREENS if screen.path != "/"] + BESIDE)
 def test_every_screen_holds_what_screens_hold(visit, work, house, screen):
     url = work[house].url
     page = signed_in(visit, url)

@@ -108,7 +108,7 @@ def test_two_points_are_typed_where_no_lines_are(visitor):
     stream = io.BytesIO()
     Image.new("RGB", (WIDTH, HEIGHT), "white").save(stream, "PNG")
     answer = bring(visitor, stream.getvalue())
-    assert "Mark two points of a known distance instead" in words(answer)
+    assert "Mark two points of a known distance below" in words(answer)
     address = answer.url.path
     points = {
         "x1": "10.5",
@@ -138,7 +138,7 @@ def brought(house):
     ("change", "told"),
     [
         ({"objective": ""}, "The objective is missing"),
-        ({"spacing": ""}, "The spacing is not a number"),
+        ({"spacing": ""}, "The spacing is missing"),
         ({"spacing": "-3"}, "The spacing cannot be used"),
         ({"name": "No Name"}, "cannot be the name"),
         ({"name": "../x"}, "cannot be the name"),

@@ -79,7 +79,7 @@ def test_what_is_not_complete_discloses_nothing_and_says_why(town, eva, wrong):
 
 def test_from_the_selection_to_the_confirmed_deletion(town, eva):
     page = eva.post(AT, data=asked(town))
-    assert heading(page) == "1 of photos", alert(page)
+    assert heading(page) == "1 picture of photos", alert(page)
     address = page.url.path
     assert "b.png" in page.text
     package = eva.get(f"{address}/package").content
@@ -91,7 +91,7 @@ def test_from_the_selection_to_the_confirmed_deletion(town, eva):
         told = lena.get(address)
         assert str(place) in told.text
         assert "b.png" not in told.text, "file names stay at the owner"
-    until("the receipt", lambda: "received" in eva.get("/disclosures").text, 30)
+    until("the receipt", lambda: ">Opened</span>" in eva.get("/disclosures").text, 30)
     assert alert(eva.post(f"{address}/withdraw", data={"reason": "Done"}))
     page = eva.post(f"{address}/withdraw", data={"reason": "Done", "sure": "yes"})
     assert page.status_code == 200
@@ -121,9 +121,9 @@ def test_over_the_relay_from_one_button_to_the_other(town, eva):
     with contextlib.closing(town["Lab"].eva()) as lena:
         assert "Sent to us, not opened" in lena.get("/disclosures").text
         shown = lena.post(address.replace("/disclosures/", "/disclosed-packages/") + "/open")
-        assert heading(shown) == "1 of photos", alert(shown)
+        assert heading(shown) == "1 picture of photos", alert(shown)
         assert "Sent to us" not in lena.get("/disclosures").text
-    until("the receipt", lambda: "received" in eva.get(address).text, 60)
+    until("the receipt", lambda: ">Opened</span>" in eva.get(address).text, 60)
     assert alert(eva.post(f"{address}/send")), "what was opened is not sent again"
 
 

@@ -564,7 +564,7 @@ def _trend_text(made: Trend) -> list[Any]:
             ],
             rows,
         ),
-        f"Times are those of the zone {made.zone}{shifts}. Computed by {made.tool}.",
+        f"Times are those of the zone {made.zone}{shifts}. Computed by {made.tool}. {_scale_text(made)}",
     ]
     held = made.limits
     if held is None:
@@ -577,7 +577,18 @@ def _trend_text(made: Trend) -> list[Any]:
         )
     if made.left_out:
         parts.append(
-            f"{several(made.left_out, 'sample')} by another tool, or with other settings, than the newest one"
-            f" {'is' if made.left_out == 1 else 'are'} left out."
+            f"{several(made.left_out, 'sample')} by another tool, with other settings, or with another size of a pixel, than the newest one"
+            f" {'is' if made.left_out == 1 else 'are'} left out: figures of different conditions are not one series."
         )
     return parts
+
+
+def _scale_text(made: Trend) -> str:
+    if made.um_per_px is None:
+        return "Lengths are in pixels."
+    stated = (
+        f", which was only stated, without a calibration, for {several(made.uncalibrated, 'picture')}"
+        if made.uncalibrated
+        else ""
+    )
+    return f"A pixel is {made.um_per_px:.4g} µm{stated}."

@@ -13,6 +13,7 @@ from cloister.cli.common import client, fingerprints, folder_option, full, short
 from cloister.cli.output import Answer, command, confirm
 from cloister.foundation.errors import BadInput, Conflict, NotFound
 from cloister.foundation.files import read_limited, write_atomically
+from cloister.foundation.text import several
 
 _HONEST = (
     "Its server will delete the records by that date and sign that it did. No software can show that nobody made a copy:"
@@ -74,7 +75,7 @@ def give(
     (party,) = fingerprints([recipient])
     if not yes:
         confirm(
-            f"Disclose {len(records)} records of {dataset} ({', '.join(records)[:300]}) until {until}? {_HONEST}"
+            f"Disclose {several(len(records), 'record')} of {dataset} ({', '.join(records)[:300]}) until {until}? {_HONEST}"
         )
     with client(folder, timeout=3600) as node:
         told = node.post(
@@ -97,7 +98,7 @@ def give(
     left = ", ".join(told["left_out"])
     return Answer(
         {**told, "file": None if file is None else str(file)},
-        f"Sealed {told['records']} records to {told['recipient_name']} until {told['until']}.\n"
+        f"Sealed {several(told['records'], 'record')} to {told['recipient_name']} until {_last_day(told['until'])}.\n"
         + (f"Left out of the pictures' files: {left}.\n" if left else "")
         + f"Disclosure {short(told['disclosure'])}; {way}. {_HONEST}",
     )
@@ -128,11 +129,12 @@ def waiting(folder: Path) -> Answer:
             item["owner_name"],
             str(item["size"]),
             "yes" if item["whole"] else f"{100 * item['here'] // item['size']} %",
-            item["until"],
+            _last_day(item["until"]),
         ]
         for item in told
     ]
-    return Answer(told, table(["Disclosure", "From", "Bytes", "Here", "Until"], rows))
+    listed = table(["Disclosure", "From", "Bytes", "Here", "Last day"], rows)
+    return Answer(told, listed if rows else "Nothing waits: no package was sent here that is not open.")
 
 
 @command(disclosure_group, "refuse")
@@ -172,12 +174,16 @@ def disclosures(folder: Path) -> Answer:
             item["dataset"],
             str(item["records"]),
             item["purpose"],
-            item["until"],
+            _last_day(item["until"]),
             item["state"].upper() if item["state"] == "overdue" else item["state"],
         ]
         for item in told
     ]
-    parts: list[Any] = [table(["Disclosure", "Who", "Dataset", "Records", "Purpose", "Until", "State"], rows)]
+    parts: list[Any] = [
+        table(["Disclosure", "Who", "Dataset", "Records", "Purpose", "Last day", "State"], rows)
+        if rows
+        else "Nothing was disclosed, by you or to you. What was sent and is not open: cloister disclosure waiting"
+    ]
     parts += [f"{short(item['disclosure'])} lies in {item['folder']}" for item in told if item.get("folder")]
     parts += [
         f"{short(item['disclosure'])} is overdue: {item['recipient_name']} has not confirmed the deletion, which was due"
@@ -214,7 +220,7 @@ def open_package(package: str, folder: Path) -> Answer:
             told = node.send_file("/disclosures/open", file.name, data)
     return Answer(
         told,
-        f"{told['records']} records of {told['owner_name']}, for “{told['purpose']}” only, until {told['until']}: {told['folder']}\n"
+        f"{several(told['records'], 'record')} of {told['owner_name']}, for “{told['purpose']}” only, until {_last_day(told['until'])}: {told['folder']}\n"
         "Pass them on to nobody and work with them where they lie: this server deletes the folder in time, and cannot delete"
         " copies elsewhere. You owe that deletion, too. Delete the package itself when it is over.",
     )
@@ -322,6 +328,12 @@ def _end_of(day: str) -> str:
     return f"{last + dt.timedelta(days=1)}T00:00:00Z"
 
 
+def _last_day(until: str) -> str:
+    """The day by which people name an end; documents name the first moment after it."""
+    day = dt.datetime.fromisoformat(until) - dt.timedelta(seconds=1)
+    return day.date().isoformat()
+
+
 def _lines(told: dict[str, Any]) -> list[str]:
     named = {
         "State": told["state"],
@@ -332,7 +344,7 @@ def _lines(told: dict[str, Any]) -> list[str]:
         "Which": ", ".join(told.get("selected") or ()),
         "Purpose": told["purpose"],
         "Made": told["made"],
-        "Until": told["until"],
+        "Last day": _last_day(told["until"]),
         "Decided by": told.get("decided_by") or "",
         "On its way": told.get("sending") or "",
         "Opened": " by ".join(filter(None, (told["received"], told.get("opened_by")))),

@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from cloister.cli.ask import ask_group
-from cloister.cli.common import client, fingerprints, folder_option, full, short, table
+from cloister.cli.common import Number, client, fingerprints, folder_option, full, short, table
 from cloister.cli.output import Answer, command, confirm
+from cloister.foundation.errors import NotFound
 from cloister.foundation.files import read_limited
 
 
@@ -35,7 +36,7 @@ from cloister.foundation.files import read_limited
 )
 @click.option(
     "--epsilon",
-    type=float,
+    type=Number(min=0, max=10, min_open=True),
     default=None,
     help="What each answer may cost where the pictures have a privacy budget.",
 )
@@ -85,13 +86,22 @@ def figures_list(folder: Path) -> Answer:
             short(item["question"]),
             f"of {item['owner_name']}" if item["side"] == "asked" else f"by {item['researcher_name']}",
             item["dataset"],
+            item["purpose"],
             short(item["tool"]),
             item["state"],
             _figures(item),
         ]
         for item in told
     ]
-    return Answer(told, table(["Question", "Asked", "Dataset", "Tool", "State", "Figures"], rows))
+    parts: list[Any] = [
+        table(["Question", "Asked", "Dataset", "For", "Tool", "State", "Figures"], rows)
+        if rows
+        else "Nobody has asked, neither you nor others. Ask: cloister ask validate --help"
+    ]
+    if any(item["side"] == "to-answer" and item["state"] == "waiting" for item in told):
+        parts.append("What waits is yours to decide: cloister ask answer QUESTION, or with --refuse")
+    parts += [f"{short(item['question'])}: {item['why']}" for item in told if item["why"]]
+    return Answer(told, parts)
 
 
 @command(ask_group, "answer")
@@ -102,11 +112,20 @@ def figures_list(folder: Path) -> Answer:
 def answer(question: str, refuse: bool, yes: bool, folder: Path) -> Answer:
     """Let your server answer QUESTION about a tool's figures on your pictures, or refuse it."""
     with client(folder) as node:
-        listed = node.get("/figures")
-        name = full([item["question"] for item in listed if item["side"] == "to-answer"], question)
+        asked = {item["question"]: item for item in node.get("/figures") if item["side"] == "to-answer"}
+        try:
+            name = full(list(asked), question)
+        except NotFound:
+            raise NotFound(
+                f"Nobody asked you a question {question[:80]!r}.",
+                "Only questions about your own pictures are answered here.",
+                "See: cloister ask figures",
+            ) from None
         if not yes and not refuse:
+            item = asked[name]
+            cost = f", at epsilon {item['epsilon']:g}" if item["epsilon"] else ""
             confirm(
-                "Run their tool here, confined, on every labelled picture, and let its rounded means out? Without a privacy"
+                f"{item['researcher_name'] or item['researcher']} asks about {item['dataset']}, for “{item['purpose']}”{cost}. Run their tool here, confined, on every labelled picture, and let its rounded means out? Without a privacy"
                 " budget such means tell something about single pictures."
             )
         told = node.post(f"/figures/{name}/decide", {"approve": not refuse})

@@ -72,7 +72,10 @@ def connect(invitation: str, folder: Path, keyring: bool) -> Answer:
     place.config()
     keystore = Keystore.open(place.secrets, unlock(keyring=keyring))
     told = connect_to_hub(place, keystore, Invitation.decode(text), SystemClock())
-    return Answer(told, f"Enrolled at the relay {told['relay']}. Next: cloister node up")
+    return Answer(
+        told,
+        f"Enrolled at the relay {told['relay']}. Next: cloister node up (one that runs is ended and started again)",
+    )
 
 
 @command(node_group, "up")

@@ -36,6 +36,16 @@ def ago(at: float | None, now: float | None = None) -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(_exact(moment), _plain(moment), text)
 
 
+def day(text: str) -> str:
+    """A day, from 2026-11-23."""
+    return datetime.fromisoformat(text).strftime("%-d %b %Y")
+
+
+def last_day(until: str) -> str:
+    """The last day that lies before a moment (RFC 3339, exclusive), in UTC: what people mean by "until"."""
+    return datetime.fromtimestamp(parse_rfc3339(until) - 1, UTC).strftime("%-d %b %Y")
+
+
 def _exact(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -106,6 +116,8 @@ FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
         "when": when,
         "ago": ago,
+        "day": day,
+        "last_day": last_day,
         "size": size,
         "seconds": seconds,
         "percent": percent,

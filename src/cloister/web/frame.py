@@ -24,6 +24,13 @@ from cloister.web.doors import SITE, Visit
 from cloister.web.guard import VISITOR, Caller, caller_of
 from cloister.web.site import Site
 
+_BELOW = {
+    "/ask": "/tasks",
+    "/calibrations": "/tools",
+    "/disclosures": "/datasets",
+    "/figures": "/datasets",
+}
+"""Pages that are reached from a screen and do not lie under its path."""
 _TOLD_MOST = 1000
 _SOON = 5
 
@@ -209,8 +216,7 @@ class Pages:
             for screen in self._screens
             if screen.right in caller.rights and self.site.state in screen.states
         ]
-        if path == "/ask" or path.startswith("/ask/"):
-            path = "/tasks"  # asking is how a task begins
+        path = _BELOW.get("/" + path.split("/")[1], path)
         here = max(
             (s.path for s in seen if path == s.path or (s.path != "/" and path.startswith(s.path + "/"))),
             default="",

@@ -20,7 +20,14 @@ from pydantic import ValidationError
 from cloister.agreements.lifecycle import State as AgreementState
 from cloister.agreements.terms import Terms
 from cloister.data.schema import DatasetDescription
-from cloister.disclosure.documents import DisclosedFrom, Disclosure, sign_disclosure, sign_withdrawal
+from cloister.disclosure.documents import (
+    DAY,
+    MAX_DAYS,
+    DisclosedFrom,
+    Disclosure,
+    sign_disclosure,
+    sign_withdrawal,
+)
 from cloister.disclosure.package import MAX_PACKAGE, pack
 from cloister.disclosure.permission import Known, Wish, require_permitted
 from cloister.disclosure.records import write_contents
@@ -105,6 +112,12 @@ class Giving:
         """
         own, now = self._parties.own.party, self._clock.now()
         self._ledger.require_unlocked()
+        if not now < offer.until <= now + MAX_DAYS * DAY:
+            raise BadInput(
+                "The last day cannot be used.",
+                "It is over." if offer.until <= now else f"A disclosure lasts at most {MAX_DAYS} days.",
+                "Choose another day.",
+            )
         self._parties.require_trusted([offer.recipient])
         recipient = self._parties.keys_for(offer.recipient)
         entry = self._entry(offer.dataset)

@@ -215,13 +215,22 @@ def arrival(name: str, owner: str, recipient: str, package: str) -> str:
     )
 
 
+_OVER = {
+    State.RECEIVED: "The recipient has opened it, and a package opens once.",
+    State.WITHDRAWN: "Its owner has withdrawn it.",
+    State.EXPIRED: "Its last day is over.",
+    State.OVERDUE: "Its last day is over, or it was withdrawn.",
+    State.DELETED: "The recipient has deleted its copy.",
+}
+
+
 def _require_offered(item: Standing, now: int) -> None:
     state = item.state(now)
     if state is not State.OFFERED:
         raise Refused(
             "The package is not sent any more.",
-            f"The disclosure is {state}.",
-            "Ask its owner for a new one, if you still need the records.",
+            _OVER[state],
+            "If the records are still needed, their owner makes a new disclosure: cloister disclosure give",
             clause=f"disclosure-{state}",
         )
 

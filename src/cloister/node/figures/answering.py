@@ -1,8 +1,9 @@
 """The owner's half, its gate: questions taken in, decided by an agreement's clause or a person, measured once, answered.
 
 Rules:
-1. A question is taken from a party whose fingerprint was compared here, signed by it, within a quota; what an agreement forbids is
-   refused at once (`disclosure.figure_permission`).
+1. A question is taken from a party whose fingerprint was compared here, signed by it. It is counted against that party's quota before
+   it is looked at; what an agreement forbids (`disclosure.figure_permission`), or is no tool, is refused at once, and its count against
+   the rate stays: a refusal tells something, too. The owner's people see that there was such a question.
 2. Unless every governing agreement's clause permits it, it waits for a person with the right to approve tasks, for as long as it takes.
    The decision, with the account's name, is kept and logged. Nobody's silence is a yes.
 3. What is the same question (`questions.subject`) is measured once; its figures are kept, and told again to whoever is permitted.
@@ -19,6 +20,7 @@ import secrets
 import struct
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +76,29 @@ from cloister.tools.package import unpack
 
 _TAKEN, _MEASURED, _SECRET = "figures/taken/", "figures/measured/", "figures/secret/"
 _QUOTA = "questions about figures"
+_DECIDED = {
+    "approved": "It was let out, or an agreement did so; it is being measured.",
+    "refusing": "It was refused.",
+    "refused": "It was refused, and whoever asked is told.",
+    "answered": "It is answered. What has left cannot be taken back.",
+}
 _DELTA = 1e-6
 _SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Stand:
+    """How a question that waits stands.
+
+    Attributes:
+        agreements: digests of those that govern it.
+        noisy: whether the figures would leave with noise, paid by a budget.
+        refused: why it would be refused whatever people say.
+    """
+
+    agreements: tuple[str, ...]
+    noisy: bool
+    refused: Refused | None
 
 
 class Answering:
@@ -126,12 +149,28 @@ class Answering:
         with self._database.read() as tx:
             note = Settings(tx).get(_TAKEN + name)
         if note is None:
-            if not same(unpack(tool, "The tool").tool.digest, question.tool):
-                raise BadInput("A question came with another tool than it names.", "", "Ask again.")
-            note = self._take(envelope, question, tool)
+            self._quotas.take(_QUOTA, sender, name, len(tool))
+            try:
+                note = self._take(envelope, question, tool)
+            except CloisterError as error:
+                self._turned_away(question, name, error)
+                raise
         return canonical({"state": note["state"]})
 
+    def _turned_away(self, question: Question, name: str, error: CloisterError) -> None:
+        """It is not held here; that it came still counts against the rate, and is seen here."""
+        self._quotas.give_back(_QUOTA, question.researcher, name)
+        facts: dict[str, JSON] = {
+            "researcher": question.researcher,
+            "dataset": question.dataset,
+            "why": f"{error.what} {error.why}"[:300],
+        }
+        with self._database.transaction() as tx:
+            Events(tx).add("", self._clock.now(), "figures.forbidden", facts)
+
     def _take(self, envelope: Envelope, question: Question, tool: bytes) -> dict[str, Any]:
+        if not same(unpack(tool, "The tool").tool.digest, question.tool):
+            raise BadInput("A question came with another tool than it names.", "", "Ask again.")
         permitted = self._permitted(question)
         name, now = envelope.digest, self._clock.now()
         note: dict[str, JSON] = {
@@ -142,7 +181,6 @@ class Answering:
         }
         write_atomically(self._place(name), tool, private=True)
         with self._database.transaction() as tx:
-            self._quotas.take(_QUOTA, question.researcher, name, len(tool), tx=tx)
             Documents(tx).put(
                 name,
                 QUESTION_TYPE,
@@ -175,7 +213,9 @@ class Answering:
         with self._database.transaction() as tx:
             note = Settings(tx).get(_TAKEN + name)
             if note["state"] != "waiting":
-                raise Conflict("This question was decided before.", f"It is {note['state']}.", "")
+                raise Conflict(
+                    "This question was decided before.", _DECIDED[note["state"]], "See: cloister ask figures"
+                )
             act: dict[str, JSON] = {
                 "type": "cloister/figures-decision@1",
                 "question": name,
@@ -400,6 +440,30 @@ class Answering:
     def listing(self) -> list[dict[str, Any]]:
         """The questions put to this party, oldest first."""
         return [self.one(name) for name in self._notes()]
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """The questions that a person here has to decide, oldest first, without what was measured before."""
+        names = self._parties.names()
+        with self._database.read() as tx:
+            settings = Settings(tx)
+            found = [
+                key.removeprefix(_TAKEN)
+                for key in settings.names(_TAKEN)
+                if settings.get(key)["state"] == "waiting"
+            ]
+            told = [view(self._question(tx, name), None, names) for name in found]
+        return sorted(told, key=lambda item: str(item["made"]))
+
+    def stand(self, name: str) -> Stand:
+        """What a person who decides has to know. Raises `NotFound`."""
+        with self._database.read() as tx:
+            question = read_question(self._question(tx, name))
+        try:
+            permitted = self._permitted(question)
+            paying = self._paying(question)
+        except Refused as error:
+            return Stand((), False, error)
+        return Stand(permitted.agreements, paying is not None, None)
 
     def one(self, name: str) -> dict[str, Any]:
         """One of them, and how many different questions its researcher has asked here. Raises `NotFound`."""

@@ -165,7 +165,7 @@ class Asking:
                 )
                 state, why = str(told.get("state", "waiting"))[:20], ""
             except (Refused, BadInput, NotFound) as error:
-                state, why = "refused", f"{error.what} {error.why}"[:400]
+                state, why = "refused", " ".join(filter(None, (error.what, error.why, error.remedy)))[:600]
             except CloisterError:
                 continue
             with self._database.transaction() as tx:
@@ -222,8 +222,8 @@ class Asking:
                 return commitment
         raise NotFound(
             "The owner has no such dataset in its catalogue.",
-            "As far as it is known at this server.",
-            "See: cloister dataset catalogue",
+            "As far as it is known at this server; entries come while both servers are connected.",
+            "See what is known: cloister dataset catalogue",
         )
 
     def _question(self, tx: Transaction, name: str) -> Envelope:

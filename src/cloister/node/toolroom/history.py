@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from cloister.foundation.clock import Clock, rfc3339
+from cloister.foundation.digests import digest_json
 from cloister.foundation.errors import BadInput, NotFound, OutOfSpace
 from cloister.foundation.text import acts
 from cloister.node.toolroom.limits import RoomLimits
@@ -80,6 +81,27 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Series:
+    """Samples whose figures may be compared: of one tool, with the same settings and size of a pixel.
+
+    Attributes:
+        key: names it in an address.
+        tool: name and version.
+        um_per_pixel: None: lengths are in pixels.
+        settings: that were chosen.
+        samples: how many.
+        uncalibrated: of how many of them the size of a pixel was only stated.
+    """
+
+    key: str
+    tool: str
+    um_per_pixel: float | None
+    settings: Mapping[str, Any]
+    samples: int
+    uncalibrated: int
+
+
+@dataclass(frozen=True)
 class Trend:
     """One figure over time, oldest first.
 
@@ -87,14 +109,16 @@ class Trend:
         figure: its name.
         unit: of all points; empty for a plain number.
         points: in order of time.
-        other_units: how many samples have the figure in another unit, and are left out.
+        series: that the samples make, the one with the newest sample first.
+        chosen: key of the one whose points these are; empty where no sample has the figure.
         cut: whether there are more samples than are looked at.
     """
 
     figure: str
     unit: str
     points: tuple[Point, ...]
-    other_units: int
+    series: tuple[Series, ...]
+    chosen: str
     cut: bool
 
 
@@ -225,21 +249,29 @@ class History:
             _mark(rows[0]) if newer else "",
         )
 
-    def trend(self, wanted: Wanted, figure: str) -> Trend:
-        """One figure of the samples over time, in the unit that the newest has."""
+    def trend(self, wanted: Wanted, figure: str, series: str = "") -> Trend:
+        """One figure of the samples over time: of one series, for what is measured otherwise moves a figure, too.
+
+        Args:
+            wanted: which samples.
+            figure: its name.
+            series: key of a series; the newest sample's if there is none of that key.
+        """
         found, cut = self._all(wanted)
-        points, unit, others = [], None, 0
+        groups: dict[str, list[Sample]] = {}
         for sample in found:
-            value = sample.figures.values.get(figure)
-            if value is None:
-                continue
-            has = sample.figures.units.get(figure, "")
-            unit = has if unit is None else unit
-            if has == unit:
-                points.append(Point(sample.at, float(value), sample.id, sample.file, sample.label))
-            else:
-                others += 1
-        return Trend(figure, unit or "", tuple(reversed(points)), others, cut)
+            if sample.figures.values.get(figure) is not None:
+                groups.setdefault(_series_of(sample), []).append(sample)
+        chosen = series if series in groups else next(iter(groups), "")
+        shown = groups.get(chosen, [])
+        points = [
+            Point(item.at, float(value), item.id, item.file, item.label)
+            for item in reversed(shown)
+            if (value := item.figures.values[figure]) is not None
+        ]
+        unit = shown[0].figures.units.get(figure, "") if shown else ""
+        told = tuple(_series(key, group) for key, group in groups.items())
+        return Trend(figure, unit, tuple(points), told, chosen, cut)
 
     def figures(self, wanted: Wanted) -> list[str]:
         """The names of figures that the newest samples have, `count` first."""
@@ -329,6 +361,18 @@ def check_label(label: str) -> str:
             "Write a short one, such as a batch number.",
         )
     return label
+
+
+def _series_of(sample: Sample) -> str:
+    conditions = [sample.digest, sample.um_per_pixel, dict(sample.settings)]
+    return digest_json(conditions).removeprefix("sha256:")[:12]
+
+
+def _series(key: str, group: list[Sample]) -> Series:
+    newest = group[0]
+    stated = [item for item in group if item.um_per_pixel is not None and item.calibration is None]
+    tool = f"{newest.tool} {newest.version}"
+    return Series(key, tool, newest.um_per_pixel, newest.settings, len(group), len(stated))
 
 
 def _journal(samples: Samples, sample: str) -> Journal:

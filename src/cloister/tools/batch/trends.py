@@ -93,7 +93,9 @@ class Trend:
         points: the periods that have samples, in order.
         limits: None with fewer than two periods.
         tool: name and version of what computed the samples.
-        left_out: samples that were computed by another tool, or with other settings, than the newest one.
+        left_out: samples that were computed by another tool, with other settings, or with another size of a pixel, than the newest one.
+        um_per_px: size of a pixel of all of them; None: lengths are in pixels.
+        uncalibrated: of how many of them that size was only stated.
     """
 
     column: str
@@ -105,6 +107,8 @@ class Trend:
     limits: Limits | None
     tool: str
     left_out: int = 0
+    um_per_px: float | None = None
+    uncalibrated: int = 0
 
 
 def individuals(values: Sequence[float]) -> Limits | None:
@@ -131,7 +135,7 @@ def trend(
 ) -> Trend:
     """A figure over time, from the samples that have a result.
 
-    Samples of several tools or settings are not put into one series: those of the newest sample's are taken.
+    Samples of several tools, settings or sizes of a pixel are not put into one series: those of the newest sample's are taken.
 
     Args:
         samples: of the table, in any order.
@@ -184,6 +188,8 @@ def trend(
         limits,
         f"{newest.tool} {newest.version}",
         len(kept) - len(same),
+        newest.um_per_px,
+        sum(sample.um_per_px is not None and sample.calibration is None for sample in same),
     )
 
 

@@ -180,14 +180,17 @@ def _samples(app: FastAPI, pages: Pages) -> None:
         return [described(sample) for sample in room.recent(view.who(request))]
 
     @routes.get("/api/v1/samples/trend", "samples.read")
-    def trend(search: Search, figure: Annotated[str, _WORD] = "count") -> Any:
-        """Tells one figure of kept samples over time."""
-        found = room.history.trend(search, figure)
+    def trend(
+        search: Search, figure: Annotated[str, _WORD] = "count", series: Annotated[str, _WORD] = ""
+    ) -> Any:
+        """Tells one figure of kept samples over time, of one `series`: same tool, settings and size of a pixel."""
+        found = room.history.trend(search, figure, series)
         return {
             "figure": found.figure,
             "unit": found.unit,
             "points": [vars(point) for point in found.points],
-            "other_units": found.other_units,
+            "series": [{**vars(item), "settings": dict(item.settings)} for item in found.series],
+            "chosen": found.chosen,
             "complete": not found.cut,
         }
 

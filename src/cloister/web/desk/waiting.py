@@ -20,6 +20,7 @@ from cloister.node.node import Node
 from cloister.web.guard import Caller
 from cloister.web.views.home.agreements import of_agreements
 from cloister.web.views.home.items import Item
+from cloister.web.views.home.records import of_disclosures, of_figures
 from cloister.web.views.home.servers import needed_of, of_absent, of_recovery_keys, of_trouble
 from cloister.web.views.home.work import of_budgets, of_changed_data, of_tasks
 
@@ -95,6 +96,8 @@ class Waiting:
             lambda: of_trouble(node),
             lambda: of_agreements(node, agreed),
             lambda: of_tasks(node),
+            lambda: of_figures(node),
+            lambda: of_disclosures(node),
             lambda: of_budgets(node),
             lambda: self._absent(node, agreed),
             lambda: self._changed_data(node),

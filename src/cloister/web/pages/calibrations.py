@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from cloister.foundation.errors import BadInput, CloisterError, Unreachable
 from cloister.node.toolroom.paces import TooOften
 from cloister.node.toolroom.scales import Draft
-from cloister.sizing.calibration import Calibration, concerns, described
+from cloister.sizing.calibration import Calibration, concerns
 from cloister.web.downloads import as_file
 from cloister.web.frame import Pages
 from cloister.web.routes import Routes
@@ -114,7 +114,7 @@ def add(app: FastAPI, pages: Pages) -> None:
             request,
             "calibrations/one.html",
             title=name,
-            lead=described(made),
+            lead=f"{made.micrometres_per_pixel:.5g} µm per pixel, objective {made.objective}.",
             name=name,
             made=made,
             concerns=concerns(made, today=today()),

@@ -31,12 +31,12 @@ _SHOWN = 24
 _THUMB = 320
 _LIMITS = ImageLimits(max_bytes=64 << 20, max_pixels=50_000_000)
 STATES = {
-    "offered": ("offered", ""),
-    "received": ("received", "good"),
-    "withdrawn": ("withdrawn", "warn"),
-    "expired": ("expired", "warn"),
-    "overdue": ("overdue", "bad"),
-    "deleted": ("deleted", ""),
+    "offered": ("Sealed, not opened", ""),
+    "received": ("Opened", "good"),
+    "withdrawn": ("Withdrawn", "warn"),
+    "expired": ("Over", "warn"),
+    "overdue": ("Deletion overdue", "bad"),
+    "deleted": ("Deleted", ""),
 }
 """Each state as a page marks it."""
 
@@ -59,7 +59,7 @@ def _list(routes: Routes, pages: Pages) -> None:
             "disclosures/list.html",
             title="Disclosed records",
             lead="Records that an owner's people selected for one organisation, for a purpose and until a date.",
-            items=list(reversed(pages.node().disclosures.listing())),
+            items=[(item, _many(item)) for item in reversed(pages.node().disclosures.listing())],
             waiting=pages.node().disclosures.arriving.listing(),
             states=STATES,
             error=error,
@@ -74,7 +74,7 @@ def _list(routes: Routes, pages: Pages) -> None:
         return pages.show(
             request,
             "disclosures/show.html",
-            title=f"{item['records']} of {item['dataset']}",
+            title=_many(item),
             lead=f"For: {item['purpose']}",
             item=item,
             states=STATES,
@@ -220,6 +220,11 @@ def _select(routes: Routes, pages: Pages) -> None:
             f"/disclosures/{told['disclosure']}",
             told="Sealed. Send it to their server, or download the package and hand it over.",
         )
+
+
+def _many(item: dict[str, Any]) -> str:
+    what = "row" if item["kind"] == "table" else "picture"
+    return f"{item['records']} {what}{'' if item['records'] == 1 else 's'} of {item['dataset']}"
 
 
 def _recipients(node: Node) -> list[tuple[str, str]]:

@@ -46,6 +46,7 @@ def add(app: FastAPI, pages: Pages) -> None:
         since: str = "",
         until: str = "",
         figure: str = "count",
+        series: str = "",
         before: str = "",
         after: str = "",
     ) -> Response:
@@ -74,13 +75,14 @@ def add(app: FastAPI, pages: Pages) -> None:
             asked=asked,
             figure=figure,
             figures=known,
-            trend=room.history.trend(wanted, figure),
+            trend=room.history.trend(wanted, figure, series[:100]),
             tools=room.history.tools(),
             labels=room.history.labels(),
             recent=room.recent(view.who(request))[:_PAGE],
             newer=again(after=page.newer) if page.newer else "",
             older=again(before=page.older) if page.older else "",
             query=urlencode(asked),
+            of_series=lambda key: again(series=key),
             view=view,
             error=error,
         )

@@ -49,14 +49,14 @@ def measured(draft: Draft, fields: Mapping[str, str], today: dt.date) -> Calibra
             raise BadInput(
                 "No lines were found in this picture.", draft.why, "Mark two points of a known distance."
             )
-        spacing = typed.number(fields.get("spacing", ""), "The spacing", above=0.0, example="10")
+        spacing = _distance(fields, "spacing", "The spacing", "10")
         return from_ruled_lines(draft.lines, spacing, where, spacing_uncertainty=uncertainty)
     width, height = draft.size
     x1, y1, x2, y2 = (
         typed.number(fields.get(name, ""), "A point", least=0.0, most=float(most), example="120.5")
         for name, most in zip(PLACES, (width, height, width, height), strict=True)
     )
-    length = typed.number(fields.get("length", ""), "The length", above=0.0, example="1000")
+    length = _distance(fields, "length", "The length", "1000")
     return from_ruler(
         (x1, y1),
         (x2, y2),
@@ -76,6 +76,15 @@ def guide(draft: Draft) -> list[float]:
     across, down = half * math.cos(angle), half * math.sin(angle)
     ends = (width / 2 - across, height / 2 - down, width / 2 + across, height / 2 + down)
     return [round(value, 1) for value in ends]
+
+
+def _distance(fields: Mapping[str, str], name: str, what: str, example: str) -> float:
+    text = fields.get(name, "")
+    if not text.strip():
+        raise BadInput(
+            f"{what} is missing.", "It is in micrometres, as the scale has it.", f"For example {example}"
+        )
+    return typed.number(text, what, above=0.0, example=example)
 
 
 def _line(fields: Mapping[str, str], name: str) -> str | None:

@@ -20,11 +20,8 @@ _TOLD = (
     "task.failed", "task.stopped", "budget.charged", "release.stored", "release.revoked", "duty.deleted",
     "disclosure.given", "disclosure.received", "disclosure.withdrawn", "disclosure.deleted", "disclosure.confirmed",
     "disclosure.overdue", "disclosure.delivered", "disclosure.arrived", "figures.asked", "figures.answered",
+    "figures.forbidden",
 )  # fmt: skip
-_FIGURES = {
-    "figures.asked": ("Another organisation asks how a tool does on our pictures", "warn"),
-    "figures.answered": ("An owner answered how a tool does on its pictures", "done"),
-}
 _DISCLOSED = {
     "disclosure.given": ("Records were sealed to another organisation", "done"),
     "disclosure.received": ("Records that another organisation disclosed were opened", "done"),
@@ -92,8 +89,8 @@ def _told(node: Node, item: Event, names: Mapping[str, str]) -> Happening | None
             return None
         bad = "warn" if facts["to"] != "finalized" else "done"
         return Happening(item.at, f"“{title}” is {STATES[facts['to']][0]}", link, bad)
-    if item.kind in _FIGURES:
-        return Happening(item.at, _FIGURES[item.kind][0], "/figures", _FIGURES[item.kind][1])
+    if item.kind.startswith("figures."):
+        return _of_figures(node, item, names)
     if item.kind in _DISCLOSED:
         text, kind = _DISCLOSED[item.kind]
         if item.kind == "disclosure.arrived":
@@ -119,3 +116,20 @@ def _told(node: Node, item: Event, names: Mapping[str, str]) -> Happening | None
         f"/tasks/{item.task}",
         kinds.get(item.kind, "done"),
     )
+
+
+def _of_figures(node: Node, item: Event, names: Mapping[str, str]) -> Happening | None:
+    if item.kind == "figures.forbidden":
+        who = party_name(str(item.facts.get("researcher")), names)
+        text = f"{who} asked how a tool does on {item.facts.get('dataset')}, and was turned away: {item.facts.get('why')}"
+        return Happening(item.at, text, "/figures", "warn")
+    try:
+        asked = node.figures.one(str(item.facts.get("question")))
+    except CloisterError:
+        return None
+    if item.kind == "figures.asked":
+        who = party_name(asked["researcher"], names)
+        return Happening(item.at, f"{who} asked how a tool does on {asked['dataset']}", "/figures", "done")
+    what = "refused to say" if asked["refused"] else "told"
+    who = party_name(asked["owner"], names)
+    return Happening(item.at, f"{who} {what} how a tool does on {asked['dataset']}", "/figures", "done")
