@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cloister.applications.crystals.card import card_markdown, model_card
-from cloister.applications.crystals.evaluate import Scores, count_accuracy, evaluate, matches
+from cloister.applications.crystals.evaluate import Scores, evaluate
 from cloister.applications.crystals.factories import FOAM, SEED_LIKE, Factory
 from cloister.applications.crystals.measures import distribution, measure
 from cloister.applications.crystals.pipeline import crystals_parameters, shipped_model
@@ -70,28 +70,6 @@ def test_sizes_that_are_no_multiple_of_sixteen_are_answered_in_full(run: Runner)
     assert len(found) > 0
     assert found[:, 0].max() < 333
     assert found[:, 1].max() < 217
-
-
-@pytest.mark.parametrize(
-    ("found", "true", "accuracy"),
-    [(10, 10, 1), (8, 10, 0.8), (12, 10, 0.8), (30, 10, 0), (0, 0, 1), (3, 0, 0)],
-)
-def test_count_accuracy_follows_its_definition(found: int, true: int, accuracy: float) -> None:
-    assert count_accuracy(found, true) == pytest.approx(accuracy)
-
-
-def test_a_crystal_is_matched_once_and_within_half_its_diameter() -> None:
-    found = np.array([[10.0, 10.0], [12.0, 10.0], [50.0, 50.0]])
-    assert matches(found, [[11.0, 10.0]], [20.0]) == 1
-    assert matches(found, [[50.0, 56.0]], [10.0]) == 0
-    assert matches(found, [[50.0, 54.0]], [10.0]) == 1
-    assert matches(found[:0], [[1.0, 1.0]], [5.0]) == 0
-
-
-def test_a_match_is_not_lost_to_a_nearer_neighbour() -> None:
-    # Greedy matching would give the first crystal its nearest centre and leave the second without any.
-    found = np.array([[10.0, 0.0], [3.0, 0.0]])
-    assert matches(found, [[6.0, 0.0], [11.0, 0.0]], [9.0, 4.0]) == 2
 
 
 def test_evaluating_nothing_is_refused(run: Runner) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cloister.applications.crystals.pipeline import PEAK_DISTANCE, PEAK_THRESHOLD
 from cloister.applications.crystals.predict import Runner, centres
+from cloister.data.matching import count_accuracy, pairs
 from cloister.foundation.errors import BadInput
 
 
@@ -51,13 +52,6 @@ class Scores:
         }
 
 
-def count_accuracy(found: int, true: int) -> float:
-    """max(0, 1 - |found - true| / true); with no true crystal, 1 if none is found and 0 otherwise."""
-    if true == 0:
-        return 1.0 if found == 0 else 0.0
-    return max(0.0, 1.0 - abs(found - true) / true)
-
-
 def matches(
     found: NDArray[Any],
     true: Sequence[Sequence[float]] | NDArray[Any],
@@ -71,25 +65,6 @@ def matches(
         diameters: [m], pixels.
     """
     return len(pairs(found, true, diameters)[0])
-
-
-def pairs(
-    found: NDArray[Any],
-    true: Sequence[Sequence[float]] | NDArray[Any],
-    diameters: Sequence[float] | NDArray[Any],
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Which found centre is which true crystal: places in the found and in the true. Arguments as of `matches`."""
-    from scipy.optimize import linear_sum_assignment
-
-    if not len(found) or not len(true):
-        return np.zeros(0, np.intp), np.zeros(0, np.intp)
-    truth = np.asarray(true, dtype=np.float64)
-    gaps = np.hypot(found[:, None, 0] - truth[None, :, 0], found[:, None, 1] - truth[None, :, 1])
-    allowed = gaps <= np.asarray(diameters, dtype=np.float64)[None, :] / 2.0
-    # A refused pair costs more than all allowed ones together, so none is taken in place of an allowed one.
-    rows, columns = linear_sum_assignment(np.where(allowed, gaps, 1e9))
-    good = allowed[rows, columns]
-    return rows[good], columns[good]
 
 
 def evaluate(
