@@ -15,7 +15,7 @@ from cloister.agreements.lifecycle import State
 from cloister.agreements.signing import AgreementView, cosign_agreement, open_agreement, sign_terms
 from cloister.agreements.templates import new_from_template
 from cloister.agreements.terms import Terms
-from cloister.applications.crystals.recipe import crystals_recipe
+from cloister.applications.crystals.outlines_recipe import outlines_recipe
 from cloister.claims.offers import PLAN_TYPE, Computation, Facts, Offer, Plan, Request
 from cloister.data.schema import DatasetDescription, ImageFacts, UnitOfPrivacy
 from cloister.foundation.clock import rfc3339
@@ -52,7 +52,7 @@ class Cast:
             computation=Computation(
                 kind="training",
                 contents={"model": "sha256:" + "1" * 64},
-                settings=crystals_recipe().model_dump(mode="json"),
+                settings=outlines_recipe().model_dump(mode="json"),
             ),
             datasets={entry.owner: entry.commitment for entry in self.catalogue.values()},
             purpose="Count crystals",
@@ -61,7 +61,7 @@ class Cast:
         self.facts = Facts(
             agreement=self.terms.to_odrl(),
             catalogue={name: entry.model_dump(mode="json") for name, entry in self.catalogue.items()},
-            parameters=226_738,
+            parameters=848_439,
         )
 
     def _terms(self) -> Terms:

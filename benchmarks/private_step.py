@@ -2,8 +2,8 @@
 
     python benchmarks/private_step.py [--quick] [--json FILE|-] [--peer]
 
-Three models: an MLP 100-256-256-10 and the CNN of Opacus' MNIST example, 256 examples each, and the crystal U-Net on patches
-of 128 pixels. The peer of a private step is the plain step of the same model on the same examples; noise is added by the
+Three models: an MLP 100-256-256-10 and the CNN of Opacus' MNIST example, 256 examples each, and the model that outlines crystals,
+all of it, on patches of 128 pixels. The peer of a private step is the plain step of the same model on the same examples; noise is added by the
 node and is not in it. `--quick` takes smaller batches. `--peer` also times Opacus' ghost clipping on the first two, in an
 environment of its own under the system's temporary folder, as a ratio to its own plain step.
 
@@ -23,7 +23,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cloister.applications.crystals.network import build_model
+from cloister.applications.crystals.outlines_recipe import LOSS
+from cloister.applications.crystals.star_network import INPUT, OUTPUT, build_star_model
+from cloister.data.star_targets import WEIGHTED
+from cloister.data.stars import CHANNELS, STRIDE
 from cloister.models.execute import load_model
 from cloister.training.choosing import batch_shapes, measured
 from cloister.training.examples import UnitBatch
@@ -34,11 +37,15 @@ from measure import RUNS, row, seconds, show
 from private import networks, peer_environment
 
 TABLE = TabularPreparation(columns=(Column(name="a"),), label="y")
-TARGETS = {"MLP 100-256-256-10": 1.2, "CNN of Opacus' MNIST example": 1.5, "crystal U-Net, 128 pixels": 2.0}
+TARGETS = {
+    "MLP 100-256-256-10": 1.2,
+    "CNN of Opacus' MNIST example": 1.5,
+    "crystals' outlines, 128 pixels": 2.0,
+}
 
 
-def case(name: str, quick: bool) -> tuple[Trainer, np.ndarray, np.ndarray]:
-    """A trainer with a batch: inputs and targets."""
+def case(name: str, quick: bool) -> tuple[Trainer, dict[str, np.ndarray]]:
+    """A trainer with a batch."""
     rng = np.random.default_rng(0)
     batch = 64 if quick else 256
     values: dict[str, Any] = {"loss": "cross-entropy", "input": "x", "output": "y", "preparation": TABLE}
@@ -48,18 +55,24 @@ def case(name: str, quick: bool) -> tuple[Trainer, np.ndarray, np.ndarray]:
         model, x = networks.cnn(), rng.normal(size=(batch, 1, 28, 28))
     else:
         batch = 4 if quick else 16
-        model, x = build_model(), rng.normal(size=(batch, 1, 128, 128))
-        values.update(loss="binary-cross-entropy-per-pixel", input="image", output="logits")
-    target = rng.integers(0, 10, batch) if x.shape[-1] < 128 else rng.uniform(size=(batch, 2, 128, 128))
-    kind = np.int32 if x.shape[-1] < 128 else np.float32
-    return Trainer(load_model(model), TrainingRecipe(**values)), x.astype(np.float32), target.astype(kind)
+        model, x = build_star_model(), rng.normal(size=(batch, 1, 128, 128))
+        values.update(loss=LOSS, input=INPUT, output=OUTPUT)
+    examples = {"input": x.astype(np.float32)}
+    if values["loss"] == LOSS:
+        cells = (128 // STRIDE, 128 // STRIDE)
+        examples["target"] = rng.uniform(size=(batch, CHANNELS, *cells)).astype(np.float32)
+        examples["weights"] = np.ones((batch, WEIGHTED, *cells), np.float32)
+    else:
+        examples["target"] = rng.integers(0, 10, batch).astype(np.int32)
+    return Trainer(load_model(model), TrainingRecipe(**values)), examples
 
 
 def steps(
-    trainer: Trainer, x: np.ndarray, target: np.ndarray
+    trainer: Trainer, examples: dict[str, np.ndarray]
 ) -> tuple[Callable[[], Any], Callable[[], Any], str]:
     """The private step, the plain step, and how the private one is computed."""
-    batch = UnitBatch({"input": x[:, None], "target": target[:, None]}, np.ones((len(x), 1), np.float32))
+    units = {name: values[:, None] for name, values in examples.items()}
+    batch = UnitBatch(units, np.ones((len(examples["input"]), 1), np.float32))
     params = {name: jnp.asarray(value) for name, value in trainer.model.initial().items()}
     gradient = PrivateGradient(trainer)
     shapes = batch_shapes(batch)
@@ -69,13 +82,13 @@ def steps(
     def private() -> Any:
         return gradient.clipped(params, {}, batch, 1.0)[0]
 
-    def losses(some: Any, inputs: Any, targets: Any) -> Any:
-        return trainer.losses(some, {"input": inputs, "target": targets}).mean()
+    def losses(some: Any, given: Any) -> Any:
+        return trainer.losses(some, given).mean()
 
     plain = jax.jit(jax.grad(losses))
     return (
         private,
-        lambda: jax.block_until_ready(plain(params, x, target)),
+        lambda: jax.block_until_ready(plain(params, examples)),
         f"{choice.way.name}, {choice.size} at a time",
     )
 

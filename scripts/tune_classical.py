@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from cloister.applications.crystals.evaluate import count_accuracy
 from cloister.applications.crystals.judging import match
 from cloister.applications.crystals.mixture import any_factory
 from cloister.applications.crystals.synthesis import Micrograph, synthesise
 from cloister.data.classical import Classical, crystal_mask, crystals_of, split
 from cloister.data.classical_shapes import shapes_of
+from cloister.data.matching import count_accuracy
 from cloister.data.normalise import normalise_micrograph
 from cloister.data.stars import joined
 

@@ -35,8 +35,6 @@ def test_the_wheel_holds_what_the_code_needs_and_nothing_else(wheel):
         told = archive.read(metadata).decode()
     for wanted in (
         "cloister/py.typed",
-        "cloister/applications/crystals/weights/crystals.onnx",
-        "cloister/applications/crystals/weights/crystals.json",
         "cloister/applications/crystals/weights/outlines.onnx",
         "cloister/applications/crystals/weights/outlines.json",
         "cloister/storage/migrations/versions/0001_first.py",

@@ -6,8 +6,8 @@ import numpy as np
 
 from cloister.applications.crystals.directions import PICTURES, RANK, WIDE, directions, made_up_plant
 from cloister.applications.crystals.factories import COAST, FEDERATION
-from cloister.applications.crystals.pipeline import shipped_model
-from cloister.applications.crystals.recipe import private_crystals_recipe, steered_crystals_recipe
+from cloister.applications.crystals.outlines_recipe import outlines_recipe, steered_outlines_recipe
+from cloister.applications.crystals.pipeline import shipped_outliner
 from cloister.models.directions import steer
 from cloister.models.execute import load_model
 from cloister.training.local import Trainer
@@ -27,10 +27,9 @@ def test_a_made_up_plant_is_always_the_same_and_lies_within_the_stated_ranges() 
 
 def test_directions_are_orthonormal_and_only_their_coefficients_are_trained() -> None:
     assert PICTURES > 1
-    model = shipped_model()
-    everything = private_crystals_recipe(patch=64).model_copy(update={"trainable": ()})
-    found = directions(Trainer(load_model(model), everything), count=2, pictures=1)
+    model = shipped_outliner()
+    found = directions(Trainer(load_model(model), outlines_recipe(patch=64)), count=2, pictures=1)
     flat = np.concatenate([values.reshape(2, -1) for values in found.values()], axis=1)
     np.testing.assert_allclose(flat @ flat.T, np.eye(2), atol=1e-9)
-    trainer = Trainer(load_model(steer(model, found, RANK)), steered_crystals_recipe())
+    trainer = Trainer(load_model(steer(model, found, RANK)), steered_outlines_recipe())
     assert [trainer.model.parameters[name] for name in trainer.trained] == [(1, 2)]

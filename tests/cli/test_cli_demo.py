@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 def played(tmp_path_factory):
     folder = tmp_path_factory.mktemp("d")
     out = folder / "output.log"
-    # As many pictures as by default: noise decides about votes, with so many wrongly once in a million times at most. Of twelve
-    # trainings of one round, the worst left 13 pictures kept apart at 0.55 on average: 5.8 standard deviations over the floor.
+    # As many pictures as by default: noise decides about votes, with so many wrongly once in a million times at most. Of six
+    # trainings of one round, the worst left 12 pictures kept apart at 0.49 on average: 4.8 standard deviations over the floor.
     command = ["-m", "cloister.cli.main", "demo", "--rounds", "1", "--no-browser"]
     with out.open("wb") as log:
         process = subprocess.Popen(

@@ -16,7 +16,6 @@ from cloister.applications.crystals.outlining import outliner
 from cloister.applications.crystals.synthesis import synthesise, write_dataset
 from cloister.applications.trainings import tool_training
 from cloister.models.execute import load_model
-from cloister.tools.released import _base
 
 FACTORIES = ("North", "River", "Valley")
 PICTURES = 8
@@ -67,5 +66,4 @@ def test_three_factories_train_the_outlines_with_noise_and_get_a_tool(tmp_path: 
     moved = {name for name in start if not np.array_equal(start[name], end[name])}
     assert moved
     assert all(name.startswith(LAST_BLOCK) for name in moved)
-    assert "objects" in _base("crystals", released).models
     assert len(outliner(released)(synthesise(replace(FEDERATION[1], width=320, height=256), 5).image)) > 0

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from toolmaking import blob_model
 
 from cloister.applications.crystals.factories import SEED_LIKE
 from cloister.applications.crystals.synthesis import synthesise
@@ -87,3 +88,11 @@ def test_a_released_model_has_no_place_in_it(tmp_path):
     assert set(with_models()) < set(BUILTIN)
     with pytest.raises(BadInput, match="has no model"):
         install_release("crystals-classical", b"", {"certificate": {}, "cards": []}, tmp_path)
+
+
+def test_a_released_model_that_answers_otherwise_is_refused_with_what_to_do(tmp_path):
+    with pytest.raises(BadInput) as caught:
+        install_release("crystals", blob_model(), {"certificate": {}, "cards": []}, tmp_path)
+    assert "cannot take the place" in caught.value.what
+    assert "2 output channels" in caught.value.why
+    assert "cloister ask train --tool crystals" in caught.value.remedy

@@ -10,10 +10,9 @@ from PIL import Image
 
 from cloister.applications.crystals.factories import SEED_LIKE
 from cloister.applications.crystals.outlining import outliner
-from cloister.applications.crystals.pipeline import shipped_model, shipped_outliner
-from cloister.applications.crystals.predict import centres, runner
+from cloister.applications.crystals.pipeline import shipped_outliner
 from cloister.applications.crystals.synthesis import synthesise
-from cloister.tools.builtin import builtin_tool, starting_tool
+from cloister.tools.builtin import builtin_tool
 from cloister.tools.run import run_tool
 
 
@@ -34,15 +33,6 @@ def test_the_tool_finds_what_the_judged_model_finds(tool, tmp_path, width, heigh
     pixels = synthesise(replace(SEED_LIKE, width=width, height=height), 901).image
     (result,) = run_tool(tool, [save(tmp_path, "901.png", pixels)], threads=1)
     assert result.count == len(look(pixels))
-
-
-@pytest.mark.parametrize(("width", "height"), [(640, 512), (1000, 700)])
-def test_the_tool_that_federations_start_from_counts_as_its_model_was_validated(tmp_path, width, height):
-    run, tool = runner(shipped_model()), starting_tool("crystals")
-    for seed in (901, 902):
-        pixels = synthesise(replace(SEED_LIKE, width=width, height=height), seed).image
-        (result,) = run_tool(tool, [save(tmp_path, f"{seed}.png", pixels)], threads=1)
-        assert result.count == len(centres(run, pixels))
 
 
 def test_the_tool_says_what_gives_false_crystals_and_which_sizes_it_knows(tool):

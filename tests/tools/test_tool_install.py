@@ -6,7 +6,7 @@ import pytest
 from toolmaking import blob_model, discs_tool
 
 from cloister.foundation.errors import BadInput, Conflict, NotFound, NotTrusted, Tampered
-from cloister.tools.builtin import BUILTIN, builtin_tool, counting_parameters, open_tool
+from cloister.tools.builtin import BUILTIN, builtin_tool, open_tool
 from cloister.tools.install import InstalledTools, default_folder
 from cloister.tools.package import Package, export_tool
 from cloister.tools.tool import with_model
@@ -160,18 +160,3 @@ def test_the_crystal_tool_comes_with_cloister_and_is_replaced_by_an_installed_on
     newer = with_model(package.tool, "objects", package.tool.models["objects"], version="9.0.0")
     tools.install(Package(newer), now=NOW, verify=trusting)
     assert open_tool("crystals", tools).tool.manifest.version == "9.0.0"
-
-
-def test_an_applications_parameters_become_a_pipeline():
-    told = {
-        "channels": {"heat": 1, "body": 0},
-        "tile": 320,
-        "overlap": 48,
-        "multiple": 16,
-        "peaks": {"threshold": 0.3, "min_distance": 7},
-        "body": {"threshold": 0.6},
-    }
-    made = counting_parameters(told, "grains")
-    assert (made.heat, made.body, made.overlap, made.multiple) == (1, 0, 96, 16)
-    assert (made.threshold, made.min_distance, made.body_threshold) == (0.3, 7, 0.6)
-    assert counting_parameters({**told, "body": None}).body is None

@@ -17,7 +17,7 @@ from building import mlp
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import BadInput, Refused
 from cloister.models.execute import load_model
-from cloister.training.evaluate import count_accuracy, evaluate
+from cloister.training.evaluate import evaluate
 from cloister.training.examples import ArrayExamples
 from cloister.training.local import Trainer
 from cloister.training.metrics import METRICS
@@ -171,13 +171,6 @@ def test_an_unknown_metric_and_nothing_to_evaluate_on_are_refused() -> None:
     for how, examples in ((recipe(metric="beauty"), data()), (recipe(), nothing)):
         with pytest.raises(BadInput):
             evaluate(Trainer(MODEL, how), examples, MODEL.flatten())
-
-
-def test_count_accuracy() -> None:
-    assert count_accuracy(10, 10) == 1
-    assert count_accuracy(8, 10) == pytest.approx(0.8)
-    assert count_accuracy(30, 10) == 0
-    assert count_accuracy(0, 0) == 1
 
 
 def test_a_recipe_survives_its_canonical_form_and_refuses_what_it_does_not_know() -> None:

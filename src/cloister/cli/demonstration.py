@@ -35,7 +35,7 @@ def _holder() -> None:
 def demo_command(scenario: str, keep: Path | None, no_browser: bool, rounds: int, pictures: int) -> Answer:
     """Watch three factories and a laboratory train a crystal counter without showing each other a picture.
 
-    A relay and five servers run as processes of their own on this machine; nothing leaves it. Takes two to four minutes.
+    A relay and five servers run as processes of their own on this machine; nothing leaves it. Takes three to five minutes.
     """
     del scenario
     from cloister.cli.demo.factories import play

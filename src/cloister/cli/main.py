@@ -21,7 +21,8 @@ COMMANDS = {
     ),
     "up": Entry("cloister.cli.pages:up_command", "Open the page of this machine in the browser."),
     "demo": Entry(
-        "cloister.cli.demonstration:demo_command", "Watch all of it on this machine, in two to four minutes."
+        "cloister.cli.demonstration:demo_command",
+        "Watch all of it on this machine, in three to five minutes.",
     ),
     "doctor": Entry("cloister.cli.diagnosis:doctor_command", "What is wrong, and what to do."),
     "node": Entry("cloister.cli.nodes:node_group", "Your Cloister server: make it, connect it, run it."),

@@ -1,8 +1,8 @@
 """Tools that come with Cloister, found by name without this package knowing the applications above it.
 
 An application that ships a tool names itself in `BUILTIN` and offers, in its module `pipeline`: `NAME_outlines()`, a JSON
-document of what an outlining pipeline needs to know, and `shipped_outliner()`, its ONNX bytes; and for the model that federations
-start from `NAME_parameters()` and `shipped_model()`. They are imported when asked for, so that listing tools loads nothing.
+document of what an outlining pipeline needs to know, and `shipped_outliner()`, its ONNX bytes, from which federations start.
+They are imported when asked for, so that listing tools loads nothing.
 A tool without a model has no module: its pipeline is a template's.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 from cloister.foundation.errors import BadInput, NotFound
 from cloister.tools.install import InstalledTools
 from cloister.tools.package import SUFFIX, Package, load_tool
-from cloister.tools.templates import Counting, Outlining, classical_tool, counting_tool, outlining_tool
+from cloister.tools.templates import Outlining, classical_tool, outlining_tool
 from cloister.tools.tool import Tool
 
 
@@ -100,26 +100,7 @@ def builtin_tool(name: str) -> Tool:
         recall=float(told.get("recall", 1.0)),
         counted=entry.counted,
     )
-    return outlining_tool(module.shipped_outliner(), parameters, _about(entry, told, scaled=True))
-
-
-def starting_tool(name: str) -> Tool:
-    """The same with the earlier model, from which some federations started: it marks centres and bodies, as models trained from it do.
-
-    Raises:
-        NotFound: there is no tool of that name that has a model, or its model is missing.
-    """
-    entry = _entry(name)
-    if entry.module is None:
-        raise NotFound(
-            f"The tool {name} has no model.",
-            f"These have one: {', '.join(with_models())}.",
-            "Name one of them.",
-        )
-    module = importlib.import_module(entry.module)
-    told = getattr(module, f"{name}_parameters")()
-    counting = counting_parameters(told, entry.counted)
-    return counting_tool(module.shipped_model(), counting, _about(entry, told, scaled=False))
+    return outlining_tool(module.shipped_outliner(), parameters, _about(entry, told))
 
 
 def _entry(name: str) -> Builtin:
@@ -133,28 +114,11 @@ def _entry(name: str) -> Builtin:
     return entry
 
 
-def _about(entry: Builtin, told: Mapping[str, Any], *, scaled: bool) -> dict[str, Any]:
-    about = {**entry.about, "limits": [*entry.about.get("limits", ()), *_limits(told, scaled=scaled)]}
+def _about(entry: Builtin, told: Mapping[str, Any]) -> dict[str, Any]:
+    about = {**entry.about, "limits": [*entry.about.get("limits", ()), *_limits(told)]}
     if told.get("diameters"):
         about["sizes"] = {name: float(told["diameters"][name]) for name in ("smallest", "typical", "largest")}
     return about
-
-
-def counting_parameters(told: Mapping[str, Any], counted: str = "objects") -> Counting:
-    """An application's parameter document as a counting pipeline's; its overlap is per side, a tile's is shared."""
-    channels = told["channels"]
-    body = told.get("body")
-    return Counting(
-        tile=int(told["tile"]),
-        overlap=2 * int(told["overlap"]),
-        multiple=int(told.get("multiple", 0)),
-        heat=int(channels["heat"]),
-        body=int(channels["body"]) if body is not None and "body" in channels else None,
-        threshold=float(told["peaks"]["threshold"]),
-        min_distance=int(told["peaks"]["min_distance"]),
-        body_threshold=0.5 if body is None else float(body["threshold"]),
-        counted=counted,
-    )
 
 
 def open_tool(name: str, installed: InstalledTools | None = None) -> Package:
@@ -177,18 +141,13 @@ def open_tool(name: str, installed: InstalledTools | None = None) -> Package:
         raise
 
 
-def _limits(told: Mapping[str, Any], *, scaled: bool) -> list[str]:
+def _limits(told: Mapping[str, Any]) -> list[str]:
     limits = []
     sizes = told.get("diameters")
-    if sizes and scaled:
+    if sizes:
         limits.append(
             f"One picture's objects that differ in diameter by more than {sizes['largest'] / sizes['typical']:.2g} times the middle one, "
             f"or are smaller than {sizes['smallest']} pixels: they are missed, or their sizes are wrong."
-        )
-    elif sizes:
-        limits.append(
-            f"Objects below {sizes['smallest']} or above {sizes['largest']} pixels in diameter: scale the picture so that "
-            f"they measure about {sizes['typical']}."
         )
     limits.append("Where objects hide each other for more than half, counts are low and sizes approximate.")
     limits.append("Sizes are given for objects that do not touch the picture's edge.")

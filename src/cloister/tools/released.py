@@ -10,12 +10,11 @@ from typing import Any
 from cloister.foundation.canonical import canonical
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import BadInput, Conflict, NotFound
-from cloister.tools.builtin import BUILTIN, builtin_tool, starting_tool, with_models
-from cloister.tools.inference import OnnxModel
+from cloister.tools.builtin import BUILTIN, builtin_tool, with_models
 from cloister.tools.install import InstalledTools
 from cloister.tools.package import Package
 from cloister.tools.templates import Counting, counting_tool
-from cloister.tools.tool import Tool, with_model
+from cloister.tools.tool import with_model
 from cloister.tools.trust import verify_installed
 
 
@@ -41,14 +40,21 @@ def install_release(
             f"These have one: {', '.join(with_models())}.",
             "Choose one of them.",
         )
-    base = _base(name, content)
+    base = builtin_tool(name)
     try:
         version = _next(tools.state(name).current.version)
     except NotFound:
         version = _next(base.manifest.version)
     certificate = canonical({"certificate": told["certificate"], "cards": told["cards"]})
     (model,) = base.models
-    made = with_model(base, model, content, version=version, certificate=digest(certificate))
+    try:
+        made = with_model(base, model, content, version=version, certificate=digest(certificate))
+    except BadInput as error:
+        raise BadInput(
+            f"The released model cannot take the place of the tool {name}'s own.",
+            f"{error.what} {error.why} A model that was trained from another than the tool's answers otherwise.",
+            f"Train the tool's present model (cloister ask train --tool {name}), or make a new tool of this release.",
+        ) from None
     state = tools.install(Package(made, certificate), now=int(time.time()), verify=verify_installed)
     return {
         "tool": name,
@@ -57,14 +63,6 @@ def install_release(
         "folder": str(tools.folder),
         "history": [entry.model_dump(mode="json") for entry in state.history],
     }
-
-
-def _base(name: str, content: bytes) -> Tool:
-    """The built-in tool whose model gives as many channels as this one."""
-    made = OnnxModel(content, "released", threads=1).channels_out
-    outlining = builtin_tool(name)
-    (model,) = outlining.models.values()
-    return outlining if made == OnnxModel(model, "shipped", threads=1).channels_out else starting_tool(name)
 
 
 def install_counting(

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from cloister.data.matching import count_accuracy
 from cloister.data.peaks import find_peaks
 from cloister.data.stars import MULTIPLE, STRIDE, find_stars, suppress
 from cloister.foundation.errors import BadInput
@@ -140,11 +141,6 @@ _ARRAY_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "r2": _r2,
     "mean-absolute-error": _absolute,
 }
-
-
-def count_accuracy(predicted: int, true: int) -> float:
-    """max(0, 1 - |predicted - true| / true); an empty picture counts as one object."""
-    return max(0.0, 1 - abs(predicted - true) / max(true, 1))
 
 
 def counted(

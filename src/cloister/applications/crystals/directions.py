@@ -121,21 +121,8 @@ def directions(trainer: Trainer, count: int = DIRECTIONS, pictures: int = PICTUR
     }
 
 
-def steered_model(count: int = DIRECTIONS, rank: int = RANK) -> bytes:
-    """The shipped checkpoint with a coefficient for each direction, as an ONNX file; about half a minute of one processor."""
-    from cloister.applications.crystals.pipeline import shipped_model
-    from cloister.applications.crystals.recipe import private_crystals_recipe
-    from cloister.models.directions import steer
-    from cloister.models.execute import load_model
-    from cloister.training.local import Trainer
-
-    model = shipped_model()
-    everything = private_crystals_recipe().model_copy(update={"trainable": ()})
-    return steer(model, directions(Trainer(load_model(model), everything), count), rank)
-
-
 def steered_outliner(count: int = DIRECTIONS, rank: int = RANK) -> bytes:
-    """The same of the shipped model that outlines crystals; about a minute of one processor."""
+    """The shipped model with a coefficient for each direction, as an ONNX file; about a minute of one processor."""
     from cloister.applications.crystals.outlines_recipe import outlines_recipe
     from cloister.applications.crystals.pipeline import shipped_outliner
     from cloister.models.directions import steer

@@ -3,8 +3,8 @@
 Every number of a picture is drawn anew from a range of its factory. The three factories of the
 federation differ in what a real plant differs in: the crystal's habit and size, how many there are, the
 light, the camera's age, the bubbles. What one uses seldom (polarisers, say) is another's daily work: that is
-where a few own pictures teach least. `PUBLIC` is the broad mixture that the starting checkpoint is trained
-on; it covers ordinary cameras well and the factories' extremes badly, and equals none of them.
+where a few own pictures teach least. `PUBLIC` is a broad mixture; it covers ordinary cameras well
+and the factories' extremes badly, and equals none of them.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloister.applications.crystals.evaluate import count_accuracy, pairs
 from cloister.applications.crystals.synthesis import Crystal, Micrograph
+from cloister.data.matching import count_accuracy, pairs
 from cloister.data.polygons import reach
 from cloister.data.stars import ANGLES, LONGEST, SHORTEST, Stars, overlaps, star_area
 from cloister.foundation.errors import BadInput

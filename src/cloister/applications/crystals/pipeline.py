@@ -1,8 +1,7 @@
 """The numbers that make a crystal tool of the general steps.
 
-The tool (decode, normalise, tile, model, stitch, peaks, watershed, measure, aggregate, overlay) is built of
-Cloister's allow-listed steps; what is particular to crystals is in this one document, so that the tool,
-the evaluation and the training count in the same way.
+The tool is built of Cloister's allow-listed steps (`tools.templates.outlining_tool`); what is particular to crystals is in this
+one document, so that the tool, the judging and the training count in the same way.
 """
 
 from __future__ import annotations
@@ -10,18 +9,11 @@ from __future__ import annotations
 from importlib import resources
 
 from cloister.applications.crystals import star_network
-from cloister.applications.crystals.network import BODY, CONTEXT, HEAT, INPUT, MULTIPLE, OUTPUT
 from cloister.data.normalise import NORMALISATION_VERSION
 from cloister.foundation.errors import NotFound
 
-PEAK_THRESHOLD = 0.5
-"""Lowest heat (a probability) that counts as a crystal; chosen on synthetic pictures kept for this."""
-
-PEAK_DISTANCE = 5
-"""Pixels between two centres at least."""
-
 CENTRE_THRESHOLD = 0.45
-"""Lowest probability of a centre that the outlining model counts; chosen on drawn pictures kept for this."""
+"""Lowest probability of a centre that counts; chosen on drawn pictures kept for this."""
 
 BUBBLE = 0.3
 """A centre that lies more probably than this in a bubble is none; chosen on the same pictures."""
@@ -43,35 +35,6 @@ RECALL = 0.997
 
 OUTLINING_TILE = 1536
 """Side of what the outlining model sees at once, pixels: the smaller, the more is seen twice; this one takes about 210 MB."""
-
-BODY_THRESHOLD = 0.5
-"""Probability from which a pixel belongs to a crystal."""
-
-
-def crystals_parameters() -> dict[str, object]:
-    """What a pipeline needs to know about the crystal model, as a JSON document.
-
-    Returns:
-        `normalisation`: version of `normalise_micrograph`; `input`, `output`: names in the ONNX graph;
-        `channels`: index of each output channel (logits: apply the logistic function); `multiple`: sides of
-        tiles are multiples of it, pixels; `tile`: side of a tile; `overlap`: pixels shared by neighbouring
-        tiles on each side; `peaks`: threshold (probability) and min_distance (pixels); `body`: threshold
-        (probability); `diameters`: smallest, typical and largest crystal that the model was trained on,
-        pixels - a picture is scaled so that its crystals fall between; `border`: rule for counting.
-    """
-    return {
-        "normalisation": NORMALISATION_VERSION,
-        "input": INPUT,
-        "output": OUTPUT,
-        "channels": {"heat": HEAT, "body": BODY},
-        "multiple": MULTIPLE,
-        "tile": 1024,
-        "overlap": CONTEXT,
-        "peaks": {"threshold": PEAK_THRESHOLD, "min_distance": PEAK_DISTANCE},
-        "body": {"threshold": BODY_THRESHOLD},
-        "diameters": {"smallest": 8, "typical": 26, "largest": 90},
-        "border": "a crystal counts where its centre lies in the picture",
-    }
 
 
 def crystals_outlines() -> dict[str, object]:
@@ -100,22 +63,13 @@ def crystals_outlines() -> dict[str, object]:
     }
 
 
-def shipped_model() -> bytes:
-    """The earlier model of centres and bodies, from which the demonstration starts, an ONNX file. Raises `NotFound` if this installation lacks it."""
-    return _weights("crystals.onnx", "scripts/train_crystals.py")
-
-
 def shipped_outliner() -> bytes:
     """The model that outlines crystals, and that federations go on training, an ONNX file. Raises `NotFound` if this installation lacks it."""
-    return _weights("outlines.onnx", "scripts/train_crystal_outlines.py")
-
-
-def _weights(name: str, script: str) -> bytes:
-    file = resources.files("cloister.applications.crystals").joinpath("weights", name)
+    file = resources.files("cloister.applications.crystals").joinpath("weights", "outlines.onnx")
     if not file.is_file():
         raise NotFound(
             "A model that comes with Cloister is missing.",
-            f"This installation has no weights/{name}.",
-            f"Install Cloister again, or run {script}.",
+            "This installation has no weights/outlines.onnx.",
+            "Install Cloister again, or run scripts/train_crystal_outlines.py.",
         )
     return file.read_bytes()

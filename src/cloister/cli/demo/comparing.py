@@ -7,13 +7,16 @@ the same steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cloister.data.matching import count_accuracy
+
 if TYPE_CHECKING:
+    from cloister.data.stars import Stars
     from cloister.privacy.runs import PrivateRun
     from cloister.training.examples import Examples
     from cloister.training.private import PrivateGradient
@@ -28,9 +31,8 @@ def compare(factories: Mapping[str, str], coast: str, rounds: int, clip: float) 
         rounds: steps of the training.
         clip: norm to which a picture's gradient is shortened.
     """
-    from cloister.applications.crystals.evaluate import evaluate
-    from cloister.applications.crystals.pipeline import shipped_model
-    from cloister.applications.crystals.predict import runner
+    from cloister.applications.crystals.outlining import outliner
+    from cloister.applications.crystals.pipeline import shipped_outliner
     from cloister.cli.demo.cast import recipe
     from cloister.models.execute import load_model
     from cloister.models.export import export
@@ -38,7 +40,7 @@ def compare(factories: Mapping[str, str], coast: str, rounds: int, clip: float) 
     from cloister.training.preparation import prepare
     from cloister.training.private import PrivateGradient
 
-    trainer = Trainer(load_model(shipped_model()), recipe())
+    trainer = Trainer(load_model(shipped_outliner()), recipe())
     gradient = PrivateGradient(trainer)
     owned = {name: prepare(trainer.recipe, Path(folder), alone=True) for name, folder in factories.items()}
     ways: dict[str, Sequence[Examples]] = {name: [data] for name, data in owned.items()}
@@ -48,9 +50,12 @@ def compare(factories: Mapping[str, str], coast: str, rounds: int, clip: float) 
     }
     pictures = pictures_of(Path(coast))
     return {
-        way: evaluate(runner(export(trainer.model, found)), pictures).count_accuracy
-        for way, found in weights.items()
+        way: _accuracy(outliner(export(trainer.model, found)), pictures) for way, found in weights.items()
     }
+
+
+def _accuracy(look: Callable[[np.ndarray], Stars], pictures: Sequence[tuple[np.ndarray, int]]) -> float:
+    return float(np.mean([count_accuracy(len(look(image)), true) for image, true in pictures]))
 
 
 def steps_of(
@@ -88,8 +93,8 @@ def steps_of(
     return weights
 
 
-def pictures_of(folder: Path) -> list[tuple[Any, Any, Any]]:
-    """Pictures with their truth: pixels, centres, diameters."""
+def pictures_of(folder: Path) -> list[tuple[np.ndarray, int]]:
+    """Pictures, each with how many crystals there are in it."""
     import json
 
     from PIL import Image
@@ -98,5 +103,5 @@ def pictures_of(folder: Path) -> list[tuple[Any, Any, Any]]:
     for path in sorted((folder / "images").iterdir()):
         truth = json.loads((folder / "labels" / f"{path.stem}.json").read_text())
         with Image.open(path) as picture:
-            found.append((np.asarray(picture), truth["centres"], truth["diameters"]))
+            found.append((np.asarray(picture), len(truth["centres"])))
     return found

@@ -17,14 +17,14 @@ from cloister.planner.explain import explain
 
 def plan(stage: Stage, view: View, agreement: str, rounds: int, pictures: int) -> dict[str, Any]:
     """The laboratory's request becomes a plan."""
-    from cloister.applications.crystals.pipeline import shipped_model
+    from cloister.applications.crystals.pipeline import shipped_outliner
 
     view.chapter(
         "The laboratory asks, its server plans",
         "Which method, who does what, what is promised and what is not.",
     )
     lab = stage["Lab"].client
-    model = lab.post("/models", {"content": base64.b64encode(shipped_model()).decode()})
+    model = lab.post("/models", {"content": base64.b64encode(shipped_outliner()).decode()})
     told = lab.post(
         "/plans",
         {

@@ -60,7 +60,7 @@ def train(
             )
         if status["status"] == "done" or status.get("program") == "release":
             return rounds, fault
-        if time.monotonic() - begun > 600:
+        if time.monotonic() - begun > 1200:
             raise TaskFailed(
                 "The training took too long.", "", "Run with fewer --rounds.", phase=str(status.get("phase"))
             )
@@ -100,7 +100,7 @@ def release(stage: Stage, view: View, planned: Mapping[str, Any]) -> dict[str, A
         return bool(found["releases"])
 
     try:
-        stage.until("the release", over, seconds=120)
+        stage.until("the release", over, seconds=300)
     except SystemExit as error:
         refused = _gates(stage, view, task)
         raise TaskFailed(

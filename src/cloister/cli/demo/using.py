@@ -11,11 +11,12 @@ from typing import Any
 
 from cloister.cli.demo.stage import Stage
 from cloister.cli.demo.view import View
+from cloister.data.matching import count_accuracy
 
 
 def use(stage: Stage, view: View, released: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Coast installs the model and counts its own pictures, before and after."""
-    from cloister.tools.builtin import open_tool, starting_tool
+    from cloister.tools.builtin import builtin_tool, open_tool
     from cloister.tools.install import InstalledTools
     from cloister.tools.released import install_release
     from cloister.tools.run import run_tool
@@ -29,7 +30,7 @@ def use(stage: Stage, view: View, released: Mapping[str, Any]) -> tuple[dict[str
     content = coast.client.download(f"/releases/{released['release']}/content")
     pictures = sorted((coast.data / "images").iterdir())
     truth = {path.name: len(json.loads(_labels(path).read_text())["centres"]) for path in pictures}
-    before = {item.name: item.count for item in run_tool(starting_tool("crystals"), pictures, threads=1)}
+    before = {item.name: item.count for item in run_tool(builtin_tool("crystals"), pictures, threads=1)}
     state = install_release("crystals", content, shown, coast.folder / "tools")
     package = open_tool("crystals", InstalledTools(coast.folder / "tools"))
     results = run_tool(package.tool, pictures, coast.folder / "results", threads=1)
@@ -89,7 +90,7 @@ def compared(stage: Stage, view: View, others: Comparison, released: float) -> d
 
 
 def _accuracy(found: Mapping[str, int | None], truth: Mapping[str, int]) -> float:
-    scores = [max(0.0, 1 - abs((found[name] or 0) - true) / max(true, 1)) for name, true in truth.items()]
+    scores = [count_accuracy(found[name] or 0, true) for name, true in truth.items()]
     return sum(scores) / len(scores)
 
 

@@ -6,7 +6,7 @@
 | f1 | 2 · matched / (found + true); 1 where there is nothing to find and nothing was found |
 | d50-accuracy | max(0, 1 - abs(D50 found - D50 true) / D50 true), medians by number; 0 where only one of them exists |
 
-Matched are centres within half the true object's diameter, each at most once (`applications.crystals.evaluate.pairs`); of a picture
+Matched are centres within half the true object's diameter, each at most once (`data.matching.pairs`); of a picture
 whose labels have no diameters, within `REACH` pixels. Rules:
 1. A score is of its picture alone, whatever the tool did with others: that is what noise rests on (`release.figures`).
 2. What a tool does not tell (no count, no places, no sizes), and a picture at which it fails, has the score 0: no refusal tells of
@@ -21,8 +21,8 @@ import math
 
 import numpy as np
 
-from cloister.applications.crystals.evaluate import count_accuracy, pairs
 from cloister.data.labels import Labels
+from cloister.data.matching import count_accuracy, pairs
 from cloister.disclosure.questions import FIGURES, Figure
 
 REACH = 10.0

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
-from cloister.applications.crystals.pipeline import shipped_model, shipped_outliner
+from cloister.applications.crystals.pipeline import shipped_outliner
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import NotFound
 
@@ -18,9 +18,9 @@ from cloister.foundation.errors import NotFound
 def known_models() -> Mapping[str, str]:
     """Digest → what it is, in words, as it can stand in a sentence."""
     try:
-        crystals = (digest(shipped_model()), digest(shipped_outliner()))
+        crystals = digest(shipped_outliner())
     except NotFound:  # an installation without the checkpoint still plans other trainings
         return MappingProxyType({})
     return MappingProxyType(
-        dict.fromkeys(crystals, "the crystal model that comes with Cloister, trained on drawn pictures")
+        {crystals: "the crystal model that comes with Cloister, trained on drawn pictures"}
     )
