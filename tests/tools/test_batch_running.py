@@ -188,15 +188,15 @@ def test_a_batch_that_is_killed_goes_on_and_counts_nothing_twice(tool, camera, t
 def test_a_batch_that_is_interrupted_after_any_step_goes_on(
     tool, camera, tmp_path, monkeypatch, place, done_before
 ):
-    out, calls = tmp_path / "out", []
+    out = tmp_path / "out"
     module, _, name = place.rpartition(".")
     owner = pkgutil.resolve_name(module.replace(".Samples", ":Samples"))
     honest = getattr(owner, name)
 
     def interrupted(*arguments):
         made = honest(*arguments)
-        calls.append(arguments)
-        if len(calls) == 2:
+        # Of two pictures at work at a time, either may come to a step first: the second one is interrupted by its name.
+        if any(argument == "1" or getattr(argument, "label", "") == "1" for argument in arguments):
             raise KeyboardInterrupt
         return made
 
