@@ -54,8 +54,8 @@ CROP, BATCH = 192, 8
 DECAY, AVERAGED = 1e-4, 0.999
 WEIGHTS = np.array([10.0, 1.0, 1.0, 0.3], np.float32)
 """Of the fine maps in the loss; a stage may weigh the bodies more."""
-THRESHOLDS = (0.45, 0.5, 0.55, 0.6, 0.65)
-BUBBLES = (1.0, 0.5, 0.3, 0.2)
+THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
+BUBBLES = (0.5, 0.3, 0.2)
 EMPHASIS = 3.0
 """How much more a centre counts than what is none."""
 

@@ -30,15 +30,18 @@ _AT_ONCE: Final = 256
 Floats = NDArray[np.float64]
 
 
-def moved_to_edges(stars: Stars, body: NDArray[np.float32]) -> Stars:
+def moved_to_edges(stars: Stars, body: NDArray[np.float32], edge: float = 0.5) -> Stars:
     """The same objects with their outlines on the edges of bodies.
 
     Args:
         stars: without duplicates, since what lies in another object is not moved to.
         body: logits at half the picture's resolution, [h, w].
+        edge: probability of a body at which it ends, above 0 and below 1. Where a network is unsure whether a dim rim belongs to
+            it, a half is within the object.
     """
     if not len(stars):
         return stars
+    body = body - np.float32(np.log(edge / (1.0 - edge)))
     factors = np.empty(stars.rays.shape)
     for start in range(0, len(stars), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)

@@ -94,6 +94,7 @@ def builtin_tool(name: str) -> Tool:
         threshold=float(told["threshold"]),
         bubble=float(told["bubble"]),
         most_common=float(told["most_common"]),
+        edge=float(told["edge"]),
         farther=float(told.get("farther", 1.0)),
         times=int(told.get("times", 0)),
         reach=float(told.get("reach", 1.0)),

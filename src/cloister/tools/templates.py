@@ -112,6 +112,7 @@ class Outlining:
         threshold: the lowest probability of a centre that counts.
         bubble: a centre that is more probably than this in a bubble does not count; 1 to ask nothing.
         most_common: highest intersection over union that two different objects may have.
+        edge: probability of a body at which it ends; 0 leaves outlines as the model says them.
         farther: factor of the smaller copy at which large objects are looked for.
         times: how often one looks from farther away, each time by that factor; at most 3.
         reach: how near another object has to lie to hide one, and
@@ -125,6 +126,7 @@ class Outlining:
     threshold: float = 0.5
     bubble: float = 1.0
     most_common: float = 0.5
+    edge: float = 0.5
     farther: float = 1.0 / LARGE
     times: int = 0
     reach: float = 1.0
@@ -300,7 +302,7 @@ def _look(p: Outlining, image: str, outlines: str) -> list[dict[str, Any]]:
             threshold=float(p.threshold),
             bubble=float(p.bubble),
             overlap=float(p.most_common),
-            edges=True,
+            edge=float(p.edge),
         ),
     ]
 

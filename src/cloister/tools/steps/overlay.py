@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cloister.data.png import encode_png
+from cloister.data.scaling import resized
 from cloister.data.stars import Stars
 from cloister.foundation.errors import BadInput
 from cloister.tools import types as t
@@ -86,14 +87,9 @@ def overlay(
 
 def _canvas(pixels: NDArray[np.uint8], longest: int) -> tuple[NDArray[np.uint8], float]:
     """What is drawn on, and its size over the picture's."""
-    from PIL import Image
-
-    height, width = pixels.shape[:2]
-    if not longest or max(height, width) <= longest:
-        return pixels, 1.0
-    factor = longest / max(height, width)
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX, reducing_gap=2.0)), factor
+    side = max(pixels.shape[:2])
+    factor = longest / side if longest and side > longest else 1.0
+    return resized(pixels, factor), factor
 
 
 def _outlines(canvas: NDArray[np.uint8], regions: t.Regions, wanted: set[int] | None, thickness: int) -> None:

@@ -52,14 +52,14 @@ class FindStars(Parameters):
         threshold: the lowest probability of a centre that counts.
         bubble: a centre that is more probably than this in a bubble does not count; 1 to ask nothing.
         overlap: highest intersection over union that two different objects may have.
-        edges: whether outlines are moved to the edges of the bodies that the model sees.
+        edge: probability of a body at which it ends and to where outlines are moved; 0 leaves them as the model says them.
     """
 
     model: Word
     threshold: Share = 0.5
     bubble: Share = 1.0
     overlap: Share = 0.5
-    edges: bool = False
+    edge: Annotated[float, Field(ge=0.0, le=0.95)] = 0.0
 
 
 class FitScale(Parameters):
@@ -103,8 +103,9 @@ def stars(context: Context, parameters: FindStars, *, tiles: t.Tiles) -> t.Outli
     for row, column, square in tiles.produce():
         answers = answers_of(model, square[:, :, 0])[0]
         seen = _seen(answers, parameters.threshold, parameters.bubble)
-        if parameters.edges:
-            seen = moved_to_edges(suppress(joined([seen]), parameters.overlap), unfold(answers, maps=2)[1])
+        if parameters.edge > 0:
+            kept = suppress(joined([seen]), parameters.overlap)
+            seen = moved_to_edges(kept, unfold(answers, maps=2)[1], parameters.edge)
         seen = seen.moved(column, row)
         top, bottom = middle(row, tiles.height, tiles)
         left, right = middle(column, tiles.width, tiles)
