@@ -8,7 +8,7 @@
 `draw`, `settle` and `card` need Cloister only; several parts may be drawn side by side. `train` needs PyTorch as well (`pip install torch==2.13.0`, a
 CPU build will do); one thread was fastest. Seeds are fixed. Weights are averaged over the last thousand or so steps
 (B. Polyak, A. Juditsky 1992) and written every 500 steps, so that an interrupted run leaves a usable model. `settle` tells from which probability on a centre should count,
-and up to which of lying in a bubble (`pipeline.CENTRE_THRESHOLD`, `BUBBLE`), on pictures that neither training nor card have seen; `card` judges the model with what stands there.
+and up to which of lying in a bubble (`pipeline.CENTRE_THRESHOLD`, `BUBBLE`), and by how much counts err (`ERROR`), on pictures that neither training nor card have seen; `card` judges the model with what stands there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cloister.applications.crystals.judging import judge
 from cloister.applications.crystals.mixture import ENLARGED, any_factory
 from cloister.applications.crystals.outlines_card import card_markdown, outlines_card
 from cloister.applications.crystals.outlining import outliner
-from cloister.applications.crystals.pipeline import REACH, RECALL
+from cloister.applications.crystals.pipeline import ERROR, REACH, RECALL
 from cloister.applications.crystals.samples import IGNORED, ONE, enlarged, sample
 from cloister.applications.crystals.star_network import (
     INPUT,
@@ -43,6 +43,7 @@ from cloister.applications.crystals.trials import pictures as drawn
 from cloister.data.stars import FOLDED, GROWN, RAYS, RAYS_FROM, UNIT
 from cloister.foundation.files import write_atomically
 from cloister.sizing.counting import reach_from
+from cloister.tools.steps.size_figures import SizeFigures
 
 NAME, SETTINGS = "outlines.onnx", "outlines.training.json"
 SEED = 20271
@@ -56,6 +57,10 @@ WEIGHTS = np.array([10.0, 1.0, 1.0, 0.3], np.float32)
 """Of the fine maps in the loss; a stage may weigh the bodies more."""
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
 BUBBLES = (0.5, 0.3, 0.2)
+FINDER = SizeFigures(reach=REACH, recall=RECALL, error=ERROR)
+LIKE_TRAINING = ("seed-like", "crowded", "polarised", "agglomerated", "reflected", "needles and fragments")
+KEPT = 1000
+"""From this picture of a trial on they are kept for settling; the card has the first ones."""
 EMPHASIS = 3.0
 """How much more a centre counts than what is none."""
 
@@ -317,6 +322,13 @@ def settle(folder: Path, pictures: int) -> None:
                 f"{every.recall:.4f}  {foam.mimics:.4f}",
                 flush=True,
             )
+    look = outliner(model, threads=2)
+    errors = [
+        len(look(picture.image)) / len(picture.crystals) - 1.0
+        for name in LIKE_TRAINING
+        for picture in drawn(TRIALS[name], 20, KEPT)
+    ]
+    print(f"for the count's range: ERROR {np.sqrt(np.mean(np.square(errors))):.3f} (pipeline has {ERROR})")
 
 
 def card(folder: Path, pictures: int) -> None:
@@ -325,7 +337,9 @@ def card(folder: Path, pictures: int) -> None:
     look = outliner(model, threads=2)
     judgements = {}
     for name, trial in TRIALS.items():
-        judgements[name] = judge((picture, look(picture.image)) for picture in drawn(trial, pictures))
+        judgements[name] = judge(
+            ((picture, look(picture.image)) for picture in drawn(trial, pictures)), FINDER
+        )
         print(f"{name}: {judgements[name].as_json()}", flush=True)
     recall, crowded = judgements["seed-like"].recall, judgements["crowded"].recall
     cover = float(np.mean([picture.mask().mean() for picture in drawn(TRIALS["crowded"], pictures)]))

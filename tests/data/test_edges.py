@@ -53,6 +53,14 @@ def test_the_area_is_that_of_the_body_also_where_the_circle_was_a_fifth_too_smal
         assert enclosed(made.polygons()[0]) == pytest.approx(enclosed(outline), rel=0.04)
 
 
+def test_an_edge_at_a_lower_probability_lies_farther_out_and_a_half_is_what_is_meant_without_one():
+    outline = square(80, 80, 15)
+    given_, seen = discs((80, 80, 17)), np.clip(0.5 * body(outline), -3, 3)
+    areas = [enclosed(moved_to_edges(given_, seen, edge).polygons()[0]) for edge in (0.7, 0.5, 0.3)]
+    assert areas == sorted(areas) and areas[0] < areas[2]
+    np.testing.assert_array_equal(moved_to_edges(given_, seen).rays, moved_to_edges(given_, seen, 0.5).rays)
+
+
 def test_nothing_is_moved_where_no_body_ends():
     everywhere, nowhere = (
         np.full((SIDE // 2,) * 2, 9.0, np.float32),

@@ -50,12 +50,15 @@ PARAMETERS = {
         {"model": "o", "typical": 9.0, "factor": 0.5},
     ],
     "classical@1": [{}, {"sensitivity": 2.0}],
-    "stars@1": [{"model": "o", "threshold": 0.02}, {"model": "o", "threshold": 0.9, "overlap": 0.1}],
+    "stars@1": [
+        {"model": "o", "threshold": 0.02},
+        {"model": "o", "threshold": 0.9, "overlap": 0.1, "edge": 0.4},
+    ],
     "merge_outlines@1": [{"boundary": 12.0}],
     "litter@1": [{"model": "o"}],
     "clean_picture@1": [{}, {"margin": 0, "speck": 0.0, "certain": 0.9}],
     "measure_outlines@1": [{}],
-    "size_figures@1": [{}, {"reach": 0.2, "recall": 0.9, "bins": 5}],
+    "size_figures@1": [{}, {"reach": 0.2, "recall": 0.9, "error": 0.05, "bins": 5}],
     "windows@1": [
         {
             "by": "number",

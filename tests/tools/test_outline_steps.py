@@ -242,6 +242,17 @@ def test_what_hides_more_leaves_more_doubt_and_the_range_holds_what_was_found():
     assert wide["count"] == narrow["count"] == 24
 
 
+def test_a_finder_that_errs_gives_a_range_to_both_sides_of_what_it_found():
+    places = [(40.0 + 55 * i, 40.0 + 55 * j, 8.0) for i in range(6) for j in range(4)]
+    seen = scene(places=places)
+    sure, erring = (figures_of(seen, reach=0.1, error=error)[0].values for error in (0.0, 0.1))
+    assert sure["count_low"] == sure["count"] == erring["count"] == 24
+    # 1.96 x 0.1 x 24 is 4.7; above, what is hidden adds as an independent error does.
+    assert erring["count_low"] == 19
+    assert 29 <= erring["count_high"] <= sure["count_high"] + 5
+    assert figures_of(scene(places=[]), error=0.1)[0].values["count_low"] == 0
+
+
 def test_large_objects_that_the_edge_cuts_more_often_are_made_up_for():
     """Discs at random, also across the edge: without the correction the mean of whole ones is too small."""
     rng = np.random.default_rng(4)

@@ -99,6 +99,7 @@ def builtin_tool(name: str) -> Tool:
         times=int(told.get("times", 0)),
         reach=float(told.get("reach", 1.0)),
         recall=float(told.get("recall", 1.0)),
+        error=float(told.get("error", 0.0)),
         counted=entry.counted,
     )
     return outlining_tool(module.shipped_outliner(), parameters, _about(entry, told))

@@ -116,7 +116,8 @@ class Outlining:
         farther: factor of the smaller copy at which large objects are looked for.
         times: how often one looks from farther away, each time by that factor; at most 3.
         reach: how near another object has to lie to hide one, and
-        recall: the share of objects in plain sight that are found: see `size_figures@1`.
+        recall: the share of objects in plain sight that are found, and
+        error: of the count from picture to picture: see `size_figures@1`.
         counted: plural noun for reports.
     """
 
@@ -131,6 +132,7 @@ class Outlining:
     times: int = 0
     reach: float = 1.0
     recall: float = 1.0
+    error: float = 0.0
     counted: str = "objects"
 
 
@@ -172,7 +174,7 @@ def outlining_tool(model: bytes, parameters: Outlining, about: Mapping[str, Any]
         largest=ENLARGED,
     )
     find = [sized, *_looks(p)]
-    finder = {"reach": float(p.reach), "recall": float(p.recall)}
+    finder = {"reach": float(p.reach), "recall": float(p.recall), "error": float(p.error)}
     content = _outlined(about, find, p.counted, {"scale": scale, "threshold": threshold}, finder)
     content["pipeline"] += [
         _use("litter", "litter@1", {"tiles": "sized_squares"}, model="objects"),

@@ -8,7 +8,7 @@ border does not cut, by number and by volume (ISO 9276-1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -22,6 +22,8 @@ from cloister.data.stars import ANGLES, LONGEST, SHORTEST, Stars, overlaps, star
 from cloister.foundation.errors import BadInput
 from cloister.sizing.distribution import Distribution, Weighting
 from cloister.sizing.frame import cut_by_edge
+from cloister.tools.steps.size_figures import SizeFigures, count_range
+from cloister.tools.types import Outlines
 
 Floats = NDArray[np.float64]
 
@@ -45,6 +47,7 @@ class Judgement:
         mimics: false crystals per bubble; None without bubbles.
         bias: median relative error of matched crystals' diameters.
         outlines: mean intersection over union of matched crystals' outlines with the true ones.
+        within: share of pictures whose true number lies in the range that is told of the count; None if no finder is given.
     """
 
     pictures: int
@@ -61,6 +64,7 @@ class Judgement:
     mimics: float | None
     bias: float | None
     outlines: float | None = None
+    within: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The figures as a JSON object, rounded to four digits."""
@@ -69,13 +73,18 @@ class Judgement:
         }
 
 
-def judge(answers: Iterable[tuple[Micrograph, Stars]]) -> Judgement:
+def judge(answers: Iterable[tuple[Micrograph, Stars]], finder: SizeFigures | None = None) -> Judgement:
     """Compares what was found in each picture with its truth.
+
+    Args:
+        answers: pictures with what was found in them.
+        finder: what is known of the finder, for the ranges of counts.
 
     Raises:
         BadInput: there is no picture.
     """
     accuracies: list[float] = []
+    within: list[bool] = []
     true = found = matched = grown = grown_found = bubbles = 0
     sizes: list[Floats] = []
     wanted: list[Floats] = []
@@ -92,6 +101,10 @@ def judge(answers: Iterable[tuple[Micrograph, Stars]]) -> Judgement:
         bubbles += len(picture.bubbles)
         diameters = 2.0 * np.sqrt(star_area(stars.rays) / np.pi)
         truth = np.array([c.diameter for c in crystals], dtype=np.float64)
+        if finder is not None:
+            within.append(
+                _within(count_range(Outlines(stars, height, width, 1.0), diameters, finder), len(crystals))
+            )
         ratios.append(diameters[of_found] / truth[of_true] if len(of_true) else np.zeros(0))
         shared.append(_shared(stars.pick(of_found), [crystals[place] for place in of_true]))
         sizes.append(diameters[~cut_by_edge(stars.polygons(), (width, height))])
@@ -116,7 +129,13 @@ def judge(answers: Iterable[tuple[Micrograph, Stars]]) -> Judgement:
         mimics=(found - matched) / bubbles if bubbles else None,
         bias=float(np.median(ratio)) - 1.0 if len(ratio) else None,
         outlines=float(np.concatenate(shared).mean()) if len(ratio) else None,
+        within=float(np.mean(within)) if within else None,
     )
+
+
+def _within(told: Mapping[str, int | None], true: int) -> bool:
+    low, high = told["count_low"], told["count_high"]
+    return low is not None and high is not None and low <= true <= high
 
 
 def match(stars: Stars, picture: Micrograph) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

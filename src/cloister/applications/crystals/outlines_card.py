@@ -74,7 +74,7 @@ def card_markdown(card: Mapping[str, Any]) -> str:
     """The card for people."""
     columns = (
         *("pictures", "true", "found", "count_accuracy", "worst_count_accuracy", "precision", "recall", "f1"),
-        *("number_d50", "volume_d50", "outlines", "agglomerated", "mimics"),
+        *("number_d50", "volume_d50", "outlines", "agglomerated", "mimics", "within"),
     )
     rows = [
         f"| {name} | "
@@ -105,6 +105,7 @@ def card_markdown(card: Mapping[str, Any]) -> str:
             "Count accuracy is the mean over pictures of max(0, 1 - |found - true| / true); a match lies within half a crystal's",
             "diameter. D50: relative error of the median diameter by number and by volume, over all pictures. Outlines: mean intersection",
             "over union of matched crystals with the true ones. Agglomerated: recall of primaries in agglomerates. Mimics: false crystals per bubble. `foam` has hardly a crystal: one false one weighs much.",
+            "Within: share of pictures whose true number lies between the `count_low` and `count_high` that the tool tells.",
             "",
             "| set | " + " | ".join(c.replace("_", " ") for c in columns) + " | goals missed |",
             "|---|" + "---|" * (len(columns) + 1),

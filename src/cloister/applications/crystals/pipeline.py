@@ -36,6 +36,9 @@ REACH = 0.06
 RECALL = 0.994
 """Share of crystals in plain sight that are found; measured on the seed-like trial."""
 
+ERROR = 0.025
+"""Of counts from picture to picture, relative (root mean square), over the trials drawn like what the model learnt; on pictures kept for this."""
+
 OUTLINING_TILE = 1536
 """Side of what the outlining model sees at once, pixels: the smaller, the more is seen twice; this one takes about 210 MB."""
 
@@ -47,7 +50,7 @@ def crystals_outlines() -> dict[str, object]:
         `normalisation`: version of `normalise_micrograph`; `tile`: side of a tile; `overlap`: pixels shared by neighbouring tiles
         on each side; `threshold`: lowest probability of a crystal's centre that counts; `bubble`: highest of lying in a bubble; `most_common`: highest intersection over
         union of two crystals; `edge`: probability of a body at which it ends; `farther`: factor of the copy at which larger ones are looked for; `times`: how often, each time smaller by that; `reach`
-        and `recall`: see `sizing.counting`; `diameters`: smallest, typical and largest crystal, pixels, that the model was trained on;
+        and `recall`: see `sizing.counting`; `error`: of counts from picture to picture; `diameters`: smallest, typical and largest crystal, pixels, that the model was trained on;
         `border`: rule for counting.
     """
     return {
@@ -62,6 +65,7 @@ def crystals_outlines() -> dict[str, object]:
         "times": TIMES,
         "reach": REACH,
         "recall": RECALL,
+        "error": ERROR,
         "diameters": {"smallest": 6, "typical": 26, "largest": 100},
         "border": "a crystal counts where its centre lies in the picture",
     }

@@ -7,6 +7,7 @@ number and by volume (ISO 9276-1), with the means of ISO 9276-2 and the sugar in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -26,6 +27,8 @@ from cloister.tools.steps.tabular import histogram, numbers
 NEEDED = ("diameter", "feret", "feret_min", "agglomerate", "border")
 _GRID = 1024
 """Longest side of the raster on which covered ground is measured, pixels."""
+_BOTH_SIDES = 1.96
+"""Standard deviations to each side that hold 95 of 100 normal errors."""
 
 
 class SizeFigures(Parameters):
@@ -34,11 +37,13 @@ class SizeFigures(Parameters):
     Args:
         reach: around an object's middle, in mean areas, within which another's middle hides it; see `sizing.counting`.
         recall: share of objects in plain sight that are found.
+        error: of the finder's counts from picture to picture, false finds and misses together: a standard deviation over the count.
         bins: of the histogram.
     """
 
     reach: Annotated[float, Field(ge=0, le=20)] = 1.0
     recall: Annotated[float, Field(ge=0.05, le=1)] = 1.0
+    error: Annotated[float, Field(ge=0, le=1)] = 0.0
     bins: Annotated[int, Field(ge=2, le=200)] = 20
 
 
@@ -48,15 +53,14 @@ def size_figures(
     """Counts, and the distribution of sizes by number and by volume.
 
     count: objects found. count_estimate: how many there are, those hidden by others too, if objects lie at random and later ones hide
-    earlier ones (the median). count_low, count_high: where the true number lies, with 95 % probability or more. The upper end and the
-    estimate rest on that model; the lower end is never above what was found, since objects that were spread apart hide none.
-    agglomerates, and primaries that are part of one. diameter_*: of the circle of the same area;
-    d10, d50, d90 and span by number, then by volume; sauter (D[3,2]) and brouckere (D[4,3]) means. mean_aperture and its
+    earlier ones (the median). count_low, count_high: where the true number lies in 95 of 100 pictures that are like those on which the
+    finder's error was measured; what was found lies within. agglomerates, and primaries that are part of one.
+    diameter_*: of the circle of the same area; d10, d50, d90 and span by number, then by volume; sauter (D[3,2]) and brouckere (D[4,3]) means. mean_aperture and its
     coefficient of variation in per cent, after the smallest caliper.
     """
     agglomerate, border = numbers(table, "agglomerate"), numbers(table, "border")
     values: dict[str, float | int | None] = {"count": table.rows}
-    values |= _interval(outlines, table, parameters)
+    values |= count_range(outlines, numbers(table, "diameter"), parameters)
     values["agglomerates"] = len(np.unique(agglomerate[agglomerate > 0]))
     values["agglomerated"] = int((agglomerate > 0).sum())
     weights = _weights(outlines, border)
@@ -107,24 +111,37 @@ def coverage(outlines: t.Outlines) -> float:
     return float(np.asarray(drawn, dtype=bool).mean())
 
 
-def _interval(outlines: t.Outlines, table: t.Table, parameters: SizeFigures) -> dict[str, float | int | None]:
-    if table.rows > MAX_FOUND:
+def count_range(
+    outlines: t.Outlines, diameters: NDArray[np.float64], parameters: SizeFigures
+) -> dict[str, int | None]:
+    """How many objects there are: `count_estimate`, `count_low` and `count_high`; None of more than can be told.
+
+    Args:
+        outlines: of the objects.
+        diameters: of the same objects, in any unit.
+        parameters: what is known of the finder.
+    """
+    count = len(diameters)
+    if count > MAX_FOUND:
         return {"count_estimate": None, "count_low": None, "count_high": None}
-    area = numbers(table, "diameter") ** 2
-    varied = float(np.std(area) / np.mean(area)) if len(area) and np.mean(area) > 0 else 0.0
+    area = diameters**2
+    varied = float(np.std(area) / np.mean(area)) if count and np.mean(area) > 0 else 0.0
     found = count_interval(
-        table.rows,
+        count,
         min(coverage(outlines), MAX_COVERAGE),
         reach=parameters.reach,
         recall=parameters.recall,
         area_variation=min(varied, 10.0),
     )
     # Under the model some are nearly always hidden, so that its range lies above what was found. That there are any at all, the
-    # picture does not tell: the range that is printed begins with what was seen. It holds the truth at least as often.
+    # picture does not tell: the range that is printed begins with what was seen. What the finder errs besides has either sign, and
+    # nothing to do with what is hidden: the two add up as independent errors do.
+    slack = _BOTH_SIDES * parameters.error * count
+    below, above = max(0, count - found.count_low), max(0, found.count_high - count)
     return {
         "count_estimate": found.count,
-        "count_low": min(found.count_low, table.rows),
-        "count_high": max(found.count_high, table.rows),
+        "count_low": math.floor(count - math.hypot(below, slack)),
+        "count_high": math.ceil(count + math.hypot(above, slack)),
     }
 
 
