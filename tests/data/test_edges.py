@@ -57,7 +57,8 @@ def test_an_edge_at_a_lower_probability_lies_farther_out_and_a_half_is_what_is_m
     outline = square(80, 80, 15)
     given_, seen = discs((80, 80, 17)), np.clip(0.5 * body(outline), -3, 3)
     areas = [enclosed(moved_to_edges(given_, seen, edge).polygons()[0]) for edge in (0.7, 0.5, 0.3)]
-    assert areas == sorted(areas) and areas[0] < areas[2]
+    assert areas == sorted(areas)
+    assert areas[0] < areas[2]
     np.testing.assert_array_equal(moved_to_edges(given_, seen).rays, moved_to_edges(given_, seen, 0.5).rays)
 
 
