@@ -206,11 +206,13 @@ def add(app: FastAPI, pages: Pages) -> None:
         asked = view.who(request)
         found = room.sample(sample, asked)
         state = room.corrections(sample, asked)
+        opened = told.tool_of(room, found)
         return pages.part(
             request,
             "samples/by_hand.html",
             part=True,
             sample=found,
+            counted="Count" if opened is None else view.counted(opened.manifest),
             hand=corrections.shown(state),
             key=secrets.token_hex(16),
             view=view,

@@ -24,6 +24,7 @@ from cloister.tools.check import parameters_of
 from cloister.tools.install import State
 from cloister.tools.manifest import Manifest, takes_pictures
 from cloister.tools.serving import FILES
+from cloister.tools.types import Figures
 from cloister.web.diary import Diary
 from cloister.web.doors import SITE, Visit
 from cloister.web.guard import Caller, caller_of
@@ -214,9 +215,17 @@ def figure(value: float | None, unit: str = "") -> str:
     return f"{text}\u00a0{unit}" if unit else text
 
 
-def sizes(sample: Sample) -> list[tuple[str, str]]:
+def likely(sample: Sample) -> str:
+    """Between which numbers the true count is likely to be, as the tool tells it; empty where it does not."""
+    low, high = sample.figures.values.get("count_low"), sample.figures.values.get("count_high")
+    if low is None or high is None or low == high:
+        return ""
+    return f"likely {figure(low)} to {figure(high)}"
+
+
+def sizes(figures: Figures) -> list[tuple[str, str]]:
     """The sizes that are looked at first: the middle one, and between which most lie."""
-    values, units = sample.figures.values, sample.figures.units
+    values, units = figures.values, figures.units
     # By number before by volume: that is what people read off a picture.
     for name in sorted(values, key=lambda name: "_by_" in name):
         if not name.endswith("_d50") or values[name] is None:
