@@ -109,7 +109,9 @@ def test_a_result_is_looked_into_corrected_undone_and_found_again(visit, house, 
     page.get_by_role("button", name="Remove", exact=True).click()
     expect(told).to_have_text("8 objects")
     expect(page.locator("#by-hand")).to_contain_text("1 removed, by")
-    expect(page.locator("#first-figures > div").first).to_have_text(re.compile(rf"corrected\s*8\s*the tool: {NINE}"))
+    expect(page.locator("#first-figures > div").first).to_have_text(
+        re.compile(rf"corrected\s*8\s*the tool: {NINE}")
+    )
     expect(page.locator("table[data-objects] tbody tr")).to_have_count(8)
     # Added: round, twice as large; then drawn by hand.
     mode(page, "Add round")
