@@ -19,7 +19,9 @@ from cloister.cli.main import cli
 from cloister.documents import html, pdf
 from cloister.documents.content import Facts, Figure, Notice, Picture, Table
 from cloister.foundation.errors import BadInput
+from cloister.tools.batch.discovery import RECORD
 from cloister.tools.batch.report import read_results, sample_paper
+from cloister.tools.batch.samples import Samples
 from cloister.tools.builtin import builtin_tool
 
 NOW = 1_800_000_000
@@ -125,6 +127,21 @@ def test_pictures_looked_at_with_other_settings_are_left_out_and_told(results, t
     headlines = [part.headline for part in paper.parts if isinstance(part, Notice)]
     assert "Sizes are in pixels." in headlines
     assert "The ranges are too narrow." in headlines
+
+
+def test_a_picture_under_two_names_is_counted_once_and_told(results, tmp_path):
+    again = tmp_path / "results"
+    shutil.copytree(results / "out", again)
+    record = Samples.open_file(again / RECORD)
+    one = next(sample for sample in record.all() if sample.ok)
+    record.put(replace(one, key="twice", file="renamed.png"))
+    record.close()
+    looked, once = read_results(again), read_results(results / "out")
+    assert (len(looked.samples), looked.copies) == (len(once.samples), 1)
+    assert (
+        "the same picture under another name"
+        in html.render(sample_paper(again, title="S", made=NOW)).decode()
+    )
 
 
 def test_the_command_writes_both_kinds_and_refuses_others(results, tmp_path):

@@ -184,6 +184,14 @@ def test_samples_of_other_tools_or_settings_are_left_out_and_counted():
         trend(samples, baseline=1, zone=UTC, zone_name="UTC")
 
 
+def test_a_picture_that_was_looked_at_again_counts_once_as_it_was_last():
+    first = datetime(2026, 3, 1, 7, tzinfo=UTC)
+    before = sample(first, 10.0, digest="sha256:f", calibration=None)
+    again = replace(before, key="again", d50=12.0, computed=before.computed + 60, calibration="{}")
+    (point,) = trend([again, before], zone=UTC, zone_name="UTC").points
+    assert (point.value, point.samples, point.objects) == (12.0, 1, 10)
+
+
 def test_shifts_and_zones_are_read_or_refused():
     assert shift_times("22:00, 06:00,14:30") == (time(6), time(14, 30), time(22))
     for wrong in ("", "6", "25:00", "06:00,06:00", "06:00;14:00", ","):

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from PIL import Image
 from toolmaking import blob_model, discs, discs_tool, png, spread_centres
 
 from cloister.foundation.errors import BadInput, NotFound
-from cloister.tools.run import exit_code, run_tool
+from cloister.tools import types as t
+from cloister.tools.builtin import builtin_tool
+from cloister.tools.run import Source, exit_code, prepare, run_tool
 
 
 @pytest.fixture(scope="module")
@@ -328,7 +331,6 @@ def test_reports_tell_the_limits_and_the_index_leads_to_them_by_pictures(tool, t
 
 
 def test_outlines_grow_with_the_picture():
-    from cloister.tools import types as t
     from cloister.tools.steps.base import Context
     from cloister.tools.steps.overlay import Overlay, overlay
 
@@ -345,7 +347,6 @@ def test_outlines_grow_with_the_picture():
 
 
 def test_pieces_of_objects_that_are_too_large_do_not_make_it_advise_to_enlarge():
-    from cloister.tools import types as t
     from cloister.tools.sizes import KnownSizes, outside_known_sizes
 
     known = KnownSizes(8.0, 90.0, setting="scale")
@@ -359,6 +360,37 @@ def test_pieces_of_objects_that_are_too_large_do_not_make_it_advise_to_enlarge()
     assert told(100, 120, 30, 50).endswith("try --set scale=0.75")
     assert told(4, 5, 6, 5, 100).endswith("try --set scale=0.75")
     assert told(*([30.0] * 20), 100) == ""
+
+
+def test_where_the_scale_depends_on_the_picture_the_table_says_it():
+    from cloister.tools.sizes import KnownSizes, outside_known_sizes
+
+    known = KnownSizes(6.0, 900.0, None, "scale")
+
+    def told(scale, *diameters):
+        return outside_known_sizes(
+            t.Table({"diameter": np.array(diameters)}, {"diameter": "px"}, scale), known, None
+        )
+
+    assert told(2.0, 10, 10, 11, 10).endswith("try --set scale=0.75")
+    assert told(1.0, 10, 10, 11, 10) == told(0.5, 1700, 10, *[9] * 20) == ""
+    assert told(None, 1, 2, 3) == ""
+
+
+def test_sizes_that_the_crystal_tool_knows_are_not_called_doubtful_whatever_the_scale():
+    from cloister.applications.crystals.factories import SEED_LIKE
+    from cloister.applications.crystals.synthesis import synthesise
+
+    drawn = synthesise(replace(SEED_LIKE, width=480, height=400, crystals=(150, 200)), 3)
+    for scale in (0.0, 0.6, 1.0):
+        prepared = prepare(builtin_tool("crystals"), settings={"scale": scale}, threads=1)
+        with io.BytesIO() as stream:
+            Image.fromarray(drawn.image).save(stream, "PNG")
+            source = Source(Path("a.png"), "a.png", t.File(stream.getvalue(), "a.png"), "sha256:" + "0" * 64, None)
+        result = prepared.run(source, "a", drawn=False)
+        assert result.count > 5
+        assert result.warnings == ()
+        assert result.table.scale == pytest.approx(1.0 / (scale or 1.0), rel=0.5)
 
 
 def test_pictures_of_one_name_are_told_apart_by_the_path_as_given(tool, tmp_path):

@@ -147,9 +147,10 @@ def _limits(told: Mapping[str, Any]) -> list[str]:
     limits = []
     sizes = told.get("diameters")
     if sizes:
+        farthest = float(told.get("farther", 1.0)) ** int(told.get("times", 0))
         limits.append(
-            f"One picture's objects that differ in diameter by more than {sizes['largest'] / sizes['typical']:.2g} times the middle one, "
-            f"or are smaller than {sizes['smallest']} pixels: they are missed, or their sizes are wrong."
+            f"Objects of one picture that are more than {sizes['largest'] / sizes['typical'] / farthest:.2g} times as large as the middle one, "
+            f"or smaller than {sizes['smallest']} pixels: they are missed, or their sizes are wrong."
         )
     limits.append("Where objects hide each other for more than half, counts are low and sizes approximate.")
     limits.append("Sizes are given for objects that do not touch the picture's edge.")

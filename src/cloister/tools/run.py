@@ -129,7 +129,7 @@ def run_tool(
         tool: what to run.
         images: pictures (or tables, for a tool that takes tables).
         out: a folder for the results, made if missing; of each picture `NAME.overlay.png`, `NAME.csv`, `NAME.json`, …,
-            and `index.html` over all. NAME is the file's name without its ending, or with it where two would be alike.
+            and `index.html` over all of this run. NAME is the file's name without its ending, or with it where two would be alike.
         micrometres_per_pixel: of these pictures; instead of the tool's own calibration.
         calibration: instead of `micrometres_per_pixel`; pictures of another size than its own are refused one by one.
         settings: values for what the tool lets users set (`manifest.adjustable`), by name.
@@ -451,25 +451,33 @@ def _size(value: t.Value | None, limits: ImageLimits) -> tuple[int | None, int |
 
 
 def _known_sizes(manifest: Manifest, by_step: Mapping[str, Mapping[str, Any]]) -> KnownSizes | None:
-    """The sizes that the model knows and the scale it looks at; None where that depends on the picture."""
+    """The sizes that the model knows and the scale it looks at; None if the tool does not state sizes.
+
+    Copies of a fixed size beside the one that users can set are looks from farther away, at objects that are larger by as much.
+    """
     if manifest.sizes is None:
         return None
-    factor, setting = 1.0, ""
+    settings = {
+        part.step: name
+        for name, item in manifest.adjustable.items()
+        for part in item.targets
+        if part.parameter == "factor"
+    }
+    looks_twice = any(use.step.startswith("merge_outlines@") for use in manifest.pipeline)
+    factor: float | None = 1.0
+    farther, setting = 1.0, ""
     for use in manifest.pipeline:
-        if use.step.startswith(("rescale@", "fit_scale@")):
-            given = {**use.parameters, **by_step.get(use.name, {})}.get("factor")
-            if not isinstance(given, int | float) or not given:
-                return None
+        if not use.step.startswith(("rescale@", "fit_scale@")):
+            continue
+        given = {**use.parameters, **by_step.get(use.name, {})}.get("factor")
+        setting = setting or settings.get(use.name, "")
+        if looks_twice and use.name not in settings and given:
+            farther *= given
+        elif not given:
+            factor = None
+        elif factor is not None:
             factor *= given
-            setting = next(
-                (
-                    name
-                    for name, item in manifest.adjustable.items()
-                    if any((part.step, part.parameter) == (use.name, "factor") for part in item.targets)
-                ),
-                "",
-            )
-    return KnownSizes(manifest.sizes.smallest, manifest.sizes.largest, factor, setting)
+    return KnownSizes(manifest.sizes.smallest, manifest.sizes.largest / farther, factor, setting)
 
 
 def shown_names(paths: Sequence[Path]) -> list[str]:

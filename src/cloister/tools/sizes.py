@@ -26,13 +26,14 @@ class KnownSizes:
     Args:
         smallest: pixels of the copy.
         largest: pixels of the copy.
-        factor: size of the copy over that of the given picture, above 0.
+        factor: size of the copy over that of the given picture, above 0; None where it depends on the picture and the table of objects
+            says it (`Table.scale`).
         setting: the tool's setting for `factor`; empty if users cannot set it.
     """
 
     smallest: float
     largest: float
-    factor: float = 1.0
+    factor: float | None = 1.0
     setting: str = ""
 
 
@@ -56,7 +57,10 @@ def outside_known_sizes(
             return ""
         diameters = diameters / micrometres_per_pixel
     diameters = diameters[np.isfinite(diameters)]
-    found = _outside(diameters, known, known.factor)
+    factor = known.factor if table.scale is None else 1.0 / table.scale
+    if factor is None:
+        return ""
+    found = _outside(diameters, known, factor)
     if not len(diameters) or found < NOTICEABLE * len(diameters):
         return ""
     said = (
@@ -64,11 +68,9 @@ def outside_known_sizes(
         f" ({known.smallest:g} to {known.largest:g} pixels)"
     )
     # Of objects far too large the model marks pieces, which look too small: enlarging would make that worse.
-    large = bool((diameters * known.factor > known.largest).any())
-    tried = [factor for factor in _TRIED if not large or factor < known.factor] or [known.factor]
-    best = min(
-        tried, key=lambda factor: (_outside(diameters, known, factor), abs(np.log(factor / known.factor)))
-    )
+    large = bool((diameters * factor > known.largest).any())
+    tried = [one for one in _TRIED if not large or one < factor] or [factor]
+    best = min(tried, key=lambda one: (_outside(diameters, known, one), abs(np.log(one / factor))))
     if not known.setting or _outside(diameters, known, best) >= found:
         return f"{said}: do not rely on the count and sizes of this picture."
     return f"{said}: try --set {known.setting}={best:g}"

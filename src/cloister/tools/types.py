@@ -151,10 +151,17 @@ class Outlines:
 
 @dataclass(frozen=True)
 class Table:
-    """Named columns of equal length; `units` gives a unit for some."""
+    """Named columns of equal length.
+
+    Args:
+        columns: by name.
+        units: of some of them.
+        scale: pixels of the picture for one of the copy in which a model saw these objects; None where that is not known.
+    """
 
     columns: Mapping[str, NDArray[Any]]
     units: Mapping[str, str] = field(default_factory=dict)
+    scale: float | None = None
 
     @property
     def rows(self) -> int:

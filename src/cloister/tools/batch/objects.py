@@ -60,10 +60,11 @@ def units_of(table: t.Table | None) -> dict[str, str]:
 
 
 def agglomerates(table: t.Table | None) -> int | None:
-    """How many objects are agglomerates; None if the tool does not tell."""
+    """How many groups have grown together; None if the tool does not tell."""
     if table is None or "agglomerate" not in table.columns:
         return None
-    return int(np.count_nonzero(np.asarray(table.columns["agglomerate"], dtype=np.float64) > 0))
+    groups = np.asarray(table.columns["agglomerate"], dtype=np.float64)
+    return len(np.unique(groups[groups > 0]))
 
 
 def _plain(name: str, table: t.Table, column: str) -> list[Any]:

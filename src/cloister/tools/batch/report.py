@@ -69,6 +69,7 @@ class Looked:
         unit: of the sizes.
         others: pictures of the folder that were looked at under other conditions.
         failed: pictures that could not be used.
+        copies: files of the same content as one of the pictures, left out: no particle is counted twice.
     """
 
     samples: tuple[Sample, ...]
@@ -76,6 +77,7 @@ class Looked:
     unit: str
     others: int
     failed: int
+    copies: int = 0
 
 
 def read_results(out: Path) -> Looked:
@@ -100,7 +102,8 @@ def read_results(out: Path) -> Looked:
     if last is None:
         raise BadInput("There are no results here.", "No picture was looked at yet.", "Run the tool first.")
     same = [s for s in everything if _conditions(s) == _conditions(last)]
-    used = sorted((s for s in same if s.ok and s.label), key=lambda sample: (sample.taken, sample.file))
+    usable = sorted((s for s in same if s.ok and s.label), key=lambda sample: (sample.taken, sample.file))
+    used = list({sample.digest: sample for sample in reversed(usable)}.values())[::-1]
     if not used or len(used) > MAX_PICTURES:
         raise BadInput(
             "No report can be made of these results.",
@@ -113,7 +116,8 @@ def read_results(out: Path) -> Looked:
         tuple(row for row, _ in rows),
         rows[0][1],
         len(everything) - len(same),
-        len(same) - len(used),
+        len(same) - len(usable),
+        len(usable) - len(used),
     )
 
 
@@ -249,6 +253,8 @@ def _facts(looked: Looked, found: int) -> list[tuple[str, str]]:
         facts.append(("Pictures that could not be used", str(looked.failed)))
     if looked.others:
         facts.append(("Left out: looked at with another tool or other settings", str(looked.others)))
+    if looked.copies:
+        facts.append(("Left out: the same picture under another name", str(looked.copies)))
     return facts
 
 

@@ -1,8 +1,8 @@
 """A tool over many files, in order; what is done is on disk, and is not done again.
 
 In a folder with results lie, for each picture, its files (`LABEL.overlay.png`, …) and its objects (`objects/LABEL.parquet`), and
-over all of them the record (`samples.db`, see `samples`), `index.html`, and the tables `objects` and `samples` as CSV and
-Parquet. The order of writing (files, objects, then the row) makes a batch that was stopped go on where it was.
+over all of them the record (`samples.db`, see `samples`) and the tables `objects` and `samples` as CSV and
+Parquet; `index.html` is of the last run. The order of writing (files, objects, then the row) makes a batch that was stopped go on where it was.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Sample:
         count: of objects.
         count_low: lower end of the tool's interval for the count, if it gives one.
         count_high: upper end.
-        agglomerates: how many objects are agglomerates, if the tool tells.
+        agglomerates: how many groups have grown together, if the tool tells.
         measured: what the sizes are of, for example `diameter`; empty if there are none.
         unit: of the sizes.
         d10: a tenth of the objects (or of their volume, as the tool weights them) is smaller.

@@ -162,7 +162,14 @@ def trend(
             "There are no samples with a result.", "", "Run a tool with --out, or name another database."
         )
     newest = max(kept, key=lambda sample: (sample.computed, sample.taken, sample.key))
-    same = [sample for sample in kept if _conditions(sample) == _conditions(newest)]
+    # A picture that was looked at again, since another calibration says the same size of a pixel, counts once: as it was looked at last.
+    latest = {
+        (sample.file, sample.digest, sample.taken): sample
+        for sample in sorted(kept, key=lambda sample: sample.computed)
+        if _series(sample) == _series(newest)
+    }
+    same = list(latest.values())
+    apart = sum(_series(sample) != _series(newest) for sample in kept)
     periods: dict[datetime, list[tuple[float, int | None]]] = {}
     for sample in same:
         value = figure(sample, column)
@@ -187,13 +194,14 @@ def trend(
         tuple(_judged(plain, limits)),
         limits,
         f"{newest.tool} {newest.version}",
-        len(kept) - len(same),
+        apart,
         newest.um_per_px,
         sum(sample.um_per_px is not None and sample.calibration is None for sample in same),
     )
 
 
-def _conditions(sample: Sample) -> tuple[str, str, float | None]:
+def _series(sample: Sample) -> tuple[str, str, float | None]:
+    """What samples of one series have in common: a renewed calibration that says the same size begins no other."""
     return sample.tool_digest, sample.settings, sample.um_per_px
 
 

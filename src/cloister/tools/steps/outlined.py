@@ -47,7 +47,7 @@ def measure_outlines(context: Context, _parameters: NoParameters, *, outlines: t
     columns["border"] = cut_by_edge(polygons, (outlines.width, outlines.height)).astype(np.int64)
     long, wide = ("px", "px²") if context.micrometres_per_pixel is None else ("µm", "µm²")
     units = {"x": "px", "y": "px", "area": wide} | dict.fromkeys((*LENGTHS, "across", "down"), long)
-    return t.Table({name: columns[name] for name in COLUMNS}, units)
+    return t.Table({name: columns[name] for name in COLUMNS}, units, outlines.scale)
 
 
 def _columns(_inputs: Mapping[str, t.ValueType], _parameters: Any, _models: Mapping[str, Any]) -> t.ValueType:
