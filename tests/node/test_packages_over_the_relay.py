@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,20 @@ def test_it_goes_on_where_it_broke_off_after_both_servers_were_off(here, monkeyp
     assert asked[0] == 3 * STEP, "not from the beginning"
     assert lab.listing()[0]["whole"]
     assert lab.open(name, "lena")["state"] == "received"
+
+
+def test_a_slow_owner_waits_for_its_next_turn_and_holds_up_nobody(here, monkeypatch):
+    for record in ("0.png", "2.png"):
+        sent(here, record)
+    here[ASH].disclosures.tell()
+    lab, seconds = here[LAB].disclosures.arriving, itertools.count(0, 61)
+    monkeypatch.setattr(lab, "_steady", lambda: next(seconds))
+    lab.fetch()
+    # One part of one package; the other of the same owner waits, too.
+    assert sorted(one["here"] for one in lab.listing()) == [0, STEP]
+    monkeypatch.setattr(lab, "_steady", lambda: 0.0)
+    lab.fetch()
+    assert all(one["whole"] for one in lab.listing())
 
 
 def test_a_recipient_that_is_off_gets_it_later(here):

@@ -35,6 +35,7 @@ from cloister.tools.corrections import (
     shapes,
     told,
 )
+from cloister.tools.corrections import journal as journal_module
 from cloister.tools.corrections.edits import AddDisc
 
 WIDTH, HEIGHT = 400, 300
@@ -163,6 +164,20 @@ def test_who_corrects_what_was_not_seen_is_told_whose_work_it_is():
     assert adas.version == 1
     both = do(where, adas, Remove(numbers=(2,)), who="Ben", key="of-ben-1")
     assert [(entry.who, entry.removed) for entry in both.entries] == [("Ada", (1,)), ("Ben", (2,))]
+
+
+def test_a_journal_holds_so_many_corners_and_what_holds_stays(monkeypatch):
+    monkeypatch.setattr(journal_module, "MAX_CORNERS", 100)
+    where = found()
+    once = do(where, EMPTY, AddDisc(x=150.0, y=100.0, diameter=20.0))
+    corners = len(once.entries[0].made[0].points)
+    journal = once
+    for _ in range(100 // corners - 1):
+        journal = do(where, journal, AddDisc(x=150.0, y=100.0, diameter=20.0))
+    with pytest.raises(Conflict, match="too many corrections"):
+        do(where, journal, AddDisc(x=150.0, y=100.0, diameter=20.0))
+    # What makes no outline is still possible.
+    assert do(where, journal, Undo()).version == journal.version + 1
 
 
 def test_what_is_sent_twice_is_done_once_and_a_key_is_for_one_correction():

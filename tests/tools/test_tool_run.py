@@ -386,7 +386,9 @@ def test_sizes_that_the_crystal_tool_knows_are_not_called_doubtful_whatever_the_
         prepared = prepare(builtin_tool("crystals"), settings={"scale": scale}, threads=1)
         with io.BytesIO() as stream:
             Image.fromarray(drawn.image).save(stream, "PNG")
-            source = Source(Path("a.png"), "a.png", t.File(stream.getvalue(), "a.png"), "sha256:" + "0" * 64, None)
+            source = Source(
+                Path("a.png"), "a.png", t.File(stream.getvalue(), "a.png"), "sha256:" + "0" * 64, None
+            )
         result = prepared.run(source, "a", drawn=False)
         assert result.count > 5
         assert result.warnings == ()

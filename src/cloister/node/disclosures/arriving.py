@@ -12,7 +12,11 @@ Rules:
 
 from __future__ import annotations
 
+import math
 import threading
+import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +41,8 @@ from cloister.storage.settings import Settings
 _WAITING = "disclosures/waiting/"
 _QUOTA = "packages of disclosures"
 _SECONDS = 300.0
+_TURN = 60.0
+"""Seconds after which a sender waits for its next turn, so that a slow one does not hold up what others send."""
 _ATTEMPTS = 3
 
 
@@ -53,6 +59,7 @@ class Arriving:
         quotas: Quotas,
         receiving: Receiving,
         call: Caller,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder / "arriving"
         self._database = database
@@ -62,6 +69,7 @@ class Arriving:
         self._quotas = quotas
         self._receiving = receiving
         self._call = call
+        self._steady = steady
         self._lock = threading.Lock()
 
     def on_offer(self, sender: str, body: bytes) -> bytes:
@@ -95,9 +103,13 @@ class Arriving:
     def fetch(self) -> None:
         """Goes on with every package that is not whole; tells owners what arrived. Whom it cannot reach it asks again later."""
         with self._lock:
+            spent: Counter[str] = Counter()
             for key, note in self._notes().items():
+                if spent[note["sender"]] > _TURN:
+                    continue
+                began = self._steady()
                 try:
-                    self._fetch(key, note)
+                    self._fetch(key, note, began + _TURN)
                 except CloisterError as error:
                     # Only what the owner itself said, or sent, ends an offer: of what happens on the way the relay could be the cause.
                     clause = error.clause if isinstance(error, Refused) else ""
@@ -105,8 +117,9 @@ class Arriving:
                         self._failed(key)
                     elif clause.startswith("disclosure-"):
                         self._forget(key)  # withdrawn, over, opened, or no longer there
+                spent[note["sender"]] += math.ceil(self._steady() - began)
 
-    def _fetch(self, key: str, note: dict[str, Any]) -> None:
+    def _fetch(self, key: str, note: dict[str, Any], until: float) -> None:
         sender, offer = note["sender"], PackageOffer.model_validate(note["offer"])
         if note["whole"] is None:
             place = self._place(key)
@@ -116,6 +129,8 @@ class Arriving:
                     place.unlink(missing_ok=True)
                     return
                 self._append(place, part)
+                if self._steady() > until:
+                    return
             require_offered(read_limited(place, MAX_PACKAGE), offer, self._parties.own.party)
             if not self._arrived(key, sender, offer):
                 return

@@ -40,6 +40,8 @@ from cloister.tools.corrections.edits import (
 from cloister.tools.corrections.found import MAX_OBJECTS, Found, Thing
 
 MAX_ENTRIES = 5_000
+MAX_CORNERS = 200_000
+"""Of all outlines in a journal: some 10 MB, which are parsed in a third of a second; an outline drawn by hand has up to 200."""
 _FEW = 3
 
 
@@ -157,16 +159,24 @@ def correct(
     if after != journal.version:
         raise _meanwhile(journal.entries[max(0, after) :] if after < journal.version else ())
     if journal.version >= MAX_ENTRIES:
-        raise Conflict(
-            "This result has too many corrections.",
-            f"At most {MAX_ENTRIES} are kept.",
-            "Drop the picture again.",
-        )
+        raise _full()
     removed, made = _outcome(found, journal, edit)
+    if sum(len(one.points) for entry in journal.entries for one in entry.made) > MAX_CORNERS - sum(
+        len(one.points) for one in made
+    ):
+        raise _full()
     entry = Entry(
         at=at, who=one_line(who)[:200], whose=whose[:200], key=key, edit=edit, removed=removed, made=made
     )
     return Journal((*journal.entries, entry))
+
+
+def _full() -> Conflict:
+    return Conflict(
+        "This result has too many corrections.",
+        f"At most {MAX_ENTRIES} are kept, with {MAX_CORNERS} corners.",
+        "Keep the result, drop the picture again, and go on there.",
+    )
 
 
 def _outcome(

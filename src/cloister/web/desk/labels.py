@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 import zipfile
 from collections.abc import Iterable
 
@@ -19,12 +20,16 @@ from cloister.tools.corrections import labels_of
 
 MOST = 500
 """Results in one file."""
-MOST_BYTES = 1 << 30
+MOST_BYTES = 256 << 20
+"""Of the pictures in one file, which is made in memory."""
 _DATED = (1980, 1, 1, 0, 0, 0)
+_ONE = threading.Lock()
 
 
 def as_dataset(room: ToolRoom, samples: Iterable[Sample], who: Who) -> bytes:
     """A ZIP with `images/`, `labels/` and `read-me.txt`: results that have no outlines are left out, and said.
+
+    It takes long; one is made at a time, since each is in memory.
 
     Args:
         room: has their files.
@@ -34,6 +39,11 @@ def as_dataset(room: ToolRoom, samples: Iterable[Sample], who: Who) -> bytes:
     Raises:
         NotFound: none of them has outlines.
     """
+    with _ONE:
+        return _zipped(room, samples, who)
+
+
+def _zipped(room: ToolRoom, samples: Iterable[Sample], who: Who) -> bytes:
     stream, told, size, used = io.BytesIO(), [], 0, 0
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as made:
         for sample in list(samples)[:MOST]:

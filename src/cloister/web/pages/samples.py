@@ -151,13 +151,14 @@ def add(app: FastAPI, pages: Pages) -> None:
         )
 
     @routes.get("/samples/labels.zip", "samples.read")
-    def all_labels(
+    async def all_labels(
         request: Request, tool: str = "", label: str = "", text: str = "", since: str = "", until: str = ""
     ) -> Response:
         found = room.history.page(view.wanted(tool, label, text, since, until), limit=MOST).samples
         asked = view.who(request)
         whole = [room.history.get(sample.id) for sample in found]
-        return _download(as_dataset(room, whole, asked), "labels.zip", "application/zip")
+        made = await slow.run(asked.key, partial(as_dataset, room, whole, asked))
+        return _download(made, "labels.zip", "application/zip")
 
     @routes.get("/samples/{sample}", "samples.read")
     def show(request: Request, sample: str) -> Response:
@@ -195,11 +196,12 @@ def add(app: FastAPI, pages: Pages) -> None:
         )
 
     @routes.get("/samples/{sample}/labels.zip", "samples.read")
-    def labels(request: Request, sample: str) -> Response:
+    async def labels(request: Request, sample: str) -> Response:
         asked = view.who(request)
         found = room.sample(sample, asked)
         name = view.download_name(found, "labels.zip")
-        return _download(as_dataset(room, [found], asked), name, "application/zip")
+        made = await slow.run(asked.key, partial(as_dataset, room, [found], asked))
+        return _download(made, name, "application/zip")
 
     @routes.get("/samples/{sample}/by-hand", "samples.read")
     def by_hand(request: Request, sample: str) -> Response:
