@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from cloister.applications.crystals.agglomerates import grow
 from cloister.applications.crystals.factories import SEED_LIKE
+from cloister.applications.crystals.hiding import hidden_shares
 from cloister.applications.crystals.optics import Optics, Part, show_crystals
-from cloister.applications.crystals.outlines import hidden_shares
 from cloister.applications.crystals.polyhedra import HABITS, make_crystal
 from cloister.applications.crystals.synthesis import synthesise
 from cloister.data.polygons import covered, reach

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cloister.applications.crystals.factories import (
-    CAMERA,
     COAST,
     FEDERATION,
     NORTH,
@@ -19,7 +18,6 @@ from cloister.applications.crystals.factories import (
     PUBLIC,
     SEED_LIKE,
     preset,
-    production,
 )
 from cloister.applications.crystals.polyhedra import HABITS, make_crystal
 from cloister.applications.crystals.synthesis import synthesise, write_dataset
@@ -134,19 +132,6 @@ def test_the_factories_differ_from_each_other_and_from_the_public_mixture() -> N
     assert river[1] < min(north[1], valley[1]) / 1.5
     assert north[2] > 1.5 * valley[2]
     assert all(factory != PUBLIC for factory in (*FEDERATION, COAST, SEED_LIKE))
-
-
-def test_a_plant_makes_what_the_others_make_too_and_sees_it_through_its_own_camera() -> None:
-    for plant in FEDERATION:
-        (main, half), *others = production(plant)
-        assert main == plant
-        assert half + sum(share for _, share in others) == pytest.approx(1.0)
-        assert {factory.habits.__str__() for factory, _ in others} == {
-            str(factory.habits) for factory in FEDERATION if factory != plant
-        }
-        for factory, _ in others:
-            assert all(getattr(factory, name) == getattr(plant, name) for name in CAMERA)
-            assert factory.diameter != plant.diameter
 
 
 def test_a_dataset_has_a_label_for_each_picture(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from cloister.acceptance.study import Plan
 from cloister.documents.content import Bullets, Paper, Paragraph, Table
 from cloister.documents.pdf import render
 from cloister.foundation.clock import parse_rfc3339
+from cloister.foundation.spreadsheets import harmless
 
 
 def sheets(plan: Plan, fonts: Sequence[Path] = ()) -> dict[str, bytes]:
@@ -48,13 +49,9 @@ def _table(plan: Plan, person: str, repeat: int, order: Sequence[str]) -> bytes:
     writer.writerow([*COLUMNS, PLAN_COLUMN])
     mark = short_digest(plan)
     for name in order:
-        writer.writerow([_harmless(name), _harmless(person), repeat, "", mark])
+        writer.writerow([harmless(name), harmless(person), repeat, "", mark])
     # The mark in front tells spreadsheets that this is UTF-8.
     return b"\xef\xbb\xbf" + stream.getvalue().encode("utf-8")
-
-
-def _harmless(text: str) -> str:
-    return "'" + text if text[:1] in ("=", "+", "-", "@") else text
 
 
 def _paper(plan: Plan, person: str, repeat: int, order: Sequence[str]) -> Paper:

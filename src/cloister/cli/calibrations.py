@@ -12,7 +12,7 @@ import click
 
 from cloister.cli.common import Number, table
 from cloister.cli.output import Answer, command
-from cloister.cli.tools import node_folder
+from cloister.cli.tools import optional_folder
 from cloister.foundation.errors import BadInput, CloisterError, Conflict
 from cloister.foundation.files import read_limited, write_atomically
 
@@ -36,6 +36,9 @@ def given_calibration(given: str | None, folder: Path | None) -> Calibration | N
     from cloister.tools.calibrations import open_calibration
 
     return None if given is None else open_calibration(given, _place(folder))
+
+
+_folder = optional_folder("Use the calibrations of the server in this folder.")
 
 
 def _place(folder: Path | None) -> Path | None:
@@ -103,7 +106,7 @@ def _place(folder: Path | None) -> Path | None:
     default=None,
     help="Write it to this file (.json).",
 )
-@node_folder
+@optional_folder("Keep it among the calibrations of the server in this folder.")
 def new(
     picture: Path | None,
     objective: str,
@@ -171,7 +174,7 @@ def new(
 
 
 @command(calibration_group, "list")
-@node_folder
+@_folder
 def list_(folder: Path | None) -> Answer:
     """The calibrations that are kept by name."""
     from cloister.tools.calibrations import Calibrations
@@ -195,7 +198,7 @@ def list_(folder: Path | None) -> Answer:
 
 @command(calibration_group, "show")
 @click.argument("calibration", metavar="NAME|FILE")
-@node_folder
+@_folder
 def show(calibration: str, folder: Path | None) -> Answer:
     """What a calibration says, and what speaks against using it today."""
     from cloister.sizing.calibration import concerns
@@ -210,7 +213,7 @@ def show(calibration: str, folder: Path | None) -> Answer:
 @click.argument("calibration", metavar="NAME|FILE")
 @click.argument("pictures", nargs=-1, metavar="PICTURES...", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--objective", default=None, help="With which objective the pictures were taken.")
-@node_folder
+@_folder
 def check(calibration: str, pictures: tuple[Path, ...], objective: str | None, folder: Path | None) -> Answer:
     """Whether a calibration holds today, and for these PICTURES.
 
@@ -237,7 +240,7 @@ def check(calibration: str, pictures: tuple[Path, ...], objective: str | None, f
 
 @command(calibration_group, "remove")
 @click.argument("name")
-@node_folder
+@_folder
 def remove(name: str, folder: Path | None) -> Answer:
     """Forget the calibration NAME. Results that were measured with it keep what it said."""
     from cloister.tools.calibrations import Calibrations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +25,20 @@ def tool_group() -> None:
     """Run tools, install them, pass them on as one file."""
 
 
-def node_folder(function: click.decorators.FC) -> click.decorators.FC:
-    """`--folder`: whose installed tools are used."""
+def optional_folder(about: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """`--folder`: a server's; without it, what is this user's is meant."""
     return click.option(
         "--folder",
         type=click.Path(path_type=Path, file_okay=False),
         envvar=FOLDER_VARIABLE,
         default=None,
-        help="Use the tools installed at the server in this folder.",
-    )(function)
+        help=about,
+    )
+
+
+def node_folder(function: click.decorators.FC) -> click.decorators.FC:
+    """`--folder`: whose installed tools are used."""
+    return optional_folder("Use the tools installed at the server in this folder.")(function)
 
 
 def installed_tools(folder: Path | None) -> InstalledTools:

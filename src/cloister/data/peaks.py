@@ -68,11 +68,6 @@ def find_peaks(
     return peaks
 
 
-def count_peaks(heatmap: NDArray[Any], threshold: float, min_distance: int) -> int:
-    """How many peaks `find_peaks` finds."""
-    return len(find_peaks(heatmap, threshold, min_distance))
-
-
 def _highest(
     values: NDArray[np.float32], threshold: float, reach: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -257,29 +257,6 @@ COAST = Factory(
 
 FEDERATION: tuple[Factory, ...] = (NORTH, RIVER, VALLEY)
 
-CAMERA = (
-    *("width", "height", "sharpness", "level", "level_dark", "warmth", "vignette", "slope"),
-    *("mottle", "noise", "grain", "gamma", "grey", "jpeg"),
-)
-"""What belongs to a plant's microscope and camera; everything else belongs to what is under it."""
-
-MAIN_SHARE = 0.5
-"""Of a plant's pictures: those of its main product, which is what its people have labelled."""
-
-
-def production(plant: Factory) -> tuple[tuple[Factory, float], ...]:
-    """All that a plant makes, as its own camera sees it, with the share of its pictures.
-
-    A plant of the federation has a main product (its preset); what is the main product of the others it makes too, less
-    often. Labels cost five minutes for a part of one picture, so a plant has labelled its main product only.
-    """
-    camera = {name: getattr(plant, name) for name in CAMERA}
-    others = [factory for factory in FEDERATION if factory != plant]
-    share = (1.0 - MAIN_SHARE) / len(others)
-    seen = [replace(other, name=f"{plant.name}, as {other.name}", **camera) for other in others]
-    return ((plant, MAIN_SHARE), *((factory, share) for factory in seen))
-
-
 PRESETS: dict[str, Factory] = {f.name: f for f in (SEED_LIKE, PUBLIC, FOAM, *FEDERATION, COAST)}
 
 

@@ -44,7 +44,8 @@ class Judgement:
         number_d50: relative error of the median diameter by number; None without crystals.
         volume_d50: the same by volume.
         agglomerated: recall of crystals that are part of agglomerates; None if there are none.
-        mimics: false crystals per bubble; None without bubbles.
+        mimics: all false crystals over the number of bubbles, so an upper bound of bubbles taken for crystals; it tells of bubbles
+            where there is little else. None without bubbles.
         bias: median relative error of matched crystals' diameters.
         outlines: mean intersection over union of matched crystals' outlines with the true ones.
         within: share of pictures whose true number lies in the range that is told of the count; None if no finder is given.

@@ -104,7 +104,7 @@ def card_markdown(card: Mapping[str, Any]) -> str:
             "",
             "Count accuracy is the mean over pictures of max(0, 1 - |found - true| / true); a match lies within half a crystal's",
             "diameter. D50: relative error of the median diameter by number and by volume, over all pictures. Outlines: mean intersection",
-            "over union of matched crystals with the true ones. Agglomerated: recall of primaries in agglomerates. Mimics: false crystals per bubble. `foam` has hardly a crystal: one false one weighs much.",
+            "over union of matched crystals with the true ones. Agglomerated: recall of primaries in agglomerates. Mimics: all false crystals over the number of bubbles, so an upper bound; it tells of bubbles in `foam` only, where there is little else. `foam` has hardly a crystal: one false one weighs much.",
             "Within: share of pictures whose true number lies between the `count_low` and `count_high` that the tool tells.",
             "",
             "| set | " + " | ".join(c.replace("_", " ") for c in columns) + " | goals missed |",

@@ -19,6 +19,7 @@ from cloister.applications.crystals.agglomerates import grow
 from cloister.applications.crystals.camera import Camera, expose
 from cloister.applications.crystals.factories import Factory, Range
 from cloister.applications.crystals.framing import round_field, write_on
+from cloister.applications.crystals.hiding import hidden_shares
 from cloister.applications.crystals.mimics import (
     draw_rim,
     lay_curls,
@@ -40,7 +41,6 @@ from cloister.applications.crystals.optics import (
     show_crystals,
     show_odd_bubble,
 )
-from cloister.applications.crystals.outlines import hidden_shares
 from cloister.applications.crystals.polyhedra import Polyhedron, make_crystal
 from cloister.foundation.canonical import canonical
 from cloister.foundation.errors import BadInput

@@ -28,7 +28,7 @@ class Trial:
         number_d50: largest relative error of the median diameter by number, over all pictures.
         volume_d50: the same by volume.
         recall: of primaries that are part of agglomerates.
-        mimics: false crystals at most per bubble.
+        mimics: all false crystals over the number of bubbles, at most; asked only where there is little else.
     """
 
     factory: Factory

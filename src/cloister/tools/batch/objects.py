@@ -15,6 +15,7 @@ import numpy as np
 
 from cloister.foundation.errors import BadInput
 from cloister.foundation.files import write_atomically
+from cloister.foundation.spreadsheets import harmless as harmless  # noqa: PLC0414 - `running` takes it from here
 from cloister.tools import types as t
 
 PIECES = "objects"
@@ -238,8 +239,3 @@ def _for_spreadsheets(table: Any, heading: Any) -> Any:
             column = pa.array([harmless(value) for value in column.to_pylist()], field.type)
         arrays.append(column)
     return pa.Table.from_arrays(arrays, schema=heading)
-
-
-def harmless(value: Any) -> Any:
-    """A value for a CSV file: text that a spreadsheet would run as a formula is quoted by `'`."""
-    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
