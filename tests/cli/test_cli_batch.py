@@ -64,8 +64,8 @@ def test_the_answer_for_programs_is_one_document_that_says_everything_of_each_pi
         assert len(image["crystals"]) == image["count"] > 5
         for crystal in image["crystals"]:
             assert list(crystal) == CRYSTAL
-            assert 0 <= crystal["x"] < 640
-            assert 0 <= crystal["y"] < 512
+            assert -0.5 <= crystal["x"] < 639.5
+            assert -0.5 <= crystal["y"] < 511.5
             assert crystal["length"] >= crystal["ecd"] * 0.99
             assert crystal["border"] in (True, False)
         # The older answer's words stay.

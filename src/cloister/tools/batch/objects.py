@@ -15,7 +15,7 @@ import numpy as np
 
 from cloister.foundation.errors import BadInput
 from cloister.foundation.files import write_atomically
-from cloister.foundation.spreadsheets import harmless as harmless  # noqa: PLC0414 - `running` takes it from here
+from cloister.foundation.spreadsheets import harmless
 from cloister.tools import types as t
 
 PIECES = "objects"

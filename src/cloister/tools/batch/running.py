@@ -22,6 +22,7 @@ from typing import Any
 from cloister import __version__
 from cloister.foundation.errors import BadInput, CloisterError, Conflict, OutOfSpace
 from cloister.foundation.files import write_atomically
+from cloister.foundation.spreadsheets import harmless
 from cloister.storage.locking import FolderLock
 from cloister.tools import types as t
 from cloister.tools.batch import object_rows, objects
@@ -423,7 +424,7 @@ def _samples_tables(folder: Folder) -> tuple[Path, Path]:
         columns[name] = [iso(value) for value in columns[name]]
     lines = io.BytesIO()
     pa_csv.write_csv(
-        pa.table({name: [objects.harmless(value) for value in values] for name, values in columns.items()}),
+        pa.table({name: [harmless(value) for value in values] for name, values in columns.items()}),
         lines,
     )
     write_atomically(csv_path, lines.getvalue())

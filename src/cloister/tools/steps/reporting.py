@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from cloister.data.schema import Line
+from cloister.foundation.spreadsheets import harmless
 from cloister.sizing.calibration import Calibration
 from cloister.tools import types as t
 from cloister.tools.sizes import outside_known_sizes
@@ -72,8 +73,11 @@ def as_csv(table: t.Table) -> bytes:
     """A table as CSV, UTF-8, units in the header. Text that a spreadsheet would run as a formula is quoted by `'`."""
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\r\n")
-    writer.writerow([_harmless(table.heading(name)) for name in table.columns])
-    columns = ([_harmless(value) for value in plain(values)] for values in table.columns.values())
+    writer.writerow([harmless(table.heading(name)) for name in table.columns])
+    columns = (
+        ["" if value is None else harmless(value) for value in plain(values)]
+        for values in table.columns.values()
+    )
     writer.writerows(zip(*columns, strict=True))
     return stream.getvalue().encode("utf-8")
 
@@ -232,12 +236,6 @@ def _shown(value: Any) -> str:
     if value is None:
         return "–"  # noqa: RUF001 - an en dash is how an empty figure is printed
     return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
-
-
-def _harmless(value: Any) -> Any:
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
-    return "" if value is None else value
 
 
 STEPS = (
