@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -23,6 +25,7 @@ from cloister.node.toolroom.workers import Looked, Told
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events
 from cloister.storage.log import LogRows
+from cloister.storage.settings import Settings
 from cloister.tools import serving
 from cloister.tools.package import Package, pack
 from node.town import LAB, PURPOSE, town, until
@@ -235,6 +238,54 @@ def test_an_agreement_with_the_clause_asks_nobody_as_often_as_it_says(here):
     here.clock.advance(5)
     other = ask(here, tool=tool(min_distance=6))
     assert here[LAB].figures.asking.one(other)["state"] == "waiting", "the next one needs a person"
+
+
+def unsent(here, **changes) -> bytes:
+    """A question as the lab's server would send it."""
+    asking = here[LAB].figures.asking
+    fields = {
+        "owner": here.party[ASH],
+        "dataset": "photos",
+        "tool": tool(),
+        "figures": (),
+        "purpose": PURPOSE,
+    }
+    name = asking.ask(Wanted(**fields | {"epsilon": None, "by": "lena"} | changes))["question"]
+    with here[LAB].durable.database.read() as tx:
+        signed = Envelope.stored(Documents(tx).get(name)).encode()
+    return struct.pack(">I", len(signed)) + signed + asking._place(name).read_bytes()
+
+
+def test_questions_asked_at_once_find_no_more_room_than_the_clause_leaves(here, monkeypatch):
+    agreed(here, figures=1)
+    answering = here[ASH].figures.answering
+    permitted = answering._permitted
+
+    def slowly(question):
+        found = permitted(question)
+        time.sleep(0.2)
+        return found
+
+    monkeypatch.setattr(answering, "_permitted", slowly)
+    bodies = [unsent(here, tool=tool(min_distance=distance)) for distance in (5, 6, 7, 8)]
+    with ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(lambda body: answering.on_question(here.party[LAB], body), bodies))
+    assert sorted(told) == [b'{"state":"approved"}', *[b'{"state":"waiting"}'] * 3]
+
+
+def test_what_no_person_let_out_waits_for_one_when_the_clause_has_no_room_left_at_measuring(here):
+    agreement = agreed(here, figures=1)
+    first = ask(here)
+    second = ask(here, tool=tool(min_distance=6))
+    key = f"figures/taken/{second}"
+    with here[ASH].durable.database.transaction() as tx:
+        note = Settings(tx).get(key)
+        Settings(tx).put(key, {**note, "state": "approved", "under": [agreement]})
+    answering = here[ASH].figures.answering
+    answering.work()
+    assert sorted(answering.one(name)["state"] for name in (first, second)) == ["answered", "waiting"]
+    (waits,) = answering.waiting()
+    assert approved(here, waits["question"])["state"] == "answered"
 
 
 def test_an_agreement_without_the_clause_leaves_it_to_a_person_and_another_purpose_forbids(here):

@@ -4,7 +4,8 @@ Rules:
 1. A question is taken from a party whose fingerprint was compared here, signed by it. It is counted against that party's quota before
    it is looked at; what an agreement forbids (`disclosure.figure_permission`), or is no tool, is refused at once, and its count against
    the rate stays: a refusal tells something, too. The owner's people see that there was such a question.
-2. Unless every governing agreement's clause permits it, it waits for a person with the right to approve tasks, for as long as it takes.
+2. Unless every governing agreement's clause permits it, when it comes and when it is measured, it waits for a person with the right
+   to approve tasks, for as long as it takes. Questions are decided one after the other: none finds room that another takes.
    The decision, with the account's name, is kept and logged. Nobody's silence is a yes.
 3. What is the same question (`questions.subject`) is measured once; its figures are kept, and told again to whoever is permitted.
    So asking again averages no noise away, and spends nothing.
@@ -133,6 +134,8 @@ class Answering:
         self._make_looker = looker
         self._closing = threading.Event()
         self._working = threading.Lock()
+        # Taken before a transaction begins, never within one.
+        self._deciding = threading.Lock()
 
     # Questions come ------------------------------------------------------------------------------------------------
 
@@ -171,8 +174,17 @@ class Answering:
     def _take(self, envelope: Envelope, question: Question, tool: bytes) -> dict[str, Any]:
         if not same(unpack(tool, "The tool").tool.digest, question.tool):
             raise BadInput("A question came with another tool than it names.", "", "Ask again.")
-        permitted = self._permitted(question)
+        with self._deciding:
+            # One at a time: two questions at once would each find room under the agreements.
+            return self._note(envelope, question, tool)
+
+    def _note(self, envelope: Envelope, question: Question, tool: bytes) -> dict[str, Any]:
         name, now = envelope.digest, self._clock.now()
+        with self._database.read() as tx:
+            known: dict[str, Any] | None = Settings(tx).get(_TAKEN + name)
+        if known is not None:
+            return known
+        permitted = self._permitted(question)
         note: dict[str, JSON] = {
             "state": "approved" if permitted.asks_nobody else "waiting",
             "by": None,
@@ -208,25 +220,28 @@ class Answering:
         now = self._clock.now()
         with self._database.read() as tx:
             envelope = self._question(tx, name)
-        if approve:
-            self._permitted(read_question(envelope))
-        with self._database.transaction() as tx:
-            note = Settings(tx).get(_TAKEN + name)
-            if note["state"] != "waiting":
-                raise Conflict(
-                    "This question was decided before.", _DECIDED[note["state"]], "See: cloister ask figures"
+        act: dict[str, JSON] = {
+            "type": "cloister/figures-decision@1",
+            "question": name,
+            "approved": approve,
+            "by": by,
+            "at": now,
+        }
+        with self._deciding:
+            if approve:
+                self._permitted(read_question(envelope))
+            with self._database.transaction() as tx:
+                note = Settings(tx).get(_TAKEN + name)
+                if note["state"] != "waiting":
+                    raise Conflict(
+                        "This question was decided before.",
+                        _DECIDED[note["state"]],
+                        "See: cloister ask figures",
+                    )
+                Settings(tx).put(
+                    _TAKEN + name, {**note, "state": "approved" if approve else "refusing", "by": by}
                 )
-            act: dict[str, JSON] = {
-                "type": "cloister/figures-decision@1",
-                "question": name,
-                "approved": approve,
-                "by": by,
-                "at": now,
-            }
-            Settings(tx).put(
-                _TAKEN + name, {**note, "state": "approved" if approve else "refusing", "by": by}
-            )
-            self._ledger.append(tx, "decision", digest_json(act))
+                self._ledger.append(tx, "decision", digest_json(act))
         return self.one(name)
 
     def _permitted(self, question: Question) -> Permitted:
@@ -294,6 +309,8 @@ class Answering:
                 self._answer(name, question, refused="a-person")
                 continue
             try:
+                if note["by"] is None and not self._still_asks_nobody(question, name):
+                    continue
                 kept = self._figures(question, name)
             except Refused as error:
                 self._answer(name, question, refused=_refusal(error))
@@ -303,6 +320,16 @@ class Answering:
                 continue
             else:
                 self._answer(name, question, kept=kept)
+
+    def _still_asks_nobody(self, question: Question, name: str) -> bool:
+        """Whether a question that no person let out needs none now; else it waits for one. Raises `Refused`."""
+        with self._deciding:
+            if self._permitted(question).asks_nobody:
+                return True
+            with self._database.transaction() as tx:
+                note = Settings(tx).get(_TAKEN + name)
+                Settings(tx).put(_TAKEN + name, {**note, "state": "waiting", "under": []})
+        return False
 
     def _figures(self, question: Question, name: str) -> dict[str, Any]:
         """What was measured, now or before. Raises `Refused`, or `BadInput` if the tool is none that runs."""
