@@ -16,7 +16,15 @@ import pytest
 from cloister.disclosure.questions import QUESTION_TYPE, read_question, sign_question
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import FixedClock, rfc3339
-from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, NotTrusted, Refused
+from cloister.foundation.errors import (
+    BadInput,
+    CloisterError,
+    Conflict,
+    NotFound,
+    NotTrusted,
+    Refused,
+    Unreachable,
+)
 from cloister.foundation.quotas import Quota
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import b64
@@ -363,6 +371,50 @@ def test_another_tool_than_was_named_is_refused(here):
     signed = sign_question(changed, node.keys).encode()
     with pytest.raises(BadInput):
         node.call(here.party[ASH], ASK, struct.pack(">I", len(signed)) + signed + tool(min_distance=7), 20)
+
+
+@pytest.mark.parametrize("said", [b"[]", b'"x"', b"", b'{"state":"evil"}', b'{"state":["waiting"]}'])
+def test_whatever_an_owner_says_of_a_question_it_waits(here, monkeypatch, said):
+    monkeypatch.setattr(here[LAB].figures.asking, "_call", lambda *_: said)
+    assert here[LAB].figures.asking.one(ask(here))["state"] == "waiting"
+
+
+def test_an_owner_that_never_answers_holds_the_others_up_once_a_round(three, monkeypatch):
+    asking, called = three[LAB].figures.asking, []
+    three[OTHER].datasets.add(
+        three[ASH].folder.root.parent / "photos", {"name": "theirs", "title": "Theirs", "residency": "DE"}
+    )
+    three[OTHER].steward.wake("documents")
+    until("the catalogue", lambda: len(three[LAB].datasets.catalogue()) == 2)
+
+    def call(owner, *_):
+        called.append(owner)
+        if owner == three.party[ASH]:
+            raise Unreachable("It does not answer.", "", "")
+        return b'{"state":"waiting"}'
+
+    monkeypatch.setattr(asking, "_call", lambda *_: (_ for _ in ()).throw(Unreachable("Not yet.", "", "")))
+    for purpose in ("One", "Two", "Three"):
+        ask(three, purpose=purpose)
+    other = ask(three, owner=three.party[OTHER], dataset="theirs")
+    monkeypatch.setattr(asking, "_call", call)
+    asking.tell()
+    assert sorted(called) == sorted([three.party[ASH], three.party[OTHER]])
+    assert asking.one(other)["state"] == "waiting"
+
+
+def test_answers_leave_whatever_becomes_of_questions(here, monkeypatch):
+    name = ask(here)
+    here[ASH].figures.answering.decide(name, "anna", approve=True)
+    here[ASH].figures.answering.work()
+
+    def broken():
+        raise RuntimeError
+
+    monkeypatch.setattr(here[ASH].figures.asking, "tell", broken)
+    with pytest.raises(RuntimeError):
+        here[ASH].figures.tell()
+    assert here[LAB].figures.asking.one(name)["state"] == "answered"
 
 
 def test_an_answer_by_another_than_the_owner_or_a_changed_one_does_not_count(three):
