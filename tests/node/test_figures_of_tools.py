@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import struct
@@ -13,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from cloister.data.labels import Labels
 from cloister.disclosure.questions import QUESTION_TYPE, read_question, sign_question
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import FixedClock, rfc3339
@@ -28,6 +30,7 @@ from cloister.foundation.errors import (
 from cloister.foundation.quotas import Quota
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import b64
+from cloister.node.figures import measuring, scoring
 from cloister.node.figures.asking import ANSWER, ASK, Wanted
 from cloister.node.toolroom.workers import Looked, Told
 from cloister.storage.documents import Documents
@@ -451,6 +454,30 @@ def test_a_tool_that_fails_at_a_picture_or_finds_nothing_scores_nothing_there_an
     assert found["state"] == "answered"
     assert found["figures"]["count-accuracy"] == pytest.approx(round((2 / 3) * (1 + 6 / 7) / 2, 1), abs=0.1)
     assert "secret" not in json.dumps(here[LAB].figures.asking.one(ask(here)))
+
+
+def test_a_picture_too_large_for_the_tool_scores_nothing_and_the_others_are_measured(here, monkeypatch):
+    limits = measuring.LIMITS
+    sizes = sorted(len(picture(place)[1]) for place in range(PICTURES))
+    monkeypatch.setattr(measuring, "LIMITS", dataclasses.replace(limits, file_bytes=sizes[-1] - 1))
+    found = approved(here, ask(here))
+    assert found["state"] == "answered"
+    assert 0 < InThisProcess.looks < PICTURES
+
+
+def test_more_objects_than_are_matched_in_time_count_as_none_found(monkeypatch):
+    labels = Labels(centres=((0.0, 0.0), (50.0, 0.0)), diameters=(10.0, 10.0))
+    table = b"x (px),y (px)\n" + b"0,0\n50,0\n90,90\n"
+    assert scoring.scores(labels, 3, table)["f1"] == 0.8
+    monkeypatch.setattr(scoring, "MAX_PAIRS", 5)
+    assert scoring.scores(labels, 3, table)["f1"] == 0.0
+    # Laid out on a line, where an assignment takes longest: answered at once.
+    monkeypatch.undo()
+    line = tuple((float(place), 0.0) for place in range(5000))
+    many = b"x (px),y (px)\n" + b"".join(b"%d,0\n" % place for place in range(20_000))
+    begun_at = time.monotonic()
+    assert scoring.scores(Labels(centres=line, diameters=(1e5,) * 5000), 1, many)["f1"] == 0.0
+    assert time.monotonic() - begun_at < 5
 
 
 def forbidden(here, number: int) -> bytes:
