@@ -480,6 +480,21 @@ def test_more_objects_than_are_matched_in_time_count_as_none_found(monkeypatch):
     assert time.monotonic() - begun_at < 5
 
 
+def test_a_list_looks_at_the_questions_about_a_dataset_once(here, monkeypatch):
+    names = [ask(here, purpose=purpose) for purpose in ("One", "Two", "Three")]
+    approved(here, names[0])
+    answering = here[ASH].figures.answering
+    history, looked = answering._history, []
+
+    def counted(commitment):
+        looked.append(commitment)
+        return history(commitment)
+
+    monkeypatch.setattr(answering, "_history", counted)
+    assert [item["measured"] for item in answering.listing()] == [1, 1, 1]
+    assert len(looked) == 1
+
+
 def forbidden(here, number: int) -> bytes:
     """A question for a purpose that no agreement permits, each another one, as the lab's server would send it."""
     with here[LAB].durable.database.read() as tx:

@@ -466,7 +466,8 @@ class Answering:
 
     def listing(self) -> list[dict[str, Any]]:
         """The questions put to this party, oldest first."""
-        return [self.one(name) for name in self._notes()]
+        measured = dict[str, int]()
+        return [self._one(name, measured) for name in self._notes()]
 
     def waiting(self) -> list[dict[str, Any]]:
         """The questions that a person here has to decide, oldest first, without what was measured before."""
@@ -493,13 +494,19 @@ class Answering:
         return Stand(permitted.agreements, paying is not None, None)
 
     def one(self, name: str) -> dict[str, Any]:
-        """One of them, and how many different questions its researcher has asked here. Raises `NotFound`."""
+        """One of them, and how many different questions were measured on its pictures. Raises `NotFound`."""
+        return self._one(name, {})
+
+    def _one(self, name: str, measured: dict[str, int]) -> dict[str, Any]:
+        """The same; how many were measured of each commitment is kept in `measured`, as it takes a look at all questions."""
         with self._database.read() as tx:
             question, answer = self._question(tx, name), self._given(tx, name)
             note = Settings(tx).get(_TAKEN + name)
         if note is None:
             raise _no_such()
-        measured, _ = self._history(read_question(question).commitment)
+        commitment = read_question(question).commitment
+        if commitment not in measured:
+            measured[commitment] = len(self._history(commitment)[0])
         return {
             **view(question, answer, self._parties.names()),
             "side": "to-answer",
@@ -507,7 +514,7 @@ class Answering:
             "why": "",
             "decided_by": note["by"],
             "under": list(note["under"]),
-            "measured": len(measured),
+            "measured": measured[commitment],
         }
 
     def _question(self, tx: Transaction, name: str) -> Envelope:
