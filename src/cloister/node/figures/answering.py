@@ -12,7 +12,8 @@ Rules:
 4. Where the pictures belong to a population with a budget, the noise's secret is on disk first, then the charge, then the figures.
    Without an agreement whose budget pays, nothing is told of them.
 5. Everything that looks at pictures is done in a confined worker (`measuring`). Of the pictures themselves nothing is kept.
-6. An answer is signed, logged, and sent until it is confirmed.
+6. An answer is signed, logged, and sent until it is confirmed. How long it takes depends on the pictures and the tool, and is not
+   hidden: whoever asks again sees it change, and `made` says it to the second.
 """
 
 from __future__ import annotations
