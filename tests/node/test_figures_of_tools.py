@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
+from cloister.data.labels import Labels
 from cloister.disclosure.questions import QUESTION_TYPE, read_question, sign_question
 from cloister.foundation.canonical import canonical
 from cloister.foundation.clock import FixedClock, rfc3339
-from cloister.foundation.errors import BadInput, CloisterError, Conflict, NotFound, NotTrusted, Refused
+from cloister.foundation.errors import (
+    BadInput,
+    CloisterError,
+    Conflict,
+    NotFound,
+    NotTrusted,
+    Refused,
+    Unreachable,
+)
 from cloister.foundation.quotas import Quota
 from cloister.identity.envelopes import Envelope
 from cloister.identity.keys import b64
+from cloister.node.figures import measuring, scoring
 from cloister.node.figures.asking import ANSWER, ASK, Wanted
 from cloister.node.toolroom.workers import Looked, Told
 from cloister.storage.documents import Documents
 from cloister.storage.events import Events
 from cloister.storage.log import LogRows
+from cloister.storage.settings import Settings
 from cloister.tools import serving
 from cloister.tools.package import Package, pack
 from node.town import LAB, PURPOSE, town, until
@@ -237,6 +251,54 @@ def test_an_agreement_with_the_clause_asks_nobody_as_often_as_it_says(here):
     assert here[LAB].figures.asking.one(other)["state"] == "waiting", "the next one needs a person"
 
 
+def unsent(here, **changes) -> bytes:
+    """A question as the lab's server would send it."""
+    asking = here[LAB].figures.asking
+    fields = {
+        "owner": here.party[ASH],
+        "dataset": "photos",
+        "tool": tool(),
+        "figures": (),
+        "purpose": PURPOSE,
+    }
+    name = asking.ask(Wanted(**fields | {"epsilon": None, "by": "lena"} | changes))["question"]
+    with here[LAB].durable.database.read() as tx:
+        signed = Envelope.stored(Documents(tx).get(name)).encode()
+    return struct.pack(">I", len(signed)) + signed + asking._place(name).read_bytes()
+
+
+def test_questions_asked_at_once_find_no_more_room_than_the_clause_leaves(here, monkeypatch):
+    agreed(here, figures=1)
+    answering = here[ASH].figures.answering
+    permitted = answering._permitted
+
+    def slowly(question):
+        found = permitted(question)
+        time.sleep(0.2)
+        return found
+
+    monkeypatch.setattr(answering, "_permitted", slowly)
+    bodies = [unsent(here, tool=tool(min_distance=distance)) for distance in (5, 6, 7, 8)]
+    with ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(lambda body: answering.on_question(here.party[LAB], body), bodies))
+    assert sorted(told) == [b'{"state":"approved"}', *[b'{"state":"waiting"}'] * 3]
+
+
+def test_what_no_person_let_out_waits_for_one_when_the_clause_has_no_room_left_at_measuring(here):
+    agreement = agreed(here, figures=1)
+    first = ask(here)
+    second = ask(here, tool=tool(min_distance=6))
+    key = f"figures/taken/{second}"
+    with here[ASH].durable.database.transaction() as tx:
+        note = Settings(tx).get(key)
+        Settings(tx).put(key, {**note, "state": "approved", "under": [agreement]})
+    answering = here[ASH].figures.answering
+    answering.work()
+    assert sorted(answering.one(name)["state"] for name in (first, second)) == ["answered", "waiting"]
+    (waits,) = answering.waiting()
+    assert approved(here, waits["question"])["state"] == "answered"
+
+
 def test_an_agreement_without_the_clause_leaves_it_to_a_person_and_another_purpose_forbids(here):
     agreed(here, figures=None)
     assert here[LAB].figures.asking.one(ask(here))["state"] == "waiting"
@@ -314,6 +376,50 @@ def test_another_tool_than_was_named_is_refused(here):
         node.call(here.party[ASH], ASK, struct.pack(">I", len(signed)) + signed + tool(min_distance=7), 20)
 
 
+@pytest.mark.parametrize("said", [b"[]", b'"x"', b"", b'{"state":"evil"}', b'{"state":["waiting"]}'])
+def test_whatever_an_owner_says_of_a_question_it_waits(here, monkeypatch, said):
+    monkeypatch.setattr(here[LAB].figures.asking, "_call", lambda *_: said)
+    assert here[LAB].figures.asking.one(ask(here))["state"] == "waiting"
+
+
+def test_an_owner_that_never_answers_holds_the_others_up_once_a_round(three, monkeypatch):
+    asking, called = three[LAB].figures.asking, []
+    three[OTHER].datasets.add(
+        three[ASH].folder.root.parent / "photos", {"name": "theirs", "title": "Theirs", "residency": "DE"}
+    )
+    three[OTHER].steward.wake("documents")
+    until("the catalogue", lambda: len(three[LAB].datasets.catalogue()) == 2)
+
+    def call(owner, *_):
+        called.append(owner)
+        if owner == three.party[ASH]:
+            raise Unreachable("It does not answer.", "", "")
+        return b'{"state":"waiting"}'
+
+    monkeypatch.setattr(asking, "_call", lambda *_: (_ for _ in ()).throw(Unreachable("Not yet.", "", "")))
+    for purpose in ("One", "Two", "Three"):
+        ask(three, purpose=purpose)
+    other = ask(three, owner=three.party[OTHER], dataset="theirs")
+    monkeypatch.setattr(asking, "_call", call)
+    asking.tell()
+    assert sorted(called) == sorted([three.party[ASH], three.party[OTHER]])
+    assert asking.one(other)["state"] == "waiting"
+
+
+def test_answers_leave_whatever_becomes_of_questions(here, monkeypatch):
+    name = ask(here)
+    here[ASH].figures.answering.decide(name, "anna", approve=True)
+    here[ASH].figures.answering.work()
+
+    def broken():
+        raise RuntimeError
+
+    monkeypatch.setattr(here[ASH].figures.asking, "tell", broken)
+    with pytest.raises(RuntimeError):
+        here[ASH].figures.tell()
+    assert here[LAB].figures.asking.one(name)["state"] == "answered"
+
+
 def test_an_answer_by_another_than_the_owner_or_a_changed_one_does_not_count(three):
     name = ask(three)
     approved(three, name)
@@ -348,6 +454,45 @@ def test_a_tool_that_fails_at_a_picture_or_finds_nothing_scores_nothing_there_an
     assert found["state"] == "answered"
     assert found["figures"]["count-accuracy"] == pytest.approx(round((2 / 3) * (1 + 6 / 7) / 2, 1), abs=0.1)
     assert "secret" not in json.dumps(here[LAB].figures.asking.one(ask(here)))
+
+
+def test_a_picture_too_large_for_the_tool_scores_nothing_and_the_others_are_measured(here, monkeypatch):
+    limits = measuring.LIMITS
+    sizes = sorted(len(picture(place)[1]) for place in range(PICTURES))
+    monkeypatch.setattr(measuring, "LIMITS", dataclasses.replace(limits, file_bytes=sizes[-1] - 1))
+    found = approved(here, ask(here))
+    assert found["state"] == "answered"
+    assert 0 < InThisProcess.looks < PICTURES
+
+
+def test_more_objects_than_are_matched_in_time_count_as_none_found(monkeypatch):
+    labels = Labels(centres=((0.0, 0.0), (50.0, 0.0)), diameters=(10.0, 10.0))
+    table = b"x (px),y (px)\n" + b"0,0\n50,0\n90,90\n"
+    assert scoring.scores(labels, 3, table)["f1"] == 0.8
+    monkeypatch.setattr(scoring, "MAX_PAIRS", 5)
+    assert scoring.scores(labels, 3, table)["f1"] == 0.0
+    # Laid out on a line, where an assignment takes longest: answered at once.
+    monkeypatch.undo()
+    line = tuple((float(place), 0.0) for place in range(5000))
+    many = b"x (px),y (px)\n" + b"".join(b"%d,0\n" % place for place in range(20_000))
+    begun_at = time.monotonic()
+    assert scoring.scores(Labels(centres=line, diameters=(1e5,) * 5000), 1, many)["f1"] == 0.0
+    assert time.monotonic() - begun_at < 5
+
+
+def test_a_list_looks_at_the_questions_about_a_dataset_once(here, monkeypatch):
+    names = [ask(here, purpose=purpose) for purpose in ("One", "Two", "Three")]
+    approved(here, names[0])
+    answering = here[ASH].figures.answering
+    history, looked = answering._history, []
+
+    def counted(commitment):
+        looked.append(commitment)
+        return history(commitment)
+
+    monkeypatch.setattr(answering, "_history", counted)
+    assert [item["measured"] for item in answering.listing()] == [1, 1, 1]
+    assert len(looked) == 1
 
 
 def forbidden(here, number: int) -> bytes:

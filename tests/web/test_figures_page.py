@@ -10,6 +10,7 @@ from contextlib import closing
 import pytest
 from playwright.sync_api import expect
 
+from cloister.storage.settings import Settings
 from node.test_figures_of_tools import PICTURES, InThisProcess, tool
 from node.town import until
 from web.browser import check_page, tab_through
@@ -235,3 +236,12 @@ def test_the_interface_says_what_is_wrong_with_a_question(town, changes, status,
         answer = eva.post("/api/v1/figures", json=body | changes)
         assert answer.status_code == status
         assert told in answer.text
+
+
+def test_a_state_that_is_not_known_does_not_take_the_page_away(town):
+    name = asked(town["Lab"], town["Ash"], "An odd state")
+    with town["Lab"].node.durable.database.transaction() as tx:
+        settings = Settings(tx)
+        settings.put(f"figures/asked/{name}", {**settings.get(f"figures/asked/{name}"), "state": "evil"})
+    with closing(town["Lab"].eva()) as eva:
+        assert "An odd state" in words(eva.get("/figures"))

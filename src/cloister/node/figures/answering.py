@@ -4,14 +4,16 @@ Rules:
 1. A question is taken from a party whose fingerprint was compared here, signed by it. It is counted against that party's quota before
    it is looked at; what an agreement forbids (`disclosure.figure_permission`), or is no tool, is refused at once, and its count against
    the rate stays: a refusal tells something, too. The owner's people see that there was such a question.
-2. Unless every governing agreement's clause permits it, it waits for a person with the right to approve tasks, for as long as it takes.
+2. Unless every governing agreement's clause permits it, when it comes and when it is measured, it waits for a person with the right
+   to approve tasks, for as long as it takes. Questions are decided one after the other: none finds room that another takes.
    The decision, with the account's name, is kept and logged. Nobody's silence is a yes.
 3. What is the same question (`questions.subject`) is measured once; its figures are kept, and told again to whoever is permitted.
    So asking again averages no noise away, and spends nothing.
 4. Where the pictures belong to a population with a budget, the noise's secret is on disk first, then the charge, then the figures.
    Without an agreement whose budget pays, nothing is told of them.
 5. Everything that looks at pictures is done in a confined worker (`measuring`). Of the pictures themselves nothing is kept.
-6. An answer is signed, logged, and sent until it is confirmed.
+6. An answer is signed, logged, and sent until it is confirmed. How long it takes depends on the pictures and the tool, and is not
+   hidden: whoever asks again sees it change, and `made` says it to the second.
 """
 
 from __future__ import annotations
@@ -133,6 +135,8 @@ class Answering:
         self._make_looker = looker
         self._closing = threading.Event()
         self._working = threading.Lock()
+        # Taken before a transaction begins, never within one.
+        self._deciding = threading.Lock()
 
     # Questions come ------------------------------------------------------------------------------------------------
 
@@ -171,8 +175,17 @@ class Answering:
     def _take(self, envelope: Envelope, question: Question, tool: bytes) -> dict[str, Any]:
         if not same(unpack(tool, "The tool").tool.digest, question.tool):
             raise BadInput("A question came with another tool than it names.", "", "Ask again.")
-        permitted = self._permitted(question)
+        with self._deciding:
+            # One at a time: two questions at once would each find room under the agreements.
+            return self._note(envelope, question, tool)
+
+    def _note(self, envelope: Envelope, question: Question, tool: bytes) -> dict[str, Any]:
         name, now = envelope.digest, self._clock.now()
+        with self._database.read() as tx:
+            known: dict[str, Any] | None = Settings(tx).get(_TAKEN + name)
+        if known is not None:
+            return known
+        permitted = self._permitted(question)
         note: dict[str, JSON] = {
             "state": "approved" if permitted.asks_nobody else "waiting",
             "by": None,
@@ -208,25 +221,28 @@ class Answering:
         now = self._clock.now()
         with self._database.read() as tx:
             envelope = self._question(tx, name)
-        if approve:
-            self._permitted(read_question(envelope))
-        with self._database.transaction() as tx:
-            note = Settings(tx).get(_TAKEN + name)
-            if note["state"] != "waiting":
-                raise Conflict(
-                    "This question was decided before.", _DECIDED[note["state"]], "See: cloister ask figures"
+        act: dict[str, JSON] = {
+            "type": "cloister/figures-decision@1",
+            "question": name,
+            "approved": approve,
+            "by": by,
+            "at": now,
+        }
+        with self._deciding:
+            if approve:
+                self._permitted(read_question(envelope))
+            with self._database.transaction() as tx:
+                note = Settings(tx).get(_TAKEN + name)
+                if note["state"] != "waiting":
+                    raise Conflict(
+                        "This question was decided before.",
+                        _DECIDED[note["state"]],
+                        "See: cloister ask figures",
+                    )
+                Settings(tx).put(
+                    _TAKEN + name, {**note, "state": "approved" if approve else "refusing", "by": by}
                 )
-            act: dict[str, JSON] = {
-                "type": "cloister/figures-decision@1",
-                "question": name,
-                "approved": approve,
-                "by": by,
-                "at": now,
-            }
-            Settings(tx).put(
-                _TAKEN + name, {**note, "state": "approved" if approve else "refusing", "by": by}
-            )
-            self._ledger.append(tx, "decision", digest_json(act))
+                self._ledger.append(tx, "decision", digest_json(act))
         return self.one(name)
 
     def _permitted(self, question: Question) -> Permitted:
@@ -294,6 +310,8 @@ class Answering:
                 self._answer(name, question, refused="a-person")
                 continue
             try:
+                if note["by"] is None and not self._still_asks_nobody(question, name):
+                    continue
                 kept = self._figures(question, name)
             except Refused as error:
                 self._answer(name, question, refused=_refusal(error))
@@ -303,6 +321,16 @@ class Answering:
                 continue
             else:
                 self._answer(name, question, kept=kept)
+
+    def _still_asks_nobody(self, question: Question, name: str) -> bool:
+        """Whether a question that no person let out needs none now; else it waits for one. Raises `Refused`."""
+        with self._deciding:
+            if self._permitted(question).asks_nobody:
+                return True
+            with self._database.transaction() as tx:
+                note = Settings(tx).get(_TAKEN + name)
+                Settings(tx).put(_TAKEN + name, {**note, "state": "waiting", "under": []})
+        return False
 
     def _figures(self, question: Question, name: str) -> dict[str, Any]:
         """What was measured, now or before. Raises `Refused`, or `BadInput` if the tool is none that runs."""
@@ -439,7 +467,8 @@ class Answering:
 
     def listing(self) -> list[dict[str, Any]]:
         """The questions put to this party, oldest first."""
-        return [self.one(name) for name in self._notes()]
+        measured = dict[str, int]()
+        return [self._one(name, measured) for name in self._notes()]
 
     def waiting(self) -> list[dict[str, Any]]:
         """The questions that a person here has to decide, oldest first, without what was measured before."""
@@ -466,13 +495,19 @@ class Answering:
         return Stand(permitted.agreements, paying is not None, None)
 
     def one(self, name: str) -> dict[str, Any]:
-        """One of them, and how many different questions its researcher has asked here. Raises `NotFound`."""
+        """One of them, and how many different questions were measured on its pictures. Raises `NotFound`."""
+        return self._one(name, {})
+
+    def _one(self, name: str, measured: dict[str, int]) -> dict[str, Any]:
+        """The same; how many were measured of each commitment is kept in `measured`, as it takes a look at all questions."""
         with self._database.read() as tx:
             question, answer = self._question(tx, name), self._given(tx, name)
             note = Settings(tx).get(_TAKEN + name)
         if note is None:
             raise _no_such()
-        measured, _ = self._history(read_question(question).commitment)
+        commitment = read_question(question).commitment
+        if commitment not in measured:
+            measured[commitment] = len(self._history(commitment)[0])
         return {
             **view(question, answer, self._parties.names()),
             "side": "to-answer",
@@ -480,7 +515,7 @@ class Answering:
             "why": "",
             "decided_by": note["by"],
             "under": list(note["under"]),
-            "measured": len(measured),
+            "measured": measured[commitment],
         }
 
     def _question(self, tx: Transaction, name: str) -> Envelope:

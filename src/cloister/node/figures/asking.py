@@ -2,7 +2,8 @@
 
 Rules:
 1. A question goes to one owner, about a dataset of its catalogue that is known here, with the tool that it names.
-2. It is sent again until the owner's server confirms it; one that is refused is not.
+2. It is sent again until the owner's server confirms it; one that is refused is not. What the owner's server says of it is one of
+   the known states, or taken as waiting. Of an owner that fails, the others' questions do not suffer: it is asked no more in that round.
 3. An answer counts with the owner's signature, and only to the question that it names; the first one stays.
 4. Question and answer stand in the log.
 """
@@ -49,6 +50,7 @@ MAX_TOOL = 64 << 20
 MAX_DOCUMENT = 16 << 10
 _ASKED = "figures/asked/"
 _SECONDS = 600.0
+_STATES = ("waiting", "approved", "refusing", "refused", "answered")
 
 
 @dataclass(frozen=True)
@@ -152,21 +154,23 @@ class Asking:
 
     def tell(self) -> None:
         """Sends the questions that their owners' servers have not confirmed."""
+        failed = set[str]()
         for name, note in self._notes().items():
             if note["state"] != "unsent":
                 continue
             with self._database.read() as tx:
                 envelope = self._question(tx, name)
+            owner = read_question(envelope).owner
+            if owner in failed:
+                continue
             try:
                 signed, tool = envelope.encode(), read_limited(self._place(name), MAX_TOOL)
                 body = struct.pack(">I", len(signed)) + signed + tool
-                told = parse(
-                    self._call(read_question(envelope).owner, ASK, body, _SECONDS, f"figures/{name}")
-                )
-                state, why = str(told.get("state", "waiting"))[:20], ""
+                state, why = _state(self._call(owner, ASK, body, _SECONDS, f"figures/{name}")), ""
             except (Refused, BadInput, NotFound) as error:
                 state, why = "refused", " ".join(filter(None, (error.what, error.why, error.remedy)))[:600]
             except CloisterError:
+                failed.add(owner)
                 continue
             with self._database.transaction() as tx:
                 found = Settings(tx).get(_ASKED + name)
@@ -243,6 +247,16 @@ class Asking:
 
     def _place(self, name: str) -> Path:
         return self._folder / f"{name.removeprefix('sha256:')}.tool"
+
+
+def _state(said: bytes) -> str:
+    """How an owner's server says that a question stands. Foreign bytes: it has the question, whatever it says."""
+    try:
+        told = parse(said)
+    except BadInput:
+        return "waiting"
+    state = told.get("state") if isinstance(told, dict) else None
+    return state if isinstance(state, str) and state in _STATES else "waiting"
 
 
 def view(question: Envelope, answer: Envelope | None, names: dict[str, str]) -> dict[str, Any]:

@@ -89,8 +89,8 @@ def measure(
             if not goes_on():
                 raise CloisterError("The measuring was ended.", "The server is stopping.", "It begins anew.")
             assert image.labels is not None
-            data = read_limited(image.path, LIMITS.file_bytes)
             try:
+                data = read_limited(image.path, LIMITS.file_bytes)
                 looked = looker.look(
                     package, "figures", "a picture", data, {"settings": {}, "um_per_pixel": None}
                 )

@@ -11,6 +11,8 @@ whose labels have no diameters, within `REACH` pixels. Rules:
 1. A score is of its picture alone, whatever the tool did with others: that is what noise rests on (`release.figures`).
 2. What a tool does not tell (no count, no places, no sizes), and a picture at which it fails, has the score 0: no refusal tells of
    a single picture.
+3. Matching takes time and memory in the node's own process: where found times true objects exceed `MAX_PAIRS`, f1 is that of finding
+   nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ REACH = 10.0
 MAX_TABLE = 32 << 20
 MAX_FOUND = 20_000
 """Objects of one picture that are matched; of a tool that says more, f1 is 0."""
+MAX_PAIRS = 2_000_000
+"""Found times true objects of one picture that are matched: about 1,400 of each."""
 
 
 def scores(labels: Labels, count: int | None, table: bytes) -> dict[Figure, float]:
@@ -60,6 +64,8 @@ def _f1(found: np.ndarray, labels: Labels) -> float:
     true = labels.centres
     if not len(found) and not true:
         return 1.0
+    if len(found) * len(true) > MAX_PAIRS:
+        return 0.0
     reach = labels.diameters if labels.diameters is not None else (2 * REACH,) * len(true)
     return 2 * len(pairs(found, true, reach)[0]) / (len(found) + len(true))
 

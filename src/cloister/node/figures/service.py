@@ -67,8 +67,10 @@ class FiguresService:
 
     def tell(self) -> None:
         """Sends what the other side has not confirmed."""
-        self.asking.tell()
-        self.answering.tell()
+        try:
+            self.asking.tell()
+        finally:
+            self.answering.tell()
 
     def close(self) -> None:
         """Ends what is being measured."""
