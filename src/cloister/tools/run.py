@@ -19,6 +19,7 @@ from cloister import __version__
 from cloister.data.images import LIMITS, ImageLimits, image_size
 from cloister.foundation.errors import BadInput, CloisterError
 from cloister.foundation.files import write_atomically
+from cloister.foundation.memory import share_one_heap
 from cloister.foundation.text import one_line
 from cloister.sizing.calibration import Calibration, concerns, described, expect_size
 from cloister.tools import types as t
@@ -428,6 +429,7 @@ def prepare(
 ) -> Prepared:
     """Checks what the user chose and loads the tool's models; arguments and errors as of `run_tool`."""
     chosen = choose(tool, micrometres_per_pixel, settings or {}, limits, calibration, asked)
+    share_one_heap()  # before the runtime has threads
     return Prepared(tool, tool.load(threads=threads), chosen, min(AT_ONCE, threads or os.cpu_count() or 1))
 
 

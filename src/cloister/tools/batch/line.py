@@ -98,6 +98,8 @@ def jobs(
         if not head.begun:
             _begin(head, begin, ())
         yield head
+        # With its result; the next file is read into memory before there is another head.
+        del head
         line.popleft()
 
 
