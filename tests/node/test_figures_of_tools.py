@@ -135,7 +135,8 @@ def three(tmp_path):
         yield made
 
 
-def ask(here, who: str = LAB, **changes) -> str:
+def drafted(here, who: str = LAB, **changes) -> str:
+    """A question that is signed, and not sent yet."""
     fields = {
         "owner": here.party[ASH],
         "dataset": "photos",
@@ -145,9 +146,12 @@ def ask(here, who: str = LAB, **changes) -> str:
         "epsilon": None,
         "by": "lena",
     }
-    asking = here[who].figures.asking
-    name = asking.ask(Wanted(**fields | changes))["question"]
-    asking.tell()
+    return here[who].figures.asking.ask(Wanted(**fields | changes))["question"]
+
+
+def ask(here, who: str = LAB, **changes) -> str:
+    name = drafted(here, who, **changes)
+    here[who].figures.asking.tell()
     return name
 
 
@@ -253,18 +257,10 @@ def test_an_agreement_with_the_clause_asks_nobody_as_often_as_it_says(here):
 
 def unsent(here, **changes) -> bytes:
     """A question as the lab's server would send it."""
-    asking = here[LAB].figures.asking
-    fields = {
-        "owner": here.party[ASH],
-        "dataset": "photos",
-        "tool": tool(),
-        "figures": (),
-        "purpose": PURPOSE,
-    }
-    name = asking.ask(Wanted(**fields | {"epsilon": None, "by": "lena"} | changes))["question"]
+    name = drafted(here, **changes)
     with here[LAB].durable.database.read() as tx:
         signed = Envelope.stored(Documents(tx).get(name)).encode()
-    return struct.pack(">I", len(signed)) + signed + asking._place(name).read_bytes()
+    return struct.pack(">I", len(signed)) + signed + here[LAB].figures.asking._place(name).read_bytes()
 
 
 def test_questions_asked_at_once_find_no_more_room_than_the_clause_leaves(here, monkeypatch):

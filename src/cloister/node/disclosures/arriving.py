@@ -12,10 +12,9 @@ Rules:
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,7 +102,7 @@ class Arriving:
     def fetch(self) -> None:
         """Goes on with every package that is not whole; tells owners what arrived. Whom it cannot reach it asks again later."""
         with self._lock:
-            spent: Counter[str] = Counter()
+            spent: defaultdict[str, float] = defaultdict(float)
             for key, note in self._notes().items():
                 if spent[note["sender"]] > _TURN:
                     continue
@@ -117,7 +116,7 @@ class Arriving:
                         self._failed(key)
                     elif clause.startswith("disclosure-"):
                         self._forget(key)  # withdrawn, over, opened, or no longer there
-                spent[note["sender"]] += math.ceil(self._steady() - began)
+                spent[note["sender"]] += self._steady() - began
 
     def _fetch(self, key: str, note: dict[str, Any], until: float) -> None:
         sender, offer = note["sender"], PackageOffer.model_validate(note["offer"])

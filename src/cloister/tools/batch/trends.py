@@ -162,14 +162,10 @@ def trend(
             "There are no samples with a result.", "", "Run a tool with --out, or name another database."
         )
     newest = max(kept, key=lambda sample: (sample.computed, sample.taken, sample.key))
+    series = _series(newest)
+    alike = sorted((sample for sample in kept if _series(sample) == series), key=lambda one: one.computed)
     # A picture that was looked at again, since another calibration says the same size of a pixel, counts once: as it was looked at last.
-    latest = {
-        (sample.file, sample.digest, sample.taken): sample
-        for sample in sorted(kept, key=lambda sample: sample.computed)
-        if _series(sample) == _series(newest)
-    }
-    same = list(latest.values())
-    apart = sum(_series(sample) != _series(newest) for sample in kept)
+    same = {(sample.file, sample.digest, sample.taken): sample for sample in alike}.values()
     periods: dict[datetime, list[tuple[float, int | None]]] = {}
     for sample in same:
         value = figure(sample, column)
@@ -194,7 +190,7 @@ def trend(
         tuple(_judged(plain, limits)),
         limits,
         f"{newest.tool} {newest.version}",
-        apart,
+        len(kept) - len(alike),
         newest.um_per_px,
         sum(sample.um_per_px is not None and sample.calibration is None for sample in same),
     )

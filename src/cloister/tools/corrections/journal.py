@@ -161,9 +161,8 @@ def correct(
     if journal.version >= MAX_ENTRIES:
         raise _full()
     removed, made = _outcome(found, journal, edit)
-    if sum(len(one.points) for entry in journal.entries for one in entry.made) > MAX_CORNERS - sum(
-        len(one.points) for one in made
-    ):
+    everything = (*(one for before in journal.entries for one in before.made), *made)
+    if sum(len(one.points) for one in everything) > MAX_CORNERS:
         raise _full()
     entry = Entry(
         at=at, who=one_line(who)[:200], whose=whose[:200], key=key, edit=edit, removed=removed, made=made
