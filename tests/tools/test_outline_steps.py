@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import fields
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -18,7 +19,7 @@ from cloister.sizing.descriptors import extents
 from cloister.sizing.frame import miles_lantuejoul
 from cloister.tools import types as t
 from cloister.tools.steps.base import Context
-from cloister.tools.steps.imaging import NoParameters
+from cloister.tools.steps.imaging import NoParameters, normalise
 from cloister.tools.steps.outlined import COLUMNS, measure_outlines
 from cloister.tools.steps.overlay import Overlay, overlay
 from cloister.tools.steps.reporting import Report, report
@@ -151,6 +152,80 @@ def test_a_picture_is_brought_to_the_scale_that_the_model_knows_and_places_are_t
         gap = np.hypot(outlines.stars.x - factor * x, outlines.stars.y - factor * y)
         assert gap.min() < 1.2 * max(1.0, factor)
         assert outlines.stars.rays[int(gap.argmin())].mean() == pytest.approx(factor * r, rel=0.1)
+
+
+class Counted(Seer):
+    """Counts the pixels that it was asked about."""
+
+    def __init__(self):
+        self.pixels = 0
+
+    def __call__(self, batch):
+        self.pixels += batch.size
+        return super().__call__(batch)
+
+
+def looked_at(context, image):
+    sized = fit_scale(context, FitScale(model="m", typical=30.0), image=image)
+    tiles = tile(
+        context,
+        Tile(size=4096, overlap=0, multiple=16),
+        field=normalise(context, NoParameters(), image=sized),
+    )
+    return stars(context, FindStars(model="m"), tiles=tiles)
+
+
+def as_picture(places, size=(1210, 806)):
+    return t.Image(np.rint(40 + 200 * scene(*size, places)).astype(np.uint8))
+
+
+PLACES = [(80 * n, 90 * m + 40 * (n % 2), 15) for n in range(1, 12) for m in range(1, 8)]
+
+
+def test_a_picture_of_the_right_scale_is_looked_at_closely_once_and_answers_as_if_it_were_looked_at_anew():
+    model = Counted()
+    image = as_picture(PLACES)
+    seen = looked_at(Context(models={"m": model}), image)
+    assert model.pixels < 1.3 * 1210 * 816
+    forgetful = Context(models={"m": Seer()}, memory=Forgets())
+    anew = looked_at(forgetful, image)
+    assert len(seen.stars) == len(PLACES)
+    for field in fields(Stars):
+        np.testing.assert_array_equal(getattr(seen.stars, field.name), getattr(anew.stars, field.name))
+
+
+class Forgets(dict):
+    def __setitem__(self, key, value):
+        pass
+
+
+def test_what_was_seen_of_one_picture_is_never_told_of_another():
+    context = Context(models={"m": Seer(), "n": Seer()})
+    fit_scale(context, FitScale(model="m", typical=30.0), image=as_picture(PLACES))
+    assert context.memory
+    other = as_picture(PLACES[:40])
+    tiles = tile(
+        context,
+        Tile(size=4096, overlap=0, multiple=16),
+        field=normalise(context, NoParameters(), image=other),
+    )
+    assert len(stars(context, FindStars(model="m"), tiles=tiles).stars) == 40
+
+
+def test_what_one_model_saw_is_never_taken_for_another_s_answer():
+    class Blind(Seer):
+        def __call__(self, batch):
+            return super().__call__(np.zeros_like(batch))
+
+    context = Context(models={"m": Seer(), "n": Blind()})
+    image = as_picture(PLACES)
+    fit_scale(context, FitScale(model="m", typical=30.0), image=image)
+    tiles = tile(
+        context,
+        Tile(size=4096, overlap=0, multiple=16),
+        field=normalise(context, NoParameters(), image=image),
+    )
+    assert len(stars(context, FindStars(model="n"), tiles=tiles).stars) == 0
 
 
 def test_an_empty_picture_and_one_pixel_have_no_objects():

@@ -38,6 +38,7 @@ def run_pipeline(
     Values are forgotten once no later step needs them, so that memory holds a few picture-sized arrays at most.
     """
     values: dict[str, t.Value] = dict(inputs)
+    context = replace(context, memory={})
     told = tool.manifest.outputs
     outputs = {name: told[name].source for name in told if not told[name].on_request or name in asked}
     if not drawn:

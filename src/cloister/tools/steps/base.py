@@ -58,6 +58,8 @@ class Context:
         calibration: where the size of a pixel comes from, or None if it was only stated.
         doubts: what speaks against this calibration, one sentence each.
         tick: called now and then with the share done of the present step, 0..1.
+        memory: what one step worked out on the way and a later one of the same run would work out again, by a name that both know, with
+            what it was worked out from. It spares time only: nothing that is told may depend on it.
     """
 
     models: Mapping[str, Model] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class Context:
     calibration: Calibration | None = None
     doubts: tuple[str, ...] = ()
     tick: Callable[[float], None] = lambda _share: None
+    memory: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,12 @@ def rescale(_context: Context, parameters: Rescale, *, image: t.Image) -> t.Imag
     return t.Image(resized(image.pixels, factor), image.scale / factor)
 
 
-def normalise(_context: Context, _parameters: NoParameters, *, image: t.Image) -> t.Field:
+def normalise(context: Context, _parameters: NoParameters, *, image: t.Image) -> t.Field:
     """Evens the light; see `data.normalise`."""
-    return t.Field(normalise_micrograph(image.pixels)[:, :, None], image.scale)
+    pixels, values = context.memory.pop("normalised", (None, None))
+    if values is None or pixels is not image.pixels:
+        values = normalise_micrograph(image.pixels)
+    return t.Field(values[:, :, None], image.scale)
 
 
 def channel(_context: Context, parameters: Channel, *, field: t.Field) -> t.Field:

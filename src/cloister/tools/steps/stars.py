@@ -38,6 +38,9 @@ MAX_OUTLINES = 100_000
 GLANCE = 200_000
 """Pixels of the copy on which `fit_scale` looks first, and of the middle of larger ones."""
 
+WHOLE = 2_000_000
+"""Pixels of a picture that is looked at as it is once the first look says so: where it was right, that is the close look already."""
+
 PLAIN = 0.5
 """Median size over the wanted one from which smaller objects would have been seen as well, so that the median is believed."""
 
@@ -101,7 +104,9 @@ def stars(context: Context, parameters: FindStars, *, tiles: t.Tiles) -> t.Outli
     parts: list[Stars] = []
     done, found = 0, 0
     for row, column, square in tiles.produce():
-        answers = answers_of(model, square[:, :, 0])[0]
+        answers = _remembered(context, parameters.model, square[:, :, 0])
+        if answers is None:
+            answers = answers_of(model, square[:, :, 0])[0]
         seen = _seen(answers, parameters.threshold, parameters.bubble)
         if parameters.edge > 0:
             kept = suppress(joined([seen]), parameters.overlap)
@@ -127,7 +132,7 @@ def fit_scale(context: Context, parameters: FitScale, *, image: t.Image) -> t.Im
     """A copy of the picture in which its objects are about as large as the model knows them.
 
     A first look at a small copy tells how large they are. Where it finds too few, or so small ones that yet smaller ones may not be seen
-    at all, it looks again at copies twice as large, of large ones at the middle only. The picture is taken as it is where that is
+    at all, it looks again at copies twice as large, of large ones at the middle only, or, where the size seems right, at all of a picture that is not large. The picture is taken as it is where that is
     nearly right, so that the same camera is looked at in the same way each time.
     """
     if parameters.factor > 0.0:
@@ -148,7 +153,9 @@ def _factor(context: Context, parameters: FitScale, image: t.Image) -> float:
                 break
         if look >= 1.0:
             break
-        look = min(1.0, 2.0 * look)
+        look = 1.0 if factor == 1.0 and height * width <= WHOLE else min(1.0, 2.0 * look)
+    if factor != 1.0:
+        context.memory.clear()
     return factor
 
 
@@ -156,6 +163,8 @@ def _glances(context: Context, parameters: FitScale, image: t.Image, look: float
     """Diameters on a copy `look` times as large, its pixels: in its middle, or in all of it where that is not too large and the middle has too few."""
     height, width = image.shape
     pixels = height * width * look * look
+    if look == 1.0 and pixels <= WHOLE:
+        return _glance(context, parameters, image, remember=True)
     if pixels > GLANCE * 1.1:
         share = np.sqrt(GLANCE / pixels)
         rows, columns = (
@@ -179,20 +188,33 @@ def merge_outlines(
     return t.Outlines(kept, close.height, close.width, close.scale)
 
 
-def _glance(context: Context, parameters: FitScale, image: t.Image) -> NDArray[np.float64]:
-    """Diameters of what the model sees on a small copy, pixels of that copy, the sure ones only."""
+def _glance(
+    context: Context, parameters: FitScale, image: t.Image, remember: bool = False
+) -> NDArray[np.float64]:
+    """Diameters of what the model sees on a copy, pixels of that copy, the sure ones only."""
     model = context.models[parameters.model]
-    answers = answers_of(model, normalise_micrograph(image.pixels))[0]
+    values = normalise_micrograph(image.pixels)
+    answers = answers_of(model, values)[0]
+    if remember:
+        context.memory["normalised"] = (image.pixels, values)
+        context.memory["answers"] = (parameters.model, values, answers)
     found = suppress(_seen(answers, parameters.threshold))
     sizes: NDArray[np.float64] = 2.0 * np.sqrt((found.rays**2).mean(axis=1))
     return sizes
 
 
+def _remembered(context: Context, model: str, values: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """What the model has answered in this run to just these values, if it was kept; forgotten then."""
+    name, known, answers = context.memory.pop("answers", ("", None, None))
+    if known is None or name != model or not np.array_equal(_filled(known), _filled(values)):
+        return None
+    kept: NDArray[np.float32] = answers
+    return kept
+
+
 def answers_of(model: Model, values: NDArray[np.float32]) -> NDArray[np.float32]:
     """A model's answer to a normalised picture, filled up with background to the sizes that networks take. Raises `BadInput`."""
-    height, width = values.shape
-    below, right = -height % MULTIPLE, -width % MULTIPLE
-    padded = np.pad(values, ((0, below), (0, right))) if below or right else np.ascontiguousarray(values)
+    padded = _filled(values)
     answers = model(padded[None, None])
     if answers.shape != (1, CHANNELS, padded.shape[0] // STRIDE, padded.shape[1] // STRIDE):
         raise BadInput(
@@ -201,6 +223,13 @@ def answers_of(model: Model, values: NDArray[np.float32]) -> NDArray[np.float32]
             f"Use a model with {CHANNELS} output channels on a grid of a quarter of its input.",
         )
     return answers
+
+
+def _filled(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Filled up with background to multiples of what networks halve."""
+    height, width = values.shape
+    below, right = -height % MULTIPLE, -width % MULTIPLE
+    return np.pad(values, ((0, below), (0, right))) if below or right else np.ascontiguousarray(values)
 
 
 def _seen(answers: NDArray[np.float32], threshold: float, bubble: float = 1.0) -> Stars:
