@@ -42,7 +42,7 @@ from cloister.applications.crystals.outlines_recipe import (
     steered_outlines_recipe,
 )
 from cloister.applications.crystals.outlining import outliner
-from cloister.applications.crystals.pipeline import shipped_outliner
+from cloister.applications.crystals.shipped import shipped_outliner
 from cloister.applications.crystals.synthesis import Micrograph, synthesise, write_dataset
 from cloister.cli.demo.comparing import steps_of
 from cloister.models.execute import load_model

@@ -8,7 +8,7 @@
 `draw`, `settle` and `card` need Cloister only; several parts may be drawn side by side. `train` needs PyTorch as well (`pip install torch==2.13.0`, a
 CPU build will do); one thread was fastest. Seeds are fixed. Weights are averaged over the last thousand or so steps
 (B. Polyak, A. Juditsky 1992) and written every 500 steps, so that an interrupted run leaves a usable model. `settle` tells from which probability on a centre should count,
-and up to which of lying in a bubble (`pipeline.CENTRE_THRESHOLD`, `BUBBLE`), and by how much counts err (`ERROR`), on pictures that neither training nor card have seen; `card` judges the model with what stands there.
+and up to which of lying in a bubble (`shipped.CENTRE_THRESHOLD`, `BUBBLE`), and by how much counts err (`ERROR`), on pictures that neither training nor card have seen; `card` judges the model with what stands there.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from cloister.applications.crystals.judging import judge
 from cloister.applications.crystals.mixture import ENLARGED, any_factory
 from cloister.applications.crystals.outlines_card import card_markdown, outlines_card
 from cloister.applications.crystals.outlining import outliner
-from cloister.applications.crystals.pipeline import ERROR, REACH, RECALL
-from cloister.applications.crystals.samples import IGNORED, ONE, enlarged, sample
+from cloister.applications.crystals.shipped import ERROR, REACH, RECALL
+from cloister.applications.crystals.training_answers import IGNORED, ONE, enlarged, sample
 from cloister.applications.crystals.star_network import (
     INPUT,
     LAYERS,
@@ -328,7 +328,7 @@ def settle(folder: Path, pictures: int) -> None:
         for name in LIKE_TRAINING
         for picture in drawn(TRIALS[name], 20, KEPT)
     ]
-    print(f"for the count's range: ERROR {np.sqrt(np.mean(np.square(errors))):.3f} (pipeline has {ERROR})")
+    print(f"for the count's range: ERROR {np.sqrt(np.mean(np.square(errors))):.3f} (shipped has {ERROR})")
 
 
 def card(folder: Path, pictures: int) -> None:
@@ -344,7 +344,7 @@ def card(folder: Path, pictures: int) -> None:
     recall, crowded = judgements["seed-like"].recall, judgements["crowded"].recall
     cover = float(np.mean([picture.mask().mean() for picture in drawn(TRIALS["crowded"], pictures)]))
     reach = reach_from(min(1.0, crowded / recall), cover)
-    print(f"for the count's range: RECALL {recall:.3f}, REACH {reach:.2f} (pipeline has {RECALL}, {REACH})")
+    print(f"for the count's range: RECALL {recall:.3f}, REACH {reach:.2f} (shipped has {RECALL}, {REACH})")
     settings = folder / SETTINGS
     training = json.loads(settings.read_text("utf-8")) if settings.exists() else {}
     made = outlines_card(model, training, judgements)

@@ -7,7 +7,7 @@ import numpy as np
 from cloister.applications.crystals.directions import PICTURES, RANK, WIDE, directions, made_up_plant
 from cloister.applications.crystals.factories import COAST, FEDERATION
 from cloister.applications.crystals.outlines_recipe import outlines_recipe, steered_outlines_recipe
-from cloister.applications.crystals.pipeline import shipped_outliner
+from cloister.applications.crystals.shipped import shipped_outliner
 from cloister.models.directions import steer
 from cloister.models.execute import load_model
 from cloister.training.local import Trainer

@@ -10,8 +10,8 @@ import pytest
 
 from cloister.applications.crystals.factories import SEED_LIKE
 from cloister.applications.crystals.mixture import any_factory
-from cloister.applications.crystals.samples import enlarged, sample
 from cloister.applications.crystals.synthesis import synthesise
+from cloister.applications.crystals.training_answers import enlarged, sample
 
 SMALL = replace(SEED_LIKE, width=320, height=320, crystals=(60.0, 60.0), jpeg=(0, 0))
 

@@ -10,8 +10,8 @@ from cloister.applications.crystals.factories import PRESETS
 from cloister.applications.crystals.judging import Judgement, judge, match
 from cloister.applications.crystals.mixture import any_factory
 from cloister.applications.crystals.outlines_card import card_markdown, goals_missed, outlines_card
-from cloister.applications.crystals.samples import sample
 from cloister.applications.crystals.synthesis import Micrograph, synthesise
+from cloister.applications.crystals.training_answers import sample
 from cloister.applications.crystals.trials import HEIGHT, TRIALS, WIDTH, pictures
 from cloister.data.stars import RAYS, Stars
 from cloister.foundation.errors import BadInput

@@ -16,7 +16,7 @@ from cloister.applications.crystals.outlines_recipe import (
     outlines_recipe,
     private_outlines_recipe,
 )
-from cloister.applications.crystals.pipeline import shipped_outliner
+from cloister.applications.crystals.shipped import shipped_outliner
 from cloister.applications.crystals.synthesis import write_dataset
 from cloister.applications.trainings import tool_training
 from cloister.models.execute import Model, load_model

@@ -14,7 +14,7 @@ import pytest
 from cloister.applications.crystals.factories import FOAM, SEED_LIKE
 from cloister.applications.crystals.judging import judge
 from cloister.applications.crystals.outlining import outliner
-from cloister.applications.crystals.pipeline import crystals_outlines, shipped_outliner
+from cloister.applications.crystals.shipped import crystals_outlines, shipped_outliner
 from cloister.applications.crystals.synthesis import synthesise
 from cloister.data.stars import Stars
 from cloister.foundation.digests import digest

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cloister.applications.crystals.factories import SEED_LIKE
 from cloister.applications.crystals.outlining import outliner
-from cloister.applications.crystals.pipeline import shipped_outliner
+from cloister.applications.crystals.shipped import shipped_outliner
 from cloister.applications.crystals.synthesis import synthesise
 from cloister.tools.builtin import builtin_tool
 from cloister.tools.run import run_tool

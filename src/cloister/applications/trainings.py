@@ -38,7 +38,7 @@ def tool_training(
         BadInput: no such tool can be trained on.
     """
     from cloister.applications.crystals.outlines_recipe import outlines_recipe, private_outlines_recipe
-    from cloister.applications.crystals.pipeline import shipped_outliner
+    from cloister.applications.crystals.shipped import shipped_outliner
 
     if tool not in TOOLS:
         raise BadInput(

@@ -38,7 +38,7 @@ class Builtin:
 
 BUILTIN: Mapping[str, Builtin] = {
     "crystals": Builtin(
-        module="cloister.applications.crystals.pipeline",
+        module="cloister.applications.crystals.shipped",
         counted="crystals",
         about={
             "name": "crystals",

@@ -124,7 +124,7 @@ def directions(trainer: Trainer, count: int = DIRECTIONS, pictures: int = PICTUR
 def steered_outliner(count: int = DIRECTIONS, rank: int = RANK) -> bytes:
     """The shipped model with a coefficient for each direction, as an ONNX file; about a minute of one processor."""
     from cloister.applications.crystals.outlines_recipe import outlines_recipe
-    from cloister.applications.crystals.pipeline import shipped_outliner
+    from cloister.applications.crystals.shipped import shipped_outliner
     from cloister.models.directions import steer
     from cloister.models.execute import load_model
     from cloister.training.local import Trainer

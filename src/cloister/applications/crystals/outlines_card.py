@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloister.applications.crystals.judging import Judgement
-from cloister.applications.crystals.pipeline import crystals_outlines
+from cloister.applications.crystals.shipped import crystals_outlines
 from cloister.applications.crystals.trials import HEIGHT, TRIALS, WIDTH, Trial
 from cloister.foundation.digests import digest
 

@@ -8,7 +8,7 @@ keeps what it knew.
 
 from __future__ import annotations
 
-from cloister.applications.crystals.pipeline import BUBBLE, CENTRE_THRESHOLD, MOST_COMMON, crystals_outlines
+from cloister.applications.crystals.shipped import BUBBLE, CENTRE_THRESHOLD, MOST_COMMON, crystals_outlines
 from cloister.applications.crystals.star_network import INPUT, OUTPUT
 from cloister.training.recipe import OptimiserRecipe, OutlinesPreparation, ServerRecipe, TrainingRecipe
 

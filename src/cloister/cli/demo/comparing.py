@@ -32,7 +32,7 @@ def compare(factories: Mapping[str, str], coast: str, rounds: int, clip: float) 
         clip: norm to which a picture's gradient is shortened.
     """
     from cloister.applications.crystals.outlining import outliner
-    from cloister.applications.crystals.pipeline import shipped_outliner
+    from cloister.applications.crystals.shipped import shipped_outliner
     from cloister.cli.demo.cast import recipe
     from cloister.models.execute import load_model
     from cloister.models.export import export

@@ -17,7 +17,7 @@ from cloister.planner.explain import explain
 
 def plan(stage: Stage, view: View, agreement: str, rounds: int, pictures: int) -> dict[str, Any]:
     """The laboratory's request becomes a plan."""
-    from cloister.applications.crystals.pipeline import shipped_outliner
+    from cloister.applications.crystals.shipped import shipped_outliner
 
     view.chapter(
         "The laboratory asks, its server plans",

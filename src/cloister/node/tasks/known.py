@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
-from cloister.applications.crystals.pipeline import shipped_outliner
+from cloister.applications.crystals.shipped import shipped_outliner
 from cloister.foundation.digests import digest
 from cloister.foundation.errors import NotFound
 

@@ -1,4 +1,4 @@
-"""The numbers that make a crystal tool of the general steps.
+"""What the shipped crystal tool is made of: the numbers for the general steps, and the model.
 
 The tool is built of Cloister's allow-listed steps (`tools.templates.outlining_tool`); what is particular to crystals is in this
 one document, so that the tool, the judging and the training count in the same way.

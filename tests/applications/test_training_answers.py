@@ -7,8 +7,8 @@ import pytest
 
 from cloister.applications.crystals.factories import PRESETS, SEED_LIKE
 from cloister.applications.crystals.mixture import KINDS, any_factory
-from cloister.applications.crystals.samples import IGNORED, ONE, UNSEEN, sample
 from cloister.applications.crystals.synthesis import synthesise
+from cloister.applications.crystals.training_answers import IGNORED, ONE, UNSEEN, sample
 from cloister.data.stars import (
     ANGLES,
     CHANNELS,
