@@ -377,6 +377,18 @@ def test_where_the_scale_depends_on_the_picture_the_table_says_it():
     assert told(None, 1, 2, 3) == ""
 
 
+def test_where_nothing_was_found_people_are_told_what_would_have_been():
+    from cloister.tools.sizes import KnownSizes, outside_known_sizes
+
+    none = t.Table({"diameter": np.zeros(0)}, {"diameter": "px"})
+    told = outside_known_sizes(none, KnownSizes(6.0, 900.0, None, "scale"), None)
+    assert "nothing was found" in told
+    assert "6 to 900 pixels" in told
+    assert told.endswith("try --set scale=0.5")
+    assert "do not rely" in outside_known_sizes(none, KnownSizes(6.0, 900.0), None)
+    assert outside_known_sizes(none, None, None) == ""
+
+
 def test_sizes_that_the_crystal_tool_knows_are_not_called_doubtful_whatever_the_scale():
     from cloister.applications.crystals.factories import SEED_LIKE
     from cloister.applications.crystals.synthesis import synthesise

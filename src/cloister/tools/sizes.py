@@ -40,7 +40,7 @@ class KnownSizes:
 def outside_known_sizes(
     table: t.Table | None, known: KnownSizes | None, micrometres_per_pixel: float | None
 ) -> str:
-    """A sentence for people if at least `NOTICEABLE` of the measured objects are outside; empty if not.
+    """A sentence for people if at least `NOTICEABLE` of the measured objects are outside, or there are none; empty if not.
 
     Args:
         table: of objects, with `diameter` and, if it has it, `border` (1: cut off by the edge, not measured).
@@ -49,6 +49,14 @@ def outside_known_sizes(
     """
     if table is None or known is None or "diameter" not in table.columns:
         return ""
+    if not table.rows:
+        said = "nothing was found; if there is something in this picture"
+        seen = f"this tool knows objects of {known.smallest:g} to {known.largest:g} pixels"
+        return (
+            f"{said}, its scale may be wrong ({seen}): try --set {known.setting}=0.5"
+            if known.setting
+            else f"{said}, do not rely on this result ({seen})"
+        )
     diameters = np.asarray(table.columns["diameter"], dtype=np.float64)
     if "border" in table.columns:
         diameters = diameters[np.asarray(table.columns["border"]) == 0]
