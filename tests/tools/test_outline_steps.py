@@ -199,6 +199,20 @@ class Forgets(dict):
         pass
 
 
+def test_a_picture_is_not_made_smaller_because_only_its_largest_objects_are_seen_from_afar():
+    class Coarse(Seer):
+        def __call__(self, batch):
+            from scipy import ndimage
+
+            large = ndimage.binary_opening(batch[0, 0] > 0.3, np.ones((9, 9)))
+            return super().__call__(np.where(ndimage.binary_dilation(large, iterations=4), batch, 0.0))
+
+    places = [(x, y, 20 if n % 4 == 0 else 10) for n, (x, y, _) in enumerate(PLACES)]
+    context = Context(models={"m": Coarse()})
+    sized = fit_scale(context, FitScale(model="m", typical=26.0), image=as_picture(places))
+    assert sized.scale <= 1.0
+
+
 def test_what_was_seen_of_one_picture_is_never_told_of_another():
     context = Context(models={"m": Seer(), "n": Seer()})
     fit_scale(context, FitScale(model="m", typical=30.0), image=as_picture(PLACES))

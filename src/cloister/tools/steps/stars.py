@@ -41,7 +41,7 @@ GLANCE = 200_000
 WHOLE = 2_000_000
 """Pixels of a picture that is looked at as it is once the first look says so: where it was right, that is the close look already."""
 
-PLAIN = 0.5
+PLAIN = 0.75
 """Median size over the wanted one from which smaller objects would have been seen as well, so that the median is believed."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
