@@ -28,7 +28,6 @@ from cloister.applications.crystals.mixture import ENLARGED, any_factory
 from cloister.applications.crystals.outlines_card import card_markdown, outlines_card
 from cloister.applications.crystals.outlining import outliner
 from cloister.applications.crystals.shipped import ERROR, REACH, RECALL
-from cloister.applications.crystals.training_answers import IGNORED, ONE, enlarged, sample
 from cloister.applications.crystals.star_network import (
     INPUT,
     LAYERS,
@@ -38,6 +37,7 @@ from cloister.applications.crystals.star_network import (
     read_weights,
 )
 from cloister.applications.crystals.synthesis import Micrograph, synthesise
+from cloister.applications.crystals.training_answers import IGNORED, ONE, enlarged, sample
 from cloister.applications.crystals.trials import TRIALS
 from cloister.applications.crystals.trials import pictures as drawn
 from cloister.data.stars import FOLDED, GROWN, RAYS, RAYS_FROM, UNIT
@@ -48,8 +48,13 @@ from cloister.tools.steps.size_figures import SizeFigures
 NAME, SETTINGS = "outlines.onnx", "outlines.training.json"
 SEED = 20271
 SIDE, SHARD = 320, 32
-PICTURES, SOILED, PLAIN = 17_600, 12_000, 8_000
-"""How many are drawn; from which on there is dirt of every kind, and some are enlarged; up to which crystals look only as optics has them."""
+PICTURES, HARD, SOILED, PLAIN = 24_000, 17_600, 12_000, 8_000
+"""How many are drawn; from which on two thirds are of the hardest kinds; from which on there is dirt of every kind, and some are enlarged; up to which crystals look only as optics has them."""
+
+FAINT_ENLARGED = (1.0, 1.8)
+"""By how much faint pictures are enlarged, as the tool does."""
+
+KINDS = ANY, POLARISED, FAINT = "any", "polarised", "faint"
 
 CROP, BATCH = 192, 8
 DECAY, AVERAGED = 1e-4, 0.999
@@ -91,7 +96,8 @@ class Stage:
 STAGES = (
     Stage(0, PLAIN, 6_500, 22_000, 1.5e-3, 1),
     Stage(0, SOILED, 15_500, 15_500, 1.1e-3, 2),
-    Stage(6_400, PICTURES, 12_500, 12_500, 8e-4, 3, body=4.0),
+    Stage(6_400, HARD, 12_500, 12_500, 8e-4, 3, body=4.0),
+    Stage(14_400, PICTURES, 7_000, 7_000, 4e-4, 4, body=4.0),
 )
 
 
@@ -122,13 +128,22 @@ def draw(folder: Path, first: int, pictures: int, part: int, of: int) -> None:
 
 
 def drawn_picture(rng: np.random.Generator, number: int) -> Micrograph:
-    """Picture `number`, of `SIDE` pixels; the last ones are soiled, half of them odd, and a quarter of them enlarged."""
+    """Picture `number`, of `SIDE` pixels; later ones are soiled, half of them odd, and a quarter of them enlarged; of the last some are of the hardest kinds."""
     if number < SOILED:
         factory = any_factory(rng, SIDE, SIDE, odd=number >= PLAIN)
         return synthesise(factory, (SEED, 1, number))
-    factor = float(rng.uniform(*ENLARGED)) if rng.random() < 0.25 else 1.0
+    kind = KINDS[number % 3] if number >= HARD else ANY
+    if kind == POLARISED:
+        factory = any_factory(rng, SIDE, SIDE, odd=number % 4 == 0, light="polarised")
+        return synthesise(factory, (SEED, 1, number))
+    if kind == FAINT:
+        factor = float(rng.uniform(*FAINT_ENLARGED))
+    else:
+        factor = float(rng.uniform(*ENLARGED)) if rng.random() < 0.25 else 1.0
     side = int(np.ceil(SIDE / factor))
-    factory = any_factory(rng, side, side, odd=number % 2 == 1, soiled=True, enlarged=factor)
+    factory = any_factory(
+        rng, side, side, odd=number % 2 == 1, soiled=True, enlarged=factor, faint=kind == FAINT
+    )
     picture = synthesise(factory, (SEED, 1, number))
     return enlarged(picture, factor, SIDE) if factor > 1.0 else picture
 

@@ -6,6 +6,7 @@ microscope is one more draw (domain randomisation; J. Tobin et al., IROS 2017). 
 
 Training begins with crystals as optics draws them. Later ones are also odd: only their outline is right (`odd_crystals`). The last ones
 have dirt of every kind besides, edges of the field of view and letters, and some are enlarged, as the tool enlarges what is small.
+At the very end come those that a model of all this still did badly on: faint small crystals in noise, and crystals between polarisers.
 """
 
 from __future__ import annotations
@@ -61,6 +62,10 @@ Where a camera shows crystals smaller than that, the picture is enlarged before 
 """
 
 
+FAINT_LARGEST = 26.0
+"""Largest median of a picture of faint crystals."""
+
+
 def any_factory(
     rng: np.random.Generator,
     width: int,
@@ -69,6 +74,8 @@ def any_factory(
     odd: bool = False,
     soiled: bool = False,
     enlarged: float = 1.0,
+    light: Light | None = None,
+    faint: bool = False,
 ) -> Factory:
     """A factory for one picture.
 
@@ -79,18 +86,24 @@ def any_factory(
         odd: whether crystals may look otherwise than optics says, and dirt may lie in heaps.
         soiled: whether there may be dirt of every kind.
         enlarged: by how much the picture will be enlarged; its crystals are so much smaller.
+        light: in which it is taken; drawn as well if absent.
+        faint: whether its crystals are small, blurred and hardly brighter or darker than the camera's noise.
     """
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     habits: dict[Habit, float] = dict(zip(HABITS, rng.dirichlet([0.5] * len(HABITS)).tolist(), strict=True))
-    light = rng.choice(list(LIGHTS), p=list(LIGHTS.values()))
+    light = light or rng.choice(list(LIGHTS), p=list(LIGHTS.values()))
     median = float(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST))))
     if kind == CALM and rng.random() < 0.4:
         median = float(rng.uniform(16, 38))
+    if faint:
+        median = float(np.exp(rng.uniform(np.log(SMALLEST), np.log(FAINT_LARGEST))))
     median /= enlarged
     ranges: dict[str, Any] = {name: _within(rng, span) for name, span in _ANYTHING.items()}
     ranges |= {name: _within(rng, span) for name, span in _KIND[kind].items()}
     if light != "bright" and rng.random() < OVEREXPOSED:
         ranges["contrast"] = _within(rng, _GLARING)
+    if faint:
+        ranges |= {name: _within(rng, span) for name, span in _FAINT.items()}
     ranges["jpeg"] = (0, 0) if rng.random() < 0.2 else tuple(int(end) for end in ranges["jpeg"])
     # Ranges tell crystals per 640 x 512 pixels: as many as fill the wanted share of the field.
     cover = ranges.pop("cover")[0]
@@ -157,6 +170,22 @@ _KIND: Final[dict[str, dict[str, Range]]] = {
     BARE: {"cover": (0.0, 0.003), "bubbles": (0, 10)},
 }
 _GLARING: Final[Range] = (1.2, 3.2)
+_FAINT: Final[dict[str, Range]] = {
+    "spread": (1.1, 1.7),
+    "dust": (0, 250),
+    "contrast": (0.2, 0.8),
+    "edge": (0.2, 1.2),
+    "halo": (0, 0.8),
+    "sharpness": (1.0, 2.4),
+    "depth_blur": (0.2, 3.0),
+    "level": (0.3, 0.85),
+    "level_dark": (0.02, 0.2),
+    "vignette": (0, 0.6),
+    "mottle": (0, 0.07),
+    "noise": (0.008, 0.05),
+    "grain": (0.3, 1.3),
+    "jpeg": (30, 90),
+}
 _SELDOM: Final = ("hairs", "fibres", "scratches")
 
 

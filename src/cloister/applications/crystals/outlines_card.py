@@ -38,8 +38,8 @@ def outlines_card(
         "parameters": crystals_outlines(),
         "data": (
             "Drawn pictures, each of a factory with everything about it drawn at random (`mixture.any_factory`); later ones also "
-            "of crystals that are drawn at random within their outlines (`odd_crystals`), the last with dirt of every kind, edges of the "
-            "field of view and letters, and some enlarged."
+            "of crystals that are drawn at random within their outlines (`odd_crystals`), then with dirt of every kind, edges of the "
+            "field of view and letters, and some enlarged; of the last a third are of small faint crystals and a third between polarisers."
         ),
         "training": dict(training),
         "judgements": {
