@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from cloister.applications.crystals.judging import judge
-from cloister.applications.crystals.mixture import ENLARGED, any_factory
+from cloister.applications.crystals.mixture import ENLARGED, FAINT_ENLARGED, any_factory
 from cloister.applications.crystals.outlines_card import card_markdown, outlines_card
 from cloister.applications.crystals.outlining import outliner
 from cloister.applications.crystals.shipped import ERROR, REACH, RECALL
@@ -51,10 +51,8 @@ SIDE, SHARD = 320, 32
 PICTURES, HARD, SOILED, PLAIN = 24_000, 17_600, 12_000, 8_000
 """How many are drawn; from which on two thirds are of the hardest kinds; from which on there is dirt of every kind, and some are enlarged; up to which crystals look only as optics has them."""
 
-FAINT_ENLARGED = (1.0, 1.8)
-"""By how much faint pictures are enlarged, as the tool does."""
-
 KINDS = ANY, POLARISED, FAINT = "any", "polarised", "faint"
+"""Of the hardest pictures, in turn."""
 
 CROP, BATCH = 192, 8
 DECAY, AVERAGED = 1e-4, 0.999

@@ -165,14 +165,21 @@ class Counted(Seer):
         return super().__call__(batch)
 
 
-def looked_at(context, image):
-    sized = fit_scale(context, FitScale(model="m", typical=30.0), image=image)
-    tiles = tile(
-        context,
-        Tile(size=4096, overlap=0, multiple=16),
-        field=normalise(context, NoParameters(), image=sized),
-    )
-    return stars(context, FindStars(model="m"), tiles=tiles)
+class Forgets(dict):
+    """A run's memory that keeps nothing."""
+
+    def __setitem__(self, key, value):
+        pass
+
+
+def brought_to_scale(context, image):
+    return fit_scale(context, FitScale(model="m", typical=30.0), image=image)
+
+
+def seen_closely(context, image, model="m"):
+    field = normalise(context, NoParameters(), image=image)
+    tiles = tile(context, Tile(size=4096, overlap=0, multiple=16), field=field)
+    return stars(context, FindStars(model=model), tiles=tiles)
 
 
 def as_picture(places, size=(1210, 806)):
@@ -185,18 +192,14 @@ PLACES = [(80 * n, 90 * m + 40 * (n % 2), 15) for n in range(1, 12) for m in ran
 def test_a_picture_of_the_right_scale_is_looked_at_closely_once_and_answers_as_if_it_were_looked_at_anew():
     model = Counted()
     image = as_picture(PLACES)
-    seen = looked_at(Context(models={"m": model}), image)
+    context = Context(models={"m": model})
+    seen = seen_closely(context, brought_to_scale(context, image))
     assert model.pixels < 1.3 * 1210 * 816
     forgetful = Context(models={"m": Seer()}, memory=Forgets())
-    anew = looked_at(forgetful, image)
+    anew = seen_closely(forgetful, brought_to_scale(forgetful, image))
     assert len(seen.stars) == len(PLACES)
     for field in fields(Stars):
         np.testing.assert_array_equal(getattr(seen.stars, field.name), getattr(anew.stars, field.name))
-
-
-class Forgets(dict):
-    def __setitem__(self, key, value):
-        pass
 
 
 def test_a_picture_is_not_made_smaller_because_only_its_largest_objects_are_seen_from_afar():
@@ -214,16 +217,10 @@ def test_a_picture_is_not_made_smaller_because_only_its_largest_objects_are_seen
 
 
 def test_what_was_seen_of_one_picture_is_never_told_of_another():
-    context = Context(models={"m": Seer(), "n": Seer()})
-    fit_scale(context, FitScale(model="m", typical=30.0), image=as_picture(PLACES))
+    context = Context(models={"m": Seer()})
+    brought_to_scale(context, as_picture(PLACES))
     assert context.memory
-    other = as_picture(PLACES[:40])
-    tiles = tile(
-        context,
-        Tile(size=4096, overlap=0, multiple=16),
-        field=normalise(context, NoParameters(), image=other),
-    )
-    assert len(stars(context, FindStars(model="m"), tiles=tiles).stars) == 40
+    assert len(seen_closely(context, as_picture(PLACES[:40])).stars) == 40
 
 
 def test_what_one_model_saw_is_never_taken_for_another_s_answer():
@@ -233,13 +230,8 @@ def test_what_one_model_saw_is_never_taken_for_another_s_answer():
 
     context = Context(models={"m": Seer(), "n": Blind()})
     image = as_picture(PLACES)
-    fit_scale(context, FitScale(model="m", typical=30.0), image=image)
-    tiles = tile(
-        context,
-        Tile(size=4096, overlap=0, multiple=16),
-        field=normalise(context, NoParameters(), image=image),
-    )
-    assert len(stars(context, FindStars(model="n"), tiles=tiles).stars) == 0
+    brought_to_scale(context, image)
+    assert len(seen_closely(context, image, model="n").stars) == 0
 
 
 def test_an_empty_picture_and_one_pixel_have_no_objects():

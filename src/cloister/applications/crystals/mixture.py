@@ -49,7 +49,10 @@ SOILED: Final[dict[str, Any]] = {
 """What else lies on the slide in the last pictures, each in half of them."""
 
 ENLARGED: Final[Range] = (1.15, 1.5)
-"""By how much a quarter of the last pictures is enlarged."""
+"""By how much a quarter of the later pictures is enlarged."""
+
+FAINT_ENLARGED: Final[Range] = (1.0, 1.8)
+"""By how much those of faint crystals are."""
 
 MOST = 700.0
 """Crystals per 640 x 512 pixels at most; more cannot be told apart by anybody."""
@@ -60,7 +63,6 @@ SMALLEST, LARGEST = 14.0, 52.0
 Of smaller ones nothing is left to see but a blot, which may as well be a bubble: a model that is asked for those counts bubbles.
 Where a camera shows crystals smaller than that, the picture is enlarged before (`fit_scale@1`).
 """
-
 
 FAINT_LARGEST = 26.0
 """Largest median of a picture of faint crystals."""

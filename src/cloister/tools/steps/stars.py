@@ -39,7 +39,7 @@ GLANCE = 200_000
 """Pixels of the copy on which `fit_scale` looks first, and of the middle of larger ones."""
 
 WHOLE = 2_000_000
-"""Pixels of a picture that is looked at as it is once the first look says so: where it was right, that is the close look already."""
+"""Pixels of a picture that is looked at as a whole and as it is, unless the first look says that its size is wrong: that is the close look already."""
 
 PLAIN = 0.75
 """Median size over the wanted one from which smaller objects would have been seen as well, so that the median is believed."""
@@ -100,13 +100,10 @@ def stars(context: Context, parameters: FindStars, *, tiles: t.Tiles) -> t.Outli
 
     The model takes normalised tiles of one channel, filled up to multiples of 16, and answers on a grid of a quarter of their size.
     """
-    model = context.models[parameters.model]
     parts: list[Stars] = []
     done, found = 0, 0
     for row, column, square in tiles.produce():
-        answers = _remembered(context, parameters.model, square[:, :, 0])
-        if answers is None:
-            answers = answers_of(model, square[:, :, 0])[0]
+        answers = _answers(context, parameters.model, square[:, :, 0])[0]
         seen = _seen(answers, parameters.threshold, parameters.bubble)
         if parameters.edge > 0:
             kept = suppress(joined([seen]), parameters.overlap)
@@ -132,8 +129,9 @@ def fit_scale(context: Context, parameters: FitScale, *, image: t.Image) -> t.Im
     """A copy of the picture in which its objects are about as large as the model knows them.
 
     A first look at a small copy tells how large they are. Where it finds too few, or so small ones that yet smaller ones may not be seen
-    at all, it looks again at copies twice as large, of large ones at the middle only, or, where the size seems right, at all of a picture that is not large. The picture is taken as it is where that is
-    nearly right, so that the same camera is looked at in the same way each time.
+    at all, it looks again: at all of a picture that is not large, unless the size seems wrong, and otherwise at copies twice as large, of
+    large ones at the middle only. The picture is taken as it is where that is nearly right, so that the same camera is looked at in the
+    same way each time.
     """
     if parameters.factor > 0.0:
         return rescale(context, Rescale(factor=parameters.factor), image=image)
@@ -154,8 +152,6 @@ def _factor(context: Context, parameters: FitScale, image: t.Image) -> float:
         if look >= 1.0:
             break
         look = 1.0 if factor == 1.0 and height * width <= WHOLE else min(1.0, 2.0 * look)
-    if factor != 1.0:
-        context.memory.clear()
     return factor
 
 
@@ -163,9 +159,7 @@ def _glances(context: Context, parameters: FitScale, image: t.Image, look: float
     """Diameters on a copy `look` times as large, its pixels: in its middle, or in all of it where that is not too large and the middle has too few."""
     height, width = image.shape
     pixels = height * width * look * look
-    if look == 1.0 and pixels <= WHOLE:
-        return _glance(context, parameters, image, remember=True)
-    if pixels > GLANCE * 1.1:
+    if pixels > GLANCE * 1.1 and not (look == 1.0 and pixels <= WHOLE):
         share = np.sqrt(GLANCE / pixels)
         rows, columns = (
             slice(round(n * (1 - share) / 2), round(n * (1 + share) / 2)) for n in (height, width)
@@ -188,28 +182,26 @@ def merge_outlines(
     return t.Outlines(kept, close.height, close.width, close.scale)
 
 
-def _glance(
-    context: Context, parameters: FitScale, image: t.Image, remember: bool = False
-) -> NDArray[np.float64]:
+def _glance(context: Context, parameters: FitScale, image: t.Image) -> NDArray[np.float64]:
     """Diameters of what the model sees on a copy, pixels of that copy, the sure ones only."""
-    model = context.models[parameters.model]
     values = normalise_micrograph(image.pixels)
-    answers = answers_of(model, values)[0]
-    if remember:
-        context.memory["normalised"] = (image.pixels, values)
-        context.memory["answers"] = (parameters.model, values, answers)
-    found = suppress(_seen(answers, parameters.threshold))
+    answers = answers_of(context.models[parameters.model], values)
+    # The copy may turn out to be what is looked at closely.
+    context.memory["normalised"] = (image.pixels, values)
+    context.memory["answers"] = (parameters.model, values, answers)
+    found = suppress(_seen(answers[0], parameters.threshold))
     sizes: NDArray[np.float64] = 2.0 * np.sqrt((found.rays**2).mean(axis=1))
     return sizes
 
 
-def _remembered(context: Context, model: str, values: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """What the model has answered in this run to just these values, if it was kept; forgotten then."""
+def _answers(context: Context, model: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A model's answer: the one remembered, which is forgotten then, if it is that model's to just these values."""
     name, known, answers = context.memory.pop("answers", ("", None, None))
-    if known is None or name != model or not np.array_equal(_filled(known), _filled(values)):
-        return None
-    kept: NDArray[np.float32] = answers
-    return kept
+    if name == model and np.array_equal(_filled(known), _filled(values)):
+        kept: NDArray[np.float32] = answers
+        return kept
+    del known, answers
+    return answers_of(context.models[model], values)
 
 
 def answers_of(model: Model, values: NDArray[np.float32]) -> NDArray[np.float32]:
